@@ -1,0 +1,4 @@
+#pragma once
+#include <Eigen/Core>
+#include <gatescan/core/names.hpp>
+#include <gatescan/api/good.hpp>  // breaks: direction

@@ -1,0 +1,1 @@
+// breaks: once

@@ -1,0 +1,2 @@
+#pragma once
+#define GATESCAN_VERSION_MAJOR 0

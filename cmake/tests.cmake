@@ -1,0 +1,59 @@
+# Tests are named group.name. GATESCAN_TEST_ONLY picks some of them, for builds that are dear:
+# a list of regular expressions on those names, empty for all.
+set(GATESCAN_TEST_ONLY "" CACHE STRING "Regular expressions on test names; empty means all")
+
+function(gatescan_wants_test name result)
+  set(wanted FALSE)
+  if(NOT GATESCAN_TEST_ONLY)
+    set(wanted TRUE)
+  endif()
+  foreach(pattern IN LISTS GATESCAN_TEST_ONLY)
+    if(name MATCHES "${pattern}")
+      set(wanted TRUE)
+    endif()
+  endforeach()
+  set(${result} ${wanted} PARENT_SCOPE)
+endfunction()
+
+# gatescan_add_test(group.name COMMAND command... [PROPERTIES name value...]): a ctest with the group
+# as its label.
+function(gatescan_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "COMMAND;PROPERTIES")
+  gatescan_wants_test(${name} wanted)
+  if(wanted)
+    string(REGEX REPLACE "\\..*" "" group ${name})
+    add_test(NAME ${name} COMMAND ${arg_COMMAND})
+    set_tests_properties(${name} PROPERTIES LABELS ${group} TIMEOUT 900 ${arg_PROPERTIES})
+  endif()
+endfunction()
+
+# gatescan_add_unit_test(group name_test.cpp [library...]): one GoogleTest program, the ctest
+# group.name.
+function(gatescan_add_unit_test group source)
+  cmake_path(GET source STEM stem)
+  string(REGEX REPLACE "_test$" "" stem ${stem})
+  gatescan_wants_test(${group}.${stem} wanted)
+  if(NOT wanted)
+    return()
+  endif()
+  string(REPLACE "." "_" target test_${group}_${stem})
+  gatescan_add_program(${target} ${source})
+  target_link_libraries(${target} PRIVATE gatescan_test_support GTest::gtest_main ${ARGN})
+  target_compile_options(${target} PRIVATE ${GATESCAN_TEST_OPTIONS})
+  gatescan_add_test(${group}.${stem} COMMAND ${target})
+endfunction()
+
+# gatescan_add_compile_twin(file.cpp): the file compiles as it is; with GATESCAN_WRONG defined it does
+# not, and the compiler says the sentence that the file promises in a line `// says: sentence`.
+function(gatescan_add_compile_twin source)
+  cmake_path(GET source STEM name)
+  file(STRINGS ${source} sentence REGEX "^// says: ")
+  if(NOT sentence)
+    message(FATAL_ERROR "${source} has no line `// says: sentence`")
+  endif()
+  string(REPLACE "// says: " "" sentence "${sentence}")
+  gatescan_add_test(compile.${name} COMMAND ${CMAKE_COMMAND}
+    -D COMPILER=${CMAKE_CXX_COMPILER} -D INCLUDE=${PROJECT_SOURCE_DIR}/include
+    -D SOURCE=${source} -D SENTENCE=${sentence} -P ${PROJECT_SOURCE_DIR}/cmake/compile_twin.cmake)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+endfunction()

@@ -1,0 +1,135 @@
+// One of the library's recurrences, planned once for a shape and a mode chosen at run time.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <gatescan/gatescan.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "short_conv.hpp"
+
+namespace char_lm {
+
+/// How the library is to compute: the command line's --mode, --chunk and --threads.
+struct execution {
+  std::string mode = "chunked";
+  int chunk = 0;  // 0: the library's choice
+  int threads = 1;
+};
+
+inline const std::vector<std::string> mode_names = {"recurrent", "scan", "chunked", "attention"};
+
+/// Calls f with the mode object of this name.
+template <class F>
+auto with_mode(const execution& how, const F& f) {
+  if (how.mode == "recurrent") return f(gatescan::recurrent{});
+  if (how.mode == "scan") return f(gatescan::scan{});
+  if (how.mode == "attention") return f(gatescan::attention{});
+  if (how.mode == "automatic") return f(gatescan::automatic{});
+  return how.chunk > 0 ? f(gatescan::chunked{how.chunk}) : f(gatescan::chunked{});
+}
+
+template <class Recurrence>
+class kernel {
+ public:
+  using problem = typename Recurrence::template problem<float>;
+  using inputs = typename Recurrence::template inputs<float>;
+  using outputs = typename Recurrence::template outputs<float>;
+  using output_gradients = typename Recurrence::template output_gradients<float>;
+  using gradients = typename Recurrence::template gradients<float>;
+
+  kernel() = default;
+  kernel(const execution& how, const problem& size) {
+    with_mode(how, [&](auto mode) { make(gatescan::cpu{.threads = how.threads}, mode, size); });
+  }
+
+  std::function<void(const inputs&, const outputs&)> forward;
+  std::function<void(const inputs&, const output_gradients&, const gradients&)> backward;
+
+ private:
+  template <class Mode>
+  void make(const gatescan::cpu& where, const Mode& mode, const problem& size) {
+    gatescan::plan plan{where, mode, size};
+    const auto scratch = std::make_shared<std::vector<std::byte>>(plan.workspace_bytes());
+    forward = [plan, scratch](const inputs& in, const outputs& out) {
+      plan.forward(in, out, {*scratch});
+    };
+    backward = [plan, scratch](const inputs& in, const output_gradients& d_out,
+                               const gradients& d_in) {
+      plan.backward(in, d_out, d_in, {*scratch});
+    };
+  }
+};
+
+/// `heads` heads of `channels` columns each, beginning at column `first` of a matrix [tokens,
+/// columns], as an operand [batch, time, heads, channels]. Nothing is copied.
+inline gatescan::view<const float> head_columns(const matrix& m, const extent& size, index first,
+                                                index heads, index channels) {
+  return {m.data() + first,
+          {size.batch, size.time, heads, channels},
+          {size.time * m.cols(), m.cols(), channels, 1}};
+}
+inline gatescan::view<float> head_columns(matrix& m, const extent& size, index first, index heads,
+                                          index channels) {
+  return {m.data() + first,
+          {size.batch, size.time, heads, channels},
+          {size.time * m.cols(), m.cols(), channels, 1}};
+}
+
+/// The same without heads: an operand [batch, time, channels].
+inline gatescan::view<const float> columns(const matrix& m, const extent& size, index first,
+                                           index channels) {
+  return {m.data() + first, {size.batch, size.time, channels}, {size.time * m.cols(), m.cols(), 1}};
+}
+inline gatescan::view<float> columns(matrix& m, const extent& size, index first, index channels) {
+  return {m.data() + first, {size.batch, size.time, channels}, {size.time * m.cols(), m.cols(), 1}};
+}
+
+/// Milliseconds of one mode, and its largest difference from the recurrent mode's output.
+struct mode_time {
+  std::string mode;
+  double forward = 0, forward_and_backward = 0, difference = 0;
+};
+
+/// Times every mode on the same operands. `out` is where `outs` points.
+template <class Recurrence>
+std::vector<mode_time> time_modes(
+    const typename Recurrence::template problem<float>& size,
+    const typename Recurrence::template inputs<float>& in,
+    const typename Recurrence::template outputs<float>& outs,
+    const typename Recurrence::template output_gradients<float>& d_out,
+    const typename Recurrence::template gradients<float>& d_in, const matrix& out,
+    const execution& how) {
+  using clock = std::chrono::steady_clock;
+  // The shortest of at least three runs, for about a fifth of a second.
+  const auto milliseconds = [](const auto& run) {
+    double best = 1e30, total = 0;
+    for (int i = 0; i < 3 || (total < 200 && i < 50); ++i) {
+      const auto start = clock::now();
+      run();
+      const double ms = std::chrono::duration<double, std::milli>(clock::now() - start).count();
+      best = std::min(best, ms), total += ms;
+    }
+    return best;
+  };
+  std::vector<mode_time> times;
+  matrix reference;
+  for (const std::string& mode : mode_names) {
+    const kernel<Recurrence> k({mode, how.chunk, how.threads}, size);
+    const double forward = milliseconds([&] { k.forward(in, outs); });
+    if (times.empty()) reference = out;
+    const double both = milliseconds([&] {
+      k.forward(in, outs);
+      k.backward(in, d_out, d_in);
+    });
+    const float difference = (out - reference).cwiseAbs().maxCoeff();
+    times.push_back({mode, forward, both, static_cast<double>(difference)});
+  }
+  return times;
+}
+
+}  // namespace char_lm

@@ -1,0 +1,22 @@
+// What the command line asks for.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace replay {
+
+struct options {
+  std::string recurrence;
+  std::string mode;
+  std::string backend = "cpu";
+  std::optional<int> chunk;  // not given: the library's choice
+  int threads = 0;           // 0: all cores
+  bool softplus = false;
+  bool wide = false;
+  bool grad = false;
+  std::string in;
+  std::string out;
+};
+
+}  // namespace replay

@@ -1,0 +1,210 @@
+#include "safetensors.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "safetensors_header.hpp"
+
+namespace replay::safetensors {
+namespace {
+
+constexpr std::size_t length_bytes = 8;
+constexpr std::uint64_t max_header = std::uint64_t{16} << 20;  // real headers are a few kilobytes
+
+constexpr std::array<std::pair<std::string_view, std::int64_t>, 15> dtypes{{
+    {"F64", 8},
+    {"F32", 4},
+    {"F16", 2},
+    {"BF16", 2},
+    {"I64", 8},
+    {"U64", 8},
+    {"I32", 4},
+    {"U32", 4},
+    {"I16", 2},
+    {"U16", 2},
+    {"I8", 1},
+    {"U8", 1},
+    {"BOOL", 1},
+    {"F8_E4M3", 1},
+    {"F8_E5M2", 1},
+}};
+
+std::uint64_t read_length(std::span<const std::byte> file) {
+  std::uint64_t length = 0;
+  for (std::size_t i = length_bytes; i-- > 0;) {
+    length = length << 8 | std::to_integer<std::uint64_t>(file[i]);
+  }
+  return length;
+}
+
+std::int64_t size_as_declared(const std::string& name, const declaration& declared) {
+  const std::int64_t item = size_of(declared.dtype);
+  if (item == 0) {
+    throw file_error("tensor " + printable(name) + " has unknown dtype " +
+                     printable(declared.dtype));
+  }
+  try {
+    return checked_size(declared.shape, item) * item;
+  } catch (const file_error& error) {
+    throw file_error("tensor " + printable(name) + ": " + error.what());
+  }
+}
+
+}  // namespace
+
+std::int64_t size_of(std::string_view dtype) {
+  for (const auto& [name, bytes] : dtypes) {
+    if (name == dtype) return bytes;
+  }
+  return 0;
+}
+
+std::int64_t checked_size(std::span<const std::int64_t> shape, std::int64_t item) {
+  std::int64_t room = std::numeric_limits<std::int64_t>::max() / item;
+  std::int64_t size = 1;
+  for (const std::int64_t extent : shape) {
+    if (extent > room) throw file_error("the size of shape " + to_string(shape) + " overflows");
+    room /= std::max<std::int64_t>(extent, 1);
+    size *= extent;
+  }
+  return size;
+}
+
+entries parse(std::span<const std::byte> file) {
+  if (file.size() < length_bytes) throw file_error("truncated: shorter than a header's length");
+  const std::uint64_t length = read_length(file);
+  if (length > file.size() - length_bytes) {
+    throw file_error("truncated: the header needs " + std::to_string(length) + " bytes, " +
+                     std::to_string(file.size() - length_bytes) + " follow");
+  }
+  if (length > max_header) throw file_error("the header is longer than 16 MiB");
+
+  const auto text = file.subspan(length_bytes, static_cast<std::size_t>(length));
+  const auto data = file.subspan(length_bytes + text.size());
+  const std::string header(reinterpret_cast<const char*>(text.data()), text.size());
+  if (!header.starts_with('{')) throw file_error("the header does not begin with '{'");
+
+  // Sorted by place, the tensors must tile the data: no gap, no overlap, nothing left over.
+  std::vector<std::pair<std::pair<std::int64_t, std::int64_t>, std::string>> places;
+  entries found;
+  for (auto& [name, declared] : parse_header(header)) {
+    const std::int64_t size = size_as_declared(name, declared);
+    const auto& offsets = declared.data_offsets;
+    if (offsets.size() != 2 || offsets[0] > offsets[1] ||
+        static_cast<std::uint64_t>(offsets[1]) > data.size()) {
+      throw file_error("tensor " + printable(name) + ": data_offsets " + to_string(offsets) +
+                       " do not lie in the " + std::to_string(data.size()) + " bytes of data");
+    }
+    if (offsets[1] - offsets[0] != size) {
+      throw file_error("tensor " + printable(name) + ": shape " + to_string(declared.shape) +
+                       " of " + declared.dtype + " takes " + std::to_string(size) +
+                       " bytes, data_offsets " + to_string(offsets) + " hold " +
+                       std::to_string(offsets[1] - offsets[0]));
+    }
+    const auto bytes =
+        data.subspan(static_cast<std::size_t>(offsets[0]), static_cast<std::size_t>(size));
+    found.emplace(name, entry{declared.dtype, declared.shape, bytes});
+    places.push_back({{offsets[0], offsets[1]}, name});
+  }
+  std::sort(places.begin(), places.end());
+  std::int64_t end = 0;
+  for (const auto& [place, name] : places) {
+    if (place.first != end) {
+      throw file_error("tensor " + printable(name) + " begins at byte " +
+                       std::to_string(place.first) + " of the data, the one before it ends at " +
+                       std::to_string(end));
+    }
+    end = place.second;
+  }
+  if (static_cast<std::size_t>(end) != data.size()) {
+    throw file_error("the tensors end at byte " + std::to_string(end) + " of " +
+                     std::to_string(data.size()) + " bytes of data");
+  }
+  return found;
+}
+
+std::vector<std::byte> read_bytes(const std::filesystem::path& path) {
+  std::error_code status;
+  if (!std::filesystem::is_regular_file(path, status)) {
+    throw file_error(status ? status.message() : "not a regular file");
+  }
+  const auto size = std::filesystem::file_size(path, status);
+  std::ifstream stream(path, std::ios::binary);
+  if (status || !stream) throw file_error("cannot be opened");
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+  stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
+  if (stream.gcount() != static_cast<std::streamsize>(size)) throw file_error("cannot be read");
+  return bytes;
+}
+
+std::vector<std::byte> serialize(std::span<const tensor> tensors) {
+  auto header = nlohmann::ordered_json::object();
+  std::size_t data = 0;
+  for (const tensor& t : tensors) {
+    header[t.name] = {
+        {"dtype", t.dtype}, {"shape", t.shape}, {"data_offsets", {data, data + t.bytes.size()}}};
+    data += t.bytes.size();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+
+  std::vector<std::byte> file;
+  file.reserve(length_bytes + text.size() + data);
+  for (std::size_t i = 0; i < length_bytes; ++i) {
+    file.push_back(static_cast<std::byte>(text.size() >> (8 * i) & 0xff));
+  }
+  const auto as_bytes = std::as_bytes(std::span(text));
+  file.insert(file.end(), as_bytes.begin(), as_bytes.end());
+  for (const tensor& t : tensors) file.insert(file.end(), t.bytes.begin(), t.bytes.end());
+  return file;
+}
+
+void write_bytes(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  const auto failed = [](const std::string& what) {
+    return file_error(what + ": " + std::strerror(errno));
+  };
+  // The rename would replace a device or a pipe by a file.
+  std::error_code status;
+  if (std::filesystem::exists(path, status) && !std::filesystem::is_regular_file(path, status)) {
+    throw file_error("exists and is not a regular file");
+  }
+  const std::string part = path.string() + ".part" + std::to_string(::getpid());
+  std::FILE* const stream = std::fopen(part.c_str(), "wbx");  // x: never onto another's file
+  if (stream == nullptr) throw failed("cannot create " + printable(part));
+  const bool written =
+      bytes.empty() || std::fwrite(bytes.data(), 1, bytes.size(), stream) == bytes.size();
+  const bool complete = std::fclose(stream) == 0 && written;
+  if (complete && std::rename(part.c_str(), path.c_str()) == 0) return;
+  const auto error = failed(complete ? "cannot be replaced" : "cannot be written");
+  std::remove(part.c_str());
+  throw error;
+}
+
+std::string printable(std::string_view name) {
+  constexpr std::size_t longest = 80;
+  const std::string text =
+      name.size() > longest ? std::string(name.substr(0, longest)) + "..." : std::string(name);
+  return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
+std::string to_string(std::span<const std::int64_t> shape) {
+  std::string text = "[";
+  for (const std::int64_t extent : shape) {
+    if (text.size() > 1) text += ", ";
+    text += std::to_string(extent);
+  }
+  return text + "]";
+}
+
+}  // namespace replay::safetensors

@@ -1,0 +1,448 @@
+#!/usr/bin/env python3
+"""Runs replay on small files: what it writes when all is well, and that it says why, exits with 2
+and leaves nothing behind when it is not.
+
+usage: replay_test.py PATH_OF_REPLAY      (Python 3 and its standard library only)
+"""
+
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+REPLAY = ""
+MODES = ("recurrent", "scan", "chunked", "attention")
+
+
+class Tensor:
+    """Numbers in the file's order, with a shape and a dtype."""
+
+    CODES = {"F64": "d", "F32": "f", "F16": "e", "I64": "q"}
+
+    def __init__(self, shape, values, dtype="F32"):
+        self.shape, self.values, self.dtype = list(shape), list(values), dtype
+
+    def encode(self):
+        if self.dtype == "BF16":  # exact for the few bits that these tests use
+            return b"".join(struct.pack("<f", x)[2:] for x in self.values)
+        return struct.pack(f"<{len(self.values)}{self.CODES[self.dtype]}", *self.values)
+
+    @classmethod
+    def decode(cls, data, shape, dtype):
+        if dtype == "BF16":
+            pairs = (data[i : i + 2] for i in range(0, len(data), 2))
+            return cls(shape, [struct.unpack("<f", b"\0\0" + p)[0] for p in pairs], dtype)
+        code = cls.CODES[dtype]
+        return cls(
+            shape, struct.unpack(f"<{len(data) // struct.calcsize(code)}{code}", data), dtype
+        )
+
+    def __eq__(self, other):
+        return vars(self) == vars(other)
+
+    def __repr__(self):
+        return f"{self.dtype}{self.shape}{self.values}"
+
+
+def encode(tensors):
+    header, data = {}, b""
+    for name, tensor in tensors.items():
+        encoded = tensor.encode()
+        places = [len(data), len(data) + len(encoded)]
+        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": places}
+        data += encoded
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def decode(file):
+    (length,) = struct.unpack("<Q", file[:8])
+    header, data = json.loads(file[8 : 8 + length]), file[8 + length :]
+    return {
+        name: Tensor.decode(data[slice(*at["data_offsets"])], at["shape"], at["dtype"])
+        for name, at in header.items()
+    }
+
+
+def numbers(count, low=-4, high=4):
+    """Small integers: sums and products of them are exact in every format."""
+    return [low + (7 * i + 3) % (high - low + 1) for i in range(count)]
+
+
+def tensor(*shape, dtype="F32", values=None):
+    count = math.prod(shape)
+    return Tensor(shape, numbers(count) if values is None else values, dtype)
+
+
+def case(recurrence, L=3, dtype="F32"):
+    """Operands and gradients of the outputs of a small problem: B = 1, H = 2, K = 2, V = 3."""
+    made = {
+        "elementwise": {"a": (1, L, 2, 3), "x": (1, L, 2, 3), "initial_state": (1, 2, 3)},
+        "gla": {
+            "q": (1, L, 2, 2),
+            "k": (1, L, 1, 2),
+            "v": (1, L, 2, 3),
+            "log_decay": (1, L, 2, 1),
+            "initial_state": (1, 2, 2, 3),
+        },
+        "gateloop": {
+            "q": (1, L, 2, 2),
+            "q_im": (1, L, 2, 2),
+            "k": (1, L, 2, 2),
+            "v": (1, L, 1, 3),
+            "log_magnitude": (1, L, 2, 2),
+            "phase": (1, L, 2, 2),
+            "initial_state": (1, 2, 2, 3),
+        },
+        "selective_scan": {
+            "u": (1, L, 4),
+            "delta": (1, L, 4),
+            "A": (4, 2),
+            "B": (1, L, 2),
+            "C": (1, L, 2, 2),
+            "D": (4,),
+            "z": (1, L, 4),
+            "delta_bias": (4,),
+            "initial_state": (1, 4, 2),
+        },
+    }[recurrence]
+    out = {
+        "gla": (1, L, 2, 3),
+        "gateloop": (1, L, 2, 3),
+        "elementwise": (1, L, 2, 3),
+        "selective_scan": (1, L, 4),
+    }
+    made["d_out"] = out[recurrence]
+    made["d_final_state"] = made["initial_state"]
+    tensors = {name: tensor(*shape, dtype=dtype) for name, shape in made.items()}
+    for gate in ("log_decay", "log_magnitude", "A"):
+        if gate in tensors:
+            tensors[gate].values = [-abs(x) for x in tensors[gate].values]
+    return tensors
+
+
+class ReplayTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.input = os.path.join(self.folder.name, "in.safetensors")
+        self.output = os.path.join(self.folder.name, "out.safetensors")
+
+    def run_replay(self, *arguments):
+        return subprocess.run(
+            [REPLAY, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+
+    def run_on(self, file, recurrence, mode, *flags):
+        with open(self.input, "wb") as stream:
+            stream.write(file if isinstance(file, bytes) else encode(file))
+        arguments = ["--recurrence", recurrence, "--mode", mode, *flags, self.input, self.output]
+        return self.run_replay(*arguments)
+
+    def results(self, file, recurrence, mode, *flags):
+        done = self.run_on(file, recurrence, mode, *flags)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(
+            sorted(os.listdir(self.folder.name)), ["in.safetensors", "out.safetensors"]
+        )
+        with open(self.output, "rb") as stream:
+            return decode(stream.read())
+
+    def assert_refused(self, done, *words):
+        self.assertEqual(done.returncode, 2, done)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        self.assertTrue(done.stderr.strip())
+        self.assertEqual([f for f in os.listdir(self.folder.name) if f != "in.safetensors"], [])
+
+    def refuse(self, file, recurrence, *words, flags=()):
+        if os.path.exists(self.output):
+            os.remove(self.output)
+        self.assert_refused(self.run_on(file, recurrence, "chunked", *flags), *words)
+
+
+class Results(ReplayTest):
+    def test_the_elementwise_loop_is_exact_in_every_mode_and_format(self):
+        given = {
+            "a": [0.5, -1, 0, 2],
+            "x": [1, 2, 3, 4],
+            "initial_state": [8],
+            "d_out": [1, 1, 2, 1],
+        }
+        # The adjoint from the last to the first: 1, 2 + 2 * 1, 1 + 0 * 4, 1 - 1 * 1.
+        want = {
+            "out": [5, -3, 3, 10],
+            "final_state": [10],
+            "d_a": [0 * 8, 1 * 5, 4 * -3, 1 * 3],
+            "d_x": [0, 1, 4, 1],
+            "d_initial_state": [0.5 * 0],
+        }
+        for dtype in ("F64", "F32", "BF16", "F16"):
+            tensors = {
+                name: Tensor((1, 1, 1) if name == "initial_state" else (1, 4, 1, 1), values, dtype)
+                for name, values in given.items()
+            }
+            for mode in MODES:
+                for flags in (["--grad"], ["--grad", "--wide", "--chunk", "3", "--threads", "2"]):
+                    got = self.results(tensors, "elementwise", mode, *flags)
+                    self.assertEqual(
+                        {name: t.values for name, t in got.items()},
+                        {name: [float(x) for x in values] for name, values in want.items()},
+                    )
+                    self.assertEqual({t.dtype for t in got.values()}, {dtype})
+
+    def test_names_shapes_and_dtypes_of_the_results(self):
+        for recurrence in ("elementwise", "gla", "gateloop", "selective_scan"):
+            for dtype in ("F64", "F32", "BF16", "F16"):
+                for L in (0, 3):
+                    tensors = case(recurrence, L, dtype)
+                    state = ["final_state"] + (
+                        ["final_state_im"] if recurrence == "gateloop" else []
+                    )
+                    shapes = {"out": tensors["d_out"].shape}
+                    shapes.update({name: tensors["initial_state"].shape for name in state})
+                    with self.subTest(recurrence=recurrence, dtype=dtype, L=L):
+                        got = self.results(tensors, recurrence, "scan")
+                        self.assertEqual({name: t.shape for name, t in got.items()}, shapes)
+                        if L == 0:
+                            self.assertEqual(got["final_state"], tensors["initial_state"])
+                        got = self.results(tensors, recurrence, "scan", "--grad")
+                        operands = set(tensors) - {"d_out", "d_final_state"}
+                        gradients = {"d_" + name: tensors[name].shape for name in operands}
+                        self.assertEqual(
+                            {name: t.shape for name, t in got.items()}, {**shapes, **gradients}
+                        )
+                        self.assertEqual({t.dtype for t in got.values()}, {dtype})
+
+    def test_imaginary_parts(self):
+        real = case("elementwise")
+        im = {"a_im": real["a"], "d_out_im": real["d_out"]}
+        got = self.results({**real, **im}, "elementwise", "recurrent", "--grad")
+        self.assertLessEqual({"out_im", "final_state_im", "d_a_im"}, set(got))
+        self.assertTrue({"d_x_im", "d_initial_state_im"}.isdisjoint(got))
+
+    def test_packed_sequences(self):
+        tensors = case("elementwise", 5)
+        tensors["sequence_offsets"] = Tensor((4,), [0, 2, 2, 5], "I64")
+        tensors["initial_state"] = tensor(3, 2, 3)
+        tensors["d_final_state"] = tensor(3, 2, 3)
+        got = self.results(tensors, "elementwise", "chunked", "--grad")
+        self.assertEqual(got["final_state"].shape, [3, 2, 3])
+        self.assertEqual(got["final_state"].values[6:12], tensors["initial_state"].values[6:12])
+
+    def test_gradients_in_the_file_do_not_disturb_a_forward_run(self):
+        tensors = case("gla")
+        with_gradients = self.results(tensors, "gla", "scan")
+        without = {name: t for name, t in tensors.items() if not name.startswith("d_")}
+        self.assertEqual(self.results(without, "gla", "scan"), with_gradients)
+
+    def test_softplus_changes_the_answer(self):
+        tensors = case("selective_scan")
+        plain = self.results(tensors, "selective_scan", "scan")
+        self.assertNotEqual(self.results(tensors, "selective_scan", "scan", "--softplus"), plain)
+
+    def test_an_older_output_is_replaced(self):
+        with open(self.output, "wb") as stream:
+            stream.write(b"older")
+        self.results(case("gla"), "gla", "scan")
+
+    def test_help(self):
+        done = self.run_replay("--help")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("--recurrence", done.stdout)
+
+
+class Refusals(ReplayTest):
+    def test_truncation(self):
+        file = encode(case("gla"))
+        for size in [*range(0, 200, 7), *range(200, len(file), 31), len(file) - 1]:
+            with self.subTest(size=size):
+                self.refuse(file[:size], "gla", "in.safetensors")
+
+    def test_hostile_headers(self):
+        data = b"\0" * 48
+        for text in (
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"\xff\xfe",
+            b"{" * 100000,
+            b'{"v":' * 100000,
+            b'{"v":{"dtype":"F32","shape":[-1,1,1,1],"data_offsets":[0,48]}}',
+            b'{"v":{"dtype":"F32","shape":[4294967296,4294967296,1,1],"data_offsets":[0,48]}}',
+            b'{"v":{"dtype":"F32","shape":[1,1,1,12],"data_offsets":[0,99999999999999]}}',
+            b'{"v":{"dtype":"F32","shape":[1,1,1,12],"data_offsets":[48,0]}}',
+            b'{"v":{"dtype":"F32","shape":[1,1,1,11],"data_offsets":[0,48]}}',
+            b'{"v":{"dtype":"F33","shape":[1,1,1,12],"data_offsets":[0,48]}}',
+            b'{"v":{"dtype":"F32","shape":[1,1,1,6],"data_offsets":[0,24]},'
+            b'"v":{"dtype":"F32","shape":[1,1,1,6],"data_offsets":[24,48]}}',
+            b'{"v":{"dtype":"F32","shape":[1,1,1,8],"data_offsets":[0,32]},'
+            b'"k":{"dtype":"F32","shape":[1,1,1,8],"data_offsets":[16,48]}}',
+        ):
+            with self.subTest(text=text[:60]):
+                self.refuse(struct.pack("<Q", len(text)) + text + data, "gla", "in.safetensors")
+        for length in (1 << 24 | 1, 1 << 62, (1 << 64) - 1):
+            self.refuse(struct.pack("<Q", length) + b"{}" + data, "gla", "truncated")
+
+    def test_states_larger_than_the_machine(self):
+        empty = {name: [1, 0, 1 << 20, 1 << 20] for name in ("q", "k", "v", "log_decay")}
+        header = {n: {"dtype": "F32", "shape": s, "data_offsets": [0, 0]} for n, s in empty.items()}
+        text = json.dumps(header).encode()
+        self.refuse(struct.pack("<Q", len(text)) + text, "gla", "in.safetensors")
+
+    def test_a_missing_tensor(self):
+        optional = ("initial_state", "d_final_state", "D", "z", "delta_bias", "phase", "q_im")
+        for recurrence in ("elementwise", "gla", "gateloop", "selective_scan"):
+            for name in case(recurrence):
+                tensors = case(recurrence)
+                del tensors[name]
+                with self.subTest(recurrence=recurrence, name=name):
+                    if name in optional:
+                        self.results(tensors, recurrence, "chunked", "--grad")
+                        os.remove(self.output)
+                    else:
+                        self.refuse(tensors, recurrence, name, flags=["--grad"])
+
+    def test_a_misshapen_tensor(self):
+        sound = (
+            ("gla", "k", [1, 3, 2, 2]),
+            ("gla", "log_decay", [1, 3, 2, 2]),
+            ("gateloop", "v", [1, 3, 2, 3]),
+            ("selective_scan", "C", [1, 3, 2]),
+        )
+        for recurrence in ("elementwise", "gla", "gateloop", "selective_scan"):
+            for name, whole in case(recurrence).items():
+                shapes = [whole.shape + [1], whole.shape[:-1], [], [1] * 6]
+                shapes += [
+                    whole.shape[:i] + [n + 1] + whole.shape[i + 1 :]
+                    for i, n in enumerate(whole.shape)
+                ]
+                shapes += [
+                    whole.shape[:i] + [0] + whole.shape[i + 1 :] for i in range(len(whole.shape))
+                ]
+                for shape in shapes:
+                    if (recurrence, name, shape) in sound:
+                        continue
+                    tensors = case(recurrence)
+                    tensors[name] = tensor(*shape)
+                    with self.subTest(recurrence=recurrence, name=name, shape=shape):
+                        self.refuse(tensors, recurrence, "in.safetensors", flags=["--grad"])
+
+    def test_imaginary_parts_of_another_shape_or_without_a_real_one(self):
+        tensors = case("gateloop")
+        tensors["q_im"] = tensor(1, 3, 1, 2)
+        self.refuse(tensors, "gateloop", "q_im")
+        tensors = case("elementwise")
+        tensors["initial_state_im"] = tensors.pop("initial_state")
+        self.refuse(tensors, "elementwise", "initial_state")
+        tensors = case("elementwise")
+        tensors["d_out_im"] = tensors["d_out"]  # but nothing is complex
+        self.refuse(tensors, "elementwise", "d_out_im", flags=["--grad"])
+
+    def test_dtypes(self):
+        mixed = case("gla")
+        mixed["k"] = tensor(1, 3, 1, 2, dtype="F64")
+        self.refuse(mixed, "gla", "k", "F32", "F64")
+        whole = {name: tensor(*t.shape, dtype="I64") for name, t in case("gla").items()}
+        self.refuse(whole, "gla", "I64")
+        offsets = case("gla")
+        offsets["sequence_offsets"] = Tensor((2,), [0.0, 3.0], "F32")
+        self.refuse(offsets, "gla", "sequence_offsets", "I64")
+
+    def test_sequence_offsets(self):
+        bad = (
+            [],
+            [0],
+            [0, 2],
+            [1, 3],
+            [0, 4],
+            [0, 2, 1, 3],
+            [0, -1, 3],
+            [0, 1 << 62, 3],
+            [-(1 << 63), 3],
+            [3, 0],
+        )
+        for offsets in bad:
+            tensors = {name: t for name, t in case("gla").items() if "state" not in name}
+            tensors["sequence_offsets"] = Tensor((len(offsets),), offsets, "I64")
+            with self.subTest(offsets=offsets):
+                self.refuse(tensors, "gla", "sequence_offsets", flags=["--grad"])
+        tensors = {
+            name: tensor(2, *t.shape[1:]) for name, t in case("gla").items() if "state" not in name
+        }
+        tensors["sequence_offsets"] = Tensor((2,), [0, 3], "I64")
+        self.refuse(tensors, "gla", "in.safetensors")  # packed sequences, but a batch of 2
+
+    def test_unknown_tensors(self):
+        self.refuse({**case("gla"), "intial_state": tensor(1)}, "gla", "intial_state")
+        self.refuse({**case("gla"), "\x1b[31m": tensor(1)}, "gla", "u001b")
+        self.refuse(
+            {**case("gla"), "d_final_state_im": tensor(1)},
+            "gla",
+            "d_final_state_im",
+            flags=["--grad"],
+        )
+
+    def test_both_gates_of_gateloop_or_neither(self):
+        tensors = case("gateloop")
+        self.refuse({**tensors, "a": tensors["q"]}, "gateloop", "log_magnitude")
+        for name in ("log_magnitude", "phase"):
+            del tensors[name]
+        self.refuse(tensors, "gateloop", "log_magnitude")
+
+    def test_flags(self):
+        file, tensors = (self.input, self.output), case("gla")
+        good = ("--recurrence", "gla", "--mode", "scan")
+        for arguments in (
+            (),
+            ("--no-such-flag",),
+            (*good,),
+            (*good, self.input),
+            (*good, *file, "third"),
+            ("--mode", "scan", *file),
+            ("--recurrence", "gla", *file),
+            ("--recurrence", "lstm", "--mode", "scan", *file),
+            ("--recurrence", "gla", "--mode", "fast", *file),
+            (*good, "--backend", "tpu", *file),
+            (*good, "--chunk", "0", *file),
+            (*good, "--chunk", "-1", *file),
+            (*good, "--chunk", "many", *file),
+            (*good, "--chunk", "99999999999", *file),
+            (*good, "--threads", "-1", *file),
+            (*good, "--threads", "1.5", *file),
+            (*good, "--softplus", *file),
+            (*good, *file, "--chunk"),
+            (*good, "--mode", "chunked", *file),
+        ):
+            with open(self.input, "wb") as stream:
+                stream.write(encode(tensors))
+            with self.subTest(arguments=arguments):
+                self.assert_refused(self.run_replay(*arguments))
+
+    def test_paths(self):
+        good = ("--recurrence", "gla", "--mode", "scan")
+        self.assert_refused(self.run_replay(*good, self.input, self.output), "in.safetensors")
+        self.assert_refused(self.run_replay(*good, self.folder.name, self.output), self.folder.name)
+        self.assert_refused(self.run_replay(*good, os.devnull, self.output), os.devnull)
+        with open(self.input, "wb") as stream:
+            stream.write(encode(case("gla")))
+        missing = os.path.join(self.folder.name, "missing", "out")
+        self.assert_refused(self.run_replay(*good, self.input, missing), missing)
+        self.assert_refused(self.run_replay(*good, self.input, self.folder.name), self.folder.name)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    REPLAY = os.path.abspath(sys.argv.pop(1))
+    unittest.main()

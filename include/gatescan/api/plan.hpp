@@ -1,0 +1,120 @@
+#pragma once
+// A plan: the backend, the mode and the shape fixed once, so that the workspace can be asked for beforehand.
+
+#include "verbs.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+// Inputs of a problem's shape without data, enough to lay out the workspace.
+template <class Problem>
+auto shape_only(const Problem& problem) {
+  using R = typename Problem::recurrence;
+  problem_of<R, typename Problem::format> p;
+  p.n = problem.size();
+  if constexpr (requires { problem.complex; })
+    p.complex = problem.complex;
+  else if constexpr (requires { R::number_kind; })
+    p.complex = R::number_kind == numbers::complex;
+  return p;
+}
+
+// All gradients, dense, each operand with all the heads it can have.
+template <class R, class T>
+backward_results<R, T> every_gradient(const problem_of<R, T>& p) {
+  backward_results<R, T> r;
+  const auto dense = [&](const axes& a, auto& to) {
+    layout x;
+    x.rank = a.rank;
+    index_t step = 1;
+    for (int i = a.rank - 1; i >= 0; --i) {
+      x.shape[i] = extent(p.n, a.of[i]);
+      x.stride[i] = step;
+      step *= std::max<index_t>(x.shape[i], 1);
+    }
+    using operand_type = std::remove_reference_t<decltype(to)>;
+    using element = std::remove_pointer_t<decltype(operand_type::re)>;
+    static element place{};
+    to = canonical<element>(x, &place, p.complex ? &place : nullptr, a, p.n);
+  };
+  R::operands([&](const char*, const axes& a, presence, auto& to) { dense(a, to); }, r.d);
+  dense(R::state_axes, r.initial_state);
+  return r;
+}
+
+}  // namespace detail
+
+/// plan{cpu{}, chunked{64}, gla::problem<float>{.batch = 1, .time = 4096, .heads = 8, .keys = 128, .values = 128}}
+///
+/// The verbs check that operands have this shape. workspace_bytes() is enough for forward, backward and step of operands
+/// that have all heads; where operands or gradients share heads or have stride 0, backward needs what
+/// workspace_bytes(in, gradients) says. With scratch given nothing is allocated. A const plan may be used from many
+/// threads at once, each with a scratch of its own.
+template <class Backend, class Mode, class Problem>
+class plan {
+ public:
+  using recurrence_type = typename Problem::recurrence;
+  using format = typename Problem::format;
+  using inputs = typename recurrence_type::template inputs<format>;
+  using outputs = detail::outputs_of<inputs>;
+  using output_gradients = detail::output_gradients_of<inputs>;
+
+  plan(const Backend& backend, const Mode& mode, const Problem& problem)
+      : backend_(backend), mode_(mode), n_(problem.size()) {
+    detail::check_mode<recurrence_type, Mode>();
+    const auto p = detail::shape_only(problem);
+    const schedule how = detail::schedule_for(backend_, mode_, p);
+    bytes_ = detail::forward_bytes(backend_, p, how);
+    if constexpr (differentiable<recurrence_type>)
+      bytes_ = std::max(bytes_, detail::backward_bytes(backend_, p, detail::every_gradient(p), how));
+  }
+
+  std::size_t workspace_bytes() const { return bytes_; }
+
+  /// For these very views.
+  template <class Gradients>
+  std::size_t workspace_bytes(const inputs& in, const Gradients& d) const {
+    const auto p = detail::bind_inputs<recurrence_type>(in);
+    const auto r = detail::bind_gradients(p, in, {}, d);
+    return std::max(bytes_, detail::backward_bytes(backend_, p, r, detail::schedule_for(backend_, mode_, p)));
+  }
+
+  void forward(const inputs& in, const outputs& out, const workspace& scratch = {}) const {
+    check(in);
+    gatescan::forward(backend_, mode_, in, out, scratch);
+  }
+  void backward(const inputs& in, const output_gradients& d_out,
+                const typename recurrence_type::template gradients<format>& d,
+                const workspace& scratch = {}) const {
+    check(in);
+    gatescan::backward(backend_, mode_, in, d_out, d, scratch);
+  }
+
+ private:
+  void check(const inputs& in) const {
+    const sizes n = detail::bind_inputs<recurrence_type>(in).n;
+    const auto same = [](const char* what, index_t planned, index_t got) {
+      if (planned != got)
+        throw shape_error(std::string("plan: expected ") + what + " " + std::to_string(planned) + ", got " +
+                          std::to_string(got));
+    };
+    same("batch", n_.batch, n.batch);
+    same("time", n_.time, n.time);
+    same("heads", n_.heads, n.heads);
+    same("keys", n_.keys, n.keys);
+    same("values", n_.values, n.values);
+    same("sequences", n_.sequences, n.sequences);
+  }
+
+  Backend backend_;
+  Mode mode_;
+  sizes n_;
+  std::size_t bytes_ = 0;
+};
+
+template <class Backend, class Mode, class Problem>
+plan(const Backend&, const Mode&, const Problem&) -> plan<Backend, Mode, Problem>;
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

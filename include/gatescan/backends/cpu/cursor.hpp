@@ -1,0 +1,73 @@
+#pragma once
+// The place at which a recurrence reads its operands and adds its gradients: one token of one head, and a register of
+// neighbouring keys or values.
+
+#include "../../core/operand.hpp"
+#include "arrays.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+// Gradients of one operand while a few tokens are worked on. Everything adds here; flushing into the caller's memory is
+// gradients.hpp's business.
+template <class C>
+struct gradient_tile {
+  C* re = nullptr;
+  C* im = nullptr;
+  index_t time = 0, key = 0, value = 0;  // strides
+  bool given = false;
+};
+
+enum class along { keys, values };
+
+template <class C, bool Complex, along Lanes>
+struct cursor {
+  using register_type = simd::pack<C>;
+  using element_type = element_t<C, Complex>;
+
+  index_t b, t, h;         // where operands are read
+  index_t key, value;      // the first of each; the other axis of the lanes
+  int count;             // lanes in use
+  index_t tile_t;          // the token inside the gradient tile
+  index_t tile_value = 0;  // the first value inside the gradient tile
+
+  template <class S>
+  GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
+    return read(x, x.re);
+  }
+  template <class S>
+  GATESCAN_INLINE element_type element(const operand<S>& x) const {
+    if constexpr (Complex) {
+      return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
+    } else {
+      return read(x, x.re);
+    }
+  }
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, register_type g) const {
+    if (d.given) add_plane(d, d.re, g);
+  }
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, cplx<register_type> g) const {
+    if (!d.given) return;
+    add_plane(d, d.re, g.re);
+    if (d.im != nullptr) add_plane(d, d.im, g.im);
+  }
+
+ private:
+  template <class S, class P>
+  GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
+    const index_t stride = Lanes == along::keys ? x.key : x.value;
+    return simd::load<C>(plane + x.offset(b, t, h) + key * x.key + value * x.value, stride, count);
+  }
+  GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane, register_type g) const {
+    C* p = plane + tile_t * d.time + key * d.key + tile_value * d.value;
+    if ((Lanes == along::keys ? d.key : d.value) != 0)
+      simd::store(p, simd::load(p) + g);  // tiles are padded to whole registers
+    else
+      *p += simd::sum(simd::first_lanes(g, count, register_type(0)));
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,329 @@
+#pragma once
+// Walks sequences, heads and time: which run of tokens a lane works on, in which order, on which worker. A lane is the
+// part of a problem whose time steps depend on each other: one head of a matrix state, a block of channels of a
+// diagonal one.
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "../../core/problem.hpp"
+#include "../../modes/schedule.hpp"
+#include "gradients.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class Lane, class R, class T>
+class driver {
+ public:
+  using C = state_t<T>;
+  using S = storage_t<T>;
+  using problem = problem_of<R, T>;
+  using results = backward_results<R, T>;
+
+  driver(const cpu& backend, const problem& p, const schedule& plan) : backend_(backend), p_(p), plan_(Lane::adapt(plan)) {
+    split_.sequences = p.n.values > 0 ? p.n.sequences : 0;
+    split_.heads = p.n.heads;
+    split_.value_blocks = Lane::value_blocks(p.n);
+    split_.segments = Lane::scans ? plan.segments : 1;
+    split_.packed = p.offsets != nullptr || p.n.sequences != p.n.batch;
+  }
+
+  std::size_t forward_bytes() {
+    arena measure;
+    lay_out_forward(measure);
+    return measure.bytes_needed();
+  }
+  std::size_t backward_bytes(const results& r) {
+    arena measure;
+    lay_out_backward(measure, r);
+    return measure.bytes_needed();
+  }
+
+  void forward(std::span<std::byte> scratch, const forward_results<T>& to) {
+    arena memory(scratch);
+    lay_out_forward(memory);
+    if (split_.segments > 1) scan_states();
+    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
+      station at = station_at(worker, item, false);
+      if (split_.segments > 1)
+        copy_numbers(at.state, states_ + item * at.size(), at.size());
+      else
+        at.lane.load_state(p_.initial_state, at.state);
+      at.for_each_run(plan_.forward_run, [&](index_t t, index_t count) {
+        at.lane.forward_run(to, t, count, at.state, at.next);
+        std::swap(at.state, at.next);
+      });
+      if (segment_of(item) == split_.segments - 1) at.lane.store_state(to.final_state, at.state);
+    });
+  }
+
+  void backward(std::span<std::byte> scratch, const results& r) {
+    arena memory(scratch);
+    lay_out_backward(memory, r);
+    if (split_.segments > 1) {
+      scan_states();
+      scan_gradients(r);
+    }
+    parallel_for(backend_, split_.slots, [&](index_t slot, int worker) {
+      for_each_target([&](auto& target) { target.clear_partial(slot); });
+      for (index_t item = split_.first_item(slot); item < split_.first_item(slot + 1); ++item) {
+        station at = station_at(worker, item, true);
+        backward_segment(r, at, slot, item);
+      }
+    });
+    for_each_target([&](auto& target) { target.reduce(backend_, split_); });
+  }
+
+ private:
+  // A worker's place at one item: its lane and buffers, all in the worker's piece of the workspace.
+  struct station {
+    Lane lane;
+    C *state, *next, *g = nullptr, *kept = nullptr;
+    typename Lane::tiles_of_gradients tiles{};
+    index_t first = 0, last = 0;  // the item's tokens
+
+    station(arena& scratch, const driver& d, bool backward)
+        : lane(scratch, d.p_, d.plan_, backward),
+          state(scratch.take<C>(lane.state_size())),
+          next(scratch.take<C>(lane.state_size())) {
+      if (!backward) return;
+      g = scratch.take<C>(lane.state_size());
+      const index_t longest = d.segment_tokens(d.longest_sequence());
+      kept = scratch.take<C>(std::max<index_t>(longest / d.plan_.backward_run + 1, 1) * lane.state_size());
+      R::operands(
+          [&](const char*, const axes&, presence, const auto& target, auto& tile) {
+            tile = target.take_tile(scratch, lane.key_pitch(), lane.value_pitch());
+          },
+          d.targets_, tiles);
+    }
+    index_t size() const { return lane.state_size(); }
+    template <class F>
+    void for_each_run(index_t run, F&& f) {
+      for (index_t t = first; t < last; t += run) f(t, std::min(run, last - t));
+    }
+    template <class F>
+    void for_each_run_backwards(index_t run, F&& f) {
+      if (first == last) return;
+      for (index_t i = (last - first - 1) / run; i >= 0; --i)
+        f(i, first + i * run, std::min(run, last - first - i * run));
+    }
+  };
+
+  station station_at(int worker, index_t item, bool backward) {
+    arena piece({pieces_ + static_cast<std::size_t>(worker) * piece_bytes_, piece_bytes_});
+    station at(piece, *this, backward);
+    const index_t chain = item / split_.segments;
+    const index_t sequence = chain / (split_.heads * split_.value_blocks);
+    at.lane.seek(sequence, chain / split_.value_blocks % split_.heads, chain % split_.value_blocks);
+    const index_t begin = p_.first_token(sequence), end = p_.last_token(sequence);
+    const index_t length = segment_tokens(end - begin);
+    at.first = std::min(begin + segment_of(item) * length, end);
+    at.last = std::min(at.first + length, end);
+    return at;
+  }
+
+  index_t segment_of(index_t item) const { return item % split_.segments; }
+  index_t segment_tokens(index_t tokens) const {
+    return split_.segments == 1 ? tokens
+                                : round_up((tokens + split_.segments - 1) / split_.segments, plan_.forward_run);
+  }
+  index_t longest_sequence() const {
+    if (p_.offsets == nullptr) return p_.n.time;
+    index_t longest = 0;
+    for (index_t s = 0; s < p_.n.sequences; ++s)
+      longest = std::max(longest, p_.last_token(s) - p_.first_token(s));
+    return longest;
+  }
+
+  // ---- workspace
+
+  void take_pieces(arena& memory, bool backward) {
+    arena one;
+    station(one, *this, backward);
+    piece_bytes_ = static_cast<std::size_t>(
+        round_up(static_cast<index_t>(one.bytes_needed()), static_cast<index_t>(arena::alignment)));
+    const index_t workers =
+        std::max<index_t>(1, std::min<index_t>(thread_count(backend_), split_.items()));
+    pieces_ = memory.take<std::byte>(workers * static_cast<index_t>(piece_bytes_));
+  }
+  void take_segments(arena& memory) {
+    if (split_.segments == 1) return;
+    arena one;
+    const Lane lane(one, p_, plan_, false);
+    products_ = memory.take<C>(split_.items() * lane.summary_size());
+    states_ = memory.take<C>(split_.items() * lane.state_size());
+    if (split_.slots > 0) gradients_ = memory.take<C>(split_.items() * lane.state_size());
+  }
+  void lay_out_forward(arena& memory) {
+    split_.slots = 0;
+    take_segments(memory);
+    take_pieces(memory, false);
+  }
+  void lay_out_backward(arena& memory, const results& r) {
+    // Enough slots to share the work out, few enough that partial sums stay small beside the operands.
+    constexpr index_t most_slots = 16;
+    if (!Lane::adjoint_scans) split_.segments = 1;
+    split_.slots = split_.items();
+    bool shared = false;
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& d, auto& target) {
+          target = gradient_target<C, S>(d, p_.n, split_, false);
+          shared = shared || !target.exclusive;
+        },
+        r.d, targets_);
+    state_target_ = gradient_target<C, C>(r.initial_state, p_.n, split_, true);
+    if (shared || !state_target_.exclusive) split_.slots = std::min(split_.slots, most_slots);
+    for_each_target([&](auto& target) { target.take_partial(memory, split_); });
+    take_segments(memory);
+    take_pieces(memory, true);
+  }
+  template <class F>
+  void for_each_target(F&& f) {
+    R::operands([&](const char*, const axes&, presence, auto& target) { f(target); }, targets_);
+    f(state_target_);
+  }
+
+  // ---- backward
+
+  void flush(station& at, index_t slot, bool in_time, index_t t, index_t count) {
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& target, auto& tile) {
+          if (!target.to.given || target.in_time() != in_time) return;
+          target.flush(tile, slot, split_, at.lane.batch(), t, count, at.lane.head(), at.lane.first_value(),
+                       at.lane.value_count());
+          target.clear_tile(tile, at.lane.key_pitch(), at.lane.value_pitch());
+        },
+        targets_, at.tiles);
+  }
+
+  // States at the starts of the item's runs, from at.state.
+  void keep_states(station& at) {
+    const index_t size = at.size();
+    copy_numbers(at.kept, at.state, size);
+    at.for_each_run(plan_.backward_run, [&](index_t t, index_t count) {
+      C* here = at.kept + (t - at.first) / plan_.backward_run * size;
+      if (t + count < at.last) at.lane.advance_run(t, count, here, here + size);
+    });
+  }
+
+  void backward_segment(const results& r, station& at, index_t slot, index_t item) {
+    const index_t size = at.size();
+    if (split_.segments > 1) {
+      copy_numbers(at.state, states_ + item * size, size);
+      copy_numbers(at.g, gradients_ + item * size, size);
+    } else {
+      at.lane.load_state(p_.initial_state, at.state);
+      at.lane.load_state(r.final_state, at.g);
+    }
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& target, auto& tile) {
+          target.clear_tile(tile, at.lane.key_pitch(), at.lane.value_pitch());
+        },
+        targets_, at.tiles);
+    keep_states(at);
+    at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
+      at.lane.backward_run(r, at.tiles, t, count, at.kept + i * size, at.g,
+                           [&](index_t from, index_t tokens) { flush(at, slot, true, from, tokens); });
+    });
+    flush(at, slot, false, 0, 1);
+    if (segment_of(item) == 0 && state_target_.to.given)
+      state_target_.flush(at.lane.state_tile(at.g), slot, split_, at.lane.sequence(), 0, 1, at.lane.head(),
+                          at.lane.first_value(), at.lane.value_count());
+  }
+
+  // ---- segments of time: reduce each, carry through them, and everything else can run from exact states
+
+  // states_ = the state at the start of every segment
+  void scan_states() {
+    const bool backward = split_.slots > 0;
+    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
+      station at = station_at(worker, item, backward);
+      C* product = products_ + item * at.lane.summary_size();
+      at.lane.clear_summary(product);
+      fill(at.state, at.size(), C(0));
+      at.for_each_run(summary_run(), [&](index_t t, index_t count) {
+        at.lane.advance_run(t, count, at.state, at.next);
+        at.lane.extend_summary(product, count);
+        std::swap(at.state, at.next);
+      });
+      copy_numbers(states_ + item * at.size(), at.state, at.size());
+    });
+    parallel_for(backend_, split_.items() / split_.segments, [&](index_t chain, int worker) {
+      station at = station_at(worker, chain * split_.segments, backward);
+      at.lane.load_state(p_.initial_state, at.state);
+      for (index_t item = chain * split_.segments; item < (chain + 1) * split_.segments; ++item) {
+        C *state = states_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
+        copy_numbers(at.next, at.state, at.size());
+        const bool fine = at.lane.apply_summary(product, state, at.next);
+        copy_numbers(state, at.state, at.size());
+        if (fine) {
+          std::swap(at.state, at.next);
+        } else {  // Inf or NaN: through the tokens, where resets are exact
+          station walk = station_at(worker, item, backward);
+          copy_numbers(walk.state, state, at.size());
+          walk.for_each_run(summary_run(), [&](index_t t, index_t count) {
+            walk.lane.advance_run(t, count, walk.state, walk.next);
+            std::swap(walk.state, walk.next);
+          });
+          at.state = walk.state, at.next = walk.next;
+        }
+      }
+    });
+  }
+  index_t summary_run() const { return std::min(plan_.forward_run, plan_.backward_run); }
+
+  // gradients_ = the gradient of the state at the end of every segment. states_ and products_ are known.
+  void scan_gradients(const results& r) {
+    const auto retreat = [&](station& at, index_t item, bool exact) {
+      copy_numbers(at.state, states_ + item * at.size(), at.size());
+      keep_states(at);
+      at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
+        const C* in = at.kept + i * at.size();
+        if (exact)
+          at.lane.backward_run(r, {}, t, count, in, at.g, [](index_t, index_t) {});
+        else
+          at.lane.retreat_run(r, t, count, in, at.g);
+      });
+    };
+    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
+      station at = station_at(worker, item, true);
+      fill(at.g, at.size(), C(0));
+      retreat(at, item, false);
+      copy_numbers(gradients_ + item * at.size(), at.g, at.size());
+    });
+    parallel_for(backend_, split_.items() / split_.segments, [&](index_t chain, int worker) {
+      station at = station_at(worker, chain * split_.segments, true);
+      at.lane.load_state(r.final_state, at.g);
+      for (index_t item = (chain + 1) * split_.segments - 1; item >= chain * split_.segments; --item) {
+        C *g = gradients_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
+        copy_numbers(at.next, at.g, at.size());
+        const bool fine = at.lane.apply_summary_adjoint(product, g, at.next);
+        copy_numbers(g, at.g, at.size());
+        if (fine) {
+          copy_numbers(at.g, at.next, at.size());
+        } else {
+          station walk = station_at(worker, item, true);
+          copy_numbers(walk.g, g, at.size());
+          retreat(walk, item, true);
+        }
+      }
+    });
+  }
+
+  cpu backend_;
+  const problem& p_;
+  schedule plan_;
+  work_split split_{};
+  typename Lane::targets targets_{};
+  gradient_target<C, C> state_target_{};
+  std::byte* pieces_ = nullptr;
+  std::size_t piece_bytes_ = 0;
+  C *products_ = nullptr, *states_ = nullptr, *gradients_ = nullptr;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,168 @@
+#pragma once
+// Where gradients go. A recurrence adds to small tiles; a tile is flushed into the caller's memory, rounded once. Where
+// one element of a gradient collects from several places (grouped heads, parameters without a time axis, stride 0),
+// every slot of the work has a partial sum of its own, and the partial sums are added in the order of the slots: the
+// bits do not depend on the number of threads.
+
+#include <algorithm>
+
+#include "cursor.hpp"
+#include "../../core/workspace.hpp"
+#include "threads.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+// The work of a backward pass: sequences x heads x value blocks x segments, split into slots.
+struct work_split {
+  index_t sequences = 0, heads = 0, value_blocks = 0, segments = 0;
+  index_t slots = 0;
+  bool packed = false;
+
+  index_t items() const { return sequences * heads * value_blocks * segments; }
+  index_t first_item(index_t slot) const { return slot * items() / slots; }
+  index_t sequence_of(index_t item) const { return item / (heads * value_blocks * segments); }
+  // the batches (or sequences, for states) that a slot touches
+  index_t first_batch(index_t slot, bool by_sequence) const {
+    return packed && !by_sequence ? 0 : sequence_of(first_item(slot));
+  }
+  index_t last_batch(index_t slot, bool by_sequence) const {
+    return packed && !by_sequence ? 0 : sequence_of(first_item(slot + 1) - 1);
+  }
+  index_t most_batches(bool by_sequence) const {
+    index_t most = 1;
+    for (index_t s = 0; s < slots; ++s)
+      most = std::max(most, last_batch(s, by_sequence) - first_batch(s, by_sequence) + 1);
+    return most;
+  }
+};
+
+template <class C, class S>
+struct gradient_target {
+  operand<S> to{};
+  bool exclusive = true;
+  bool is_state = false;  // one a sequence, without time
+  index_t batches = 1, tokens = 1, heads = 1, keys = 1, values = 1;  // extents of the sum, 1 where shared
+  index_t slot_batches = 1;
+  C* partial = nullptr;  // [slot][plane][batch][token][head][key][value]
+
+  bool in_time() const { return to.time != 0; }
+  index_t plane_size() const { return slot_batches * tokens * heads * keys * values; }
+  index_t slot_size() const { return plane_size() * (to.im != nullptr ? 2 : 1); }
+
+  gradient_target() = default;
+  gradient_target(const operand<S>& target, const sizes& n, const work_split& split, bool state)
+      : to(target), is_state(state) {
+    if (!to.given) return;
+    const index_t all_batches = state ? n.sequences : n.batch;
+    batches = to.batch != 0 ? all_batches : 1;
+    tokens = to.time != 0 ? n.time : 1;
+    heads = to.head != 0 ? n.heads / to.heads_a_group : 1;
+    keys = to.key != 0 ? n.keys : 1;
+    values = to.value != 0 ? n.values : 1;
+    const bool batch_shared = to.batch == 0 && all_batches > 1;
+    const bool time_shared = !state && to.time == 0 && (split.segments > 1 || split.packed);
+    const bool head_shared = n.heads > 1 && (to.head == 0 || to.heads_a_group > 1);
+    const bool value_shared = to.value == 0 && split.value_blocks > 1;
+    exclusive = !batch_shared && !time_shared && !head_shared && !value_shared;
+  }
+  void take_partial(arena& scratch, const work_split& split) {
+    if (!to.given || exclusive) return;
+    slot_batches = to.batch != 0 ? split.most_batches(is_state) : 1;
+    partial = scratch.take<C>(split.slots * slot_size());
+  }
+  void clear_partial(index_t slot) const {
+    if (partial == nullptr) return;
+    for (index_t i = 0; i < slot_size(); ++i) partial[slot * slot_size() + i] = C(0);
+  }
+
+  gradient_tile<C> take_tile(arena& scratch, index_t key_pitch, index_t value_pitch) const {
+    gradient_tile<C> tile;
+    if (!to.given) return tile;
+    const index_t width = to.value != 0 ? value_pitch : 1, rows = to.key != 0 ? key_pitch : 1;
+    tile.given = true;
+    tile.value = to.value != 0 ? 1 : 0;
+    tile.key = to.key != 0 ? width : 0;
+    tile.time = in_time() ? width * rows : 0;
+    const index_t size = tile_size(tile, width, rows);
+    tile.re = scratch.take<C>(size);
+    if (to.im != nullptr) tile.im = scratch.take<C>(size);
+    return tile;
+  }
+  // padded, so that a whole register can be added at any of its elements
+  static index_t tile_size(const gradient_tile<C>& tile, index_t width, index_t rows) {
+    return width * rows * (tile.time != 0 ? block_tokens : 1) + simd::lanes<C>;
+  }
+  void clear_tile(const gradient_tile<C>& tile, index_t key_pitch, index_t value_pitch) const {
+    if (!to.given) return;
+    const index_t size =
+        tile_size(tile, to.value != 0 ? value_pitch : 1, to.key != 0 ? key_pitch : 1) - simd::lanes<C>;
+    for (index_t i = 0; i < size; ++i) tile.re[i] = C(0);
+    if (tile.im != nullptr)
+      for (index_t i = 0; i < size; ++i) tile.im[i] = C(0);
+  }
+
+  /// Moves `count` tokens (1 without a time axis) of the tile of head h, values from `first_value` on, to where they
+  /// belong.
+  void flush(const gradient_tile<C>& tile, index_t slot, const work_split& split, index_t b, index_t t, index_t count,
+             index_t h, index_t first_value, index_t value_count) const {
+    if (!to.given) return;
+    const index_t rows = to.key != 0 ? keys : 1, columns = to.value != 0 ? value_count : 1;
+    const index_t tile_tokens = in_time() ? count : 1;
+    for (index_t i = 0; i < tile_tokens; ++i)
+      for (index_t k = 0; k < rows; ++k) {
+        const index_t from = i * tile.time + k * tile.key;
+        if (exclusive) {
+          const index_t at = to.offset(b, t + i, h) + k * to.key + first_value * to.value;
+          for (index_t v = 0; v < columns; ++v) to.re[at + v * to.value] = convert<S>(tile.re[from + v]);
+          if (to.im != nullptr)
+            for (index_t v = 0; v < columns; ++v) to.im[at + v * to.value] = convert<S>(tile.im[from + v]);
+        } else {
+          const index_t batch = to.batch != 0 ? b - split.first_batch(slot, is_state) : 0;
+          const index_t token = to.time != 0 ? t + i : 0, head = to.head != 0 ? h / to.heads_a_group : 0;
+          C* sum = partial + slot * slot_size() +
+                   (((batch * tokens + token) * heads + head) * keys + k) * values +
+                   (to.value != 0 ? first_value : 0);
+          for (index_t v = 0; v < columns; ++v) sum[v] += tile.re[from + v];
+          if (to.im != nullptr)
+            for (index_t v = 0; v < columns; ++v) sum[plane_size() + v] += tile.im[from + v];
+        }
+      }
+  }
+
+  /// Adds the slots' partial sums in order and writes the result.
+  void reduce(const cpu& backend, const work_split& split) const {
+    if (!to.given || exclusive) return;
+    constexpr index_t tokens_a_job = 64;
+    const index_t pieces = (tokens + tokens_a_job - 1) / tokens_a_job;
+    parallel_for(backend, batches * pieces, [&](index_t job, int) {
+      const index_t b = job / pieces, first = job % pieces * tokens_a_job;
+      const index_t last = first + tokens_a_job < tokens ? first + tokens_a_job : tokens;
+      for (index_t t = first; t < last; ++t)
+        for (index_t h = 0; h < heads; ++h)
+          for (index_t k = 0; k < keys; ++k)
+            for (index_t v = 0; v < values; ++v) {
+              const index_t at = b * to.batch + t * to.time + h * to.head + k * to.key + v * to.value;
+              const index_t row = ((t * heads + h) * keys + k) * values + v;
+              to.re[at] = convert<S>(sum_of_slots(split, b, row));
+              if (to.im != nullptr) to.im[at] = convert<S>(sum_of_slots(split, b, plane_size() + row));
+            }
+    });
+  }
+
+ private:
+  C sum_of_slots(const work_split& split, index_t b, index_t row) const {
+    C sum(0);
+    for (index_t s = 0; s < split.slots; ++s) {
+      if (to.batch != 0 && (b < split.first_batch(s, is_state) || b > split.last_batch(s, is_state))) continue;
+      const index_t batch = to.batch != 0 ? b - split.first_batch(s, is_state) : 0;
+      sum += partial[s * slot_size() + batch * tokens * heads * keys * values + row];
+    }
+    return sum;
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

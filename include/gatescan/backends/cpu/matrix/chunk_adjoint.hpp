@@ -1,0 +1,279 @@
+#pragma once
+// Matrix states, backward a chunk at a time. Nothing is divided, no state inside the chunk is formed.
+//
+// A gate a_t is met by every pair (query r >= t, key s < t). With P_rs = Re sum_i q_r[i] k_s[i] prod_{j=s+1..r} a_j[i]
+//   Y_r(t) = sum_{s<t} dP_rs k_s prod_{j=s+1..t-1} a_j        what the keys before t look like to query r
+//   x_r(t) = q_r prod_{j=t+1..r} a_j                          query r seen from after t
+//   conj(da_t) = sum_{r>=t} x_r(t) Y_r(t)                     strictly causal: exact at a_t = 0
+//   conj(dk_t) = sum_{r>=t} x_r(t) dP_rt                      conj(dq_r) = Y_r(r+1)
+// S_in is one more key (its Y_r starts at S_in do_r) and the outgoing state one more query. Blocks far apart meet
+// through the same quantities at block boundaries: Y, X = sum over later queries of conj(x) dP (the start of dk), and
+// Z = sum of x Y over later queries (the start of da).
+
+#include "chunk.hpp"
+#include "steps_adjoint.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class C>
+struct chunk_adjoint_scratch {
+  C *v_transposed = nullptr;    // [block][value_pitch][block_tokens]
+  C *d_o_transposed = nullptr;  // [value_pitch][block_tokens]
+  C *between = nullptr;         // [block][rows]: product of the blocks between a block and the query's
+  C *z = nullptr;               // [block][rows]
+  C *y_end = nullptr;           // [rows]
+  C *rows = nullptr;            // [block_tokens][rows]
+  C *columns = nullptr;         // [rows][block_tokens]
+  C *d_scores = nullptr;        // [block_tokens][block_tokens]
+  C *spare_g = nullptr;
+  matrix_gradients<C> spare{};  // for the token by token fallback
+  replay_states<C> replay{};
+
+  chunk_adjoint_scratch() = default;
+  chunk_adjoint_scratch(arena& scratch, const matrix_shape& n, index_t tokens)
+      : spare(scratch, n, tokens), replay(scratch, n, tokens) {
+    const index_t blocks = blocks_of(tokens);
+    v_transposed = scratch.take<C>(blocks * n.value_pitch * block_tokens);
+    d_o_transposed = scratch.take<C>(n.value_pitch * block_tokens);
+    between = scratch.take<C>(blocks * n.rows), z = scratch.take<C>(blocks * n.rows);
+    y_end = scratch.take<C>(n.rows);
+    rows = scratch.take<C>(block_tokens * n.rows), columns = scratch.take<C>(block_tokens * n.rows);
+    d_scores = scratch.take<C>(block_tokens * block_tokens);
+    spare_g = scratch.take<C>(n.state_size());
+  }
+};
+
+// out[token][rows] = sum_j state[rows][j] x[token][j], by way of x transposed
+template <class C>
+void contract_state(const matrix_shape& n, index_t count, const C* state, const C* x_transposed, C* columns,
+                    C* out) {
+  for (index_t i = 0; i < n.rows * block_tokens; ++i) columns[i] = 0;
+  simd::add_product<C>(n.rows, block_tokens, n.value_pitch, {state, n.value_pitch, 1},
+                       {x_transposed, block_tokens}, {columns, block_tokens});
+  simd::transpose<C>(n.rows, count, {columns, block_tokens}, {out, n.rows});
+}
+
+template <class C>
+void transpose_block(index_t count, index_t width, const C* from, C* to) {
+  for (index_t i = 0; i < width * block_tokens; ++i) to[i] = 0;
+  simd::transpose<C>(count, width, {from, width}, {to, block_tokens});
+}
+
+// f(i) for the first key of every register of a row
+template <class C, class F>
+void for_each_key(const matrix_shape& n, F&& f) {
+  for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) f(i);
+}
+
+// Everything between a block of queries and the blocks before it: d.dq (Y), d.dk (X), d.dv and z.
+template <bool Complex, class C>
+void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chunk_scratch<C>& w,
+                 const matrix_gradients<C>& d, chunk_adjoint_scratch<C>& s) {
+  const matrix_shape& n = x.n;
+  const index_t first = r * block_tokens, count = tokens_in_block(tokens, r), kp = n.key_pitch;
+  const C* d_o = d.d_o + first * n.value_pitch;
+  C* y = d.dq + first * n.rows;
+  for (index_t b = r - 1; b >= 0; --b)
+    for_each_key<C>(n, [&](index_t i) {
+      auto product = constant<Complex>(C(1));
+      if (b < r - 1)
+        product = load_keys<Complex>(s.between + (b + 1) * n.rows, i, kp) *
+                  load_keys<Complex>(w.totals + (b + 1) * n.rows, i, kp);
+      store_keys<Complex>(s.between + b * n.rows, i, kp, product);
+    });
+  for (index_t b = 0; b < r; ++b) {
+    const index_t key = b * block_tokens;
+    C* q = s.rows;
+    for_each_key<C>(n, [&](index_t i) {
+      const auto gap = load_keys<Complex>(s.between + b * n.rows, i, kp);
+      auto z = load_keys<Complex>(s.z + b * n.rows, i, kp);
+      for (index_t t = 0; t < count; ++t) {
+        const auto qt = load_keys<Complex>(w.q_decayed + (first + t) * n.rows, i, kp) * conj(gap);
+        store_keys<Complex>(q + t * n.rows, i, kp, qt);
+        z = fma(conj(qt), load_keys<Complex>(y + t * n.rows, i, kp), z);
+      }
+      store_keys<Complex>(s.z + b * n.rows, i, kp, z);
+    });
+    fill(s.d_scores, block_tokens * block_tokens, C(0));
+    simd::add_product<C>(count, block_tokens, n.value_pitch, {d_o, n.value_pitch, 1},
+                         {s.v_transposed + b * n.value_pitch * block_tokens, block_tokens},
+                         {s.d_scores, block_tokens});
+    simd::add_product<C>(block_tokens, n.rows, count, {s.d_scores, 1, block_tokens}, {q, n.rows},
+                         {d.dk + key * n.rows, n.rows});
+    fill(w.scores, block_tokens * block_tokens, C(0));
+    simd::add_product<C>(count, block_tokens, n.rows, {q, n.rows, 1},
+                         {w.k_transposed + b * n.rows * block_tokens, block_tokens}, {w.scores, block_tokens});
+    simd::add_product<C>(block_tokens, n.value_pitch, count, {w.scores, 1, block_tokens},
+                         {d_o, n.value_pitch}, {d.dv + key * n.value_pitch, n.value_pitch});
+    scale_keys<Complex>(y, count, n, w.totals + b * n.rows, false);
+    simd::add_product<C>(count, n.rows, block_tokens, {s.d_scores, block_tokens, 1},
+                         {w.k_decayed + key * n.rows, n.rows}, {y, n.rows});
+  }
+}
+
+// The outgoing state as a query: d.dk (X), d.dv and z, from its gradient g.
+template <bool Complex, class C>
+void state_pairs(const matrix_tiles<C>& x, index_t tokens, const C* state_in, const C* g,
+                 const chunk_scratch<C>& w, const matrix_gradients<C>& d, chunk_adjoint_scratch<C>& s) {
+  using P = simd::pack<C>;
+  const matrix_shape& n = x.n;
+  const index_t blocks = blocks_of(tokens), kp = n.key_pitch;
+  for (index_t i = 0; i < kp; ++i) {  // y_end = sum_j conj(g) S_in
+    P re(0), im(0);
+    for (index_t j = 0; j < n.value_pitch; j += simd::lanes<C>) {
+      const index_t at = i * n.value_pitch + j, at_im = (kp + i) * n.value_pitch + j;
+      const P g_re = simd::load(g + at), s_re = simd::load(state_in + at);
+      re = simd::fma(g_re, s_re, re);
+      if constexpr (Complex) {
+        const P g_im = simd::load(g + at_im), s_im = simd::load(state_in + at_im);
+        re = simd::fma(g_im, s_im, re);
+        im = simd::fma(g_re, s_im, simd::fma(-g_im, s_re, im));
+      }
+    }
+    s.y_end[i] = simd::sum(re);
+    if constexpr (Complex) s.y_end[kp + i] = simd::sum(im);
+  }
+  for (index_t b = blocks - 1; b >= 0; --b)
+    for_each_key<C>(n, [&](index_t i) {
+      auto product = constant<Complex>(C(1));
+      if (b < blocks - 1)
+        product = load_keys<Complex>(s.between + (b + 1) * n.rows, i, kp) *
+                  load_keys<Complex>(w.totals + (b + 1) * n.rows, i, kp);
+      store_keys<Complex>(s.between + b * n.rows, i, kp, product);
+    });
+  for (index_t b = 0; b < blocks; ++b) {
+    const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
+    C* u = s.rows;
+    contract_state(n, count, g, s.v_transposed + b * n.value_pitch * block_tokens, s.columns, u);
+    for_each_key<C>(n, [&](index_t i) {
+      const auto gap = load_keys<Complex>(s.between + b * n.rows, i, kp);
+      auto y = load_keys<Complex>(s.y_end, i, kp);
+      store_keys<Complex>(s.z + b * n.rows, i, kp, fma(gap, y, load_keys<Complex>(s.z + b * n.rows, i, kp)));
+      y = y * load_keys<Complex>(w.totals + b * n.rows, i, kp);
+      for (index_t t = 0; t < count; ++t) {
+        const index_t row = (first + t) * n.rows;
+        const auto ut = load_keys<Complex>(u + t * n.rows, i, kp);
+        const auto k = load_keys<Complex>(w.k_decayed + row, i, kp);
+        store_keys<Complex>(d.dk + row, i, kp, fma(conj(gap), ut, load_keys<Complex>(d.dk + row, i, kp)));
+        y = fma(k, conj(ut), y);
+        store_keys<Complex>(u + t * n.rows, i, kp, k * gap);  // from here on k^ decayed to the chunk's end
+      }
+      store_keys<Complex>(s.y_end, i, kp, y);
+    });
+    simd::add_product<C>(count, n.value_pitch, n.rows, {u, n.rows, 1}, {g, n.value_pitch},
+                         {d.dv + first * n.value_pitch, n.value_pitch});
+  }
+}
+
+// Pairs inside a block, and the way from Y, X, Z at the block's ends to dq, dk, da of every token.
+template <bool Complex, class C>
+void block_interior(const matrix_tiles<C>& x, index_t first, index_t count, const C* z,
+                    const matrix_gradients<C>& d, const C* d_scores) {
+  using E = element_t<C, Complex>;
+  const matrix_shape& n = x.n;
+  const index_t kp = n.key_pitch;
+  const auto row = [&](C* base, index_t t) { return base + (first + t) * n.rows; };
+  for (index_t i = 0; i < kp; i += simd::lanes<C>) {
+    E y[block_tokens];
+    for (index_t t = 0; t < count; ++t) y[t] = load_keys<Complex>(row(d.dq, t), i, kp);
+    E y_end = load_keys<Complex>(z, i, kp);
+    for (index_t t = 0; t < count; ++t) {
+      E decay = constant<Complex>(C(1)), sum_a = constant<Complex>(C(0)), sum_k = sum_a;
+      for (index_t r = t;;) {
+        const E q = load_keys<Complex>(row(x.q, r), i, kp) * decay;
+        sum_a = fma(q, y[r], sum_a);
+        sum_k = fma(q, simd::pack<C>(d_scores[r * block_tokens + t]), sum_k);
+        if (++r == count) break;
+        decay = decay * load_keys<Complex>(row(x.a, r), i, kp);
+      }
+      const E x_end = conj(load_keys<Complex>(row(d.dk, t), i, kp));
+      sum_a = fma(decay, y_end, sum_a);
+      sum_k = fma(decay, x_end, sum_k);
+      store_keys<Complex>(row(d.da, t), i, kp, conj(sum_a));
+      store_keys<Complex>(row(d.dk, t), i, kp, conj(sum_k));
+
+      const E a = load_keys<Complex>(row(x.a, t), i, kp), k = load_keys<Complex>(row(x.k, t), i, kp);
+      for (index_t r = t; r < count; ++r)
+        y[r] = fma(k, simd::pack<C>(d_scores[r * block_tokens + t]), a * y[r]);
+      y_end = fma(a, y_end, k * x_end);
+      store_keys<Complex>(row(d.dq, t), i, kp, conj(y[t]));
+    }
+  }
+}
+
+/// g = conj(prod of gates) g + sum_t conj(q^_t prod of earlier blocks) do_t^T, from q^ of decay_keys, which is used up.
+template <bool Complex, class C>
+void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, C* g, chunk_scratch<C>& w) {
+  const matrix_shape& n = x.n;
+  for (index_t b = 1; b < blocks_of(tokens); ++b) {  // totals become products from the chunk's start
+    const C* earlier = w.totals + (b - 1) * n.rows;
+    scale_keys<Complex>(w.q_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n, earlier, true);
+    scale_keys<Complex>(w.totals + b * n.rows, 1, n, earlier, false);
+  }
+  scale_state<Complex>(g, g, n, w.totals + (blocks_of(tokens) - 1) * n.rows, true);
+  simd::add_product<C>(n.rows, n.value_pitch, tokens, {w.q_decayed, 1, n.rows}, {d_o, n.value_pitch},
+                       {g, n.value_pitch});
+}
+
+/// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on return g is the
+/// gradient of the incoming state. Results that are not finite are taken from the token by token form.
+template <bool Complex, class C>
+void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
+                    const matrix_gradients<C>& d, chunk_scratch<C>& w, chunk_adjoint_scratch<C>& s) {
+  const matrix_shape& n = x.n;
+  const index_t blocks = blocks_of(tokens);
+  copy_numbers(s.spare_g, g, n.state_size());
+  decay_keys<Complex>(x, tokens, w);
+  fill(d.dk, tokens * n.rows, C(0));
+  fill(d.dv, tokens * n.value_pitch, C(0));
+  fill(s.z, blocks * n.rows, C(0));
+  for (index_t b = 0; b < blocks; ++b) {
+    const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
+    transpose_block(count, n.value_pitch, x.v + first * n.value_pitch,
+                    s.v_transposed + b * n.value_pitch * block_tokens);
+    if (b + 1 < blocks)
+      transpose_block(count, n.rows, w.k_decayed + first * n.rows,
+                      w.k_transposed + b * n.rows * block_tokens);
+    transpose_block(count, n.value_pitch, d.d_o + first * n.value_pitch, s.d_o_transposed);
+    contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows);
+    block_pairs<Complex>(x, tokens, b, w, d, s);
+  }
+  state_pairs<Complex>(x, tokens, state_in, g, w, d, s);
+  for (index_t b = 0; b < blocks; ++b) {
+    const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
+    const C* d_o = d.d_o + first * n.value_pitch;
+    block_scores<Complex>(x, first, count, w.scores);
+    simd::add_upper_product<C>(count, n.value_pitch, {w.scores, block_tokens, 1}, {d_o, n.value_pitch},
+                               {d.dv + first * n.value_pitch, n.value_pitch});
+    fill(s.d_scores, block_tokens * block_tokens, C(0));
+    simd::add_product<C>(count, block_tokens, n.value_pitch, {d_o, n.value_pitch, 1},
+                         {s.v_transposed + b * n.value_pitch * block_tokens, block_tokens},
+                         {s.d_scores, block_tokens});
+    block_interior<Complex>(x, first, count, s.z + b * n.rows, d, s.d_scores);
+  }
+  incoming_gradient<Complex>(x, tokens, d.d_o, g, w);
+
+  if (all_finite(d.dq, tokens, n.rows, n.rows) && all_finite(d.dk, tokens, n.rows, n.rows) &&
+      all_finite(d.da, tokens, n.rows, n.rows) && all_finite(g, n.rows, n.value_pitch, n.value_pitch) &&
+      all_finite(d.dv, tokens, n.value_pitch, n.value_pitch))
+    return;
+  matrix_tiles<C> exact = x;
+  exact.o = w.spare_o;
+  s.spare.d_o = d.d_o;
+  steps_backward<Complex>(exact, tokens, state_in, s.spare_g, s.spare, s.replay);
+  for (index_t t = 0; t < tokens; ++t)
+    for (index_t plane = 0; plane < n.rows; plane += n.key_pitch) {
+      const index_t at = t * n.rows + plane;
+      replace_non_finite(d.dq + at, s.spare.dq + at, n.keys);
+      replace_non_finite(d.dk + at, s.spare.dk + at, n.keys);
+      replace_non_finite(d.da + at, s.spare.da + at, n.keys);
+    }
+  replace_non_finite(d.dv, s.spare.dv, tokens * n.value_pitch);
+  replace_non_finite(g, s.spare_g, n.state_size());
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

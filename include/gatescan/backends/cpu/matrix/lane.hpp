@@ -1,0 +1,260 @@
+#pragma once
+// One head of a matrix-state recurrence: the recurrence's prologue fills tiles, the core works on them, the epilogue
+// writes results. The driver (../driver.hpp) decides which runs of tokens are worked on, where and when.
+
+#include "../../../core/problem.hpp"
+#include "../../../modes/schedule.hpp"
+#include "../gradients.hpp"
+#include "chunk_adjoint.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T>
+class matrix_lane {
+ public:
+  using storage = storage_t<T>;
+  using C = state_t<T>;
+  using problem = problem_of<R, T>;
+  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
+  using targets = typename R::template fields<gradient_target<C, storage>>;
+
+  static constexpr bool complex = R::number_kind == numbers::complex;
+  static constexpr bool scans = true, adjoint_scans = true;
+  static constexpr bool simple_output = std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
+
+  static index_t value_blocks(const sizes&) { return 1; }
+  static schedule adapt(const schedule& plan) { return plan; }
+
+  matrix_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
+      : p_(&p), blocks_(plan.form != kernel_form::steps),
+        n_(matrix_shape::of<C>(p.n.keys, p.n.values, complex)) {
+    const index_t tokens = backward ? plan.backward_run : plan.forward_run;
+    tiles_ = matrix_tiles<C>(scratch, n_, tokens);
+    values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
+    if (blocks_) chunk_ = chunk_scratch<C>(scratch, n_, tokens);
+    if (!backward) return;
+    gradients_ = matrix_gradients<C>(scratch, n_, tokens);
+    next_state_ = scratch.take<C>(n_.state_size());
+    if (blocks_)
+      adjoint_ = chunk_adjoint_scratch<C>(scratch, n_, tokens);
+    else
+      replay_ = replay_states<C>(scratch, n_, tokens);
+  }
+
+  index_t state_size() const { return n_.state_size(); }
+  index_t summary_size() const { return n_.rows; }
+  index_t key_pitch() const { return n_.key_pitch; }
+  index_t value_pitch() const { return n_.value_pitch; }
+  index_t first_value() const { return 0; }
+  index_t value_count() const { return n_.values; }
+  index_t head() const { return h_; }
+  index_t batch() const { return b_; }
+  index_t sequence() const { return s_; }
+
+  void seek(index_t sequence, index_t head, index_t) {
+    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head;
+  }
+
+  template <class S>
+  void load_state(const operand<S>& from, C* state) const {
+    fill(state, n_.state_size(), C(0));
+    if (!from.given) return;
+    const index_t at = from.offset(s_, 0, h_);
+    for (index_t i = 0; i < n_.keys; ++i)
+      for (index_t j = 0; j < n_.values; ++j) {
+        const index_t o = at + i * from.key + j * from.value;
+        state[i * n_.value_pitch + j] = from.re[o];
+        if (complex && from.im != nullptr) state[(n_.key_pitch + i) * n_.value_pitch + j] = from.im[o];
+      }
+  }
+  void store_state(const operand<C>& to, const C* state) const {
+    if (!to.given) return;
+    const index_t at = to.offset(s_, 0, h_);
+    for (index_t i = 0; i < n_.keys; ++i)
+      for (index_t j = 0; j < n_.values; ++j) {
+        const index_t o = at + i * to.key + j * to.value;
+        to.re[o] = state[i * n_.value_pitch + j];
+        if (complex && to.im != nullptr) to.im[o] = state[(n_.key_pitch + i) * n_.value_pitch + j];
+      }
+  }
+  gradient_tile<C> state_tile(C* state) const {
+    return {state, complex ? state + n_.key_pitch * n_.value_pitch : nullptr, 0, n_.value_pitch, 1, true};
+  }
+
+  /// Results of tokens [t, t + count) and the state after them.
+  void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
+    load(t, count);
+    compute(count, in, out);
+    write_out(to.out, t, count);
+  }
+  /// The state after the tokens only.
+  void advance_run(index_t t, index_t count, const C* in, C* out) {
+    load(t, count);
+    if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_);
+    copy_numbers(out, in, n_.state_size());
+    steps_forward<complex>(tiles_, count, out);
+  }
+  /// g: gradient of the state after the tokens on entry, before them on return.
+  template <class Flush>
+  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t, index_t count,
+                    const C* in, C* g, Flush&& flush) {
+    load(t, count);
+    load_output_gradient(results.out, t, count, in);
+    if (blocks_)
+      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_);
+    else
+      steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
+    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0; first -= block_tokens)
+      add_gradients(results.out, d, t, first, std::min<index_t>(block_tokens, count - first), flush);
+  }
+  /// The gradient of the state before the tokens only. `in` is read where the output's adjoint needs o.
+  void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in, C* g) {
+    load(t, count);
+    load_output_gradient(results.out, t, count, in);
+    decay_keys<complex>(tiles_, count, chunk_);
+    incoming_gradient<complex>(tiles_, count, gradients_.d_o, g, chunk_);
+  }
+
+  // The summary of a segment: the product of its gates.
+  void clear_summary(C* product) const {
+    fill(product, n_.rows, C(0));
+    fill(product, n_.key_pitch, C(1));
+  }
+  void extend_summary(C* product, index_t count) const {  // by the run loaded last
+    for (index_t t = 0; t < count; ++t) scale_keys<complex>(product, 1, n_, tiles_.a + t * n_.rows, false);
+  }
+  /// state = product state + local; false where that is not finite and has to be found token by token.
+  bool apply_summary(const C* product, const C* local, C* state) const {
+    scale_state<complex>(state, state, n_, product, false);
+    return add_local(local, state);
+  }
+  bool apply_summary_adjoint(const C* product, const C* local, C* g) const {
+    scale_state<complex>(g, g, n_, product, true);
+    return add_local(local, g);
+  }
+
+ private:
+  static constexpr index_t width = simd::lanes<C>;
+  using key_cursor = cursor<C, complex, along::keys>;
+  using value_cursor = cursor<C, complex, along::values>;
+  using register_type = simd::pack<C>;
+  using values_type = decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
+
+  key_cursor keys_at(index_t t, index_t i, index_t tile_t = 0) const {
+    return {b_, t, h_, i, 0, static_cast<int>(std::min<index_t>(width, n_.keys - i)), tile_t, 0};
+  }
+  value_cursor values_at(index_t t, index_t j, index_t tile_t = 0) const {
+    return {b_, t, h_, 0, j, static_cast<int>(std::min<index_t>(width, n_.values - j)), tile_t, j};
+  }
+  values_type* values_row(values_type* base, index_t t) const { return base + t * (n_.value_pitch / width); }
+
+  bool add_local(const C* local, C* state) const {
+    for (index_t i = 0; i < n_.state_size(); ++i) state[i] += local[i];
+    return all_finite(state, n_.rows, n_.value_pitch, n_.value_pitch);
+  }
+
+  static auto masked(register_type x, int count, C rest) { return simd::first_lanes(x, count, register_type(rest)); }
+  static auto masked(cplx<register_type> x, int count, C rest) {
+    return cplx<register_type>{masked(x.re, count, rest), masked(x.im, count, C(0))};
+  }
+
+  void load(index_t first, index_t count) {
+    for (index_t t = 0; t < count; ++t) {
+      for (index_t i = 0; i < n_.key_pitch; i += width) {
+        const key_cursor at = keys_at(first + t, i);
+        auto key = R::keys(p_->x, at);
+        if (at.count < width) {
+          key.q = masked(key.q, at.count, C(0));
+          key.k = masked(key.k, at.count, C(0));
+          key.gate = masked(key.gate, at.count, C(1));
+        }
+        store_keys<complex>(tiles_.q + t * n_.rows, i, n_.key_pitch, key.q);
+        store_keys<complex>(tiles_.k + t * n_.rows, i, n_.key_pitch, key.k);
+        store_keys<complex>(tiles_.a + t * n_.rows, i, n_.key_pitch, key.gate);
+      }
+      for (index_t j = 0; j < n_.value_pitch; j += width) {
+        const value_cursor at = values_at(first + t, j);
+        values_type w = R::values(p_->x, at);
+        w.v = masked(w.v, at.count, C(0));
+        values_row(values_, t)[j / width] = w;
+        simd::store(tiles_.v + t * n_.value_pitch + j, w.v);
+      }
+    }
+  }
+  void compute(index_t count, const C* in, C* out) {
+    if (blocks_) return chunk_forward<complex>(tiles_, count, in, out, chunk_);
+    copy_numbers(out, in, n_.state_size());
+    steps_forward<complex>(tiles_, count, out);
+  }
+  void write_out(const operand<storage>& out, index_t first, index_t count) const {
+    if (!out.given) return;
+    for (index_t t = 0; t < count; ++t)
+      for (index_t j = 0; j < n_.values; j += width) {
+        const value_cursor at = values_at(first + t, j);
+        const auto y = R::output(p_->x, at, values_row(values_, t)[j / width],
+                                 simd::load(tiles_.o + t * n_.value_pitch + j));
+        simd::store(out.re + out.offset(b_, at.t, h_) + j * out.value, out.value, at.count, y);
+      }
+  }
+
+  register_type output_gradient(const operand<const storage>& d_out, const value_cursor& at) const {
+    if (!d_out.given) return register_type(0);
+    return masked(at(d_out), at.count, C(0));
+  }
+  register_type loaded_output(index_t t, index_t j) const {
+    return simple_output ? register_type(0) : simd::load(tiles_.o + t * n_.value_pitch + j);
+  }
+  // d_o of every token; the epilogue's gradients of operands are collected later, tile by tile.
+  void load_output_gradient(const operand<const storage>& d_out, index_t first, index_t count, const C* in) {
+    if (!simple_output) compute(count, in, next_state_);
+    for (index_t t = 0; t < count; ++t)
+      for (index_t j = 0; j < n_.value_pitch; j += width) {
+        const value_cursor at = values_at(first + t, j);
+        values_type ignored{};
+        const register_type g =
+            R::output_adjoint(p_->x, tiles_of_gradients{}, at, values_row(values_, t)[j / width], ignored,
+                              loaded_output(t, j), output_gradient(d_out, at));
+        simd::store(gradients_.d_o + t * n_.value_pitch + j, masked(g, at.count, C(0)));
+      }
+  }
+  template <class Flush>
+  void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run, index_t first,
+                     index_t count, Flush&& flush) {
+    for (index_t t = first; t < first + count; ++t) {
+      for (index_t i = 0; i < n_.key_pitch; i += width) {
+        const index_t row = t * n_.rows;
+        R::keys_adjoint(p_->x, d, keys_at(run + t, i, t - first),
+                        keys_of<element_t<C, complex>>{load_keys<complex>(gradients_.dq + row, i, n_.key_pitch),
+                                                       load_keys<complex>(gradients_.dk + row, i, n_.key_pitch),
+                                                       load_keys<complex>(gradients_.da + row, i, n_.key_pitch)});
+      }
+      for (index_t j = 0; j < n_.value_pitch; j += width) {
+        const value_cursor at = values_at(run + t, j, t - first);
+        const values_type w = values_row(values_, t)[j / width];
+        values_type d_w{};
+        R::output_adjoint(p_->x, d, at, w, d_w, loaded_output(t, j), output_gradient(d_out, at));
+        d_w.v = d_w.v + simd::load(gradients_.dv + t * n_.value_pitch + j);
+        R::values_adjoint(p_->x, d, at, w, d_w);
+      }
+    }
+    flush(run + first, count);
+  }
+
+  const problem* p_;
+  bool blocks_;
+  matrix_shape n_;
+  matrix_tiles<C> tiles_{};
+  chunk_scratch<C> chunk_{};
+  matrix_gradients<C> gradients_{};
+  chunk_adjoint_scratch<C> adjoint_{};
+  replay_states<C> replay_{};
+  values_type* values_ = nullptr;
+  C* next_state_ = nullptr;
+  index_t b_ = 0, s_ = 0, h_ = 0;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,74 @@
+#pragma once
+// Matrix states (one gate a key): the numbers of one head over a run of tokens, as the recurrence's prologue left them.
+// Keys and values are padded to whole registers: q = k = v = 0 and gate = 1 there. A complex key side has two planes, a
+// row of real parts followed by a row of imaginary parts, so that matrix products only ever see real rows.
+
+#include "../../../core/workspace.hpp"
+#include "../arrays.hpp"
+#include "../cursor.hpp"
+#include "../matmul.hpp"
+#include "../pack_math.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+struct matrix_shape {
+  index_t keys, values;         // as given
+  index_t key_pitch, rows;      // padded keys; rows of the state: one or two planes of them
+  index_t value_pitch;          // padded values
+
+  template <class C>
+  static matrix_shape of(index_t keys, index_t values, bool complex) {
+    const index_t kp = padded<C>(keys);
+    return {keys, values, kp, complex ? 2 * kp : kp, padded<C>(values)};
+  }
+  index_t state_size() const { return rows * value_pitch; }
+};
+
+template <class C>
+struct matrix_tiles {
+  matrix_shape n{};
+  index_t capacity = 0;                                  // tokens
+  C *q = nullptr, *k = nullptr, *a = nullptr;          // [token][rows]
+  C *v = nullptr, *o = nullptr;                        // [token][value_pitch]
+
+  matrix_tiles() = default;
+  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens) : n(shape), capacity(tokens) {
+    q = scratch.take<C>(tokens * n.rows), k = scratch.take<C>(tokens * n.rows);
+    a = scratch.take<C>(tokens * n.rows);
+    v = scratch.take<C>(tokens * n.value_pitch), o = scratch.take<C>(tokens * n.value_pitch);
+  }
+};
+
+// One register of a row of keys: real, or real and imaginary planes.
+template <bool Complex, class C>
+GATESCAN_INLINE element_t<C, Complex> load_keys(const C* row, index_t i, index_t pitch) {
+  if constexpr (Complex)
+    return {simd::load(row + i), simd::load(row + pitch + i)};
+  else
+    return simd::load(row + i);
+}
+template <bool Complex, class C>
+GATESCAN_INLINE void store_keys(C* row, index_t i, index_t pitch, element_t<C, Complex> x) {
+  if constexpr (Complex) {
+    simd::store(row + i, x.re);
+    simd::store(row + pitch + i, x.im);
+  } else {
+    simd::store(row + i, x);
+  }
+}
+// acc + Re(a b)
+template <class C>
+GATESCAN_INLINE simd::pack<C> add_real_product(simd::pack<C> a, simd::pack<C> b, simd::pack<C> acc) {
+  return simd::fma(a, b, acc);
+}
+template <class C>
+GATESCAN_INLINE simd::pack<C> add_real_product(cplx<simd::pack<C>> a, cplx<simd::pack<C>> b,
+                                               simd::pack<C> acc) {
+  return simd::fma(a.re, b.re, simd::fma(-a.im, b.im, acc));
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,164 @@
+#pragma once
+// Recurrences that are not a gated product: a user's own step, and his own associative operator if he has one. One
+// register of channels, token by token; scan mode reduces segments with the operator.
+
+#include <algorithm>
+#include <cstring>
+
+#include "../../../core/problem.hpp"
+#include "../../../modes/schedule.hpp"
+#include "../gradients.hpp"
+#include "../pack_math.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T>
+class stepwise_lane {
+ public:
+  using storage = storage_t<T>;
+  using C = state_t<T>;
+  using problem = problem_of<R, T>;
+  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
+  using targets = typename R::template fields<gradient_target<C, storage>>;
+
+  static constexpr bool scans = has_combine<R>, adjoint_scans = false;
+
+  static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
+  static schedule adapt(const schedule& plan) { return plan; }
+
+  stepwise_lane(arena& scratch, const problem& p, const schedule& plan, bool backward) : p_(&p) {
+    if (backward) history_ = scratch.take<C>((plan.backward_run + 1) * state_size());
+  }
+
+  index_t state_size() const { return sizeof(state) / sizeof(C); }
+  index_t summary_size() const { return sizeof(summary) / sizeof(C); }
+  index_t key_pitch() const { return R::states; }
+  index_t value_pitch() const { return width; }
+  index_t first_value() const { return v_; }
+  index_t value_count() const { return std::min(width, p_->n.values - v_); }
+  index_t head() const { return h_; }
+  index_t batch() const { return b_; }
+  index_t sequence() const { return s_; }
+
+  void seek(index_t sequence, index_t head, index_t block) {
+    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
+  }
+  template <class S>
+  void load_state(const operand<S>& from, C* to) const {
+    for (index_t i = 0; i < state_size(); ++i) to[i] = C(0);
+    if (!from.given) return;
+    const index_t at = from.offset(s_, 0, h_) + v_ * from.value;
+    for (index_t i = 0; i < R::states; ++i)
+      for (index_t j = 0; j < value_count(); ++j) to[i * width + j] = from.re[at + i * from.key + j * from.value];
+  }
+  void store_state(const operand<C>& to, const C* from) const {
+    if (!to.given) return;
+    const index_t at = to.offset(s_, 0, h_) + v_ * to.value;
+    for (index_t i = 0; i < R::states; ++i)
+      for (index_t j = 0; j < value_count(); ++j) to.re[at + i * to.key + j * to.value] = from[i * width + j];
+  }
+  gradient_tile<C> state_tile(C* g) const { return {g, nullptr, 0, width, 1, true}; }
+
+  void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
+    state h = read(in);
+    for (index_t i = t; i < t + count; ++i) {
+      const value_cursor here = at(i);
+      const auto w = R::values(p_->x, here);
+      h = R::step(p_->x, w, h);
+      if (to.out.given)
+        simd::store(to.out.re + to.out.offset(b_, i, h_) + v_ * to.out.value, to.out.value, here.count,
+                    R::output(p_->x, here, w, h));
+    }
+    write(out, h);
+  }
+  void advance_run(index_t t, index_t count, const C* in, C* out) {
+    state h = read(in);
+    for (index_t i = t; i < t + count; ++i) h = R::step(p_->x, R::values(p_->x, at(i)), h);
+    write(out, h);
+    last_run_ = t;
+  }
+  template <class Flush>
+  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t, index_t count,
+                    const C* in, C* g, Flush&& flush) {
+    write(history_, read(in));
+    for (index_t i = 0; i < count; ++i) advance_run(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
+    state d_h = read(g);
+    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0; first -= block_tokens) {
+      const index_t last = std::min<index_t>(first + block_tokens, count);
+      for (index_t i = last - 1; i >= first; --i) {
+        value_cursor here = at(t + i);
+        here.tile_t = i - first;
+        const auto w = R::values(p_->x, here);
+        auto d_w = decltype(w){};
+        std::remove_const_t<decltype(d_w)> d_values{};
+        const register_type d_out =
+            results.out.given ? simd::first_lanes(here(results.out), here.count, register_type(0)) : register_type(0);
+        R::output_adjoint(p_->x, d, here, w, d_values, read(history_ + (i + 1) * state_size()), d_out, d_h);
+        d_h = R::step_adjoint(p_->x, w, d_values, read(history_ + i * state_size()), d_h);
+        R::values_adjoint(p_->x, d, here, w, d_values);
+      }
+      flush(t + first, last - first);
+    }
+    write(g, d_h);
+  }
+  void retreat_run(const backward_results<R, T>&, index_t, index_t, const C*, C*) {}
+
+  void clear_summary(C* to) const {
+    if constexpr (scans) store_summary(to, R::template identity<register_type>());
+  }
+  void extend_summary(C* to, index_t count) const {
+    if constexpr (scans) {
+      summary sum;
+      std::memcpy(&sum, to, sizeof sum);
+      for (index_t t = last_run_; t < last_run_ + count; ++t)
+        sum = R::combine(R::element_of(p_->x, R::values(p_->x, at(t))), sum);
+      store_summary(to, sum);
+    }
+  }
+  bool apply_summary(const C* product, const C*, C* h) const {
+    if constexpr (scans) {
+      summary sum;
+      std::memcpy(&sum, product, sizeof sum);
+      write(h, R::apply(sum, read(h)));
+    }
+    return true;
+  }
+  bool apply_summary_adjoint(const C*, const C*, C*) const { return true; }
+
+ private:
+  static constexpr index_t width = simd::lanes<C>;
+  using value_cursor = cursor<C, false, along::values>;
+  using register_type = simd::pack<C>;
+  using state = typename R::template state_of<register_type>;
+  static_assert(sizeof(state) == R::states * sizeof(register_type),
+                "gatescan: state_of<R> must hold `states` numbers of type R and nothing else");
+
+  static auto summary_type() {
+    if constexpr (scans)
+      return R::template identity<register_type>();
+    else
+      return register_type{};
+  }
+  using summary = decltype(summary_type());
+
+  value_cursor at(index_t t) const {
+    return {b_, t, h_, 0, v_, static_cast<int>(value_count()), 0, 0};
+  }
+  static state read(const C* from) {
+    state h;
+    std::memcpy(&h, from, sizeof h);
+    return h;
+  }
+  static void write(C* to, const state& h) { std::memcpy(to, &h, sizeof h); }
+  static void store_summary(C* to, const summary& s) { std::memcpy(to, &s, sizeof s); }
+
+  const problem* p_;
+  C* history_ = nullptr;
+  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0, last_run_ = 0;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,29 @@
+#pragma once
+// The only macros of the library. GATESCAN_ABI tags the inline namespace with what changes generated code, so that
+// translation units compiled with different flags can be linked into one program.
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "gatescan: resets and NaN handling need IEEE arithmetic; compile without -ffast-math / -ffinite-math-only"
+#endif
+
+#if defined(__CUDACC__)
+#define GATESCAN_HD __host__ __device__
+#else
+#define GATESCAN_HD
+#endif
+
+#define GATESCAN_INLINE inline __attribute__((always_inline))
+
+#if defined(__AVX512F__) && defined(_OPENMP)
+#define GATESCAN_ABI avx512_omp
+#elif defined(__AVX512F__)
+#define GATESCAN_ABI avx512
+#elif defined(__AVX2__) && defined(__FMA__) && defined(_OPENMP)
+#define GATESCAN_ABI avx2_omp
+#elif defined(__AVX2__) && defined(__FMA__)
+#define GATESCAN_ABI avx2
+#elif defined(_OPENMP)
+#define GATESCAN_ABI base_omp
+#else
+#define GATESCAN_ABI base
+#endif

@@ -1,0 +1,74 @@
+#pragma once
+// Elementary functions on one number, under the names that recurrences use. A backend adds overloads for its registers.
+// Gates rely on exp(0) == 1 and exp(-inf) == 0 exactly.
+
+#include <cmath>
+
+#include "macros.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+GATESCAN_HD inline float exp(float x) { return std::exp(x); }
+GATESCAN_HD inline double exp(double x) { return std::exp(x); }
+GATESCAN_HD inline float log1p(float x) { return std::log1p(x); }
+GATESCAN_HD inline double log1p(double x) { return std::log1p(x); }
+GATESCAN_HD inline float sqrt(float x) { return std::sqrt(x); }
+GATESCAN_HD inline double sqrt(double x) { return std::sqrt(x); }
+GATESCAN_HD inline float tanh(float x) { return std::tanh(x); }
+GATESCAN_HD inline double tanh(double x) { return std::tanh(x); }
+GATESCAN_HD inline float cos(float x) { return std::cos(x); }
+GATESCAN_HD inline double cos(double x) { return std::cos(x); }
+GATESCAN_HD inline float sin(float x) { return std::sin(x); }
+GATESCAN_HD inline double sin(double x) { return std::sin(x); }
+GATESCAN_HD inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
+GATESCAN_HD inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
+GATESCAN_HD inline float max(float a, float b) { return a < b ? b : a; }
+GATESCAN_HD inline double max(double a, double b) { return a < b ? b : a; }
+GATESCAN_HD inline float abs(float a) { return std::fabs(a); }
+GATESCAN_HD inline double abs(double a) { return std::fabs(a); }
+GATESCAN_HD inline float real_part(float a) { return a; }
+GATESCAN_HD inline double real_part(double a) { return a; }
+GATESCAN_HD inline float conj(float a) { return a; }
+GATESCAN_HD inline double conj(double a) { return a; }
+
+/// x where gate != 0, and exactly 0 where gate == 0, whatever x is: a reset is a select, not a product.
+GATESCAN_HD inline float unless_zero(float gate, float x) { return gate == 0 ? 0 : x; }
+GATESCAN_HD inline double unless_zero(double gate, double x) { return gate == 0 ? 0 : x; }
+
+GATESCAN_HD inline float select_negative(float x, float if_negative, float otherwise) {
+  return x < 0 ? if_negative : otherwise;
+}
+GATESCAN_HD inline double select_negative(double x, double if_negative, double otherwise) {
+  return x < 0 ? if_negative : otherwise;
+}
+
+/// 1 / (1 + exp(-x)) without overflow: exp is only taken of a number <= 0.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R sigmoid(R x) {
+  const R e = exp(-abs(x));  // sigmoid(|x|) = 1 / (1 + e), sigmoid(-|x|) = e / (1 + e)
+  return select_negative(x, e, R(1)) / (R(1) + e);
+}
+/// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R softplus(R x) {
+  return max(x, R(0)) + log1p(exp(-abs(x)));
+}
+/// log(sigmoid(x)) = -softplus(-x).
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R log_sigmoid(R x) {
+  return -softplus(-x);
+}
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R silu(R x) {
+  return x * sigmoid(x);
+}
+/// d silu / dx
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R silu_slope(R x) {
+  const R s = sigmoid(x);
+  return s * (R(1) + x * sigmoid(-x));
+}
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,114 @@
+#pragma once
+// Number formats: what operands are stored in, and what arithmetic and states use.
+
+#include <bit>
+#include <cstdint>
+
+#include "macros.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// bfloat16: storage only. Conversion from float rounds to nearest even; NaN stays NaN.
+struct bf16 {
+  std::uint16_t bits = 0;
+
+  bf16() = default;
+  GATESCAN_HD explicit bf16(float x) {
+    const auto u = std::bit_cast<std::uint32_t>(x);
+    const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
+    const std::uint32_t rounded = u + 0x7fffu + ((u >> 16) & 1u);
+    bits = static_cast<std::uint16_t>(nan ? (u >> 16) | 0x40u : rounded >> 16);
+  }
+  GATESCAN_HD explicit operator float() const {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  }
+};
+
+/// IEEE binary16: storage only. Conversion from float rounds to nearest even; NaN stays NaN.
+struct half {
+  std::uint16_t bits = 0;
+
+  half() = default;
+  GATESCAN_HD explicit half(float x) {
+    const auto u = std::bit_cast<std::uint32_t>(x);
+    const std::uint32_t sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
+    std::uint32_t h;
+    if (magnitude > 0x7f800000u) {
+      h = 0x7e00u;
+    } else if (magnitude >= 0x477ff000u) {  // rounds to 65536 or more
+      h = 0x7c00u;
+    } else if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 lets the hardware round at 2^-24
+      const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+      h = std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u;
+    } else {
+      h = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+    }
+    bits = static_cast<std::uint16_t>(sign | h);
+  }
+  GATESCAN_HD explicit operator float() const {
+    const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
+    const std::uint32_t magnitude = bits & 0x7fffu;
+    std::uint32_t u;
+    if (magnitude >= 0x7c00u) {
+      u = 0x7f800000u | (magnitude & 0x3ffu) << 13;
+    } else if (magnitude < 0x400u) {
+      u = std::bit_cast<std::uint32_t>(static_cast<float>(magnitude) * 5.9604644775390625e-8f);
+    } else {
+      u = (magnitude << 13) + 0x38000000u;
+    }
+    return std::bit_cast<float>(sign | u);
+  }
+};
+
+/// wide<T>: operands stored as T, arithmetic and states in double.
+template <class T>
+struct wide {};
+
+namespace detail {
+template <class T>
+struct format;
+template <>
+struct format<double> {
+  using storage = double;
+  using state = double;
+};
+template <>
+struct format<float> {
+  using storage = float;
+  using state = float;
+};
+template <>
+struct format<bf16> {
+  using storage = bf16;
+  using state = float;
+};
+template <>
+struct format<half> {
+  using storage = half;
+  using state = float;
+};
+template <class T>
+struct format<wide<T>> {
+  using storage = T;
+  using state = double;
+};
+}  // namespace detail
+
+template <class T>
+using storage_t = typename detail::format<T>::storage;
+template <class T>
+using state_t = typename detail::format<T>::state;
+
+/// Converts between storage and arithmetic types; 16-bit formats go through float.
+template <class To, class From>
+GATESCAN_HD GATESCAN_INLINE To convert(From x) {
+  if constexpr (sizeof(To) == 2 || sizeof(From) == 2) {
+    return static_cast<To>(static_cast<float>(x));
+  } else {
+    return static_cast<To>(x);
+  }
+}
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

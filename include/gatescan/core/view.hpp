@@ -1,0 +1,106 @@
+#pragma once
+// Non-owning strided views of the caller's memory.
+
+#include <complex>
+#include <cstdint>
+#include <initializer_list>
+#include <type_traits>
+
+#include "macros.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+using index_t = std::int64_t;
+inline constexpr int max_rank = 5;
+
+/// Extents and strides (counted in elements, any sign, 0 for a broadcast axis). rank 0 = not given.
+struct layout {
+  int rank = 0;
+  index_t shape[max_rank] = {};
+  index_t stride[max_rank] = {};
+
+  constexpr layout() = default;
+  constexpr explicit layout(std::initializer_list<index_t> extents) {
+    for (index_t n : extents)
+      if (rank < max_rank) shape[rank++] = n;
+    index_t step = 1;
+    for (int i = rank - 1; i >= 0; --i) stride[i] = step, step *= shape[i];
+  }
+  constexpr layout(std::initializer_list<index_t> extents, std::initializer_list<index_t> strides)
+      : layout(extents) {
+    int i = 0;
+    for (index_t s : strides)
+      if (i < max_rank) stride[i++] = s;
+  }
+  constexpr index_t size() const {
+    index_t n = rank > 0 ? 1 : 0;
+    for (int i = 0; i < rank; ++i) n *= shape[i];
+    return n;
+  }
+};
+
+/// A strided tensor of T: `view<const float> q{data, {B, L, H, K}}` is dense row-major; a second list gives strides.
+/// A default view means "not given".
+template <class T>
+struct view : layout {
+  using element = T;
+  T* data = nullptr;
+
+  constexpr view() = default;
+  constexpr view(T* p, const layout& where) : layout(where), data(p) {}
+  constexpr view(T* p, std::initializer_list<index_t> extents) : layout(extents), data(p) {}
+  constexpr view(T* p, std::initializer_list<index_t> extents, std::initializer_list<index_t> strides)
+      : layout(extents, strides), data(p) {}
+  template <class U>
+    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
+  constexpr view(const view<U>& other) : layout(other), data(other.data) {}
+
+  constexpr bool given() const { return rank != 0; }
+};
+
+/// A strided tensor of real or complex numbers as planes: `im == nullptr` means real. Made from a real view, from a
+/// view of std::complex (interleaved planes), or from two views of equal shape and strides. Strides count T's.
+template <class T>
+struct complex_view : layout {
+  using element = T;
+  using interleaved = std::conditional_t<std::is_const_v<T>, const std::complex<std::remove_const_t<T>>,
+                                         std::complex<std::remove_const_t<T>>>;
+  T* re = nullptr;
+  T* im = nullptr;
+
+  constexpr complex_view() = default;
+  constexpr complex_view(T* real, T* imaginary, const layout& where)
+      : layout(where), re(real), im(imaginary) {}
+  constexpr complex_view(const view<T>& real) : layout(real), re(real.data) {}
+  constexpr complex_view(const view<T>& real, const view<T>& imaginary)
+      : layout(real), re(real.data), im(imaginary.data) {
+    same_layout_ = imaginary.rank == rank;
+    for (int i = 0; i < rank; ++i)
+      same_layout_ = same_layout_ && imaginary.shape[i] == shape[i] && imaginary.stride[i] == stride[i];
+  }
+  template <class U>
+    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
+  constexpr complex_view(const view<U>& real) : complex_view(view<T>(real)) {}
+  template <class U>
+    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
+  constexpr complex_view(const complex_view<U>& x)
+      : layout(x), re(x.re), im(x.im), same_layout_(x.planes_agree()) {}
+  complex_view(const view<interleaved>& x) : layout(x) {
+    re = reinterpret_cast<T*>(x.data);  // std::complex is an array of two by its definition
+    im = re == nullptr ? nullptr : re + 1;
+    for (int i = 0; i < rank; ++i) stride[i] *= 2;
+  }
+  template <class U>
+    requires(std::is_same_v<const U, interleaved> && !std::is_same_v<U, interleaved>)
+  complex_view(const view<U>& x) : complex_view(view<interleaved>(x)) {}
+
+  constexpr bool given() const { return rank != 0; }
+  constexpr bool planes_agree() const { return same_layout_; }
+
+ private:
+  bool same_layout_ = true;
+};
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,27 @@
+#pragma once
+// Full surrogate attention: the whole sequence is one chunk.
+
+#include <algorithm>
+#include <string>
+
+#include "../core/concepts.hpp"
+#include "schedule.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// o_t = sum_{s<=t} P_ts v_s + (decayed q_t)^T S_0 with P never stored whole. Work grows with L^2, scratch with L.
+struct attention {
+  static constexpr const char* name = "attention";
+  template <class R>
+  static constexpr bool supports = attention_form<R>;
+
+  schedule plan(const sizes&, index_t longest, index_t) const {
+    const index_t run = std::max<index_t>(longest, 1);
+    return {kernel_form::attention, run, run, 1};
+  }
+  std::string reason() const { return "asked for: full surrogate attention"; }
+};
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,32 @@
+#pragma once
+// Picks a mode from the shape. Never from the number of threads: that must not change the answer.
+
+#include <string>
+
+#include "chunked.hpp"
+#include "recurrent.hpp"
+#include "scan.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+struct automatic {
+  static constexpr const char* name = "automatic";
+  template <class R>
+  static constexpr bool supports = recurrence<R>;
+
+  static constexpr index_t few_tokens = 16, long_sequence = 4096, few_lanes = 4;
+
+  template <class R, class F>
+  static auto choose(index_t longest, index_t lanes, F&& f) {
+    if constexpr (scannable<R>)
+      if (longest >= long_sequence && lanes < few_lanes)
+        return f(scan{}, "a long sequence and few independent heads: time is what can run in parallel");
+    if constexpr (attention_form<R>)
+      if (longest >= few_tokens) return f(chunked{}, "chunks turn most of the work into matrix products");
+    return f(recurrent{}, attention_form<R> ? "fewer tokens than a chunk" : "the recurrence has a step only");
+  }
+};
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

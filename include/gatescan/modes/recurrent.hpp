@@ -1,0 +1,29 @@
+#pragma once
+// Recurrent mode: one token after another, constant memory, the definition itself.
+
+#include <algorithm>
+#include <string>
+
+#include "../core/concepts.hpp"
+#include "schedule.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// h_t from h_{t-1}, token by token. Streaming in pieces gives the same bits as one call. Backward recomputes states
+/// from about sqrt(L) of them.
+struct recurrent {
+  static constexpr const char* name = "recurrent";
+  template <class R>
+  static constexpr bool supports = recurrence<R>;
+
+  schedule plan(const sizes&, index_t longest, index_t) const {
+    index_t run = 16;
+    while (run * run < longest && run < 1024) run *= 2;
+    return {kernel_form::steps, 16, run, 1};
+  }
+  std::string reason() const { return "asked for: one token after another"; }
+};
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,28 @@
+#pragma once
+// What a mode is to a backend: how tokens are worked on, in which runs, and in how many segments of time.
+
+#include "../core/operand.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+enum class kernel_form {
+  steps,      // one token after another
+  blocks,     // surrogate attention (or a local scan) inside a run
+  attention,  // one run is the whole sequence
+};
+
+/// Depends on the shape and the mode only, never on the number of threads.
+struct schedule {
+  kernel_form form = kernel_form::steps;
+  index_t forward_run = 1;   // tokens that are worked on together
+  index_t backward_run = 1;  // the same in backward; states are kept at the starts of these runs
+  index_t segments = 1;      // pieces of time that run in parallel (scan)
+};
+
+namespace detail {
+inline index_t round_up(index_t n, index_t step) { return (n + step - 1) / step * step; }
+}  // namespace detail
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,99 @@
+#pragma once
+// The elementwise linear recurrence: HGRN, minGRU, LRU and S5 cores, GateLoop's max-heads form.
+
+#include "../core/concepts.hpp"
+#include "../core/gated_product.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// h_t = a_t h_{t-1} + x_t,   out_t = h_t.
+///
+/// Shapes:  a, x, out [B, L, H, D]; initial_state, final_state [n, H, D]. All real, or all results complex when a, x or
+///          initial_state has an imaginary part. a and x may have a head count that divides H.
+/// Ranges:  any a; |a| <= 1 is what a model uses. a = 0 is a hard reset, and its gradient is right there.
+/// Errors:  shape_error before the first write.
+/// Source:  Katsch, arXiv 2311.01927, section 3; Martin & Cundy, arXiv 1709.04057.
+struct elementwise : plain_output {
+  static constexpr const char* name = "elementwise";
+  static constexpr gating gate_kind = gating::per_entry;
+  static constexpr numbers number_kind = numbers::either;
+  static constexpr bool unit_keys = true;  // K = 1 and q = k = 1
+  static constexpr axes out_axes{axis::batch, axis::time, axis::head, axis::value};
+  static constexpr axes state_axes{axis::sequence, axis::head, axis::value};
+
+  template <class T>
+  struct problem {
+    using recurrence = elementwise;
+    using format = T;
+    index_t batch = 1, time = 0, heads = 1, channels = 1;
+    bool complex = false;
+    index_t sequences = 0;
+
+    sizes size() const { return {sequences ? sequences : batch, batch, time, heads, 1, channels}; }
+  };
+  template <class T>
+  struct inputs {
+    using recurrence = elementwise;
+    using format = T;
+    complex_view<const storage_t<T>> a{}, x{};
+    complex_view<const state_t<T>> initial_state{};
+    view<const index_t> sequence_offsets{};
+  };
+  template <class T>
+  struct gradients {
+    complex_view<storage_t<T>> a{}, x{};
+    complex_view<state_t<T>> initial_state{};
+  };
+  template <class T>
+  struct outputs {
+    complex_view<storage_t<T>> out{};
+    complex_view<state_t<T>> final_state{};
+  };
+  template <class T>
+  struct output_gradients {
+    complex_view<const storage_t<T>> out{};
+    complex_view<const state_t<T>> final_state{};
+  };
+  template <class T>
+  using token = inputs<T>;
+  template <class T>
+  using state = complex_view<state_t<T>>;
+  template <class T>
+  using token_out = complex_view<storage_t<T>>;
+
+  template <class Operand>
+  struct fields {
+    Operand a, x;
+  };
+  template <class F, class... S>
+  static void operands(F&& f, S&&... s) {
+    using enum axis;
+    using enum presence;
+    f("a", axes{batch, time, head, value}, required, s.a...);
+    f("x", axes{batch, time, head, value}, required, s.x...);
+  }
+  template <class In, class X>
+  static void options(const In&, X&) {}
+
+  template <class X, class At>
+  static auto values(const X& x, const At& at) {
+    return value_of<decltype(at.element(x.x))>{at.element(x.x)};
+  }
+  template <class X, class At, class Values>
+  static auto gate(const X& x, const At& at, const Values&) {
+    return at.element(x.a);
+  }
+  template <class X, class D, class At, class Values, class E>
+  static void gate_adjoint(const X&, const D& d, const At& at, const Values&, Values&, E, E d_gate) {
+    at.add(d.a, d_gate);
+  }
+  template <class X, class D, class At, class Values>
+  static void values_adjoint(const X&, const D& d, const At& at, const Values&, const Values& d_values) {
+    at.add(d.x, d_values.v);
+  }
+};
+static_assert(attention_form<elementwise> && differentiable<elementwise>);
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

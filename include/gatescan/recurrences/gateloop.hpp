@@ -1,0 +1,118 @@
+#pragma once
+// GateLoop: data-controlled complex gates.
+
+#include "../core/concepts.hpp"
+#include "../core/gated_product.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// S_t = diag(a_t) S_{t-1} + k_t v_t^T,   out_t = Re(S_t^T q_t),   a_t = exp(log_magnitude_t + i phase_t), or `a` itself.
+///
+/// Shapes:  q, k [B, L, H, K], real or complex; v [B, L, H, V] real; log_magnitude, phase [B, L, H, K] real
+///          (phase missing: 0), or a [B, L, H, K] complex in their place; initial_state, final_state [n, H, K, V]
+///          complex; out [B, L, H, V] real. q, k, v and gates may have a head count that divides H. K = V = 1 is the
+///          paper's max-heads form.
+/// Ranges:  log_magnitude is a natural logarithm, normally <= 0, -inf is a hard reset; phase in radians; a linear gate
+///          of exactly 0 is a hard reset too, and its gradient is right there.
+/// Errors:  shape_error before the first write.
+/// Source:  Katsch, arXiv 2311.01927, equations 4 and 5.
+struct gateloop : plain_values, plain_output {
+  static constexpr const char* name = "gateloop";
+  static constexpr gating gate_kind = gating::per_key;
+  static constexpr numbers number_kind = numbers::complex;
+  static constexpr axes out_axes = matrix_state<gateloop>::out_axes;
+  static constexpr axes state_axes = matrix_state<gateloop>::state_axes;
+
+  template <class T>
+  using problem = typename matrix_state<gateloop>::problem<T>;
+
+  template <class T>
+  struct inputs {
+    using recurrence = gateloop;
+    using format = T;
+    complex_view<const storage_t<T>> q{}, k{};
+    view<const storage_t<T>> v{}, log_magnitude{}, phase{};
+    complex_view<const storage_t<T>> a{};
+    complex_view<const state_t<T>> initial_state{};
+    view<const index_t> sequence_offsets{};
+  };
+  template <class T>
+  struct gradients {
+    complex_view<storage_t<T>> q{}, k{};
+    view<storage_t<T>> v{}, log_magnitude{}, phase{};
+    complex_view<storage_t<T>> a{};
+    complex_view<state_t<T>> initial_state{};
+  };
+  template <class T>
+  struct outputs {
+    view<storage_t<T>> out{};
+    complex_view<state_t<T>> final_state{};
+  };
+  template <class T>
+  struct output_gradients {
+    view<const storage_t<T>> out{};
+    complex_view<const state_t<T>> final_state{};
+  };
+  template <class T>
+  using token = inputs<T>;
+  template <class T>
+  using state = complex_view<state_t<T>>;
+  template <class T>
+  using token_out = view<storage_t<T>>;
+
+  template <class Operand>
+  struct fields {
+    Operand q, k, v, log_magnitude, phase, a;
+  };
+  template <class F, class... S>
+  static void operands(F&& f, S&&... s) {
+    using enum axis;
+    using enum presence;
+    f("q", axes{batch, time, head, key}, required, s.q...);
+    f("k", axes{batch, time, head, key}, required, s.k...);
+    f("v", axes{batch, time, head, value}, required, s.v...);
+    f("log_magnitude", axes{batch, time, head, key}, optional, s.log_magnitude...);
+    f("phase", axes{batch, time, head, key}, optional, s.phase...);
+    f("a", axes{batch, time, head, key}, optional, s.a...);
+  }
+  template <class In, class X>
+  static void options(const In& in, X&) {
+    if (in.a.given() == in.log_magnitude.given())
+      throw shape_error("gateloop gates: expected either a, or log_magnitude and phase, got " +
+                        std::string(in.a.given() ? "both" : "neither"));
+    if (in.a.given() && in.phase.given())
+      throw shape_error("phase: expected with log_magnitude only, got it beside a");
+  }
+
+  template <class X, class At>
+  static auto keys(const X& x, const At& at) {
+    using E = decltype(at.element(x.q));
+    return keys_of<E>{at.element(x.q), at.element(x.k), gate(x, at)};
+  }
+  template <class X, class D, class At, class E>
+  static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<E>& g) {
+    at.add(d.q, g.q);
+    at.add(d.k, g.k);
+    if (x.a.given) return at.add(d.a, g.gate);
+    const E a = gate(x, at), z = g.gate * conj(a);  // d a = a (d log_magnitude + i d phase)
+    const auto magnitude = abs(a.re) + abs(a.im);
+    at.add(d.log_magnitude, unless_zero(magnitude, z.re));
+    at.add(d.phase, unless_zero(magnitude, z.im));
+  }
+
+ private:
+  template <class X, class At>
+  static auto gate(const X& x, const At& at) {
+    using E = decltype(at.element(x.a));
+    if (x.a.given) return at.element(x.a);
+    const auto magnitude = exp(at(x.log_magnitude));
+    if (!x.phase.given) return E{magnitude, decltype(magnitude)(0)};
+    const auto phase = at(x.phase);
+    return E{magnitude * cos(phase), magnitude * sin(phase)};
+  }
+};
+static_assert(attention_form<gateloop> && differentiable<gateloop>);
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,75 @@
+#pragma once
+// Gated linear attention, and with a scalar gate or a constant one: simple GLA, Mamba-2's core, RetNet.
+
+#include "../core/concepts.hpp"
+#include "../core/gated_product.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_t^T,   out_t = scale * S_t^T q_t   (inclusive: token t reads itself).
+///
+/// Shapes:  q, k [B, L, H, K]; v [B, L, H, V]; log_decay [B, L, H, K], or [B, L, H, 1] for one gate a head;
+///          initial_state [n, H, K, V]; out [B, L, H, V]; final_state [n, H, K, V]. n = B, or the packed sequences.
+///          q, k, v, log_decay may have a head count that divides H.
+/// Ranges:  log_decay is a natural logarithm, normally <= 0; 0 keeps, -inf is a hard reset. K, V >= 1.
+/// Errors:  shape_error before the first write.
+/// Source:  Yang et al., arXiv 2312.06635, equation 3; scalar gate: arXiv 2405.21060; constant gate: arXiv 2307.08621.
+struct gla : matrix_state<gla>, plain_values, plain_output {
+  static constexpr const char* name = "gla";
+  static constexpr gating gate_kind = gating::per_key;
+  static constexpr numbers number_kind = numbers::real;
+
+  template <class T>
+  struct inputs {
+    using recurrence = gla;
+    using format = T;
+    view<const storage_t<T>> q{}, k{}, v{}, log_decay{};
+    view<const state_t<T>> initial_state{};
+    view<const index_t> sequence_offsets{};
+    double scale = 1;
+  };
+  template <class T>
+  struct gradients {
+    view<storage_t<T>> q{}, k{}, v{}, log_decay{};
+    view<state_t<T>> initial_state{};
+  };
+  template <class T>
+  using token = inputs<T>;
+
+  template <class Operand>
+  struct fields {
+    Operand q, k, v, log_decay;
+    double scale = 1;
+  };
+  template <class F, class... S>
+  static void operands(F&& f, S&&... s) {
+    using enum axis;
+    using enum presence;
+    f("q", axes{batch, time, head, key}, required, s.q...);
+    f("k", axes{batch, time, head, key}, required, s.k...);
+    f("v", axes{batch, time, head, value}, required, s.v...);
+    f("log_decay", axes{batch, time, head, key_or_one}, required, s.log_decay...);
+  }
+  template <class In, class X>
+  static void options(const In& in, X& x) {
+    x.scale = in.scale;
+  }
+
+  template <class X, class At>
+  static auto keys(const X& x, const At& at) {
+    using R = decltype(at(x.q));
+    return keys_of<R>{at(x.q) * R(x.scale), at(x.k), exp(at(x.log_decay))};
+  }
+  template <class X, class D, class At, class R>
+  static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<R>& g) {
+    const R a = exp(at(x.log_decay));
+    at.add(d.q, g.q * R(x.scale));
+    at.add(d.k, g.k);
+    at.add(d.log_decay, unless_zero(a, g.gate * a));
+  }
+};
+static_assert(attention_form<gla> && differentiable<gla>);
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

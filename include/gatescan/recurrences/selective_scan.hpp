@@ -1,0 +1,163 @@
+#pragma once
+// Mamba's selective scan: a diagonal recurrence with N states a channel.
+
+#include "../core/concepts.hpp"
+#include "../core/gated_product.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// h_t[d,n] = exp(s_t[d] A[d,n]) h_{t-1}[d,n] + s_t[d] B_t[n] u_t[d],   s = delta + delta_bias, through softplus if asked
+/// y_t[d]   = sum_n C_t[n] h_t[d,n] + D[d] u_t[d],                      out = y * silu(z) if z is given.
+///
+/// Shapes:  u, delta, z, out [B, L, D]; A [D, N]; B, C [B, L, G, N], or [B, L, N] for one group (channel d belongs to
+///          group d / (D / G)); D, delta_bias [D]; initial_state, final_state [n, D, N].
+/// Ranges:  A normally < 0 and s > 0; s A = -inf is a hard reset.
+/// Errors:  shape_error before the first write.
+/// Source:  Gu & Dao, arXiv 2312.00752, algorithm 2 (zero-order hold for A, Euler for B).
+struct selective_scan {
+  static constexpr const char* name = "selective_scan";
+  static constexpr gating gate_kind = gating::per_entry;
+  static constexpr numbers number_kind = numbers::real;
+  static constexpr axes out_axes{axis::batch, axis::time, axis::channel};
+  static constexpr axes state_axes{axis::sequence, axis::channel, axis::key};
+
+  template <class T>
+  struct problem {
+    using recurrence = selective_scan;
+    using format = T;
+    index_t batch = 1, time = 0, channels = 1, states = 1, groups = 1;
+    index_t sequences = 0;
+
+    sizes size() const {
+      return {sequences ? sequences : batch, batch, time, groups, states, groups ? channels / groups : 0};
+    }
+  };
+  template <class T>
+  struct inputs {
+    using recurrence = selective_scan;
+    using format = T;
+    view<const storage_t<T>> u{}, delta{}, A{}, B{}, C{}, D{}, z{}, delta_bias{};
+    view<const state_t<T>> initial_state{};
+    view<const index_t> sequence_offsets{};
+    bool softplus = false;
+  };
+  template <class T>
+  struct gradients {
+    view<storage_t<T>> u{}, delta{}, A{}, B{}, C{}, D{}, z{}, delta_bias{};
+    view<state_t<T>> initial_state{};
+  };
+  template <class T>
+  struct outputs {
+    view<storage_t<T>> out{};
+    view<state_t<T>> final_state{};
+  };
+  template <class T>
+  struct output_gradients {
+    view<const storage_t<T>> out{};
+    view<const state_t<T>> final_state{};
+  };
+  template <class T>
+  using token = inputs<T>;
+  template <class T>
+  using state = view<state_t<T>>;
+  template <class T>
+  using token_out = view<storage_t<T>>;
+
+  template <class Operand>
+  struct fields {
+    Operand u, delta, A, B, C, D, z, delta_bias;
+    bool softplus = false;
+  };
+  template <class F, class... S>
+  static void operands(F&& f, S&&... s) {
+    using enum axis;
+    using enum presence;
+    f("u", axes{batch, time, channel}, required, s.u...);
+    f("delta", axes{batch, time, channel}, required, s.delta...);
+    f("A", axes{channel, key}, required, s.A...);
+    f("B", axes{batch, time, group, key}, required, s.B...);
+    f("C", axes{batch, time, group, key}, required, s.C...);
+    f("D", axes{channel}, optional, s.D...);
+    f("z", axes{batch, time, channel}, optional, s.z...);
+    f("delta_bias", axes{channel}, optional, s.delta_bias...);
+  }
+  template <class In, class X>
+  static void options(const In& in, X& x) {
+    x.softplus = in.softplus;
+  }
+
+  /// The value side: v = step u, and what the gate and the skip term share with it.
+  template <class R>
+  struct channel_values {
+    R v, step, u;
+  };
+
+  template <class X, class At>
+  static auto values(const X& x, const At& at) {
+    using R = decltype(at(x.u));
+    const R raw = raw_step(x, at), step = x.softplus ? gatescan::softplus(raw) : raw, u = at(x.u);
+    return channel_values<R>{step * u, step, u};
+  }
+  template <class X, class At>
+  static auto keys(const X& x, const At& at) {
+    using R = decltype(at(x.C));
+    return keys_of<R>{at(x.C), at(x.B), R(1)};
+  }
+  template <class X, class At, class R>
+  static R gate(const X& x, const At& at, const channel_values<R>& w) {
+    return exp(w.step * at(x.A));
+  }
+  template <class X, class At, class R>
+  static R output(const X& x, const At& at, const channel_values<R>& w, R o) {
+    if (x.D.given) o = fma(at(x.D), w.u, o);
+    return x.z.given ? o * silu(at(x.z)) : o;
+  }
+
+  template <class X, class D, class At, class R>
+  static R output_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
+                          channel_values<R>& d_w, R o, R d_out) {
+    if (x.z.given) {
+      const R y = x.D.given ? fma(at(x.D), w.u, o) : o, z = at(x.z);
+      at.add(d.z, d_out * y * silu_slope(z));
+      d_out = d_out * silu(z);
+    }
+    if (x.D.given) {
+      at.add(d.D, d_out * w.u);
+      d_w.u = d_w.u + d_out * at(x.D);
+    }
+    return d_out;
+  }
+  template <class X, class D, class At, class R>
+  static void gate_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
+                           channel_values<R>& d_w, R a, R d_gate) {
+    const R d_exponent = unless_zero(a, d_gate * a);
+    d_w.step = d_w.step + unless_zero(a, d_exponent * at(x.A));
+    at.add(d.A, d_exponent * w.step);
+  }
+  template <class X, class D, class At, class R>
+  static void keys_adjoint(const X&, const D& d, const At& at, const keys_of<R>& g) {
+    at.add(d.C, g.q);
+    at.add(d.B, g.k);
+  }
+  template <class X, class D, class At, class R>
+  static void values_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
+                             const channel_values<R>& d_w) {
+    at.add(d.u, fma(d_w.v, w.step, d_w.u));
+    const R d_step = fma(d_w.v, w.u, d_w.step);
+    const R d_raw = x.softplus ? d_step * sigmoid(raw_step(x, at)) : d_step;
+    at.add(d.delta, d_raw);
+    at.add(d.delta_bias, d_raw);
+  }
+
+ private:
+  template <class X, class At>
+  static auto raw_step(const X& x, const At& at) {
+    const auto delta = at(x.delta);
+    return x.delta_bias.given ? delta + at(x.delta_bias) : delta;
+  }
+};
+static_assert(attention_form<selective_scan> && differentiable<selective_scan>);
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

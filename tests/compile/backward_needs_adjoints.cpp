@@ -1,0 +1,65 @@
+// A recurrence without adjoints runs forward; asked for its gradients, it is refused by a sentence.
+// says: backward needs a differentiable recurrence
+#include <gatescan/gatescan.hpp>
+
+using gatescan::view;
+
+// RetNet's decay, one number for all: forward only.
+struct retention : gatescan::matrix_state<retention>, gatescan::plain_values, gatescan::plain_output {
+  static constexpr const char* name = "retention";
+  static constexpr gatescan::gating gate_kind = gatescan::gating::per_key;
+  static constexpr gatescan::numbers number_kind = gatescan::numbers::real;
+
+  template <class T>
+  struct inputs {
+    using recurrence = retention;
+    using format = T;
+    view<const gatescan::storage_t<T>> q{}, k{}, v{};
+    view<const gatescan::state_t<T>> initial_state{};
+    view<const gatescan::index_t> sequence_offsets{};
+    double decay = 1;
+  };
+  template <class T>
+  struct gradients {
+    view<gatescan::storage_t<T>> q{}, k{}, v{};
+    view<gatescan::state_t<T>> initial_state{};
+  };
+  template <class T>
+  using token = inputs<T>;
+
+  template <class Operand>
+  struct fields {
+    Operand q, k, v;
+    double decay = 1;
+  };
+  template <class F, class... S>
+  static void operands(F&& f, S&&... s) {
+    using enum gatescan::axis;
+    using enum gatescan::presence;
+    f("q", gatescan::axes{batch, time, head, key}, required, s.q...);
+    f("k", gatescan::axes{batch, time, head, key}, required, s.k...);
+    f("v", gatescan::axes{batch, time, head, value}, required, s.v...);
+  }
+  template <class In, class X>
+  static void options(const In& in, X& x) {
+    x.decay = in.decay;
+  }
+  template <class X, class At>
+  static auto keys(const X& x, const At& at) {
+    using R = decltype(at(x.q));
+    return gatescan::keys_of<R>{at(x.q), at(x.k), R(x.decay)};
+  }
+};
+static_assert(gatescan::attention_form<retention> && !gatescan::differentiable<retention>);
+
+int main() {
+  float one = 1;
+  float out = 0;
+  const view<float> result{&out, {1, 1, 1, 1}};
+  const view<const float> operand{&one, {1, 1, 1, 1}};
+  const retention::inputs<float> in{.q = operand, .k = operand, .v = operand};
+  gatescan::forward(gatescan::cpu{}, gatescan::chunked{}, in, {.out = result});
+#ifdef GATESCAN_WRONG
+  gatescan::backward(gatescan::cpu{}, gatescan::chunked{}, in, {.out = operand}, {.q = result});
+#endif
+}

@@ -1,0 +1,250 @@
+// The oracle is proved before anything is measured against it: its gradients against dual numbers
+// (exact derivatives of the same loops), central differences in long double, and one hand-made
+// case a recurrence for the forward equations themselves.
+#include "../support/oracle.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "../support/convert.hpp"
+#include "../support/problems.hpp"
+
+namespace {
+
+using namespace support;
+
+// the oracle of the same recurrence in another scalar
+template <class To, class O>
+struct rebind;
+template <class To>
+struct rebind<To, oracle::elementwise<double>> { using type = oracle::elementwise<To>; };
+template <class To>
+struct rebind<To, oracle::elementwise<cplx<double>>> { using type = oracle::elementwise<cplx<To>>; };
+template <class To>
+struct rebind<To, oracle::gateloop<double>> { using type = oracle::gateloop<To>; };
+template <class To>
+struct rebind<To, oracle::gla<double>> { using type = oracle::gla<To>; };
+template <class To>
+struct rebind<To, oracle::selective_scan<double>> { using type = oracle::selective_scan<To>; };
+
+// f(component) for the real and the imaginary part of every element
+template <class T, class F>
+void components(tensor<T>& x, F f) {
+  for (T& e : x.data) {
+    if constexpr (requires { e.re; }) {
+      f(e.re);
+      f(e.im);
+    } else {
+      f(e);
+    }
+  }
+}
+
+// all components of a structure in one list; a gradient of an operand that is absent is left out
+template <class O, class S>
+auto flat_operands(S& s, const typename O::inputs& given) {
+  std::vector<double> r;
+  O::operands(
+      [&r](const char*, auto& x, const auto& is) {
+        if (is.given()) components(x, [&r](const auto& c) { r.push_back(c); });
+      },
+      s, given);
+  return r;
+}
+
+// loss = sum of weight times result, over all components
+template <class O, class Outputs, class Weights>
+auto loss(Outputs& out, Weights& weight) {
+  using R = std::decay_t<decltype(re(out.out.data[0]))>;
+  R sum{};
+  O::results(
+      [&sum](const char*, auto& x, auto& w) {
+        for (std::size_t i = 0; i < x.data.size(); ++i) {
+          if constexpr (requires { w.data[i].re; })
+            sum += x.data[i].re * R(w.data[i].re) + x.data[i].im * R(w.data[i].im);
+          else
+            sum += x.data[i] * R(w.data[i]);
+        }
+      },
+      out, weight);
+  return sum;
+}
+
+template <class O>
+void check_gradients(const sizes& n, const options& c, std::uint64_t seed) {
+  SCOPED_TRACE(::testing::Message() << n << " " << c << " seed " << seed);
+  const auto in = problem<O>(n, c, seed);
+  const auto weights = random_gradients<O>(O::forward(in), seed + 1);
+  auto gradients = O::backward(in, weights);
+  const std::vector<double> analytic = flat_operands<O>(gradients, in);
+  double scale = 1;
+  for (const double g : analytic) scale = std::max(scale, std::fabs(g));
+
+  // dual numbers: d/dx by x + e, one component at a time
+  using D = typename rebind<dual<double>, O>::type;
+  auto dual_in = convert_inputs<D>(in);
+  std::vector<double> exact;
+  D::operands(
+      [&](const char*, auto& x) {
+        components(x, [&](dual<double>& e) {
+          e.d = 1;
+          auto out = D::forward(dual_in);
+          exact.push_back(loss<D>(out, weights).d);
+          e.d = 0;
+        });
+      },
+      dual_in);
+  ASSERT_EQ(exact.size(), analytic.size());
+  for (std::size_t i = 0; i < exact.size(); ++i)
+    EXPECT_NEAR(exact[i], analytic[i], 1e-13 * scale) << "component " << i;
+
+  // central differences in long double; a log gate of -inf has no neighbours
+  using W = typename rebind<long double, O>::type;
+  auto wide_in = convert_inputs<W>(in);
+  std::vector<double> differences;
+  W::operands(
+      [&](const char*, auto& x) {
+        components(x, [&](long double& e) {
+          const long double was = e, step = 1e-6L;
+          e = was + step;
+          auto out = W::forward(wide_in);
+          const long double up = loss<W>(out, weights);
+          e = was - step;
+          out = W::forward(wide_in);
+          const long double down = loss<W>(out, weights);
+          e = was;
+          differences.push_back(static_cast<double>((up - down) / (2 * step)));
+        });
+      },
+      wide_in);
+  ASSERT_EQ(differences.size(), analytic.size());
+  for (std::size_t i = 0; i < differences.size(); ++i)
+    EXPECT_NEAR(differences[i], analytic[i], 1e-8 * scale) << "component " << i;
+}
+
+template <class O>
+void check_all(sizes n, std::vector<gates> kinds) {
+  std::uint64_t seed = 11;
+  for (const gates gate : kinds)
+    for (const bool initial : {false, true})
+      for (const int64 sequences : {0, 3})
+        for (const int64 group : {1, 2})
+          for (int variant = 0; variant < 16; ++variant) {
+            options c;
+            c.gate = gate;
+            c.initial_state = initial;
+            c.sequences = sequences;
+            c.group = group;
+            n.B = sequences > 0 ? 1 : 2;
+            c.complex = c.D = (variant & 1) != 0;
+            c.z = (variant & 2) != 0;
+            c.phase = c.delta_bias = (variant & 4) != 0;
+            c.linear = c.softplus = c.scalar_decay = (variant & 8) != 0;
+            check_gradients<O>(n, c, seed++);
+            if (::testing::Test::HasFailure()) return;
+          }
+}
+
+const std::vector<gates> log_kinds{gates::mild, gates::one, gates::strong, gates::resets};
+const std::vector<gates> linear_kinds{gates::mild, gates::one, gates::signs, gates::resets};
+
+TEST(oracle, gradients_of_real_elementwise) {
+  check_all<real_elementwise>({2, 5, 2, 1, 2}, linear_kinds);
+}
+TEST(oracle, gradients_of_complex_elementwise) {
+  check_all<complex_elementwise>({2, 4, 2, 1, 1}, linear_kinds);
+}
+TEST(oracle, gradients_of_gateloop) { check_all<gateloop>({2, 3, 2, 2, 1}, log_kinds); }
+TEST(oracle, gradients_of_gla) { check_all<gla>({2, 3, 2, 2, 2}, log_kinds); }
+TEST(oracle, gradients_of_selective_scan) {
+  check_all<selective_scan>({2, 3, 2, 2, 1}, log_kinds);
+}
+
+// three steps with distinct primes: which gate meets which state (S1)
+TEST(oracle, elementwise_by_hand) {
+  real_elementwise::inputs in;
+  in.a = tensor<double>({1, 3, 1, 1});
+  in.a.data = {2, 3, 5};
+  in.x = tensor<double>({1, 3, 1, 1});
+  in.x.data = {7, 11, 13};
+  in.initial_state = tensor<double>({1, 1, 1}, 17);
+  const auto out = real_elementwise::forward(in);
+  EXPECT_EQ(out.out.data, (std::vector<double>{41, 134, 683}));
+  EXPECT_EQ(out.final_state.data, (std::vector<double>{683}));
+}
+
+TEST(oracle, gateloop_by_hand) {
+  gateloop::inputs in;
+  using c = cplx<double>;
+  in.q = tensor<c>({1, 2, 1, 1});
+  in.q.data = {c(2, 1), c(0, 3)};
+  in.k = tensor<c>({1, 2, 1, 1});
+  in.k.data = {c(1, 1), c(5, -1)};
+  in.v = tensor<double>({1, 2, 1, 1});
+  in.v.data = {7, 2};
+  in.a = tensor<c>({1, 2, 1, 1});
+  in.a.data = {c(9, 9), c(0, 2)};
+  const auto out = gateloop::forward(in);
+  // S_1 = 7 + 7i; S_2 = 2i (7 + 7i) + 10 - 2i = -4 + 12i; q S: 7 + 21i, -36 - 12i
+  EXPECT_EQ(out.out.data, (std::vector<double>{7, -36}));
+  EXPECT_EQ(out.final_state.data, (std::vector<c>{c(-4, 12)}));
+}
+
+TEST(oracle, gla_by_hand) {
+  gla::inputs in;
+  in.q = tensor<double>({1, 2, 1, 2});
+  in.q.data = {2, 3, 5, 7};
+  in.k = tensor<double>({1, 2, 1, 2});
+  in.k.data = {11, 13, 17, 19};
+  in.v = tensor<double>({1, 2, 1, 1});
+  in.v.data = {1, 2};
+  in.log_decay = tensor<double>({1, 2, 1, 2});
+  in.log_decay.data = {-1, -1, 0, -std::numeric_limits<double>::infinity()};
+  in.scale = 0.5;
+  const auto out = gla::forward(in);  // S = (11, 13), then (11 + 34, 38)
+  EXPECT_EQ(out.out.data, (std::vector<double>{30.5, 245.5}));
+  EXPECT_EQ(out.final_state.data, (std::vector<double>{45, 38}));
+}
+
+TEST(oracle, selective_scan_by_hand) {
+  selective_scan::inputs in;
+  in.u = tensor<double>({1, 2, 1});
+  in.u.data = {3, 5};
+  in.delta = tensor<double>({1, 2, 1});
+  in.delta.data = {2, 7};
+  in.A = tensor<double>({1, 1}, 0);
+  in.B = tensor<double>({1, 2, 1, 1});
+  in.B.data = {11, 13};
+  in.C = tensor<double>({1, 2, 1, 1});
+  in.C.data = {17, 19};
+  in.D = tensor<double>({1}, 23);
+  const auto out = selective_scan::forward(in);  // h = 66, then 66 + 455
+  EXPECT_EQ(out.out.data, (std::vector<double>{17 * 66 + 69, 19 * 521 + 115}));
+  EXPECT_EQ(out.final_state.data, (std::vector<double>{521}));
+  in.z = tensor<double>({1, 2, 1}, 0);
+  EXPECT_EQ(selective_scan::forward(in).out.data, (std::vector<double>{0, 0}));
+}
+
+// a reset selects: neither Inf nor NaN of before comes through, forward or backward
+TEST(oracle, resets_leave_out_what_came_before) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  real_elementwise::inputs in;
+  in.a = tensor<double>({1, 3, 1, 1});
+  in.a.data = {1, 0, 0.5};
+  in.x = tensor<double>({1, 3, 1, 1});
+  in.x.data = {nan, 4, 1};
+  auto out = real_elementwise::forward(in);
+  EXPECT_EQ(out.out.data[1], 4);
+  EXPECT_EQ(out.out.data[2], 3);
+  in.x.data = {2, 4, 1};
+  out = real_elementwise::forward(in);
+  out.out.data = {1, nan, 1};
+  out.final_state.data = {0};
+  const auto d = real_elementwise::backward(in, out);
+  EXPECT_EQ(d.x.data[0], 1);
+  EXPECT_EQ(d.x.data[2], 1);
+}
+
+}  // namespace

@@ -1,0 +1,247 @@
+// One library call from double tensors to double tensors: stores the operands in the format under
+// test, poisons what will be written, calls, checks the guards, and reads back.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <set>
+#include <span>
+
+#include "bindings.hpp"
+
+namespace support {
+
+struct mode {
+  enum kinds { recurrent, scan, chunked, attention } kind = recurrent;
+  int chunk = 0;  // 0: the library's default
+  friend std::ostream& operator<<(std::ostream& o, const mode& m) {
+    const char* names[] = {"recurrent", "scan", "chunked", "attention"};
+    o << names[m.kind];
+    return m.chunk > 0 ? o << "{" << m.chunk << "}" : o;
+  }
+};
+
+// f(the library's mode)
+template <class F>
+auto with_mode(const mode& m, F f) {
+  switch (m.kind) {
+    case mode::scan: return f(gatescan::scan{});
+    case mode::chunked: return m.chunk > 0 ? f(gatescan::chunked{m.chunk}) : f(gatescan::chunked{});
+    case mode::attention: return f(gatescan::attention{});
+    case mode::recurrent: break;
+  }
+  return f(gatescan::recurrent{});
+}
+
+struct settings {
+  int threads = 1;
+  layouts layout = layouts::dense;
+  unsigned char poison = poison_nan;  // of everything that the call must write
+  std::set<std::string> unwanted;     // results and gradients that are not asked for
+  bool planned = false;               // through a plan with a poisoned workspace
+};
+
+// The gates, queries and keys of a complex problem are handed over as real views when they are real.
+template <class T>
+bool goes_as_complex(const std::string& name, const tensor<T>& x) {
+  if constexpr (requires { x.data[0].re; }) {
+    const bool may_be_real = name == "a" || name == "q" || name == "k";
+    const auto imaginary = [](const T& e) { return !(e.im == 0); };
+    return !may_be_real || std::any_of(x.data.begin(), x.data.end(), imaginary);
+  }
+  return false;
+}
+
+template <class S, class T>
+stored<S> store(const char* name, const tensor<T>& x, layouts kind) {
+  if (!x.given()) return {};
+  stored<S> r(x.shape, goes_as_complex(name, x), kind, poison_number);
+  r.write(x);
+  return r;
+}
+
+// the numbers that the library really gets
+template <class O, class T, class Inputs>
+Inputs rounded(Inputs in) {
+  O::operands(
+      [](const char* name, auto& x) {
+        const bool state = std::string(name) == "initial_state";
+        const auto round = [state](double e) {
+          return state ? from_storage(to_storage<gatescan::state_t<T>>(e))
+                       : from_storage(to_storage<gatescan::storage_t<T>>(e));
+        };
+        for (auto& e : x.data) {
+          if constexpr (requires { e.re; }) e = {round(e.re), round(e.im)};
+          else e = round(e);
+        }
+      },
+      in);
+  return in;
+}
+template <class O, class T>
+typename O::outputs rounded_results(typename O::outputs out) {
+  O::results(
+      [](const char* name, auto& x) {
+        const bool state = std::string(name) == "final_state";
+        const auto round = [state](double e) {
+          return state ? from_storage(to_storage<gatescan::state_t<T>>(e))
+                       : from_storage(to_storage<gatescan::storage_t<T>>(e));
+        };
+        for (auto& e : x.data) {
+          if constexpr (requires { e.re; }) e = {round(e.re), round(e.im)};
+          else e = round(e);
+        }
+      },
+      out);
+  return out;
+}
+
+template <class O, class T>
+struct prepared {
+  using R = typename binding<O>::recurrence;
+  using s = gatescan::storage_t<T>;
+  using S = gatescan::state_t<T>;
+
+  prepared(const typename O::inputs& in, const settings& how) {
+    held.offsets = in.sequence_offsets;
+    O::operands(
+        [&](const char* name, auto& x) {
+          if (std::string(name) == "initial_state") held.state = store<S>(name, x, how.layout);
+          else held[name] = store<s>(name, x, how.layout);
+        },
+        in);
+    binding<O>::operands(lib, held);
+    if (!held.offsets.empty())
+      lib.sequence_offsets = {held.offsets.data(), {static_cast<int64>(held.offsets.size())}};
+    if constexpr (requires { lib.scale; }) lib.scale = in.scale;
+    if constexpr (requires { lib.softplus; }) lib.softplus = in.softplus;
+  }
+
+  operand_set<T> held;
+  typename R::template inputs<T> lib;
+};
+
+template <class S, class T>
+stored<S> room(const tensor<T>& like, bool complex, const settings& how) {
+  return {like.shape, complex, how.layout, how.poison};
+}
+
+// a workspace of exactly the bytes asked for, poisoned, with guards
+struct workspace {
+  workspace(std::size_t bytes, unsigned char poison)
+      : poison_(poison), memory_(bytes + 2 * guard + 64, std::byte{poison}) {
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_.data()) + guard;
+    first_ = (64 - address % 64) % 64 + guard;
+    bytes_ = bytes;
+  }
+  std::span<std::byte> span() { return {memory_.data() + first_, bytes_}; }
+  bool guards_intact() const {
+    for (std::size_t i = 0; i < memory_.size(); ++i)
+      if ((i < first_ || i >= first_ + bytes_) && memory_[i] != std::byte{poison_}) return false;
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t guard = 256;
+  unsigned char poison_;
+  std::vector<std::byte> memory_;
+  std::size_t first_ = 0, bytes_ = 0;
+};
+
+template <class O, class T>
+typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
+                                const settings& how = {}) {
+  using R = typename binding<O>::recurrence;
+  prepared<O, T> p(in, how);
+  typename O::outputs like = O::blank(in), result;
+  const bool complex_state = requires { like.final_state.data[0].re; };
+  const bool complex_out = requires { like.out.data[0].re; };
+  auto out = room<gatescan::storage_t<T>>(like.out, complex_out, how);
+  auto state = room<gatescan::state_t<T>>(like.final_state, complex_state, how);
+  typename R::template outputs<T> lib;
+  lib.out = out;
+  const bool wants_state = how.unwanted.count("final_state") == 0;
+  if (wants_state) lib.final_state = state;
+  with_mode(m, [&](auto chosen) {
+    const gatescan::cpu backend{.threads = how.threads};
+    if (how.planned) {
+      const gatescan::plan plan(backend, chosen, binding<O>::template problem<T>(
+                                                     in, like.final_state.extent(0)));
+      workspace w(plan.workspace_bytes(), how.poison);
+      plan.forward(p.lib, lib, {w.span()});
+      EXPECT_TRUE(w.guards_intact()) << "workspace";
+    } else {
+      gatescan::forward(backend, chosen, p.lib, lib);
+    }
+  });
+  EXPECT_TRUE(out.guards_intact()) << "out";
+  EXPECT_TRUE(state.guards_intact()) << "final_state";
+  out.read(result.out);
+  if (wants_state) state.read(result.final_state);
+  return result;
+}
+
+// dout: an absent tensor is not given
+template <class O, class T>
+typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
+                                const typename O::outputs& dout, const settings& how = {}) {
+  using R = typename binding<O>::recurrence;
+  using s = gatescan::storage_t<T>;
+  using S = gatescan::state_t<T>;
+  prepared<O, T> p(in, how);
+  const auto give = [&]<class F, class X>(F, const X& x) {
+    using E = std::decay_t<decltype(x.data[0])>;
+    stored<F> r;
+    if (x.given()) r = stored<F>(x.shape, !std::is_same_v<E, double>, how.layout, poison_number);
+    if (x.given()) r.write(x);
+    return r;
+  };
+  auto out = give(s{}, dout.out);
+  auto state = give(S{}, dout.final_state);
+  typename R::template output_gradients<T> lib_dout;
+  lib_dout.out = out;
+  lib_dout.final_state = state;
+
+  operand_set<T> made;
+  O::operands(
+      [&](const char* name, auto& x) {
+        if (!x.given() || how.unwanted.count(name) > 0) return;
+        const bool complex = goes_as_complex(name, x);
+        if (std::string(name) == "initial_state") made.state = room<S>(x, complex, how);
+        else made[name] = room<s>(x, complex, how);
+      },
+      in);
+  typename R::template gradients<T> lib_gradients;
+  binding<O>::operands(lib_gradients, made);
+
+  with_mode(m, [&](auto chosen) {
+    const gatescan::cpu backend{.threads = how.threads};
+    if (how.planned) {
+      const int64 n = O::blank(in).final_state.extent(0);
+      const gatescan::plan plan(backend, chosen, binding<O>::template problem<T>(in, n));
+      workspace w(plan.workspace_bytes(p.lib, lib_gradients), how.poison);
+      plan.backward(p.lib, lib_dout, lib_gradients, {w.span()});
+      EXPECT_TRUE(w.guards_intact()) << "workspace";
+    } else {
+      gatescan::backward(backend, chosen, p.lib, lib_dout, lib_gradients);
+    }
+  });
+
+  typename O::inputs result;
+  O::operands(
+      [&](const char* name, auto& x) {
+        if (std::string(name) == "initial_state") {
+          EXPECT_TRUE(made.state.guards_intact()) << "gradient of initial_state";
+          if (made.state.given()) made.state.read(x);
+        } else if (made[name].given()) {
+          EXPECT_TRUE(made[name].guards_intact()) << "gradient of " << name;
+          made[name].read(x);
+        }
+      },
+      result);
+  return result;
+}
+
+}  // namespace support

@@ -1,0 +1,164 @@
+// Memory for one operand of a library call: its numbers in storage format, in any layout, with
+// poison in the gaps and guards on both sides, so that a test sees every element that was touched.
+#pragma once
+
+#include <bit>
+#include <cstring>
+#include <gatescan/gatescan.hpp>
+#include <vector>
+
+#include "generate.hpp"
+
+namespace support {
+
+enum class layouts {
+  dense,
+  odd,          // starts at an odd element, rows padded to an odd length
+  reversed,     // every stride negative
+  transposed,   // the first axis is the contiguous one
+  interleaved,  // complex numbers as std::complex, real ones 3 apart
+};
+inline constexpr layouts all_layouts[] = {layouts::dense, layouts::odd, layouts::reversed,
+                                          layouts::transposed, layouts::interleaved};
+
+// numbers in and out of a storage format
+template <class S>
+S to_storage(double x) {
+  if constexpr (sizeof(S) == 2) return S(static_cast<float>(x));
+  else return static_cast<S>(x);
+}
+template <class S>
+double from_storage(S x) {
+  if constexpr (sizeof(S) == 2) return static_cast<double>(static_cast<float>(x));
+  else return static_cast<double>(x);
+}
+
+template <class S>
+class stored {
+ public:
+  stored() = default;  // not given
+  // `poison` fills the guards, the gaps and, unless numbers follow by write(), the elements
+  stored(extents shape, bool complex, layouts kind, unsigned char poison)
+      : given_(true), shape_(std::move(shape)), complex_(complex), poison_(poison) {
+    place(kind);
+    const auto planes = static_cast<std::size_t>(complex_ && kind != layouts::interleaved ? 2 : 1);
+    plane_ = span_ + 2 * guard;
+    memory_.resize(planes * static_cast<std::size_t>(plane_));
+    std::memset(static_cast<void*>(memory_.data()), poison_, memory_.size() * sizeof(S));
+  }
+
+  void write(const tensor<double>& x) {
+    each([&](std::size_t n, int64 at) { cell(at) = to_storage<S>(x.data[n]); });
+  }
+  void write(const tensor<cplx<double>>& x) {
+    each([&](std::size_t n, int64 at) {
+      cell(at) = to_storage<S>(x.data[n].re);
+      if (complex_) cell(at + imaginary()) = to_storage<S>(x.data[n].im);
+    });
+  }
+  void read(tensor<double>& x) const {
+    x = tensor<double>(shape_);
+    each([&](std::size_t n, int64 at) { x.data[n] = from_storage(cell(at)); });
+  }
+  void read(tensor<cplx<double>>& x) const {
+    x = tensor<cplx<double>>(shape_);
+    each([&](std::size_t n, int64 at) {
+      x.data[n] = from_storage(cell(at));
+      if (complex_) x.data[n].im = from_storage(cell(at + imaginary()));
+    });
+  }
+
+  // no byte outside of the elements has changed
+  bool guards_intact() const {
+    stored other = *this;
+    each([&](std::size_t, int64 at) {
+      std::memset(static_cast<void*>(&other.cell(at)), poison_, sizeof(S));
+      if (complex_) std::memset(static_cast<void*>(&other.cell(at + imaginary())), poison_, sizeof(S));
+    });
+    const auto* bytes = reinterpret_cast<const unsigned char*>(other.memory_.data());
+    for (std::size_t i = 0; i < other.memory_.size() * sizeof(S); ++i)
+      if (bytes[i] != poison_) return false;
+    return true;
+  }
+  bool same_bytes(const stored& other) const {
+    return memory_.size() == other.memory_.size() &&
+           (memory_.empty() ||
+            std::memcmp(memory_.data(), other.memory_.data(), memory_.size() * sizeof(S)) == 0);
+  }
+
+  bool given() const { return given_; }
+  template <class T>
+    requires(std::is_same_v<std::remove_const_t<T>, S>)
+  operator gatescan::view<T>() {
+    gatescan::view<T> v;
+    if (given_) v = gatescan::view<T>(&cell(first_), where());
+    return v;
+  }
+  template <class T>
+    requires(std::is_same_v<std::remove_const_t<T>, S>)
+  operator gatescan::complex_view<T>() {
+    if (!given_) return {};
+    return {&cell(first_), complex_ ? &cell(first_ + imaginary()) : nullptr, where()};
+  }
+
+ private:
+  static constexpr int64 guard = 24;
+
+  int64 rank() const { return static_cast<int64>(shape_.size()); }
+  int64 imaginary() const { return interleaved_ ? 1 : plane_; }
+  S& cell(int64 at) { return memory_[static_cast<std::size_t>(at)]; }
+  const S& cell(int64 at) const { return memory_[static_cast<std::size_t>(at)]; }
+
+  gatescan::layout where() const {
+    gatescan::layout l;
+    l.rank = static_cast<int>(rank());
+    for (std::size_t i = 0; i < shape_.size(); ++i) l.shape[i] = shape_[i], l.stride[i] = stride_[i];
+    return l;
+  }
+
+  void place(layouts kind) {
+    stride_.resize(shape_.size());
+    const bool transposed = kind == layouts::transposed;
+    interleaved_ = complex_ && kind == layouts::interleaved;
+    int64 step = interleaved_ ? 2 : kind == layouts::interleaved ? 3 : 1;
+    for (std::size_t i = 0; i < shape_.size(); ++i) {
+      const std::size_t axis = transposed ? i : shape_.size() - 1 - i;
+      stride_[axis] = kind == layouts::reversed ? -step : step;
+      step *= shape_[axis];
+      if (kind == layouts::odd && i == 0) step = (step + 3) | 1;
+    }
+    span_ = std::max<int64>(step, 0) + 1;
+    first_ = guard + (kind == layouts::odd ? 1 : 0);
+    if (kind == layouts::reversed)
+      for (std::size_t i = 0; i < shape_.size(); ++i)
+        first_ += std::max<int64>(shape_[i] - 1, 0) * -stride_[i];
+  }
+
+  // f(row-major number, place in memory) for every element
+  template <class F>
+  void each(F f) const {
+    const auto total = given_ ? static_cast<std::size_t>(count(shape_)) : 0;
+    extents i(shape_.size(), 0);
+    for (std::size_t n = 0; n < total; ++n) {
+      int64 at = first_;
+      for (std::size_t axis = 0; axis < i.size(); ++axis) at += i[axis] * stride_[axis];
+      f(n, at);
+      for (std::size_t axis = i.size(); axis-- > 0;) {
+        if (++i[axis] < shape_[axis]) break;
+        i[axis] = 0;
+      }
+    }
+  }
+
+  bool given_ = false;
+  extents shape_, stride_;
+  bool complex_ = false, interleaved_ = false;
+  unsigned char poison_ = 0;
+  int64 first_ = 0, span_ = 0, plane_ = 0;
+  std::vector<S> memory_;
+};
+
+// Bytes of 0xff are a NaN in every format, bytes of 0xaa a small negative number.
+inline constexpr unsigned char poison_nan = 0xff, poison_number = 0xaa;
+
+}  // namespace support
