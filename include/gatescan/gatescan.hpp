@@ -1,12 +1,13 @@
 #pragma once
-// gatescan: data-controlled linear recurrences, every mode, forward and backward. This is the umbrella header.
+// gatescan: data-controlled linear recurrences, every mode, forward and backward. This is the
+// umbrella header.
 
 #include "adapt/eigen.hpp"
 #include "adapt/mdspan.hpp"
-#include "backends/cpu/attention_map.hpp"
-#include "backends/cpu/execute.hpp"
 #include "api/attention_map.hpp"
 #include "api/describe.hpp"
 #include "api/plan.hpp"
+#include "backends/cpu/attention_map.hpp"
+#include "backends/cpu/execute.hpp"
 #include "recurrences/all.hpp"
 #include "version.hpp"

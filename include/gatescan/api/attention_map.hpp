@@ -17,16 +17,17 @@ inline void check_map_layout(const layout& map, std::initializer_list<index_t> e
 
 }  // namespace detail
 
-/// P_ts = Re sum_i q_t[i] k_s[i] prod_{j=s+1..t} a_j[i] for s <= t, and 0 above the diagonal, so that without an initial
-/// state o_t = sum_s P_ts v_s before the recurrence's epilogue.
+/// P_ts = Re sum_i q_t[i] k_s[i] prod_{j=s+1..t} a_j[i] for s <= t, and 0 above the diagonal, so
+/// that without an initial state o_t = sum_s P_ts v_s before the recurrence's epilogue.
 ///
-/// map: [B, H, L, L] for matrix states (gla, gateloop); [B, D, L, L] for selective_scan (its v is step * u);
-/// [B, H, D, L, L] for elementwise, complex if the recurrence is. Packed sequences: 0 across sequences.
-/// Work L^2 K a head (a channel). Needs no scratch beyond a few rows.
+/// map: [B, H, L, L] for matrix states (gla, gateloop); [B, D, L, L] for selective_scan (its v is
+/// step * u); [B, H, D, L, L] for elementwise, complex if the recurrence is. Packed sequences: 0
+/// across sequences. Work L^2 K a head (a channel). Needs no scratch beyond a few rows.
 template <class Backend, class In, class Map>
 void attention_map(const Backend& backend, const In& in, const Map& map) {
   using R = typename In::recurrence;
-  static_assert(attention_form<R>, "gatescan: an attention map needs the gated product (core/concepts.hpp)");
+  static_assert(attention_form<R>,
+                "gatescan: an attention map needs the gated product (core/concepts.hpp)");
   const auto p = detail::bind_inputs<R>(in);
   const sizes& n = p.n;
   if constexpr (R::gate_kind == gating::per_key)

@@ -25,7 +25,9 @@ void for_each_input(const In& in, F&& f) {
   using R = typename In::recurrence;
   R::operands(
       [&](const char* name, const axes& a, presence, const auto& x) {
-        f(name, x, !a.has(axis::group));  // what only one lane reads may be overwritten by that lane's results
+        f(name, x,
+          !a.has(
+              axis::group));  // what only one lane reads may be overwritten by that lane's results
       },
       in);
   f("initial_state", in.initial_state, false);
@@ -47,12 +49,13 @@ forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in, const o
     throw shape_error("out: expected " + axes_text(out_axes) + ", got neither out nor final_state");
   check_result("out", out.out, out_axes, p.n, p.complex);
   check_result("final_state", out.final_state, R::state_axes, p.n, p.complex);
-  const footprint o = footprint_of("out", out.out), s = footprint_of("final_state", out.final_state);
+  const footprint o = footprint_of("out", out.out),
+                  s = footprint_of("final_state", out.final_state);
   check_apart(o, s, false);
   for_each_input(in, [&](const char* name, const auto& x, bool own) {
     const footprint f = footprint_of(name, x);
-    check_apart(o, f, own);                                        // in place
-    check_apart(s, f, std::string(name) == "initial_state");       // a state advanced in place
+    check_apart(o, f, own);                                   // in place
+    check_apart(s, f, std::string(name) == "initial_state");  // a state advanced in place
   });
   return {bind("out", out.out, out_axes, p.n, true),
           bind("final_state", out.final_state, R::state_axes, p.n, true)};
@@ -60,7 +63,8 @@ forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in, const o
 
 template <class R, class T, class In>
 backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
-                                      const output_gradients_of<In>& d_out, const gradients_of<In>& d) {
+                                      const output_gradients_of<In>& d_out,
+                                      const gradients_of<In>& d) {
   backward_results<R, T> r;
   const auto check_given = [&](const char* name, const auto& x, const axes& a) {
     if (x.given()) check_complex(name, x, p.complex);
@@ -82,10 +86,12 @@ backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
     if (count < max_results) written[count++] = f;
   };
   R::operands(
-      [&](const char* name, const axes& declared, presence, const auto& operand, const auto& x, auto& to) {
+      [&](const char* name, const axes& declared, presence, const auto& operand, const auto& x,
+          auto& to) {
         if (!x.given()) return;
         if (!operand.given())
-          throw shape_error("gradient of " + std::string(name) + ": asked for, but the operand is not given");
+          throw shape_error("gradient of " + std::string(name) +
+                            ": asked for, but the operand is not given");
         const std::string what = "gradient of " + std::string(name);
         to = bind(what.c_str(), x, declared, p.n, false);
         add(name, x);

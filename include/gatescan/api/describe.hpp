@@ -22,12 +22,16 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
   using R = typename In::recurrence;
   detail::check_mode<R, Mode>();
   const auto p = detail::bind_inputs<R>(in);
-  const index_t longest = detail::longest_sequence(p), lanes = detail::independent_lanes(backend, p);
+  const index_t longest = detail::longest_sequence(p),
+                lanes = detail::independent_lanes(backend, p);
   const auto describe_mode = [&](const auto& chosen, const std::string& reason) {
     const schedule plan = chosen.plan(p.n, longest, lanes);
-    return description{R::name,         chosen.name,
-                       reason,          plan.forward_run,
-                       plan.segments,   detail::thread_count(backend),
+    return description{R::name,
+                       chosen.name,
+                       reason,
+                       plan.forward_run,
+                       plan.segments,
+                       detail::thread_count(backend),
                        detail::forward_bytes(backend, p, plan)};
   };
   if constexpr (std::is_same_v<Mode, automatic>)
@@ -37,10 +41,11 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
 }
 
 inline std::string to_string(const description& d) {
-  return d.recurrence + ": " + d.mode + " (" + d.reason + "), runs of " + std::to_string(d.run) + " tokens, " +
-         std::to_string(d.segments) + (d.segments == 1 ? " segment, " : " segments, ") +
-         std::to_string(d.threads) + (d.threads == 1 ? " thread, " : " threads, ") +
-         std::to_string(d.workspace_bytes) + " bytes of workspace";
+  return d.recurrence + ": " + d.mode + " (" + d.reason + "), runs of " + std::to_string(d.run) +
+         " tokens, " + std::to_string(d.segments) +
+         (d.segments == 1 ? " segment, " : " segments, ") + std::to_string(d.threads) +
+         (d.threads == 1 ? " thread, " : " threads, ") + std::to_string(d.workspace_bytes) +
+         " bytes of workspace";
 }
 
 }  // namespace GATESCAN_ABI

@@ -24,17 +24,20 @@ index_t longest_sequence(const problem_of<R, T>& p) {
 
 template <class R, class Mode>
 constexpr void check_mode() {
-  static_assert(recurrence<R>,
-                "gatescan: this type is not a recurrence: it needs values and output, and either the gated "
-                "product's keys / gate or step (core/concepts.hpp)");
+  static_assert(
+      recurrence<R>,
+      "gatescan: this type is not a recurrence: it needs values and output, and either the gated "
+      "product's keys / gate or step (core/concepts.hpp)");
   static_assert(Mode::template supports<R>,
-                "gatescan: this recurrence does not have what the mode needs: scan needs combine, chunked and "
+                "gatescan: this recurrence does not have what the mode needs: scan needs combine, "
+                "chunked and "
                 "attention need the gated product (core/concepts.hpp)");
 }
 template <class R>
 constexpr void check_differentiable() {
   static_assert(differentiable<R>,
-                "gatescan: backward needs the recurrence's adjoints: keys_adjoint / gate_adjoint or step_adjoint, "
+                "gatescan: backward needs the recurrence's adjoints: keys_adjoint / gate_adjoint "
+                "or step_adjoint, "
                 "output_adjoint and values_adjoint (core/concepts.hpp)");
 }
 
@@ -42,8 +45,9 @@ template <class R, class T, class Backend, class Mode>
 schedule schedule_for(const Backend& backend, const Mode& mode, const problem_of<R, T>& p) {
   const index_t longest = longest_sequence(p), lanes = independent_lanes(backend, p);
   if constexpr (std::is_same_v<Mode, automatic>) {
-    return automatic::choose<R>(longest, lanes,
-                                [&](const auto& chosen, const char*) { return chosen.plan(p.n, longest, lanes); });
+    return automatic::choose<R>(longest, lanes, [&](const auto& chosen, const char*) {
+      return chosen.plan(p.n, longest, lanes);
+    });
   } else {
     return mode.plan(p.n, longest, lanes);
   }
@@ -59,8 +63,8 @@ class scratch_memory {
       return;
     }
     if (given.memory.size() < needed)
-      throw workspace_error("workspace: expected at least " + std::to_string(needed) + " bytes, got " +
-                            std::to_string(given.memory.size()));
+      throw workspace_error("workspace: expected at least " + std::to_string(needed) +
+                            " bytes, got " + std::to_string(given.memory.size()));
     memory_ = given.memory;
   }
   std::span<std::byte> memory() const { return memory_; }

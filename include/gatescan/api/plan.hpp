@@ -1,5 +1,6 @@
 #pragma once
-// A plan: the backend, the mode and the shape fixed once, so that the workspace can be asked for beforehand.
+// A plan: the backend, the mode and the shape fixed once, so that the workspace can be asked for
+// beforehand.
 
 #include "verbs.hpp"
 
@@ -45,12 +46,13 @@ backward_results<R, T> every_gradient(const problem_of<R, T>& p) {
 
 }  // namespace detail
 
-/// plan{cpu{}, chunked{64}, gla::problem<float>{.batch = 1, .time = 4096, .heads = 8, .keys = 128, .values = 128}}
+/// plan{cpu{}, chunked{64}, gla::problem<float>{.batch = 1, .time = 4096, .heads = 8, .keys = 128,
+/// .values = 128}}
 ///
-/// The verbs check that operands have this shape. workspace_bytes() is enough for forward, backward and step of operands
-/// that have all heads; where operands or gradients share heads or have stride 0, backward needs what
-/// workspace_bytes(in, gradients) says. With scratch given nothing is allocated. A const plan may be used from many
-/// threads at once, each with a scratch of its own.
+/// The verbs check that operands have this shape. workspace_bytes() is enough for forward, backward
+/// and step of operands that have all heads; where operands or gradients share heads or have stride
+/// 0, backward needs what workspace_bytes(in, gradients) says. With scratch given nothing is
+/// allocated. A const plan may be used from many threads at once, each with a scratch of its own.
 template <class Backend, class Mode, class Problem>
 class plan {
  public:
@@ -67,7 +69,8 @@ class plan {
     const schedule how = detail::schedule_for(backend_, mode_, p);
     bytes_ = detail::forward_bytes(backend_, p, how);
     if constexpr (differentiable<recurrence_type>)
-      bytes_ = std::max(bytes_, detail::backward_bytes(backend_, p, detail::every_gradient(p), how));
+      bytes_ =
+          std::max(bytes_, detail::backward_bytes(backend_, p, detail::every_gradient(p), how));
   }
 
   std::size_t workspace_bytes() const { return bytes_; }
@@ -77,7 +80,8 @@ class plan {
   std::size_t workspace_bytes(const inputs& in, const Gradients& d) const {
     const auto p = detail::bind_inputs<recurrence_type>(in);
     const auto r = detail::bind_gradients(p, in, {}, d);
-    return std::max(bytes_, detail::backward_bytes(backend_, p, r, detail::schedule_for(backend_, mode_, p)));
+    return std::max(
+        bytes_, detail::backward_bytes(backend_, p, r, detail::schedule_for(backend_, mode_, p)));
   }
 
   void forward(const inputs& in, const outputs& out, const workspace& scratch = {}) const {
@@ -96,8 +100,8 @@ class plan {
     const sizes n = detail::bind_inputs<recurrence_type>(in).n;
     const auto same = [](const char* what, index_t planned, index_t got) {
       if (planned != got)
-        throw shape_error(std::string("plan: expected ") + what + " " + std::to_string(planned) + ", got " +
-                          std::to_string(got));
+        throw shape_error(std::string("plan: expected ") + what + " " + std::to_string(planned) +
+                          ", got " + std::to_string(got));
     };
     same("batch", n_.batch, n.batch);
     same("time", n_.time, n.time);

@@ -1,5 +1,6 @@
 #pragma once
-// forward, backward and step. The order of arguments is fixed: where, how, what, into what, scratch.
+// forward, backward and step. The order of arguments is fixed: where, how, what, into what,
+// scratch.
 
 #include "execution.hpp"
 
@@ -8,15 +9,17 @@ inline namespace GATESCAN_ABI {
 
 /// Computes `out` and, where given, `final_state` of the recurrence that `in` belongs to.
 ///
-/// Requires: results apart from the inputs, except `out` in the place of an operand of the same view and `final_state`
+/// Requires: results apart from the inputs, except `out` in the place of an operand of the same
+/// view and `final_state`
 ///           in the place of `initial_state`.
-/// Cost:     recurrent, chunked, scan O(L), attention O(L^2); scratch as a plan's workspace_bytes() says. Without
+/// Cost:     recurrent, chunked, scan O(L), attention O(L^2); scratch as a plan's workspace_bytes()
+/// says. Without
 ///           scratch the call allocates.
-/// Numerics: arithmetic in state_t<T>. The same bits for any number of threads. A gate of exactly 0 is a select.
-/// Errors:   shape_error or workspace_error before anything is written.
+/// Numerics: arithmetic in state_t<T>. The same bits for any number of threads. A gate of exactly 0
+/// is a select. Errors:   shape_error or workspace_error before anything is written.
 template <class Backend, class Mode, class In>
-void forward(const Backend& backend, const Mode& mode, const In& in, const detail::outputs_of<In>& out,
-             const workspace& scratch = {}) {
+void forward(const Backend& backend, const Mode& mode, const In& in,
+             const detail::outputs_of<In>& out, const workspace& scratch = {}) {
   using R = typename In::recurrence;
   detail::check_mode<R, Mode>();
   const auto p = detail::bind_inputs<R>(in);
@@ -26,14 +29,17 @@ void forward(const Backend& backend, const Mode& mode, const In& in, const detai
   detail::run_forward(backend, p, to, plan, memory.memory());
 }
 
-/// Gradients of a loss by every operand whose gradient view is given, from the gradients of `out` and `final_state`
-/// (one not given is 0). Overwrites; a gradient view of stride 0, or of fewer heads, gets the sum.
+/// Gradients of a loss by every operand whose gradient view is given, from the gradients of `out`
+/// and `final_state` (one not given is 0). Overwrites; a gradient view of stride 0, or of fewer
+/// heads, gets the sum.
 ///
-/// Complex gradients: d loss / d Re z + i d loss / d Im z. Recomputes what it needs from `in`; never keeps more than
-/// the states at chunk starts. Errors and numerics as forward; gradients are the same bits for any number of threads.
+/// Complex gradients: d loss / d Re z + i d loss / d Im z. Recomputes what it needs from `in`;
+/// never keeps more than the states at chunk starts. Errors and numerics as forward; gradients are
+/// the same bits for any number of threads.
 template <class Backend, class Mode, class In>
-void backward(const Backend& backend, const Mode& mode, const In& in, const detail::output_gradients_of<In>& d_out,
-              const detail::gradients_of<In>& d, const workspace& scratch = {}) {
+void backward(const Backend& backend, const Mode& mode, const In& in,
+              const detail::output_gradients_of<In>& d_out, const detail::gradients_of<In>& d,
+              const workspace& scratch = {}) {
   using R = typename In::recurrence;
   detail::check_mode<R, Mode>();
   detail::check_differentiable<R>();
@@ -46,8 +52,9 @@ void backward(const Backend& backend, const Mode& mode, const In& in, const deta
   }
 }
 
-/// One token of streaming inference: advances the caller's `state` in place and writes `out`. The token's operands are
-/// those of the recurrence without the time axis. The same bits as recurrent mode.
+/// One token of streaming inference: advances the caller's `state` in place and writes `out`. The
+/// token's operands are those of the recurrence without the time axis. The same bits as recurrent
+/// mode.
 template <class Backend, class Token>
 void step(const Backend& backend, const Token& token,
           const typename Token::recurrence::template state<typename Token::format>& state,
@@ -55,7 +62,8 @@ void step(const Backend& backend, const Token& token,
           const workspace& scratch = {}) {
   using R = typename Token::recurrence;
   detail::check_mode<R, recurrent>();
-  if (!state.given()) throw shape_error("state: expected " + detail::axes_text(R::state_axes) + ", got nothing");
+  if (!state.given())
+    throw shape_error("state: expected " + detail::axes_text(R::state_axes) + ", got nothing");
   if (token.initial_state.given())
     throw shape_error("initial_state: expected none beside step's state, got one");
   if (token.sequence_offsets.given())

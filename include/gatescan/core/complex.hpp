@@ -1,5 +1,6 @@
 #pragma once
-// Complex numbers over any register type, with plain products: std::complex would check every product for NaN.
+// Complex numbers over any register type, with plain products: std::complex would check every
+// product for NaN.
 
 #include "macros.hpp"
 

@@ -1,10 +1,11 @@
 #pragma once
-// The capability ladder: what a recurrence supplies decides what it can be asked for. Each rung includes the one above.
+// The capability ladder: what a recurrence supplies decides what it can be asked for. Each rung
+// includes the one above.
 //
-//   recurrence      values, output and either the gated product's prologue or `step`     recurrent mode, step
-//   scannable       the gated product, or element_of, identity, combine, apply           scan
-//   attention_form  the gated product (gated_product.hpp)                                chunked, attention
-//   differentiable  the adjoints of what it supplies                                     backward in all of those
+//   recurrence      values, output and either the gated product's prologue or `step`     recurrent
+//   mode, step scannable       the gated product, or element_of, identity, combine, apply scan
+//   attention_form  the gated product (gated_product.hpp)                                chunked,
+//   attention differentiable  the adjoints of what it supplies backward in all of those
 
 #include "gated_product.hpp"
 
@@ -69,32 +70,39 @@ concept per_entry_product = requires(typename probe<R>::fields x, typename probe
 
 template <class R>
 concept has_step = requires(typename probe<R>::fields x, typename probe<R>::values w,
-                            typename R::template state_of<double> h) { R::step(x, w, h); };
+                            typename R::template state_of<double> h) {
+  R::step(x, w, h);
+};
 template <class R>
-concept has_combine = has_step<R> && requires(typename probe<R>::fields x, typename probe<R>::values w,
-                                              typename R::template state_of<double> h) {
+concept has_combine = has_step<R> &&
+    requires(typename probe<R>::fields x, typename probe<R>::values w,
+             typename R::template state_of<double> h) {
   R::combine(R::element_of(x, w), R::template identity<double>());
   R::apply(R::element_of(x, w), h);
 };
 
 template <class R>
-concept has_keys_adjoint =
-    requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at,
-             keys_of<typename probe<R>::element> g) { R::keys_adjoint(x, d, at, g); };
+concept has_keys_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
+                                    typename probe<R>::at at,
+                                    keys_of<typename probe<R>::element> g) {
+  R::keys_adjoint(x, d, at, g);
+};
 template <class R>
-concept has_gate_adjoint =
-    requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at,
-             typename probe<R>::values w, typename probe<R>::element a) {
-      R::gate_adjoint(x, d, at, w, w, a, a);
-    };
+concept has_gate_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
+                                    typename probe<R>::at at, typename probe<R>::values w,
+                                    typename probe<R>::element a) {
+  R::gate_adjoint(x, d, at, w, w, a, a);
+};
 template <class R>
-concept has_step_adjoint =
-    requires(typename probe<R>::fields x, typename probe<R>::values w,
-             typename R::template state_of<double> h) { R::step_adjoint(x, w, w, h, h); };
+concept has_step_adjoint = requires(typename probe<R>::fields x, typename probe<R>::values w,
+                                    typename R::template state_of<double> h) {
+  R::step_adjoint(x, w, w, h, h);
+};
 template <class R>
-concept has_value_adjoints =
-    requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at,
-             typename probe<R>::values w) { R::values_adjoint(x, d, at, w, w); };
+concept has_value_adjoints = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
+                                      typename probe<R>::at at, typename probe<R>::values w) {
+  R::values_adjoint(x, d, at, w, w);
+};
 
 }  // namespace detail
 
@@ -112,12 +120,11 @@ concept recurrence = attention_form<R> || detail::has_step<R>;
 
 /// Backward exists in every mode that forward has.
 template <class R>
-concept differentiable =
-    recurrence<R> && detail::has_value_adjoints<R> &&
-    (detail::per_key_product<R> ? detail::has_keys_adjoint<R>
-     : detail::per_entry_product<R>
-         ? detail::has_gate_adjoint<R> && (detail::has_unit_keys<R>() || detail::has_keys_adjoint<R>)
-         : detail::has_step_adjoint<R>);
+concept differentiable = recurrence<R> && detail::has_value_adjoints<R> &&
+    (detail::per_key_product<R>     ? detail::has_keys_adjoint<R>
+     : detail::per_entry_product<R> ? detail::has_gate_adjoint<R> && (detail::has_unit_keys<R>() ||
+                                                                      detail::has_keys_adjoint<R>)
+                                    : detail::has_step_adjoint<R>);
 
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

@@ -1,5 +1,6 @@
 #pragma once
-// Errors are thrown before the first write. Messages name the operand, what was expected and what came.
+// Errors are thrown before the first write. Messages name the operand, what was expected and what
+// came.
 
 #include <stdexcept>
 #include <string>

@@ -3,8 +3,9 @@
 //
 //   S_t = gate_t * S_{t-1} + k_t v_t^T        o_t = q_t^T S_t        S in K x V
 //
-// A recurrence says how its operands become q, k, gate and v (the prologue), how o becomes the output (the epilogue),
-// and the vector-Jacobian products of both. Everything else (modes, backward, threads, backends) follows from that.
+// A recurrence says how its operands become q, k, gate and v (the prologue), how o becomes the
+// output (the epilogue), and the vector-Jacobian products of both. Everything else (modes,
+// backward, threads, backends) follows from that.
 
 #include "complex.hpp"
 #include "math.hpp"
@@ -13,10 +14,12 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// One gate a key (a row of the state: matrix states), or one a state entry (diagonal recurrences over channels).
+/// One gate a key (a row of the state: matrix states), or one a state entry (diagonal recurrences
+/// over channels).
 enum class gating { per_key, per_entry };
 
-/// Which numbers gates and states are: `either` decides by the operands given (any imaginary part makes it complex).
+/// Which numbers gates and states are: `either` decides by the operands given (any imaginary part
+/// makes it complex).
 enum class numbers { real, complex, either };
 
 /// The key side of one token at some keys. E is a register or a complex pair of registers.
@@ -25,8 +28,8 @@ struct keys_of {
   E q, k, gate;
 };
 
-/// The value side of one token at some values. A recurrence whose gates or outputs need more of the same prologue
-/// (selective_scan's step size) defines a struct of its own with a member `v`.
+/// The value side of one token at some values. A recurrence whose gates or outputs need more of the
+/// same prologue (selective_scan's step size) defines a struct of its own with a member `v`.
 template <class E>
 struct value_of {
   E v;
@@ -51,13 +54,14 @@ struct plain_values {
     return value_of<decltype(at(x.v))>{at(x.v)};
   }
   template <class X, class D, class At, class Values>
-  static void values_adjoint(const X&, const D& d, const At& at, const Values&, const Values& d_values) {
+  static void values_adjoint(const X&, const D& d, const At& at, const Values&,
+                             const Values& d_values) {
     at.add(d.v, d_values.v);
   }
 };
 
-/// Problem and result types of a recurrence with a real state [sequences, heads, keys, values] and out
-/// [batch, time, heads, values].
+/// Problem and result types of a recurrence with a real state [sequences, heads, keys, values] and
+/// out [batch, time, heads, values].
 template <class Recurrence>
 struct matrix_state {
   static constexpr axes out_axes{axis::batch, axis::time, axis::head, axis::value};

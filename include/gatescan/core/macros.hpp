@@ -1,9 +1,11 @@
 #pragma once
-// The only macros of the library. GATESCAN_ABI tags the inline namespace with what changes generated code, so that
-// translation units compiled with different flags can be linked into one program.
+// The only macros of the library. GATESCAN_ABI tags the inline namespace with what changes
+// generated code, so that translation units compiled with different flags can be linked into one
+// program.
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "gatescan: resets and NaN handling need IEEE arithmetic; compile without -ffast-math / -ffinite-math-only"
+#error \
+    "gatescan: resets and NaN handling need IEEE arithmetic; compile without -ffast-math / -ffinite-math-only"
 #endif
 
 #if defined(__CUDACC__)

@@ -1,6 +1,6 @@
 #pragma once
-// Elementary functions on one number, under the names that recurrences use. A backend adds overloads for its registers.
-// Gates rely on exp(0) == 1 and exp(-inf) == 0 exactly.
+// Elementary functions on one number, under the names that recurrences use. A backend adds
+// overloads for its registers. Gates rely on exp(0) == 1 and exp(-inf) == 0 exactly.
 
 #include <cmath>
 
@@ -32,7 +32,8 @@ GATESCAN_HD inline double real_part(double a) { return a; }
 GATESCAN_HD inline float conj(float a) { return a; }
 GATESCAN_HD inline double conj(double a) { return a; }
 
-/// x where gate != 0, and exactly 0 where gate == 0, whatever x is: a reset is a select, not a product.
+/// x where gate != 0, and exactly 0 where gate == 0, whatever x is: a reset is a select, not a
+/// product.
 GATESCAN_HD inline float unless_zero(float gate, float x) { return gate == 0 ? 0 : x; }
 GATESCAN_HD inline double unless_zero(double gate, double x) { return gate == 0 ? 0 : x; }
 

@@ -1,5 +1,6 @@
 #pragma once
-// From the caller's views to canonical operands: one pointer and five strides, after every extent was checked.
+// From the caller's views to canonical operands: one pointer and five strides, after every extent
+// was checked.
 
 #include <string>
 
@@ -10,8 +11,9 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// What an axis of an operand means. `channel` is head x value in one axis; `head` may be a divisor of the head count
-/// (grouped heads); `key_or_one` may have extent 1; `group` may be missing (then there is one group).
+/// What an axis of an operand means. `channel` is head x value in one axis; `head` may be a divisor
+/// of the head count (grouped heads); `key_or_one` may have extent 1; `group` may be missing (then
+/// there is one group).
 enum class axis { batch, sequence, time, head, group, key, key_or_one, value, channel };
 
 enum class presence { required, optional };
@@ -37,13 +39,14 @@ struct axes {
   }
 };
 
-/// The size of a problem. With packed sequences batch is 1 and `sequences` counts them; otherwise they are equal.
+/// The size of a problem. With packed sequences batch is 1 and `sequences` counts them; otherwise
+/// they are equal.
 struct sizes {
   index_t sequences = 0, batch = 0, time = 0, heads = 0, keys = 0, values = 0;
 };
 
-/// A canonical operand: strides along the meanings of its axes, 0 where it has none. `heads_a_group` heads read one head
-/// of the operand. `im` is null for real numbers.
+/// A canonical operand: strides along the meanings of its axes, 0 where it has none.
+/// `heads_a_group` heads read one head of the operand. `im` is null for real numbers.
 template <class T>
 struct operand {
   T* re = nullptr;
@@ -67,15 +70,24 @@ inline std::string shape_text(const layout& x) {
 
 constexpr const char* axis_name(axis a) {
   switch (a) {
-    case axis::batch: return "batch";
-    case axis::sequence: return "sequences";
-    case axis::time: return "time";
-    case axis::head: return "heads";
-    case axis::group: return "groups";
-    case axis::key: return "keys";
-    case axis::key_or_one: return "keys or 1";
-    case axis::value: return "values";
-    case axis::channel: return "channels";
+    case axis::batch:
+      return "batch";
+    case axis::sequence:
+      return "sequences";
+    case axis::time:
+      return "time";
+    case axis::head:
+      return "heads";
+    case axis::group:
+      return "groups";
+    case axis::key:
+      return "keys";
+    case axis::key_or_one:
+      return "keys or 1";
+    case axis::value:
+      return "values";
+    case axis::channel:
+      return "channels";
   }
   return "";
 }
@@ -86,22 +98,30 @@ inline std::string axes_text(const axes& a) {
   return text + "]";
 }
 
-[[noreturn]] inline void fail_shape(const char* name, const std::string& expected, const layout& came) {
+[[noreturn]] inline void fail_shape(const char* name, const std::string& expected,
+                                    const layout& came) {
   throw shape_error(std::string(name) + ": expected " + expected + ", got " + shape_text(came));
 }
 
 // The extent an axis must have; heads and groups are checked by divisibility instead.
 inline index_t extent(const sizes& n, axis a) {
   switch (a) {
-    case axis::batch: return n.batch;
-    case axis::sequence: return n.sequences;
-    case axis::time: return n.time;
+    case axis::batch:
+      return n.batch;
+    case axis::sequence:
+      return n.sequences;
+    case axis::time:
+      return n.time;
     case axis::head:
-    case axis::group: return n.heads;
+    case axis::group:
+      return n.heads;
     case axis::key:
-    case axis::key_or_one: return n.keys;
-    case axis::value: return n.values;
-    case axis::channel: return n.heads * n.values;
+    case axis::key_or_one:
+      return n.keys;
+    case axis::value:
+      return n.values;
+    case axis::channel:
+      return n.heads * n.values;
   }
   return 0;
 }
@@ -110,7 +130,8 @@ inline axes axes_as_given(const layout& x, const axes& a) {
   return x.rank == a.rank - 1 && a.has(axis::group) ? a.without(axis::group) : a;
 }
 
-// Throws unless x has the axes `a` of a problem of size n. With exact_heads a head axis must have all heads.
+// Throws unless x has the axes `a` of a problem of size n. With exact_heads a head axis must have
+// all heads.
 inline void check_layout(const char* name, const layout& x, const axes& declared, const sizes& n,
                          bool exact_heads) {
   const axes a = axes_as_given(x, declared);
@@ -124,10 +145,13 @@ inline void check_layout(const char* name, const layout& x, const axes& declared
     const index_t want = extent(n, a.of[i]), got = x.shape[i];
     if (got == want) continue;
     const bool divides = got > 0 && want % got == 0;
-    const bool grouped = (a.of[i] == axis::head || a.of[i] == axis::group) && !exact_heads && divides;
+    const bool grouped =
+        (a.of[i] == axis::head || a.of[i] == axis::group) && !exact_heads && divides;
     const bool one = a.of[i] == axis::key_or_one && got == 1;
     if (!grouped && !one)
-      fail_shape(name, expected() + (a.has(axis::head) && !exact_heads ? " (heads may be a divisor)" : ""), x);
+      fail_shape(
+          name, expected() + (a.has(axis::head) && !exact_heads ? " (heads may be a divisor)" : ""),
+          x);
   }
 }
 
@@ -141,16 +165,24 @@ operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const 
     const index_t step = x.shape[i] == 1 ? 0 : x.stride[i];
     switch (a.of[i]) {
       case axis::batch:
-      case axis::sequence: o.batch = step; break;
-      case axis::time: o.time = step; break;
+      case axis::sequence:
+        o.batch = step;
+        break;
+      case axis::time:
+        o.time = step;
+        break;
       case axis::head:
       case axis::group:
         o.head = step;
         o.heads_a_group = x.shape[i] > 0 && n.heads > 0 ? n.heads / x.shape[i] : 1;
         break;
       case axis::key:
-      case axis::key_or_one: o.key = step; break;
-      case axis::value: o.value = step; break;
+      case axis::key_or_one:
+        o.key = step;
+        break;
+      case axis::value:
+        o.value = step;
+        break;
       case axis::channel:
         o.value = x.stride[i];
         o.head = x.stride[i] * n.values;
@@ -161,16 +193,19 @@ operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const 
 }
 
 template <class T>
-operand<T> bind(const char* name, const view<T>& x, const axes& a, const sizes& n, bool exact_heads) {
+operand<T> bind(const char* name, const view<T>& x, const axes& a, const sizes& n,
+                bool exact_heads) {
   if (!x.given()) return {};
   check_layout(name, x, a, n, exact_heads);
   return canonical<T>(x, x.data, nullptr, a, n);
 }
 template <class T>
-operand<T> bind(const char* name, const complex_view<T>& x, const axes& a, const sizes& n, bool exact_heads) {
+operand<T> bind(const char* name, const complex_view<T>& x, const axes& a, const sizes& n,
+                bool exact_heads) {
   if (!x.given()) return {};
   if (!x.planes_agree())
-    throw shape_error(std::string(name) + ": expected real and imaginary planes of equal shape and strides");
+    throw shape_error(std::string(name) +
+                      ": expected real and imaginary planes of equal shape and strides");
   check_layout(name, x, a, n, exact_heads);
   return canonical<T>(x, x.re, x.im, a, n);
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Do two strided views share memory? Exact for views that interleave rows of one buffer, cautious otherwise.
+// Do two strided views share memory? Exact for views that interleave rows of one buffer, cautious
+// otherwise.
 
 #include <cstdint>
 #include <functional>
@@ -23,29 +24,47 @@ struct footprint {
   bool same_as(const footprint& o) const {
     if (origin != o.origin || imaginary != o.imaginary || where.rank != o.where.rank) return false;
     for (int i = 0; i < where.rank; ++i)
-      if (where.shape[i] != o.where.shape[i] || (where.shape[i] > 1 && where.stride[i] != o.where.stride[i]))
+      if (where.shape[i] != o.where.shape[i] ||
+          (where.shape[i] > 1 && where.stride[i] != o.where.stride[i]))
         return false;
     return true;
   }
 };
 
-inline footprint footprint_of(const char* name, const layout& x, const void* re, const void* im, index_t size) {
+inline footprint footprint_of(const char* name, const layout& x, const void* re, const void* im,
+                              index_t size) {
   footprint f;
   f.name = name, f.where = x;
   if (x.size() == 0 || re == nullptr) return f;
-  f.origin = reinterpret_cast<std::uintptr_t>(re), f.imaginary = reinterpret_cast<std::uintptr_t>(im);
-  index_t low = 0, high = 0, step = 0, row = 1;
+  f.origin = reinterpret_cast<std::uintptr_t>(re),
+  f.imaginary = reinterpret_cast<std::uintptr_t>(im);
+  index_t low = 0, high = 0;
+  layout by_stride = x;  // axes of more than one element, the closest first
+  by_stride.rank = 0;
   for (int i = 0; i < x.rank; ++i) {
     const index_t reach = (x.shape[i] - 1) * x.stride[i];
     (reach < 0 ? low : high) += reach;
-    if (x.shape[i] > 1 && x.stride[i] == 1)
-      row = x.shape[i];
-    else if (x.shape[i] > 1)
-      step = std::gcd(step, x.stride[i]);
+    if (x.shape[i] < 2) continue;
+    const index_t stride = x.stride[i] < 0 ? -x.stride[i] : x.stride[i];
+    int at = by_stride.rank++;
+    for (; at > 0 && by_stride.stride[at - 1] > stride; --at) {
+      by_stride.shape[at] = by_stride.shape[at - 1];
+      by_stride.stride[at] = by_stride.stride[at - 1];
+    }
+    by_stride.shape[at] = x.shape[i], by_stride.stride[at] = stride;
+  }
+  index_t row = 1, step = 0;  // an axis that continues the row makes it longer
+  for (int i = 0; i < by_stride.rank; ++i) {
+    if (step == 0 && by_stride.stride[i] == row)
+      row *= by_stride.shape[i];
+    else
+      step = std::gcd(step, by_stride.stride[i]);
   }
   f.begin = f.origin + static_cast<std::uintptr_t>(low * size);
   f.end = f.origin + static_cast<std::uintptr_t>((high + 1) * size);
-  f.row_bytes = row * size, f.step_bytes = step * size;
+  // rows of negative strides start elsewhere: cautious
+  const bool forwards = low == 0;
+  f.row_bytes = row * size, f.step_bytes = forwards ? step * size : 0;
   if (im != nullptr) {
     const std::uintptr_t first = f.imaginary + static_cast<std::uintptr_t>(low * size);
     const std::uintptr_t last = f.imaginary + static_cast<std::uintptr_t>((high + 1) * size);

@@ -34,8 +34,8 @@ struct forward_results {
 
 template <class R, class T>
 struct backward_results {
-  operand<const storage_t<T>> out{};              // gradient of the output; not given: 0
-  operand<const state_t<T>> final_state{};        // gradient of the final state; not given: 0
+  operand<const storage_t<T>> out{};        // gradient of the output; not given: 0
+  operand<const state_t<T>> final_state{};  // gradient of the final state; not given: 0
   typename R::template fields<operand<storage_t<T>>> d{};
   operand<state_t<T>> initial_state{};
 };
@@ -54,22 +54,37 @@ sizes measure(const In& in, bool one_token) {
         if (x.rank != a.rank) return;
         const auto grow = [](index_t& to, index_t extent) { to = extent > to ? extent : to; };
         for (int i = 0; i < a.rank; ++i) switch (a.of[i]) {
-            case axis::batch: grow(n.batch, x.shape[i]); break;
-            case axis::time: grow(n.time, x.shape[i]); break;
-            case axis::head: grow(n.heads, x.shape[i]), head_seen = true; break;
-            case axis::group: grow(groups, x.shape[i]); break;
+            case axis::batch:
+              grow(n.batch, x.shape[i]);
+              break;
+            case axis::time:
+              grow(n.time, x.shape[i]);
+              break;
+            case axis::head:
+              grow(n.heads, x.shape[i]), head_seen = true;
+              break;
+            case axis::group:
+              grow(groups, x.shape[i]);
+              break;
             case axis::key:
-            case axis::key_or_one: grow(n.keys, x.shape[i]); break;
-            case axis::value: grow(n.values, x.shape[i]); break;
-            case axis::channel: grow(channels, x.shape[i]); break;
-            case axis::sequence: break;
+            case axis::key_or_one:
+              grow(n.keys, x.shape[i]);
+              break;
+            case axis::value:
+              grow(n.values, x.shape[i]);
+              break;
+            case axis::channel:
+              grow(channels, x.shape[i]);
+              break;
+            case axis::sequence:
+              break;
           }
       },
       in);
   if (channels >= 0 && !head_seen) {
     if (channels % groups != 0)
-      throw shape_error("groups: expected a divisor of " + std::to_string(channels) + " channels, got " +
-                        std::to_string(groups));
+      throw shape_error("groups: expected a divisor of " + std::to_string(channels) +
+                        " channels, got " + std::to_string(groups));
     n.heads = groups, n.values = channels / groups;
   }
   if constexpr (has_unit_keys<R>()) n.keys = 1;
@@ -89,8 +104,8 @@ inline void check_offsets(const view<const index_t>& offsets, sizes& n) {
   n.sequences = offsets.shape[0] - 1;
   if (offsets.data == nullptr) return;  // shapes only
   const auto fail = [](const std::string& expected, index_t i, index_t got) {
-    throw shape_error("sequence_offsets[" + std::to_string(i) + "]: expected " + expected + ", got " +
-                      std::to_string(got));
+    throw shape_error("sequence_offsets[" + std::to_string(i) + "]: expected " + expected +
+                      ", got " + std::to_string(got));
   };
   if (offsets.data[0] != 0) fail("0", 0, offsets.data[0]);
   for (index_t i = 0; i < n.sequences; ++i)
@@ -133,8 +148,8 @@ auto bind_inputs(const In& in, bool one_token = false) {
 inline void check_distinct(const char* name, const layout& x) {
   for (int i = 0; i < x.rank; ++i)
     if (x.shape[i] > 1 && x.stride[i] == 0)
-      throw shape_error(std::string(name) + ": expected a stride other than 0 on axis " + std::to_string(i) +
-                        " of a result with extents " + shape_text(x));
+      throw shape_error(std::string(name) + ": expected a stride other than 0 on axis " +
+                        std::to_string(i) + " of a result with extents " + shape_text(x));
 }
 
 template <class V>
@@ -148,7 +163,8 @@ template <class V>
 void check_complex(const char* name, const V& x, bool needed) {
   if constexpr (requires { x.im; }) {
     if (x.given() && needed && is_real(x) && x.size() > 0)
-      throw shape_error(std::string(name) + ": expected a complex view (the recurrence is complex), got a real one");
+      throw shape_error(std::string(name) +
+                        ": expected a complex view (the recurrence is complex), got a real one");
   }
 }
 

@@ -40,8 +40,8 @@ struct layout {
   }
 };
 
-/// A strided tensor of T: `view<const float> q{data, {B, L, H, K}}` is dense row-major; a second list gives strides.
-/// A default view means "not given".
+/// A strided tensor of T: `view<const float> q{data, {B, L, H, K}}` is dense row-major; a second
+/// list gives strides. A default view means "not given".
 template <class T>
 struct view : layout {
   using element = T;
@@ -50,22 +50,25 @@ struct view : layout {
   constexpr view() = default;
   constexpr view(T* p, const layout& where) : layout(where), data(p) {}
   constexpr view(T* p, std::initializer_list<index_t> extents) : layout(extents), data(p) {}
-  constexpr view(T* p, std::initializer_list<index_t> extents, std::initializer_list<index_t> strides)
+  constexpr view(T* p, std::initializer_list<index_t> extents,
+                 std::initializer_list<index_t> strides)
       : layout(extents, strides), data(p) {}
   template <class U>
-    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
-  constexpr view(const view<U>& other) : layout(other), data(other.data) {}
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) constexpr view(const view<U>& other)
+      : layout(other), data(other.data) {}
 
   constexpr bool given() const { return rank != 0; }
 };
 
-/// A strided tensor of real or complex numbers as planes: `im == nullptr` means real. Made from a real view, from a
-/// view of std::complex (interleaved planes), or from two views of equal shape and strides. Strides count T's.
+/// A strided tensor of real or complex numbers as planes: `im == nullptr` means real. Made from a
+/// real view, from a view of std::complex (interleaved planes), or from two views of equal shape
+/// and strides. Strides count T's.
 template <class T>
 struct complex_view : layout {
   using element = T;
-  using interleaved = std::conditional_t<std::is_const_v<T>, const std::complex<std::remove_const_t<T>>,
-                                         std::complex<std::remove_const_t<T>>>;
+  using interleaved =
+      std::conditional_t<std::is_const_v<T>, const std::complex<std::remove_const_t<T>>,
+                         std::complex<std::remove_const_t<T>>>;
   T* re = nullptr;
   T* im = nullptr;
 
@@ -77,14 +80,16 @@ struct complex_view : layout {
       : layout(real), re(real.data), im(imaginary.data) {
     same_layout_ = imaginary.rank == rank;
     for (int i = 0; i < rank; ++i)
-      same_layout_ = same_layout_ && imaginary.shape[i] == shape[i] && imaginary.stride[i] == stride[i];
+      same_layout_ =
+          same_layout_ && imaginary.shape[i] == shape[i] && imaginary.stride[i] == stride[i];
   }
   template <class U>
-    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
-  constexpr complex_view(const view<U>& real) : complex_view(view<T>(real)) {}
+  requires(std::is_same_v<const U, T> &&
+           !std::is_same_v<U, T>) constexpr complex_view(const view<U>& real)
+      : complex_view(view<T>(real)) {}
   template <class U>
-    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
-  constexpr complex_view(const complex_view<U>& x)
+  requires(std::is_same_v<const U, T> &&
+           !std::is_same_v<U, T>) constexpr complex_view(const complex_view<U>& x)
       : layout(x), re(x.re), im(x.im), same_layout_(x.planes_agree()) {}
   complex_view(const view<interleaved>& x) : layout(x) {
     re = reinterpret_cast<T*>(x.data);  // std::complex is an array of two by its definition
@@ -92,8 +97,9 @@ struct complex_view : layout {
     for (int i = 0; i < rank; ++i) stride[i] *= 2;
   }
   template <class U>
-    requires(std::is_same_v<const U, interleaved> && !std::is_same_v<U, interleaved>)
-  complex_view(const view<U>& x) : complex_view(view<interleaved>(x)) {}
+  requires(std::is_same_v<const U, interleaved> && !std::is_same_v<U, interleaved>)
+      complex_view(const view<U>& x)
+      : complex_view(view<interleaved>(x)) {}
 
   constexpr bool given() const { return rank != 0; }
   constexpr bool planes_agree() const { return same_layout_; }

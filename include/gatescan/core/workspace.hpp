@@ -1,5 +1,6 @@
 #pragma once
-// Scratch memory: the caller owns it, an arena deals it out. Run with no memory, the same code measures what it needs.
+// Scratch memory: the caller owns it, an arena deals it out. Run with no memory, the same code
+// measures what it needs.
 
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +11,8 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// The caller's scratch: `{scratch}` of any contiguous container of std::byte. Empty: the verb allocates for itself.
+/// The caller's scratch: `{scratch}` of any contiguous container of std::byte. Empty: the verb
+/// allocates for itself.
 struct workspace {
   std::span<std::byte> memory{};
 };
@@ -22,9 +24,7 @@ class arena {
 
   arena() = default;  // measures only
   explicit arena(std::span<std::byte> memory)
-      : at_(reinterpret_cast<std::uintptr_t>(memory.data())),
-        begin_(at_),
-        memory_(memory.data()) {}
+      : at_(reinterpret_cast<std::uintptr_t>(memory.data())), begin_(at_), memory_(memory.data()) {}
 
   template <class T>
   T* take(std::int64_t count) {

@@ -10,7 +10,8 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// o_t = sum_{s<=t} P_ts v_s + (decayed q_t)^T S_0 with P never stored whole. Work grows with L^2, scratch with L.
+/// o_t = sum_{s<=t} P_ts v_s + (decayed q_t)^T S_0 with P never stored whole. Work grows with L^2,
+/// scratch with L.
 struct attention {
   static constexpr const char* name = "attention";
   template <class R>

@@ -21,10 +21,13 @@ struct automatic {
   static auto choose(index_t longest, index_t lanes, F&& f) {
     if constexpr (scannable<R>)
       if (longest >= long_sequence && lanes < few_lanes)
-        return f(scan{}, "a long sequence and few independent heads: time is what can run in parallel");
+        return f(scan{},
+                 "a long sequence and few independent heads: time is what can run in parallel");
     if constexpr (attention_form<R>)
-      if (longest >= few_tokens) return f(chunked{}, "chunks turn most of the work into matrix products");
-    return f(recurrent{}, attention_form<R> ? "fewer tokens than a chunk" : "the recurrence has a step only");
+      if (longest >= few_tokens)
+        return f(chunked{}, "chunks turn most of the work into matrix products");
+    return f(recurrent{},
+             attention_form<R> ? "fewer tokens than a chunk" : "the recurrence has a step only");
   }
 };
 

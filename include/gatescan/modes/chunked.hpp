@@ -11,7 +11,8 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// Any chunk size from 1 on; 0 takes the library's choice. Backward keeps the states at chunk starts only.
+/// Any chunk size from 1 on; 0 takes the library's choice. Backward keeps the states at chunk
+/// starts only.
 struct chunked {
   static constexpr const char* name = "chunked";
   template <class R>

@@ -10,8 +10,8 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// h_t from h_{t-1}, token by token. Streaming in pieces gives the same bits as one call. Backward recomputes states
-/// from about sqrt(L) of them.
+/// h_t from h_{t-1}, token by token. Streaming in pieces gives the same bits as one call. Backward
+/// recomputes states from about sqrt(L) of them.
 struct recurrent {
   static constexpr const char* name = "recurrent";
   template <class R>

@@ -10,8 +10,9 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// Reduce, carry, run: every segment is reduced to (product of gates, local state), the summaries are carried through in
-/// order, then every segment runs again from its exact incoming state. Twice the work, parallel over time.
+/// Reduce, carry, run: every segment is reduced to (product of gates, local state), the summaries
+/// are carried through in order, then every segment runs again from its exact incoming state. Twice
+/// the work, parallel over time.
 struct scan {
   static constexpr const char* name = "scan";
   template <class R>
@@ -22,7 +23,8 @@ struct scan {
   schedule plan(const sizes&, index_t longest, index_t lanes) const {
     constexpr index_t run = 16, least_tokens = 64, wanted_items = 64;
     index_t n = segments;
-    if (n == 0) {  // enough pieces for many threads where there are few heads, and no piece too short to pay
+    if (n == 0) {  // enough pieces for many threads where there are few heads, and no piece too
+                   // short to pay
       n = (wanted_items + lanes - 1) / std::max<index_t>(lanes, 1);
       n = std::min(n, longest / least_tokens);
     }

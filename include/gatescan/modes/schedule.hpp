@@ -1,5 +1,6 @@
 #pragma once
-// What a mode is to a backend: how tokens are worked on, in which runs, and in how many segments of time.
+// What a mode is to a backend: how tokens are worked on, in which runs, and in how many segments of
+// time.
 
 #include "../core/operand.hpp"
 

@@ -9,11 +9,12 @@ inline namespace GATESCAN_ABI {
 
 /// h_t = a_t h_{t-1} + x_t,   out_t = h_t.
 ///
-/// Shapes:  a, x, out [B, L, H, D]; initial_state, final_state [n, H, D]. All real, or all results complex when a, x or
+/// Shapes:  a, x, out [B, L, H, D]; initial_state, final_state [n, H, D]. All real, or all results
+/// complex when a, x or
 ///          initial_state has an imaginary part. a and x may have a head count that divides H.
-/// Ranges:  any a; |a| <= 1 is what a model uses. a = 0 is a hard reset, and its gradient is right there.
-/// Errors:  shape_error before the first write.
-/// Source:  Katsch, arXiv 2311.01927, section 3; Martin & Cundy, arXiv 1709.04057.
+/// Ranges:  any a; |a| <= 1 is what a model uses. a = 0 is a hard reset, and its gradient is right
+/// there. Errors:  shape_error before the first write. Source:  Katsch, arXiv 2311.01927, section
+/// 3; Martin & Cundy, arXiv 1709.04057.
 struct elementwise : plain_output {
   static constexpr const char* name = "elementwise";
   static constexpr gating gate_kind = gating::per_entry;
@@ -85,11 +86,13 @@ struct elementwise : plain_output {
     return at.element(x.a);
   }
   template <class X, class D, class At, class Values, class E>
-  static void gate_adjoint(const X&, const D& d, const At& at, const Values&, Values&, E, E d_gate) {
+  static void gate_adjoint(const X&, const D& d, const At& at, const Values&, Values&, E,
+                           E d_gate) {
     at.add(d.a, d_gate);
   }
   template <class X, class D, class At, class Values>
-  static void values_adjoint(const X&, const D& d, const At& at, const Values&, const Values& d_values) {
+  static void values_adjoint(const X&, const D& d, const At& at, const Values&,
+                             const Values& d_values) {
     at.add(d.x, d_values.v);
   }
 };

@@ -7,10 +7,12 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// h_t[d,n] = exp(s_t[d] A[d,n]) h_{t-1}[d,n] + s_t[d] B_t[n] u_t[d],   s = delta + delta_bias, through softplus if asked
-/// y_t[d]   = sum_n C_t[n] h_t[d,n] + D[d] u_t[d],                      out = y * silu(z) if z is given.
+/// h_t[d,n] = exp(s_t[d] A[d,n]) h_{t-1}[d,n] + s_t[d] B_t[n] u_t[d],   s = delta + delta_bias,
+/// through softplus if asked y_t[d]   = sum_n C_t[n] h_t[d,n] + D[d] u_t[d], out = y * silu(z) if z
+/// is given.
 ///
-/// Shapes:  u, delta, z, out [B, L, D]; A [D, N]; B, C [B, L, G, N], or [B, L, N] for one group (channel d belongs to
+/// Shapes:  u, delta, z, out [B, L, D]; A [D, N]; B, C [B, L, G, N], or [B, L, N] for one group
+/// (channel d belongs to
 ///          group d / (D / G)); D, delta_bias [D]; initial_state, final_state [n, D, N].
 /// Ranges:  A normally < 0 and s > 0; s A = -inf is a hard reset.
 /// Errors:  shape_error before the first write.
@@ -30,7 +32,8 @@ struct selective_scan {
     index_t sequences = 0;
 
     sizes size() const {
-      return {sequences ? sequences : batch, batch, time, groups, states, groups ? channels / groups : 0};
+      return {sequences ? sequences : batch, batch, time, groups, states,
+              groups ? channels / groups : 0};
     }
   };
   template <class T>

@@ -9,8 +9,9 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// Tokens that are worked on as one block of surrogate attention. Measured on CPUs by chunked GLA with K = V = 128:
-/// 16 / 32 / 64 tokens took 12.9 / 13.2 / 14.5 ms; running products of 16 gates need no anchors either.
+/// Tokens that are worked on as one block of surrogate attention. Measured on CPUs by chunked GLA
+/// with K = V = 128: 16 / 32 / 64 tokens took 12.9 / 13.2 / 14.5 ms; running products of 16 gates
+/// need no anchors either.
 inline constexpr int block_tokens = 16;
 
 template <class C>

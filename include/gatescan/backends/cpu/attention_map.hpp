@@ -7,10 +7,11 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-// One row of gates, queries or keys at a time needs room for K numbers; keys are taken a register at a time, so that
-// nothing is allocated.
+// One row of gates, queries or keys at a time needs room for K numbers; keys are taken a register
+// at a time, so that nothing is allocated.
 template <class R, class T, bool Complex, class Map>
-void write_map_row(const problem_of<R, T>& p, const Map& map, index_t sequence, index_t h, index_t t) {
+void write_map_row(const problem_of<R, T>& p, const Map& map, index_t sequence, index_t h,
+                   index_t t) {
   using C = state_t<T>;
   using E = element_t<C, Complex>;
   constexpr index_t width = simd::lanes<C>;
@@ -39,9 +40,10 @@ void write_map_row(const problem_of<R, T>& p, const Map& map, index_t sequence, 
       E q = R::keys(p.x, at_keys{b, t, h, i, 0, count, 0, 0}).q;
       for (index_t s = t; s >= start; --s) {
         const auto key = R::keys(p.x, at_keys{b, s, h, i, 0, count, 0, 0});
-        const simd::pack<C> score =
-            simd::first_lanes(add_real_product(q, key.k, simd::pack<C>(0)), count, simd::pack<C>(0));
-        const index_t at = b * map.stride[0] + h * map.stride[1] + t * map.stride[2] + s * map.stride[3];
+        const simd::pack<C> score = simd::first_lanes(add_real_product(q, key.k, simd::pack<C>(0)),
+                                                      count, simd::pack<C>(0));
+        const index_t at =
+            b * map.stride[0] + h * map.stride[1] + t * map.stride[2] + s * map.stride[3];
         using element = std::remove_pointer_t<decltype(map.data)>;
         map.data[at] = convert<element>(convert<C>(map.data[at]) + simd::sum(score));
         q = reset_to(key.gate, constant<Complex>(C(0)), q * key.gate);
@@ -51,12 +53,15 @@ void write_map_row(const problem_of<R, T>& p, const Map& map, index_t sequence, 
     using at_values = cursor<C, Complex, along::values>;
     for (index_t v = 0; v < p.n.values; v += width) {
       const int count = static_cast<int>(std::min(width, p.n.values - v));
-      const auto here = [&](index_t time, index_t i) { return at_values{b, time, h, i, v, count, 0, 0}; };
+      const auto here = [&](index_t time, index_t i) {
+        return at_values{b, time, h, i, v, count, 0, 0};
+      };
       for (index_t s = t; s >= start; --s) {
         E score = constant<Complex>(C(0));
         for (index_t i = 0; i < p.n.keys; ++i) {
           E w = constant<Complex>(C(1));
-          if constexpr (!has_unit_keys<R>()) w = R::keys(p.x, here(t, i)).q * R::keys(p.x, here(s, i)).k;
+          if constexpr (!has_unit_keys<R>())
+            w = R::keys(p.x, here(t, i)).q * R::keys(p.x, here(s, i)).k;
           for (index_t j = s + 1; j <= t; ++j) {
             const E a = R::gate(p.x, here(j, i), R::values(p.x, here(j, i)));
             w = reset_to(a, constant<Complex>(C(0)), w * a);
@@ -85,7 +90,8 @@ void write_attention_map(const cpu& backend, const problem_of<R, T>& p, const Ma
     if (t < p.first_token(sequence) || t >= p.last_token(sequence)) return;
     if constexpr (R::number_kind != numbers::real)
       if (p.complex) return write_map_row<R, T, true>(p, map, sequence, h, t);
-    if constexpr (R::number_kind != numbers::complex) write_map_row<R, T, false>(p, map, sequence, h, t);
+    if constexpr (R::number_kind != numbers::complex)
+      write_map_row<R, T, false>(p, map, sequence, h, t);
   });
 }
 

@@ -6,8 +6,9 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// ieee: the caller's control words are left alone. flush: subnormal results become 0 inside a call (every worker sets
-/// it and restores what it found); a gate in (0.5, 1) with no input otherwise parks its state in a slow subnormal.
+/// ieee: the caller's control words are left alone. flush: subnormal results become 0 inside a call
+/// (every worker sets it and restores what it found); a gate in (0.5, 1) with no input otherwise
+/// parks its state in a slow subnormal.
 enum class denormals { ieee, flush };
 
 /// Runs on the host. threads = 0: all cores. The thread count never changes a bit of the result.

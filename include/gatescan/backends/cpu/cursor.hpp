@@ -1,6 +1,6 @@
 #pragma once
-// The place at which a recurrence reads its operands and adds its gradients: one token of one head, and a register of
-// neighbouring keys or values.
+// The place at which a recurrence reads its operands and adds its gradients: one token of one head,
+// and a register of neighbouring keys or values.
 
 #include "../../core/operand.hpp"
 #include "arrays.hpp"
@@ -9,8 +9,8 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-// Gradients of one operand while a few tokens are worked on. Everything adds here; flushing into the caller's memory is
-// gradients.hpp's business.
+// Gradients of one operand while a few tokens are worked on. Everything adds here; flushing into
+// the caller's memory is gradients.hpp's business.
 template <class C>
 struct gradient_tile {
   C* re = nullptr;
@@ -28,7 +28,7 @@ struct cursor {
 
   index_t b, t, h;         // where operands are read
   index_t key, value;      // the first of each; the other axis of the lanes
-  int count;             // lanes in use
+  int count;               // lanes in use
   index_t tile_t;          // the token inside the gradient tile
   index_t tile_value = 0;  // the first value inside the gradient tile
 

@@ -1,7 +1,7 @@
 #pragma once
-// Walks sequences, heads and time: which run of tokens a lane works on, in which order, on which worker. A lane is the
-// part of a problem whose time steps depend on each other: one head of a matrix state, a block of channels of a
-// diagonal one.
+// Walks sequences, heads and time: which run of tokens a lane works on, in which order, on which
+// worker. A lane is the part of a problem whose time steps depend on each other: one head of a
+// matrix state, a block of channels of a diagonal one.
 
 #include <algorithm>
 #include <span>
@@ -23,7 +23,8 @@ class driver {
   using problem = problem_of<R, T>;
   using results = backward_results<R, T>;
 
-  driver(const cpu& backend, const problem& p, const schedule& plan) : backend_(backend), p_(p), plan_(Lane::adapt(plan)) {
+  driver(const cpu& backend, const problem& p, const schedule& plan)
+      : backend_(backend), p_(p), plan_(Lane::adapt(plan)) {
     split_.sequences = p.n.values > 0 ? p.n.sequences : 0;
     split_.heads = p.n.heads;
     split_.value_blocks = Lane::value_blocks(p.n);
@@ -92,7 +93,8 @@ class driver {
       if (!backward) return;
       g = scratch.take<C>(lane.state_size());
       const index_t longest = d.segment_tokens(d.longest_sequence());
-      kept = scratch.take<C>(std::max<index_t>(longest / d.plan_.backward_run + 1, 1) * lane.state_size());
+      kept = scratch.take<C>(std::max<index_t>(longest / d.plan_.backward_run + 1, 1) *
+                             lane.state_size());
       R::operands(
           [&](const char*, const axes&, presence, const auto& target, auto& tile) {
             tile = target.take_tile(scratch, lane.key_pitch(), lane.value_pitch());
@@ -127,8 +129,9 @@ class driver {
 
   index_t segment_of(index_t item) const { return item % split_.segments; }
   index_t segment_tokens(index_t tokens) const {
-    return split_.segments == 1 ? tokens
-                                : round_up((tokens + split_.segments - 1) / split_.segments, plan_.forward_run);
+    return split_.segments == 1
+               ? tokens
+               : round_up((tokens + split_.segments - 1) / split_.segments, plan_.forward_run);
   }
   index_t longest_sequence() const {
     if (p_.offsets == nullptr) return p_.n.time;
@@ -163,7 +166,8 @@ class driver {
     take_pieces(memory, false);
   }
   void lay_out_backward(arena& memory, const results& r) {
-    // Enough slots to share the work out, few enough that partial sums stay small beside the operands.
+    // Enough slots to share the work out, few enough that partial sums stay small beside the
+    // operands.
     constexpr index_t most_slots = 16;
     if (!Lane::adjoint_scans) split_.segments = 1;
     split_.slots = split_.items();
@@ -192,8 +196,8 @@ class driver {
     R::operands(
         [&](const char*, const axes&, presence, const auto& target, auto& tile) {
           if (!target.to.given || target.in_time() != in_time) return;
-          target.flush(tile, slot, split_, at.lane.batch(), t, count, at.lane.head(), at.lane.first_value(),
-                       at.lane.value_count());
+          target.flush(tile, slot, split_, at.lane.batch(), t, count, at.lane.head(),
+                       at.lane.first_value(), at.lane.value_count());
           target.clear_tile(tile, at.lane.key_pitch(), at.lane.value_pitch());
         },
         targets_, at.tiles);
@@ -225,16 +229,18 @@ class driver {
         targets_, at.tiles);
     keep_states(at);
     at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
-      at.lane.backward_run(r, at.tiles, t, count, at.kept + i * size, at.g,
-                           [&](index_t from, index_t tokens) { flush(at, slot, true, from, tokens); });
+      at.lane.backward_run(
+          r, at.tiles, t, count, at.kept + i * size, at.g,
+          [&](index_t from, index_t tokens) { flush(at, slot, true, from, tokens); });
     });
     flush(at, slot, false, 0, 1);
     if (segment_of(item) == 0 && state_target_.to.given)
-      state_target_.flush(at.lane.state_tile(at.g), slot, split_, at.lane.sequence(), 0, 1, at.lane.head(),
-                          at.lane.first_value(), at.lane.value_count());
+      state_target_.flush(at.lane.state_tile(at.g), slot, split_, at.lane.sequence(), 0, 1,
+                          at.lane.head(), at.lane.first_value(), at.lane.value_count());
   }
 
-  // ---- segments of time: reduce each, carry through them, and everything else can run from exact states
+  // ---- segments of time: reduce each, carry through them, and everything else can run from exact
+  // states
 
   // states_ = the state at the start of every segment
   void scan_states() {
@@ -275,7 +281,8 @@ class driver {
   }
   index_t summary_run() const { return std::min(plan_.forward_run, plan_.backward_run); }
 
-  // gradients_ = the gradient of the state at the end of every segment. states_ and products_ are known.
+  // gradients_ = the gradient of the state at the end of every segment. states_ and products_ are
+  // known.
   void scan_gradients(const results& r) {
     const auto retreat = [&](station& at, index_t item, bool exact) {
       copy_numbers(at.state, states_ + item * at.size(), at.size());
@@ -297,7 +304,8 @@ class driver {
     parallel_for(backend_, split_.items() / split_.segments, [&](index_t chain, int worker) {
       station at = station_at(worker, chain * split_.segments, true);
       at.lane.load_state(r.final_state, at.g);
-      for (index_t item = (chain + 1) * split_.segments - 1; item >= chain * split_.segments; --item) {
+      for (index_t item = (chain + 1) * split_.segments - 1; item >= chain * split_.segments;
+           --item) {
         C *g = gradients_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
         copy_numbers(at.next, at.g, at.size());
         const bool fine = at.lane.apply_summary_adjoint(product, g, at.next);

@@ -29,17 +29,20 @@ auto with_lane(const problem_of<R, T>& p, F&& f) {
 
 template <class R, class T>
 index_t independent_lanes(const cpu&, const problem_of<R, T>& p) {
-  return with_lane(p, [&]<class Lane>() { return p.n.sequences * p.n.heads * Lane::value_blocks(p.n); });
+  return with_lane(
+      p, [&]<class Lane>() { return p.n.sequences * p.n.heads * Lane::value_blocks(p.n); });
 }
 
 template <class R, class T>
 std::size_t forward_bytes(const cpu& backend, const problem_of<R, T>& p, const schedule& plan) {
-  return with_lane(p, [&]<class Lane>() { return driver<Lane, R, T>(backend, p, plan).forward_bytes(); });
+  return with_lane(
+      p, [&]<class Lane>() { return driver<Lane, R, T>(backend, p, plan).forward_bytes(); });
 }
 template <class R, class T>
-std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p, const backward_results<R, T>& r,
-                           const schedule& plan) {
-  return with_lane(p, [&]<class Lane>() { return driver<Lane, R, T>(backend, p, plan).backward_bytes(r); });
+std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p,
+                           const backward_results<R, T>& r, const schedule& plan) {
+  return with_lane(
+      p, [&]<class Lane>() { return driver<Lane, R, T>(backend, p, plan).backward_bytes(r); });
 }
 template <class R, class T>
 void run_forward(const cpu& backend, const problem_of<R, T>& p, const forward_results<T>& to,

@@ -1,13 +1,14 @@
 #pragma once
-// Where gradients go. A recurrence adds to small tiles; a tile is flushed into the caller's memory, rounded once. Where
-// one element of a gradient collects from several places (grouped heads, parameters without a time axis, stride 0),
-// every slot of the work has a partial sum of its own, and the partial sums are added in the order of the slots: the
-// bits do not depend on the number of threads.
+// Where gradients go. A recurrence adds to small tiles; a tile is flushed into the caller's memory,
+// rounded once. Where one element of a gradient collects from several places (grouped heads,
+// parameters without a time axis, stride 0), every slot of the work has a partial sum of its own,
+// and the partial sums are added in the order of the slots: the bits do not depend on the number of
+// threads.
 
 #include <algorithm>
 
-#include "cursor.hpp"
 #include "../../core/workspace.hpp"
+#include "cursor.hpp"
 #include "threads.hpp"
 
 namespace gatescan {
@@ -43,7 +44,8 @@ struct gradient_target {
   operand<S> to{};
   bool exclusive = true;
   bool is_state = false;  // one a sequence, without time
-  index_t batches = 1, tokens = 1, heads = 1, keys = 1, values = 1;  // extents of the sum, 1 where shared
+  index_t batches = 1, tokens = 1, heads = 1, keys = 1,
+          values = 1;  // extents of the sum, 1 where shared
   index_t slot_batches = 1;
   C* partial = nullptr;  // [slot][plane][batch][token][head][key][value]
 
@@ -97,16 +99,17 @@ struct gradient_target {
   void clear_tile(const gradient_tile<C>& tile, index_t key_pitch, index_t value_pitch) const {
     if (!to.given) return;
     const index_t size =
-        tile_size(tile, to.value != 0 ? value_pitch : 1, to.key != 0 ? key_pitch : 1) - simd::lanes<C>;
+        tile_size(tile, to.value != 0 ? value_pitch : 1, to.key != 0 ? key_pitch : 1) -
+        simd::lanes<C>;
     for (index_t i = 0; i < size; ++i) tile.re[i] = C(0);
     if (tile.im != nullptr)
       for (index_t i = 0; i < size; ++i) tile.im[i] = C(0);
   }
 
-  /// Moves `count` tokens (1 without a time axis) of the tile of head h, values from `first_value` on, to where they
-  /// belong.
-  void flush(const gradient_tile<C>& tile, index_t slot, const work_split& split, index_t b, index_t t, index_t count,
-             index_t h, index_t first_value, index_t value_count) const {
+  /// Moves `count` tokens (1 without a time axis) of the tile of head h, values from `first_value`
+  /// on, to where they belong.
+  void flush(const gradient_tile<C>& tile, index_t slot, const work_split& split, index_t b,
+             index_t t, index_t count, index_t h, index_t first_value, index_t value_count) const {
     if (!to.given) return;
     const index_t rows = to.key != 0 ? keys : 1, columns = to.value != 0 ? value_count : 1;
     const index_t tile_tokens = in_time() ? count : 1;
@@ -115,12 +118,15 @@ struct gradient_target {
         const index_t from = i * tile.time + k * tile.key;
         if (exclusive) {
           const index_t at = to.offset(b, t + i, h) + k * to.key + first_value * to.value;
-          for (index_t v = 0; v < columns; ++v) to.re[at + v * to.value] = convert<S>(tile.re[from + v]);
+          for (index_t v = 0; v < columns; ++v)
+            to.re[at + v * to.value] = convert<S>(tile.re[from + v]);
           if (to.im != nullptr)
-            for (index_t v = 0; v < columns; ++v) to.im[at + v * to.value] = convert<S>(tile.im[from + v]);
+            for (index_t v = 0; v < columns; ++v)
+              to.im[at + v * to.value] = convert<S>(tile.im[from + v]);
         } else {
           const index_t batch = to.batch != 0 ? b - split.first_batch(slot, is_state) : 0;
-          const index_t token = to.time != 0 ? t + i : 0, head = to.head != 0 ? h / to.heads_a_group : 0;
+          const index_t token = to.time != 0 ? t + i : 0,
+                        head = to.head != 0 ? h / to.heads_a_group : 0;
           C* sum = partial + slot * slot_size() +
                    (((batch * tokens + token) * heads + head) * keys + k) * values +
                    (to.value != 0 ? first_value : 0);
@@ -143,10 +149,12 @@ struct gradient_target {
         for (index_t h = 0; h < heads; ++h)
           for (index_t k = 0; k < keys; ++k)
             for (index_t v = 0; v < values; ++v) {
-              const index_t at = b * to.batch + t * to.time + h * to.head + k * to.key + v * to.value;
+              const index_t at =
+                  b * to.batch + t * to.time + h * to.head + k * to.key + v * to.value;
               const index_t row = ((t * heads + h) * keys + k) * values + v;
               to.re[at] = convert<S>(sum_of_slots(split, b, row));
-              if (to.im != nullptr) to.im[at] = convert<S>(sum_of_slots(split, b, plane_size() + row));
+              if (to.im != nullptr)
+                to.im[at] = convert<S>(sum_of_slots(split, b, plane_size() + row));
             }
     });
   }
@@ -155,7 +163,9 @@ struct gradient_target {
   C sum_of_slots(const work_split& split, index_t b, index_t row) const {
     C sum(0);
     for (index_t s = 0; s < split.slots; ++s) {
-      if (to.batch != 0 && (b < split.first_batch(s, is_state) || b > split.last_batch(s, is_state))) continue;
+      if (to.batch != 0 &&
+          (b < split.first_batch(s, is_state) || b > split.last_batch(s, is_state)))
+        continue;
       const index_t batch = to.batch != 0 ? b - split.first_batch(s, is_state) : 0;
       sum += partial[s * slot_size() + batch * tokens * heads * keys * values + row];
     }

@@ -1,5 +1,6 @@
 #pragma once
-// The one place that knows how a SIMD register is spelled: the compiler's vector extensions at the target's width.
+// The one place that knows how a SIMD register is spelled: the compiler's vector extensions at the
+// target's width.
 
 #include <cstdint>
 #include <cstring>
@@ -43,8 +44,8 @@ struct pack {
   GATESCAN_INLINE pack(native x) : v(x) {}
   // x - 0 is x for every x, -0 included; x + 0 is not
   template <class Number>
-    requires std::is_arithmetic_v<Number>
-  GATESCAN_INLINE explicit pack(Number x) : v(static_cast<T>(x) - native{}) {}
+  requires std::is_arithmetic_v<Number> GATESCAN_INLINE explicit pack(Number x)
+      : v(static_cast<T>(x) - native{}) {}
 
   friend GATESCAN_INLINE pack operator+(pack a, pack b) { return a.v + b.v; }
   friend GATESCAN_INLINE pack operator-(pack a, pack b) { return a.v - b.v; }
@@ -71,7 +72,8 @@ GATESCAN_INLINE pack<T> load(const S* p, index_t stride, int n) {
   if constexpr (std::is_same_v<T, S>) {
     if (stride == 1 && n == lanes<T>) return load(p);
   } else {
-    if (stride == 1 && n == lanes<T>) {  // a loop of fixed length, which compilers turn into vector conversions
+    if (stride == 1 &&
+        n == lanes<T>) {  // a loop of fixed length, which compilers turn into vector conversions
       alignas(register_bytes) T x[lanes<T>];
       for (int i = 0; i < lanes<T>; ++i) x[i] = convert<T>(p[i]);
       return load(x);

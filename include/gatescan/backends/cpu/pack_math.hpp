@@ -1,6 +1,6 @@
 #pragma once
-// Elementary functions on registers. exp is ours (at most 1 ulp, exactly 1 at 0 and 0 at -inf, subnormals right); the
-// others go lane by lane through the C library.
+// Elementary functions on registers. exp is ours (at most 1 ulp, exactly 1 at 0 and 0 at -inf,
+// subnormals right); the others go lane by lane through the C library.
 
 #include <cmath>
 
@@ -37,8 +37,8 @@ constexpr double inverse_factorial(int n) {
 
 }  // namespace detail
 
-/// e^x: x = n ln 2 + r, |r| <= ln 2 / 2, then 1 + r + r^2 (1/2! + r/3! + ...) scaled by 2^n in two steps, so that
-/// subnormal results round once and nothing overflows on the way.
+/// e^x: x = n ln 2 + r, |r| <= ln 2 / 2, then 1 + r + r^2 (1/2! + r/3! + ...) scaled by 2^n in two
+/// steps, so that subnormal results round once and nothing overflows on the way.
 template <class T>
 GATESCAN_INLINE pack<T> exp(pack<T> x) {
   using constants = detail::exp_constants<T>;
@@ -55,7 +55,8 @@ GATESCAN_INLINE pack<T> exp(pack<T> x) {
 
   using integers = typename P::native_integer;
   integers exponent;
-  const integers with_n = reinterpret_cast<integers>(shifted.v), offset = reinterpret_cast<integers>(magic.v);
+  const integers with_n = reinterpret_cast<integers>(shifted.v),
+                 offset = reinterpret_cast<integers>(magic.v);
   exponent = with_n - offset;
   const integers first = exponent >> 1, second = exponent - first;
   const auto power = [](integers e) {

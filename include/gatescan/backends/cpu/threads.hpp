@@ -50,8 +50,8 @@ class denormal_scope {
 #endif
 };
 
-// f(job, worker) for every job in [0, jobs); worker < thread_count. Jobs must not touch each other's results, so any
-// worker may take any job.
+// f(job, worker) for every job in [0, jobs); worker < thread_count. Jobs must not touch each
+// other's results, so any worker may take any job.
 template <class F>
 void parallel_for(const cpu& backend, index_t jobs, F&& f) {
   const index_t most = thread_count(backend);

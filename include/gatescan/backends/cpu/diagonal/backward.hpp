@@ -1,5 +1,6 @@
 #pragma once
-// Diagonal states, backward over a run of tokens: states are recomputed, then the same scan runs against time.
+// Diagonal states, backward over a run of tokens: states are recomputed, then the same scan runs
+// against time.
 
 #include "forward.hpp"
 
@@ -9,10 +10,10 @@ namespace detail {
 
 template <class C, bool Complex>
 struct diagonal_gradients {
-  planes<C, Complex> d_o{};               // in:  [token][width]
-  planes<C, Complex> dq{}, dk{}, da{};    // out: [token][key][width]
-  planes<C, Complex> dv{};                // out: [token][width]
-  planes<C, Complex> history{};           // states after every token
+  planes<C, Complex> d_o{};             // in:  [token][width]
+  planes<C, Complex> dq{}, dk{}, da{};  // out: [token][key][width]
+  planes<C, Complex> dv{};              // out: [token][width]
+  planes<C, Complex> history{};         // states after every token
 
   diagonal_gradients() = default;
   diagonal_gradients(arena& scratch, const diagonal_shape& n, index_t tokens) {
@@ -25,9 +26,9 @@ struct diagonal_gradients {
 
 /// g: gradient of the state after the run on entry, of the state before it on return.
 template <class States, bool Complex, class C>
-void diagonal_run_backward(const diagonal_tiles<C, Complex>& x, index_t tokens, planes<C, Complex> in,
-                           planes<C, Complex> g, const diagonal_gradients<C, Complex>& d,
-                           planes<C, Complex> end_state) {
+void diagonal_run_backward(const diagonal_tiles<C, Complex>& x, index_t tokens,
+                           planes<C, Complex> in, planes<C, Complex> g,
+                           const diagonal_gradients<C, Complex>& d, planes<C, Complex> end_state) {
   using E = element_t<C, Complex>;
   const diagonal_shape& n = x.n;
   const E zero = constant<Complex>(C(0));
@@ -35,7 +36,8 @@ void diagonal_run_backward(const diagonal_tiles<C, Complex>& x, index_t tokens, 
   for (index_t w = 0; w < n.width; w += simd::lanes<C>)
     for (index_t i = 0; i < n.keys; ++i) {
       typename States::template walk<Complex, C> adjoint(g.load(i * n.width + w));
-      E gate_after = constant<Complex>(C(1));  // the gate between this token's state and the adjoint so far
+      E gate_after =
+          constant<Complex>(C(1));  // the gate between this token's state and the adjoint so far
       E gt = g.load(i * n.width + w);
       for (index_t t = tokens - 1; t >= 0; --t) {
         const index_t at = x.at(t, i, w), row = t * n.width + w;

@@ -1,5 +1,6 @@
 #pragma once
-// Diagonal states, forward: token by token, as a local scan plus the decayed incoming state, and as surrogate attention.
+// Diagonal states, forward: token by token, as a local scan plus the decayed incoming state, and as
+// surrogate attention.
 
 #include "tiles.hpp"
 
@@ -21,8 +22,9 @@ struct sequential_states {
   };
 };
 
-/// h_t = (prod of gates since the run began) h_in + local_t, local_t from 0. Rounding errors of a long sum then grow with
-/// the number of runs, not of tokens: at gate 1 and L = 2^20, 7e-7 instead of 1.6e-5 in float.
+/// h_t = (prod of gates since the run began) h_in + local_t, local_t from 0. Rounding errors of a
+/// long sum then grow with the number of runs, not of tokens: at gate 1 and L = 2^20, 7e-7 instead
+/// of 1.6e-5 in float.
 struct local_states {
   template <bool Complex, class C>
   struct walk {
@@ -32,13 +34,15 @@ struct local_states {
     GATESCAN_INLINE E next(E a, E x) {
       local = reset_to(a, x, fma(a, local, x));
       product = a * product;
-      linked = reset_to(a, constant<Complex>(C(0)), linked);  // 0 once a reset cut the run off from h_in
+      linked =
+          reset_to(a, constant<Complex>(C(0)), linked);  // 0 once a reset cut the run off from h_in
       return reset_to(linked, local, fma(product, in, local));
     }
   };
 };
 
-/// o of every token and the state after them. `States` is one of the above. With `history` every state is written there.
+/// o of every token and the state after them. `States` is one of the above. With `history` every
+/// state is written there.
 template <class States, bool Complex, class C>
 void diagonal_run(const diagonal_tiles<C, Complex>& x, index_t tokens, planes<C, Complex> in,
                   planes<C, Complex> out, bool with_o, planes<C, Complex> history = {}) {
@@ -59,7 +63,8 @@ void diagonal_run(const diagonal_tiles<C, Complex>& x, index_t tokens, planes<C,
     }
 }
 
-/// o_t = sum_{s<=t} P_ts v_s + (decayed q_t) h_in, P_ts = sum_n q_t[n] k_s[n] prod_{j=s+1..t} a_j[n], one channel a lane.
+/// o_t = sum_{s<=t} P_ts v_s + (decayed q_t) h_in, P_ts = sum_n q_t[n] k_s[n] prod_{j=s+1..t}
+/// a_j[n], one channel a lane.
 template <bool Complex, class C>
 void diagonal_attention(const diagonal_tiles<C, Complex>& x, index_t tokens, planes<C, Complex> in,
                         planes<C, Complex> decayed_queries) {

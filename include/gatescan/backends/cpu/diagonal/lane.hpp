@@ -100,22 +100,26 @@ class diagonal_lane {
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     load(t, count);
     const auto from = state_planes(in), to = state_planes(out);
-    if (form_ == kernel_form::steps) return diagonal_run<sequential_states>(tiles_, count, from, to, false);
+    if (form_ == kernel_form::steps)
+      return diagonal_run<sequential_states>(tiles_, count, from, to, false);
     diagonal_run<local_states>(tiles_, count, from, to, false);
     if (all_finite(out, 1, state_size(), 0)) return;
     diagonal_run<sequential_states>(tiles_, count, from, spare_state_, false);
     replace(to, spare_state_, n_.state_size());
   }
   template <class Flush>
-  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t, index_t count,
-                    const C* in, C* g, Flush&& flush) {
+  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+                    index_t count, const C* in, C* g, Flush&& flush) {
     load(t, count);
     load_output_gradient(results.out, t, count, in);
     adjoint(count, in, g);
-    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0; first -= block_tokens)
-      add_gradients(results.out, d, t, first, std::min<index_t>(block_tokens, count - first), flush);
+    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
+         first -= block_tokens)
+      add_gradients(results.out, d, t, first, std::min<index_t>(block_tokens, count - first),
+                    flush);
   }
-  void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in, C* g) {
+  void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
+                   C* g) {
     load(t, count);
     load_output_gradient(results.out, t, count, in);
     diagonal_retreat(tiles_, count, state_planes(g), gradients_.d_o);
@@ -144,16 +148,20 @@ class diagonal_lane {
   static constexpr index_t width = simd::lanes<C>;
   using value_cursor = cursor<C, Complex, along::values>;
   using register_type = simd::pack<C>;
-  using values_type = decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
-  using output_type = decltype(R::output(typename R::template fields<operand<const storage>>{}, value_cursor{},
-                                         values_type{}, E{}));
+  using values_type =
+      decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
+  using output_type = decltype(R::output(typename R::template fields<operand<const storage>>{},
+                                         value_cursor{}, values_type{}, E{}));
 
   index_t registers() const { return n_.width / width; }
-  planes<C, Complex> state_planes(const C* state) const { return {const_cast<C*>(state), n_.state_size()}; }
+  planes<C, Complex> state_planes(const C* state) const {
+    return {const_cast<C*>(state), n_.state_size()};
+  }
 
   value_cursor at(index_t t, index_t w, index_t key = 0, index_t tile_t = 0) const {
     const index_t rest = p_->n.values - v_ - w;
-    return {b_, t, h_, key, v_ + w, static_cast<int>(std::clamp<index_t>(rest, 0, width)), tile_t, w};
+    return {b_,     t, h_, key, v_ + w, static_cast<int>(std::clamp<index_t>(rest, 0, width)),
+            tile_t, w};
   }
 
   static register_type masked(register_type x, int count, C rest) {
@@ -188,8 +196,10 @@ class diagonal_lane {
           tiles_.a.store(tiles_.at(t, i, w), a);
           if constexpr (!unit_keys) {
             const auto key = R::keys(x, entry);
-            tiles_.q.store(tiles_.at(t, i, w), whole ? E(key.q) : masked(E(key.q), here.count, C(0)));
-            tiles_.k.store(tiles_.at(t, i, w), whole ? E(key.k) : masked(E(key.k), here.count, C(0)));
+            tiles_.q.store(tiles_.at(t, i, w),
+                           whole ? E(key.q) : masked(E(key.q), here.count, C(0)));
+            tiles_.k.store(tiles_.at(t, i, w),
+                           whole ? E(key.k) : masked(E(key.k), here.count, C(0)));
           }
         }
       }
@@ -197,12 +207,14 @@ class diagonal_lane {
 
   void compute(index_t count, const C* in, C* out) {
     const auto from = state_planes(in), to = state_planes(out);
-    if (form_ == kernel_form::steps) return diagonal_run<sequential_states>(tiles_, count, from, to, true);
+    if (form_ == kernel_form::steps)
+      return diagonal_run<sequential_states>(tiles_, count, from, to, true);
     diagonal_run<local_states>(tiles_, count, from, to, form_ != kernel_form::attention);
     if (form_ == kernel_form::attention) diagonal_attention(tiles_, count, from, queries_);
     const index_t outputs = count * n_.width;
     if (finite(tiles_.o, outputs) && finite(to, n_.state_size())) return;
-    diagonal_tiles<C, Complex> exact = tiles_;  // Inf or NaN: token by token, where a reset is exact
+    diagonal_tiles<C, Complex> exact =
+        tiles_;  // Inf or NaN: token by token, where a reset is exact
     exact.o = spare_o_;
     diagonal_run<sequential_states>(exact, count, from, spare_state_, true);
     replace(tiles_.o, spare_o_, outputs);
@@ -211,7 +223,8 @@ class diagonal_lane {
   void adjoint(index_t count, const C* in, C* g) {
     const auto from = state_planes(in), to = state_planes(g);
     if (form_ == kernel_form::steps)
-      return diagonal_run_backward<sequential_states>(tiles_, count, from, to, gradients_, spare_state_);
+      return diagonal_run_backward<sequential_states>(tiles_, count, from, to, gradients_,
+                                                      spare_state_);
     copy_numbers(spare_g_.re, g, n_.state_size());
     if (Complex) copy_numbers(spare_g_.im, g + n_.state_size(), n_.state_size());
     diagonal_run_backward<local_states>(tiles_, count, from, to, gradients_, spare_state_);
@@ -236,7 +249,8 @@ class diagonal_lane {
   static void replace(planes<C, Complex> x, planes<C, Complex> y, index_t count) {
     if constexpr (Complex) {
       for (index_t i = 0; i < count; ++i)  // a number is finite when both of its parts are
-        if (!(x.re[i] * C(0) == C(0) && x.im[i] * C(0) == C(0))) x.re[i] = y.re[i], x.im[i] = y.im[i];
+        if (!(x.re[i] * C(0) == C(0) && x.im[i] * C(0) == C(0)))
+          x.re[i] = y.re[i], x.im[i] = y.im[i];
     } else {
       replace_non_finite(x.re, y.re, count);
     }
@@ -247,7 +261,8 @@ class diagonal_lane {
     for (index_t t = 0; t < count; ++t)
       for (index_t w = 0; w < value_count(); w += width) {
         const value_cursor here = at(first + t, w);
-        const auto y = R::output(p_->x, here, values_[t * registers() + w / width], tiles_.o.load(t * n_.width + w));
+        const auto y = R::output(p_->x, here, values_[t * registers() + w / width],
+                                 tiles_.o.load(t * n_.width + w));
         const index_t o = out.offset(b_, here.t, h_) + here.value * out.value;
         if constexpr (is_complex<output_type>::value) {
           simd::store(out.re + o, out.value, here.count, y.re);
@@ -268,7 +283,8 @@ class diagonal_lane {
   E loaded_output(index_t t, index_t w) const {
     return simple_output ? constant<Complex>(C(0)) : tiles_.o.load(t * n_.width + w);
   }
-  void load_output_gradient(const operand<const storage>& d_out, index_t first, index_t count, const C* in) {
+  void load_output_gradient(const operand<const storage>& d_out, index_t first, index_t count,
+                            const C* in) {
     if (!simple_output) {  // o of the forward pass; the state after the run is not needed
       const auto from = state_planes(in);
       if (form_ == kernel_form::steps) {
@@ -287,14 +303,15 @@ class diagonal_lane {
       for (index_t w = 0; w < n_.width; w += width) {
         const value_cursor here = at(first + t, w);
         values_type ignored{};
-        const E g = R::output_adjoint(p_->x, tiles_of_gradients{}, here, values_[t * registers() + w / width],
-                                      ignored, loaded_output(t, w), output_gradient(d_out, here));
+        const E g = R::output_adjoint(p_->x, tiles_of_gradients{}, here,
+                                      values_[t * registers() + w / width], ignored,
+                                      loaded_output(t, w), output_gradient(d_out, here));
         gradients_.d_o.store(t * n_.width + w, masked(g, here.count, C(0)));
       }
   }
   template <class Flush>
-  void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run, index_t first,
-                     index_t count, Flush&& flush) {
+  void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run,
+                     index_t first, index_t count, Flush&& flush) {
     const auto& x = p_->x;
     for (index_t t = first; t < first + count; ++t)
       for (index_t w = 0; w < n_.width; w += width) {
@@ -302,13 +319,15 @@ class diagonal_lane {
         if (here.count == 0) continue;
         const values_type value = values_[t * registers() + w / width];
         values_type d_value{};
-        R::output_adjoint(x, d, here, value, d_value, loaded_output(t, w), output_gradient(d_out, here));
+        R::output_adjoint(x, d, here, value, d_value, loaded_output(t, w),
+                          output_gradient(d_out, here));
         for (index_t i = 0; i < n_.keys; ++i) {
           const value_cursor entry = at(run + t, w, i, t - first);
           const index_t e = tiles_.at(t, i, w);
           R::gate_adjoint(x, d, entry, value, d_value, tiles_.a.load(e), gradients_.da.load(e));
           if constexpr (!unit_keys)
-            R::keys_adjoint(x, d, entry, keys_of<E>{gradients_.dq.load(e), gradients_.dk.load(e), E{}});
+            R::keys_adjoint(x, d, entry,
+                            keys_of<E>{gradients_.dq.load(e), gradients_.dk.load(e), E{}});
         }
         d_value.v = d_value.v + gradients_.dv.load(t * n_.width + w);
         R::values_adjoint(x, d, here, value, d_value);

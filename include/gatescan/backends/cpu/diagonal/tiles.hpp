@@ -1,6 +1,7 @@
 #pragma once
-// Diagonal states (one gate a state entry): the numbers of a block of channels over a run of tokens, as the recurrence's
-// prologue left them. Channels lie along the lanes; every channel has `keys` states.
+// Diagonal states (one gate a state entry): the numbers of a block of channels over a run of
+// tokens, as the recurrence's prologue left them. Channels lie along the lanes; every channel has
+// `keys` states.
 
 #include "../../../core/workspace.hpp"
 #include "../arrays.hpp"
@@ -11,12 +12,13 @@ namespace detail {
 
 struct diagonal_shape {
   index_t keys = 1, width = 0;  // states a channel; channels a block, whole registers
-  bool unit_keys = false;     // q = k = 1: there are no tiles for them
+  bool unit_keys = false;       // q = k = 1: there are no tiles for them
 
   index_t state_size() const { return keys * width; }  // one plane
 };
 
-/// Channels a block: enough that few rows of memory are cut, few enough that a block's states stay in registers and L1.
+/// Channels a block: enough that few rows of memory are cut, few enough that a block's states stay
+/// in registers and L1.
 template <class C>
 index_t diagonal_width(index_t keys, index_t values) {
   const index_t lanes = simd::lanes<C>;
@@ -33,7 +35,8 @@ struct planes {
   C* im = nullptr;
 
   planes() = default;
-  planes(arena& scratch, index_t count) : re(scratch.take<C>(count)), im(Complex ? scratch.take<C>(count) : nullptr) {}
+  planes(arena& scratch, index_t count)
+      : re(scratch.take<C>(count)), im(Complex ? scratch.take<C>(count) : nullptr) {}
   planes(C* first, index_t plane) : re(first), im(Complex ? first + plane : nullptr) {}
 
   GATESCAN_INLINE E load(index_t i) const {
@@ -78,7 +81,8 @@ struct diagonal_tiles {
 
 /// `fresh` where the gate is exactly 0, `carried` elsewhere: a reset selects.
 template <class C>
-GATESCAN_INLINE simd::pack<C> reset_to(simd::pack<C> gate, simd::pack<C> fresh, simd::pack<C> carried) {
+GATESCAN_INLINE simd::pack<C> reset_to(simd::pack<C> gate, simd::pack<C> fresh,
+                                       simd::pack<C> carried) {
   return gate.v == 0 ? fresh.v : carried.v;
 }
 template <class C>

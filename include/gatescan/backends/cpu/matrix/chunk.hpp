@@ -1,11 +1,12 @@
 #pragma once
-// Matrix states, a chunk at a time: surrogate attention inside the chunk, by blocks, without a division.
+// Matrix states, a chunk at a time: surrogate attention inside the chunk, by blocks, without a
+// division.
 //
-//   q^_t = q_t prod(gates from the block's first token to t)      k^_t = k_t prod(gates from t + 1 to the block's end)
-//   P_ts = Re sum_i q^_t[i] (prod of the blocks between)[i] k^_s[i]   across blocks: a matrix product
-//   P_ts = Re sum_i q_t[i] k_s[i] prod_{j=s+1..t} a_j[i]              inside a block: running products
-//   o_t  = sum_{s<=t} P_ts v_s + Re (q^_t prod of earlier blocks)^T S_in
-//   S_out = (prod of all gates) S_in + sum_s (k^_s prod of later blocks) v_s^T
+//   q^_t = q_t prod(gates from the block's first token to t)      k^_t = k_t prod(gates from t + 1
+//   to the block's end) P_ts = Re sum_i q^_t[i] (prod of the blocks between)[i] k^_s[i]   across
+//   blocks: a matrix product P_ts = Re sum_i q_t[i] k_s[i] prod_{j=s+1..t} a_j[i] inside a block:
+//   running products o_t  = sum_{s<=t} P_ts v_s + Re (q^_t prod of earlier blocks)^T S_in S_out =
+//   (prod of all gates) S_in + sum_s (k^_s prod of later blocks) v_s^T
 
 #include "steps.hpp"
 
@@ -15,11 +16,12 @@ namespace detail {
 
 template <class C>
 struct chunk_scratch {
-  C *q_decayed = nullptr;   // conj(q^), decayed further block by block; conjugated so that products take the real part
-  C *k_decayed = nullptr;   // k^
-  C *k_transposed = nullptr;  // [block][rows][block_tokens]
-  C *totals = nullptr;        // [block][rows]: product of the block's gates
-  C *scores = nullptr;        // [block_tokens][block_tokens]
+  C* q_decayed = nullptr;  // conj(q^), decayed further block by block; conjugated so that products
+                           // take the real part
+  C* k_decayed = nullptr;  // k^
+  C* k_transposed = nullptr;                     // [block][rows][block_tokens]
+  C* totals = nullptr;                           // [block][rows]: product of the block's gates
+  C* scores = nullptr;                           // [block_tokens][block_tokens]
   C *spare_state = nullptr, *spare_o = nullptr;  // for the token by token fallback
 
   chunk_scratch() = default;
@@ -43,7 +45,8 @@ inline index_t tokens_in_block(index_t tokens, index_t block) {
 
 // Products of gates inside every block: q^ (conjugated), k^ and the block's total.
 template <bool Complex, class C>
-void decay_keys(const matrix_tiles<C>& x, index_t tokens, chunk_scratch<C>& w, bool with_queries = true) {
+void decay_keys(const matrix_tiles<C>& x, index_t tokens, chunk_scratch<C>& w,
+                bool with_queries = true) {
   const matrix_shape& n = x.n;
   for (index_t b = 0; b < blocks_of(tokens); ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
@@ -78,7 +81,8 @@ void block_scores(const matrix_tiles<C>& x, index_t first, index_t count, C* sco
     for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
       auto w = load_keys<Complex>(x.k + (first + s) * n.rows, i, n.key_pitch);
       for (index_t t = s;;) {
-        sums[t] = add_real_product(w, load_keys<Complex>(x.q + (first + t) * n.rows, i, n.key_pitch), sums[t]);
+        sums[t] = add_real_product(
+            w, load_keys<Complex>(x.q + (first + t) * n.rows, i, n.key_pitch), sums[t]);
         if (++t == count) break;
         w = w * load_keys<Complex>(x.a + (first + t) * n.rows, i, n.key_pitch);
       }
@@ -124,22 +128,26 @@ void steps_forward(const matrix_tiles<C>& x, index_t tokens, C* state) {
   for (index_t t = 0; t < tokens; ++t) step_token<Complex>(x, t, state);
 }
 
-// S_out from k^ and the totals (decay_keys has run). k^ is used up where there is more than one block.
+// S_out from k^ and the totals (decay_keys has run). k^ is used up where there is more than one
+// block.
 template <bool Complex, class C>
-void chunk_state(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out, chunk_scratch<C>& w) {
+void chunk_state(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
+                 chunk_scratch<C>& w) {
   const matrix_shape& n = x.n;
-  for (index_t b = blocks_of(tokens) - 2; b >= 0; --b) {  // k^ decays to the chunk's end, the totals become the chunk's
+  for (index_t b = blocks_of(tokens) - 2; b >= 0;
+       --b) {  // k^ decays to the chunk's end, the totals become the chunk's
     C* later = w.totals + (b + 1) * n.rows;
-    scale_keys<Complex>(w.k_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n, later, false);
+    scale_keys<Complex>(w.k_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n,
+                        later, false);
     scale_keys<Complex>(w.totals + b * n.rows, 1, n, later, false);
   }
   scale_state<Complex>(state_out, state_in, n, w.totals, false);
-  simd::add_product<C>(n.rows, n.value_pitch, tokens, {w.k_decayed, 1, n.rows}, {x.v, n.value_pitch},
-                       {state_out, n.value_pitch});
+  simd::add_product<C>(n.rows, n.value_pitch, tokens, {w.k_decayed, 1, n.rows},
+                       {x.v, n.value_pitch}, {state_out, n.value_pitch});
 }
 
-/// o of every token and S_out from S_in. Results that are not finite are taken from the token by token form: there a
-/// reset is exact, and nothing overflows that the definition does not overflow.
+/// o of every token and S_out from S_in. Results that are not finite are taken from the token by
+/// token form: there a reset is exact, and nothing overflows that the definition does not overflow.
 template <bool Complex, class C>
 void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
                    chunk_scratch<C>& w) {
@@ -159,7 +167,8 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
                            {w.k_transposed + b * n.rows * block_tokens, block_tokens},
                            {w.scores, block_tokens});
       simd::add_product<C>(count, n.value_pitch, block_tokens, {w.scores, block_tokens, 1},
-                           {x.v + b * block_tokens * n.value_pitch, n.value_pitch}, {o, n.value_pitch});
+                           {x.v + b * block_tokens * n.value_pitch, n.value_pitch},
+                           {o, n.value_pitch});
       scale_keys<Complex>(q, count, n, w.totals + b * n.rows, true);
     }
     simd::add_product<C>(count, n.value_pitch, n.rows, {q, n.rows, 1}, {state_in, n.value_pitch},

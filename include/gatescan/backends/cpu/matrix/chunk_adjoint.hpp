@@ -1,14 +1,16 @@
 #pragma once
-// Matrix states, backward a chunk at a time. Nothing is divided, no state inside the chunk is formed.
+// Matrix states, backward a chunk at a time. Nothing is divided, no state inside the chunk is
+// formed.
 //
-// A gate a_t is met by every pair (query r >= t, key s < t). With P_rs = Re sum_i q_r[i] k_s[i] prod_{j=s+1..r} a_j[i]
-//   Y_r(t) = sum_{s<t} dP_rs k_s prod_{j=s+1..t-1} a_j        what the keys before t look like to query r
-//   x_r(t) = q_r prod_{j=t+1..r} a_j                          query r seen from after t
+// A gate a_t is met by every pair (query r >= t, key s < t). With P_rs = Re sum_i q_r[i] k_s[i]
+// prod_{j=s+1..r} a_j[i]
+//   Y_r(t) = sum_{s<t} dP_rs k_s prod_{j=s+1..t-1} a_j        what the keys before t look like to
+//   query r x_r(t) = q_r prod_{j=t+1..r} a_j                          query r seen from after t
 //   conj(da_t) = sum_{r>=t} x_r(t) Y_r(t)                     strictly causal: exact at a_t = 0
 //   conj(dk_t) = sum_{r>=t} x_r(t) dP_rt                      conj(dq_r) = Y_r(r+1)
-// S_in is one more key (its Y_r starts at S_in do_r) and the outgoing state one more query. Blocks far apart meet
-// through the same quantities at block boundaries: Y, X = sum over later queries of conj(x) dP (the start of dk), and
-// Z = sum of x Y over later queries (the start of da).
+// S_in is one more key (its Y_r starts at S_in do_r) and the outgoing state one more query. Blocks
+// far apart meet through the same quantities at block boundaries: Y, X = sum over later queries of
+// conj(x) dP (the start of dk), and Z = sum of x Y over later queries (the start of da).
 
 #include "chunk.hpp"
 #include "steps_adjoint.hpp"
@@ -19,15 +21,15 @@ namespace detail {
 
 template <class C>
 struct chunk_adjoint_scratch {
-  C *v_transposed = nullptr;    // [block][value_pitch][block_tokens]
-  C *d_o_transposed = nullptr;  // [value_pitch][block_tokens]
-  C *between = nullptr;         // [block][rows]: product of the blocks between a block and the query's
-  C *z = nullptr;               // [block][rows]
-  C *y_end = nullptr;           // [rows]
-  C *rows = nullptr;            // [block_tokens][rows]
-  C *columns = nullptr;         // [rows][block_tokens]
-  C *d_scores = nullptr;        // [block_tokens][block_tokens]
-  C *spare_g = nullptr;
+  C* v_transposed = nullptr;    // [block][value_pitch][block_tokens]
+  C* d_o_transposed = nullptr;  // [value_pitch][block_tokens]
+  C* between = nullptr;   // [block][rows]: product of the blocks between a block and the query's
+  C* z = nullptr;         // [block][rows]
+  C* y_end = nullptr;     // [rows]
+  C* rows = nullptr;      // [block_tokens][rows]
+  C* columns = nullptr;   // [rows][block_tokens]
+  C* d_scores = nullptr;  // [block_tokens][block_tokens]
+  C* spare_g = nullptr;
   matrix_gradients<C> spare{};  // for the token by token fallback
   replay_states<C> replay{};
 
@@ -47,8 +49,8 @@ struct chunk_adjoint_scratch {
 
 // out[token][rows] = sum_j state[rows][j] x[token][j], by way of x transposed
 template <class C>
-void contract_state(const matrix_shape& n, index_t count, const C* state, const C* x_transposed, C* columns,
-                    C* out) {
+void contract_state(const matrix_shape& n, index_t count, const C* state, const C* x_transposed,
+                    C* columns, C* out) {
   for (index_t i = 0; i < n.rows * block_tokens; ++i) columns[i] = 0;
   simd::add_product<C>(n.rows, block_tokens, n.value_pitch, {state, n.value_pitch, 1},
                        {x_transposed, block_tokens}, {columns, block_tokens});
@@ -104,7 +106,8 @@ void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chun
                          {d.dk + key * n.rows, n.rows});
     fill(w.scores, block_tokens * block_tokens, C(0));
     simd::add_product<C>(count, block_tokens, n.rows, {q, n.rows, 1},
-                         {w.k_transposed + b * n.rows * block_tokens, block_tokens}, {w.scores, block_tokens});
+                         {w.k_transposed + b * n.rows * block_tokens, block_tokens},
+                         {w.scores, block_tokens});
     simd::add_product<C>(block_tokens, n.value_pitch, count, {w.scores, 1, block_tokens},
                          {d_o, n.value_pitch}, {d.dv + key * n.value_pitch, n.value_pitch});
     scale_keys<Complex>(y, count, n, w.totals + b * n.rows, false);
@@ -116,7 +119,8 @@ void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chun
 // The outgoing state as a query: d.dk (X), d.dv and z, from its gradient g.
 template <bool Complex, class C>
 void state_pairs(const matrix_tiles<C>& x, index_t tokens, const C* state_in, const C* g,
-                 const chunk_scratch<C>& w, const matrix_gradients<C>& d, chunk_adjoint_scratch<C>& s) {
+                 const chunk_scratch<C>& w, const matrix_gradients<C>& d,
+                 chunk_adjoint_scratch<C>& s) {
   using P = simd::pack<C>;
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens), kp = n.key_pitch;
@@ -150,15 +154,18 @@ void state_pairs(const matrix_tiles<C>& x, index_t tokens, const C* state_in, co
     for_each_key<C>(n, [&](index_t i) {
       const auto gap = load_keys<Complex>(s.between + b * n.rows, i, kp);
       auto y = load_keys<Complex>(s.y_end, i, kp);
-      store_keys<Complex>(s.z + b * n.rows, i, kp, fma(gap, y, load_keys<Complex>(s.z + b * n.rows, i, kp)));
+      store_keys<Complex>(s.z + b * n.rows, i, kp,
+                          fma(gap, y, load_keys<Complex>(s.z + b * n.rows, i, kp)));
       y = y * load_keys<Complex>(w.totals + b * n.rows, i, kp);
       for (index_t t = 0; t < count; ++t) {
         const index_t row = (first + t) * n.rows;
         const auto ut = load_keys<Complex>(u + t * n.rows, i, kp);
         const auto k = load_keys<Complex>(w.k_decayed + row, i, kp);
-        store_keys<Complex>(d.dk + row, i, kp, fma(conj(gap), ut, load_keys<Complex>(d.dk + row, i, kp)));
+        store_keys<Complex>(d.dk + row, i, kp,
+                            fma(conj(gap), ut, load_keys<Complex>(d.dk + row, i, kp)));
         y = fma(k, conj(ut), y);
-        store_keys<Complex>(u + t * n.rows, i, kp, k * gap);  // from here on k^ decayed to the chunk's end
+        store_keys<Complex>(u + t * n.rows, i, kp,
+                            k * gap);  // from here on k^ decayed to the chunk's end
       }
       store_keys<Complex>(s.y_end, i, kp, y);
     });
@@ -194,7 +201,8 @@ void block_interior(const matrix_tiles<C>& x, index_t first, index_t count, cons
       store_keys<Complex>(row(d.da, t), i, kp, conj(sum_a));
       store_keys<Complex>(row(d.dk, t), i, kp, conj(sum_k));
 
-      const E a = load_keys<Complex>(row(x.a, t), i, kp), k = load_keys<Complex>(row(x.k, t), i, kp);
+      const E a = load_keys<Complex>(row(x.a, t), i, kp),
+              k = load_keys<Complex>(row(x.k, t), i, kp);
       for (index_t r = t; r < count; ++r)
         y[r] = fma(k, simd::pack<C>(d_scores[r * block_tokens + t]), a * y[r]);
       y_end = fma(a, y_end, k * x_end);
@@ -203,25 +211,31 @@ void block_interior(const matrix_tiles<C>& x, index_t first, index_t count, cons
   }
 }
 
-/// g = conj(prod of gates) g + sum_t conj(q^_t prod of earlier blocks) do_t^T, from q^ of decay_keys, which is used up.
+/// g = conj(prod of gates) g + sum_t conj(q^_t prod of earlier blocks) do_t^T, from q^ of
+/// decay_keys, which is used up.
 template <bool Complex, class C>
-void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, C* g, chunk_scratch<C>& w) {
+void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, C* g,
+                       chunk_scratch<C>& w) {
   const matrix_shape& n = x.n;
-  for (index_t b = 1; b < blocks_of(tokens); ++b) {  // totals become products from the chunk's start
+  for (index_t b = 1; b < blocks_of(tokens);
+       ++b) {  // totals become products from the chunk's start
     const C* earlier = w.totals + (b - 1) * n.rows;
-    scale_keys<Complex>(w.q_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n, earlier, true);
+    scale_keys<Complex>(w.q_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n,
+                        earlier, true);
     scale_keys<Complex>(w.totals + b * n.rows, 1, n, earlier, false);
   }
   scale_state<Complex>(g, g, n, w.totals + (blocks_of(tokens) - 1) * n.rows, true);
-  simd::add_product<C>(n.rows, n.value_pitch, tokens, {w.q_decayed, 1, n.rows}, {d_o, n.value_pitch},
-                       {g, n.value_pitch});
+  simd::add_product<C>(n.rows, n.value_pitch, tokens, {w.q_decayed, 1, n.rows},
+                       {d_o, n.value_pitch}, {g, n.value_pitch});
 }
 
-/// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on return g is the
-/// gradient of the incoming state. Results that are not finite are taken from the token by token form.
+/// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
+/// return g is the gradient of the incoming state. Results that are not finite are taken from the
+/// token by token form.
 template <bool Complex, class C>
 void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
-                    const matrix_gradients<C>& d, chunk_scratch<C>& w, chunk_adjoint_scratch<C>& s) {
+                    const matrix_gradients<C>& d, chunk_scratch<C>& w,
+                    chunk_adjoint_scratch<C>& s) {
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens);
   copy_numbers(s.spare_g, g, n.state_size());
@@ -245,8 +259,8 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     const C* d_o = d.d_o + first * n.value_pitch;
     block_scores<Complex>(x, first, count, w.scores);
-    simd::add_upper_product<C>(count, n.value_pitch, {w.scores, block_tokens, 1}, {d_o, n.value_pitch},
-                               {d.dv + first * n.value_pitch, n.value_pitch});
+    simd::add_upper_product<C>(count, n.value_pitch, {w.scores, block_tokens, 1},
+                               {d_o, n.value_pitch}, {d.dv + first * n.value_pitch, n.value_pitch});
     fill(s.d_scores, block_tokens * block_tokens, C(0));
     simd::add_product<C>(count, block_tokens, n.value_pitch, {d_o, n.value_pitch, 1},
                          {s.v_transposed + b * n.value_pitch * block_tokens, block_tokens},
@@ -256,7 +270,8 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
   incoming_gradient<Complex>(x, tokens, d.d_o, g, w);
 
   if (all_finite(d.dq, tokens, n.rows, n.rows) && all_finite(d.dk, tokens, n.rows, n.rows) &&
-      all_finite(d.da, tokens, n.rows, n.rows) && all_finite(g, n.rows, n.value_pitch, n.value_pitch) &&
+      all_finite(d.da, tokens, n.rows, n.rows) &&
+      all_finite(g, n.rows, n.value_pitch, n.value_pitch) &&
       all_finite(d.dv, tokens, n.value_pitch, n.value_pitch))
     return;
   matrix_tiles<C> exact = x;

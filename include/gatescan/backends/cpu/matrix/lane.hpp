@@ -1,6 +1,7 @@
 #pragma once
-// One head of a matrix-state recurrence: the recurrence's prologue fills tiles, the core works on them, the epilogue
-// writes results. The driver (../driver.hpp) decides which runs of tokens are worked on, where and when.
+// One head of a matrix-state recurrence: the recurrence's prologue fills tiles, the core works on
+// them, the epilogue writes results. The driver (../driver.hpp) decides which runs of tokens are
+// worked on, where and when.
 
 #include "../../../core/problem.hpp"
 #include "../../../modes/schedule.hpp"
@@ -22,13 +23,15 @@ class matrix_lane {
 
   static constexpr bool complex = R::number_kind == numbers::complex;
   static constexpr bool scans = true, adjoint_scans = true;
-  static constexpr bool simple_output = std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
+  static constexpr bool simple_output =
+      std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
 
   static index_t value_blocks(const sizes&) { return 1; }
   static schedule adapt(const schedule& plan) { return plan; }
 
   matrix_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
-      : p_(&p), blocks_(plan.form != kernel_form::steps),
+      : p_(&p),
+        blocks_(plan.form != kernel_form::steps),
         n_(matrix_shape::of<C>(p.n.keys, p.n.values, complex)) {
     const index_t tokens = backward ? plan.backward_run : plan.forward_run;
     tiles_ = matrix_tiles<C>(scratch, n_, tokens);
@@ -66,7 +69,8 @@ class matrix_lane {
       for (index_t j = 0; j < n_.values; ++j) {
         const index_t o = at + i * from.key + j * from.value;
         state[i * n_.value_pitch + j] = from.re[o];
-        if (complex && from.im != nullptr) state[(n_.key_pitch + i) * n_.value_pitch + j] = from.im[o];
+        if (complex && from.im != nullptr)
+          state[(n_.key_pitch + i) * n_.value_pitch + j] = from.im[o];
       }
   }
   void store_state(const operand<C>& to, const C* state) const {
@@ -80,7 +84,8 @@ class matrix_lane {
       }
   }
   gradient_tile<C> state_tile(C* state) const {
-    return {state, complex ? state + n_.key_pitch * n_.value_pitch : nullptr, 0, n_.value_pitch, 1, true};
+    return {state, complex ? state + n_.key_pitch * n_.value_pitch : nullptr, 0, n_.value_pitch, 1,
+            true};
   }
 
   /// Results of tokens [t, t + count) and the state after them.
@@ -98,19 +103,23 @@ class matrix_lane {
   }
   /// g: gradient of the state after the tokens on entry, before them on return.
   template <class Flush>
-  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t, index_t count,
-                    const C* in, C* g, Flush&& flush) {
+  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+                    index_t count, const C* in, C* g, Flush&& flush) {
     load(t, count);
     load_output_gradient(results.out, t, count, in);
     if (blocks_)
       chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_);
     else
       steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
-    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0; first -= block_tokens)
-      add_gradients(results.out, d, t, first, std::min<index_t>(block_tokens, count - first), flush);
+    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
+         first -= block_tokens)
+      add_gradients(results.out, d, t, first, std::min<index_t>(block_tokens, count - first),
+                    flush);
   }
-  /// The gradient of the state before the tokens only. `in` is read where the output's adjoint needs o.
-  void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in, C* g) {
+  /// The gradient of the state before the tokens only. `in` is read where the output's adjoint
+  /// needs o.
+  void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
+                   C* g) {
     load(t, count);
     load_output_gradient(results.out, t, count, in);
     decay_keys<complex>(tiles_, count, chunk_);
@@ -123,9 +132,11 @@ class matrix_lane {
     fill(product, n_.key_pitch, C(1));
   }
   void extend_summary(C* product, index_t count) const {  // by the run loaded last
-    for (index_t t = 0; t < count; ++t) scale_keys<complex>(product, 1, n_, tiles_.a + t * n_.rows, false);
+    for (index_t t = 0; t < count; ++t)
+      scale_keys<complex>(product, 1, n_, tiles_.a + t * n_.rows, false);
   }
-  /// state = product state + local; false where that is not finite and has to be found token by token.
+  /// state = product state + local; false where that is not finite and has to be found token by
+  /// token.
   bool apply_summary(const C* product, const C* local, C* state) const {
     scale_state<complex>(state, state, n_, product, false);
     return add_local(local, state);
@@ -140,7 +151,8 @@ class matrix_lane {
   using key_cursor = cursor<C, complex, along::keys>;
   using value_cursor = cursor<C, complex, along::values>;
   using register_type = simd::pack<C>;
-  using values_type = decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
+  using values_type =
+      decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
 
   key_cursor keys_at(index_t t, index_t i, index_t tile_t = 0) const {
     return {b_, t, h_, i, 0, static_cast<int>(std::min<index_t>(width, n_.keys - i)), tile_t, 0};
@@ -148,14 +160,18 @@ class matrix_lane {
   value_cursor values_at(index_t t, index_t j, index_t tile_t = 0) const {
     return {b_, t, h_, 0, j, static_cast<int>(std::min<index_t>(width, n_.values - j)), tile_t, j};
   }
-  values_type* values_row(values_type* base, index_t t) const { return base + t * (n_.value_pitch / width); }
+  values_type* values_row(values_type* base, index_t t) const {
+    return base + t * (n_.value_pitch / width);
+  }
 
   bool add_local(const C* local, C* state) const {
     for (index_t i = 0; i < n_.state_size(); ++i) state[i] += local[i];
     return all_finite(state, n_.rows, n_.value_pitch, n_.value_pitch);
   }
 
-  static auto masked(register_type x, int count, C rest) { return simd::first_lanes(x, count, register_type(rest)); }
+  static auto masked(register_type x, int count, C rest) {
+    return simd::first_lanes(x, count, register_type(rest));
+  }
   static auto masked(cplx<register_type> x, int count, C rest) {
     return cplx<register_type>{masked(x.re, count, rest), masked(x.im, count, C(0))};
   }
@@ -207,28 +223,30 @@ class matrix_lane {
     return simple_output ? register_type(0) : simd::load(tiles_.o + t * n_.value_pitch + j);
   }
   // d_o of every token; the epilogue's gradients of operands are collected later, tile by tile.
-  void load_output_gradient(const operand<const storage>& d_out, index_t first, index_t count, const C* in) {
+  void load_output_gradient(const operand<const storage>& d_out, index_t first, index_t count,
+                            const C* in) {
     if (!simple_output) compute(count, in, next_state_);
     for (index_t t = 0; t < count; ++t)
       for (index_t j = 0; j < n_.value_pitch; j += width) {
         const value_cursor at = values_at(first + t, j);
         values_type ignored{};
         const register_type g =
-            R::output_adjoint(p_->x, tiles_of_gradients{}, at, values_row(values_, t)[j / width], ignored,
-                              loaded_output(t, j), output_gradient(d_out, at));
+            R::output_adjoint(p_->x, tiles_of_gradients{}, at, values_row(values_, t)[j / width],
+                              ignored, loaded_output(t, j), output_gradient(d_out, at));
         simd::store(gradients_.d_o + t * n_.value_pitch + j, masked(g, at.count, C(0)));
       }
   }
   template <class Flush>
-  void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run, index_t first,
-                     index_t count, Flush&& flush) {
+  void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run,
+                     index_t first, index_t count, Flush&& flush) {
     for (index_t t = first; t < first + count; ++t) {
       for (index_t i = 0; i < n_.key_pitch; i += width) {
         const index_t row = t * n_.rows;
         R::keys_adjoint(p_->x, d, keys_at(run + t, i, t - first),
-                        keys_of<element_t<C, complex>>{load_keys<complex>(gradients_.dq + row, i, n_.key_pitch),
-                                                       load_keys<complex>(gradients_.dk + row, i, n_.key_pitch),
-                                                       load_keys<complex>(gradients_.da + row, i, n_.key_pitch)});
+                        keys_of<element_t<C, complex>>{
+                            load_keys<complex>(gradients_.dq + row, i, n_.key_pitch),
+                            load_keys<complex>(gradients_.dk + row, i, n_.key_pitch),
+                            load_keys<complex>(gradients_.da + row, i, n_.key_pitch)});
       }
       for (index_t j = 0; j < n_.value_pitch; j += width) {
         const value_cursor at = values_at(run + t, j, t - first);

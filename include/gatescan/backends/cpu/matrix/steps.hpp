@@ -1,6 +1,7 @@
 #pragma once
-// Matrix states, one token after another: the definition itself. A gate of exactly 0 selects the new input. Recurrent
-// mode runs on this; the other modes fall back on it where Inf or NaN make products of gates mean something else.
+// Matrix states, one token after another: the definition itself. A gate of exactly 0 selects the
+// new input. Recurrent mode runs on this; the other modes fall back on it where Inf or NaN make
+// products of gates mean something else.
 
 #include "tiles.hpp"
 
@@ -16,7 +17,7 @@ GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j
   const C *q = x.q + t * n.rows, *k = x.k + t * n.rows, *a = x.a + t * n.rows;
   const index_t im = n.key_pitch;
   P v[Vecs], o[Vecs];
-  for (std::size_t c = 0; c < Vecs; ++c) {
+  for (index_t c = 0; c < index_t{Vecs}; ++c) {
     v[c] = simd::load(x.v + t * n.value_pitch + j + c * simd::lanes<C>);
     o[c] = P(0);
   }
@@ -24,12 +25,13 @@ GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j
     C* row = state + i * n.value_pitch + j;
     C* row_im = Complex ? row + im * n.value_pitch : nullptr;
     const bool reset = Complex ? a[i] == 0 && a[im + i] == 0 : a[i] == 0;
-    for (std::size_t c = 0; c < Vecs; ++c) {
+    for (index_t c = 0; c < index_t{Vecs}; ++c) {
       C* at = row + c * simd::lanes<C>;
       if constexpr (Complex) {
         C* at_im = row_im + c * simd::lanes<C>;
         cplx<P> s{P(k[i]) * v[c], P(k[im + i]) * v[c]};
-        if (!reset) s = fma(cplx<P>{P(a[i]), P(a[im + i])}, cplx<P>{simd::load(at), simd::load(at_im)}, s);
+        if (!reset)
+          s = fma(cplx<P>{P(a[i]), P(a[im + i])}, cplx<P>{simd::load(at), simd::load(at_im)}, s);
         simd::store(at, s.re);
         simd::store(at_im, s.im);
         o[c] = add_real_product(cplx<P>{P(q[i]), P(q[im + i])}, s, o[c]);
@@ -41,7 +43,8 @@ GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j
       }
     }
   }
-  for (std::size_t c = 0; c < Vecs; ++c) simd::store(x.o + t * n.value_pitch + j + c * simd::lanes<C>, o[c]);
+  for (index_t c = 0; c < index_t{Vecs}; ++c)
+    simd::store(x.o + t * n.value_pitch + j + c * simd::lanes<C>, o[c]);
 }
 
 /// Token t: advances the state in place and writes o.
@@ -53,11 +56,12 @@ void step_token(const matrix_tiles<C>& x, index_t t, C* state) {
   for (; j < x.n.value_pitch; j += width) step_columns<Complex, 1>(x, t, j, state);
 }
 
-/// The adjoint of one token. `before` and `after` are the states round it. On entry `g` is the gradient of `after` from
-/// later tokens; on return that of `before`. Writes dq, dk, da and dv of the token.
+/// The adjoint of one token. `before` and `after` are the states round it. On entry `g` is the
+/// gradient of `after` from later tokens; on return that of `before`. Writes dq, dk, da and dv of
+/// the token.
 template <bool Complex, class C>
-void step_adjoint(const matrix_tiles<C>& x, index_t t, const C* before, const C* after, const C* d_o, C* g,
-                  C* dq, C* dk, C* da, C* dv) {
+void step_adjoint(const matrix_tiles<C>& x, index_t t, const C* before, const C* after,
+                  const C* d_o, C* g, C* dq, C* dk, C* da, C* dv) {
   using P = simd::pack<C>;
   const matrix_shape& n = x.n;
   const C *q = x.q + t * n.rows, *k = x.k + t * n.rows, *a = x.a + t * n.rows;

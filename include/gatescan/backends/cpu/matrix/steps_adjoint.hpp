@@ -1,5 +1,6 @@
 #pragma once
-// Matrix states, backward token by token: the definition. States before every token are recomputed in pieces.
+// Matrix states, backward token by token: the definition. States before every token are recomputed
+// in pieces.
 
 #include "steps.hpp"
 
@@ -10,9 +11,9 @@ namespace detail {
 /// Gradients of a run of tokens.
 template <class C>
 struct matrix_gradients {
-  C *d_o = nullptr;                                       // in:  [token][value_pitch]
-  C *dq = nullptr, *dk = nullptr, *da = nullptr;          // out: [token][rows]
-  C *dv = nullptr;                                        // out: [token][value_pitch]
+  C* d_o = nullptr;                               // in:  [token][value_pitch]
+  C *dq = nullptr, *dk = nullptr, *da = nullptr;  // out: [token][rows]
+  C* dv = nullptr;                                // out: [token][value_pitch]
 
   matrix_gradients() = default;
   matrix_gradients(arena& scratch, const matrix_shape& n, index_t tokens) {
@@ -22,7 +23,8 @@ struct matrix_gradients {
   }
 };
 
-/// States kept while a run of tokens is walked backwards: one every `spacing` tokens, and all of one piece.
+/// States kept while a run of tokens is walked backwards: one every `spacing` tokens, and all of
+/// one piece.
 template <class C>
 struct replay_states {
   static constexpr index_t most_kept = 64;
@@ -40,7 +42,8 @@ struct replay_states {
   }
 };
 
-/// On entry `g` is the gradient of the state after the run, on return of `state_in`. x.o is overwritten.
+/// On entry `g` is the gradient of the state after the run, on return of `state_in`. x.o is
+/// overwritten.
 template <bool Complex, class C>
 void steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
                     const matrix_gradients<C>& d, const replay_states<C>& w) {
@@ -51,7 +54,8 @@ void steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     if (t % w.spacing == 0) copy_numbers(w.kept + t / w.spacing * size, w.piece, size);
     step_token<Complex>(x, t, w.piece);
   }
-  for (index_t first = (tokens - 1) / block_tokens * block_tokens; first >= 0; first -= block_tokens) {
+  for (index_t first = (tokens - 1) / block_tokens * block_tokens; first >= 0;
+       first -= block_tokens) {
     const index_t last = first + block_tokens < tokens ? first + block_tokens : tokens;
     index_t t = first / w.spacing * w.spacing;
     copy_numbers(w.piece, w.kept + t / w.spacing * size, size);
@@ -63,8 +67,9 @@ void steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     }
     for (t = last - 1; t >= first; --t) {
       const C* before = w.piece + (t - first) * size;
-      step_adjoint<Complex>(x, t, before, before + size, d.d_o + t * n.value_pitch, g, d.dq + t * n.rows,
-                            d.dk + t * n.rows, d.da + t * n.rows, d.dv + t * n.value_pitch);
+      step_adjoint<Complex>(x, t, before, before + size, d.d_o + t * n.value_pitch, g,
+                            d.dq + t * n.rows, d.dk + t * n.rows, d.da + t * n.rows,
+                            d.dv + t * n.value_pitch);
     }
   }
 }

@@ -1,7 +1,8 @@
 #pragma once
-// Matrix states (one gate a key): the numbers of one head over a run of tokens, as the recurrence's prologue left them.
-// Keys and values are padded to whole registers: q = k = v = 0 and gate = 1 there. A complex key side has two planes, a
-// row of real parts followed by a row of imaginary parts, so that matrix products only ever see real rows.
+// Matrix states (one gate a key): the numbers of one head over a run of tokens, as the recurrence's
+// prologue left them. Keys and values are padded to whole registers: q = k = v = 0 and gate = 1
+// there. A complex key side has two planes, a row of real parts followed by a row of imaginary
+// parts, so that matrix products only ever see real rows.
 
 #include "../../../core/workspace.hpp"
 #include "../arrays.hpp"
@@ -14,9 +15,9 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 struct matrix_shape {
-  index_t keys, values;         // as given
-  index_t key_pitch, rows;      // padded keys; rows of the state: one or two planes of them
-  index_t value_pitch;          // padded values
+  index_t keys, values;     // as given
+  index_t key_pitch, rows;  // padded keys; rows of the state: one or two planes of them
+  index_t value_pitch;      // padded values
 
   template <class C>
   static matrix_shape of(index_t keys, index_t values, bool complex) {
@@ -29,12 +30,13 @@ struct matrix_shape {
 template <class C>
 struct matrix_tiles {
   matrix_shape n{};
-  index_t capacity = 0;                                  // tokens
-  C *q = nullptr, *k = nullptr, *a = nullptr;          // [token][rows]
-  C *v = nullptr, *o = nullptr;                        // [token][value_pitch]
+  index_t capacity = 0;                        // tokens
+  C *q = nullptr, *k = nullptr, *a = nullptr;  // [token][rows]
+  C *v = nullptr, *o = nullptr;                // [token][value_pitch]
 
   matrix_tiles() = default;
-  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens) : n(shape), capacity(tokens) {
+  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens)
+      : n(shape), capacity(tokens) {
     q = scratch.take<C>(tokens * n.rows), k = scratch.take<C>(tokens * n.rows);
     a = scratch.take<C>(tokens * n.rows);
     v = scratch.take<C>(tokens * n.value_pitch), o = scratch.take<C>(tokens * n.value_pitch);
@@ -60,7 +62,8 @@ GATESCAN_INLINE void store_keys(C* row, index_t i, index_t pitch, element_t<C, C
 }
 // acc + Re(a b)
 template <class C>
-GATESCAN_INLINE simd::pack<C> add_real_product(simd::pack<C> a, simd::pack<C> b, simd::pack<C> acc) {
+GATESCAN_INLINE simd::pack<C> add_real_product(simd::pack<C> a, simd::pack<C> b,
+                                               simd::pack<C> acc) {
   return simd::fma(a, b, acc);
 }
 template <class C>

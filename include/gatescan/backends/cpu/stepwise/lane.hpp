@@ -1,6 +1,7 @@
 #pragma once
-// Recurrences that are not a gated product: a user's own step, and his own associative operator if he has one. One
-// register of channels, token by token; scan mode reduces segments with the operator.
+// Recurrences that are not a gated product: a user's own step, and his own associative operator if
+// he has one. One register of channels, token by token; scan mode reduces segments with the
+// operator.
 
 #include <algorithm>
 #include <cstring>
@@ -51,13 +52,15 @@ class stepwise_lane {
     if (!from.given) return;
     const index_t at = from.offset(s_, 0, h_) + v_ * from.value;
     for (index_t i = 0; i < R::states; ++i)
-      for (index_t j = 0; j < value_count(); ++j) to[i * width + j] = from.re[at + i * from.key + j * from.value];
+      for (index_t j = 0; j < value_count(); ++j)
+        to[i * width + j] = from.re[at + i * from.key + j * from.value];
   }
   void store_state(const operand<C>& to, const C* from) const {
     if (!to.given) return;
     const index_t at = to.offset(s_, 0, h_) + v_ * to.value;
     for (index_t i = 0; i < R::states; ++i)
-      for (index_t j = 0; j < value_count(); ++j) to.re[at + i * to.key + j * to.value] = from[i * width + j];
+      for (index_t j = 0; j < value_count(); ++j)
+        to.re[at + i * to.key + j * to.value] = from[i * width + j];
   }
   gradient_tile<C> state_tile(C* g) const { return {g, nullptr, 0, width, 1, true}; }
 
@@ -68,8 +71,8 @@ class stepwise_lane {
       const auto w = R::values(p_->x, here);
       h = R::step(p_->x, w, h);
       if (to.out.given)
-        simd::store(to.out.re + to.out.offset(b_, i, h_) + v_ * to.out.value, to.out.value, here.count,
-                    R::output(p_->x, here, w, h));
+        simd::store(to.out.re + to.out.offset(b_, i, h_) + v_ * to.out.value, to.out.value,
+                    here.count, R::output(p_->x, here, w, h));
     }
     write(out, h);
   }
@@ -80,12 +83,14 @@ class stepwise_lane {
     last_run_ = t;
   }
   template <class Flush>
-  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t, index_t count,
-                    const C* in, C* g, Flush&& flush) {
+  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+                    index_t count, const C* in, C* g, Flush&& flush) {
     write(history_, read(in));
-    for (index_t i = 0; i < count; ++i) advance_run(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
+    for (index_t i = 0; i < count; ++i)
+      advance_run(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
     state d_h = read(g);
-    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0; first -= block_tokens) {
+    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
+         first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
       for (index_t i = last - 1; i >= first; --i) {
         value_cursor here = at(t + i);
@@ -94,8 +99,10 @@ class stepwise_lane {
         auto d_w = decltype(w){};
         std::remove_const_t<decltype(d_w)> d_values{};
         const register_type d_out =
-            results.out.given ? simd::first_lanes(here(results.out), here.count, register_type(0)) : register_type(0);
-        R::output_adjoint(p_->x, d, here, w, d_values, read(history_ + (i + 1) * state_size()), d_out, d_h);
+            results.out.given ? simd::first_lanes(here(results.out), here.count, register_type(0))
+                              : register_type(0);
+        R::output_adjoint(p_->x, d, here, w, d_values, read(history_ + (i + 1) * state_size()),
+                          d_out, d_h);
         d_h = R::step_adjoint(p_->x, w, d_values, read(history_ + i * state_size()), d_h);
         R::values_adjoint(p_->x, d, here, w, d_values);
       }
