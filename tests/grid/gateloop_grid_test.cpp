@@ -1,5 +1,5 @@
 #include "grid.hpp"
 
 namespace grid {
-INSTANTIATE_TYPED_TEST_SUITE_P(gateloop, grid, every_scalar<gateloop>);
+INSTANTIATE_TYPED_TEST_SUITE_P(gateloop, grid, full_width<gateloop>);
 }

@@ -1,5 +1,5 @@
 #include "grid.hpp"
 
 namespace grid {
-INSTANTIATE_TYPED_TEST_SUITE_P(gla, grid, every_scalar<gla>);
+INSTANTIATE_TYPED_TEST_SUITE_P(gla, grid, full_width<gla>);
 }

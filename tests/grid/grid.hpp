@@ -1,5 +1,6 @@
 // The grid: recurrence x mode x scalar x {forward, backward} against the oracle, over sizes, gates,
-// optional operands, layouts and subsets of what is asked for. One program a recurrence.
+// optional operands, layouts and subsets of what is asked for. Two programs a recurrence: formats of
+// full width, and 16-bit storage.
 #pragma once
 
 #include "../support/compare.hpp"
@@ -21,9 +22,10 @@ inline const std::vector<gates> all_gates{gates::mild,   gates::near_one, gates:
                                           gates::resets, gates::tiny,     gates::signs, gates::mixed};
 
 inline const std::vector<sizes> all_sizes{
-    {1, 1, 1, 1, 1},  {2, 0, 2, 3, 3},   {0, 4, 1, 2, 2},  {1, 2, 1, 1, 1},   {1, 3, 2, 2, 1},
-    {2, 7, 3, 5, 2},  {1, 16, 2, 8, 8},  {2, 17, 2, 3, 7}, {1, 31, 2, 17, 1}, {1, 64, 2, 16, 16},
-    {1, 65, 3, 1, 9}, {1, 97, 1, 33, 5}, {2, 130, 2, 4, 19}};
+    {1, 1, 1, 1, 1},   {1, 2, 1, 1, 1},  {1, 3, 2, 2, 1},  {2, 7, 3, 5, 2},
+    {1, 16, 2, 8, 8},  {2, 17, 2, 3, 7}, {1, 31, 2, 17, 1}, {1, 64, 2, 16, 16},
+    {1, 65, 3, 1, 9},  {1, 97, 1, 33, 5}, {2, 130, 2, 4, 19}};
+inline const std::vector<sizes> empty_sizes{{2, 0, 2, 3, 3}, {0, 4, 1, 2, 2}, {1, 0, 1, 1, 1}};
 
 // 1, 2, 3, ... printed with every failure
 inline std::uint64_t next_seed() {
@@ -57,9 +59,11 @@ struct cell {
 };
 
 template <class O>
-using every_scalar =
-    ::testing::Types<cell<O, double>, cell<O, float>, cell<O, gatescan::bf16>, cell<O, gatescan::half>,
-                     cell<O, gatescan::wide<float>>, cell<O, gatescan::wide<gatescan::bf16>>>;
+using full_width =
+    ::testing::Types<cell<O, double>, cell<O, float>, cell<O, gatescan::wide<float>>>;
+template <class O>
+using sixteen_bits = ::testing::Types<cell<O, gatescan::bf16>, cell<O, gatescan::half>,
+                                      cell<O, gatescan::wide<gatescan::bf16>>>;
 
 TYPED_TEST_SUITE_P(grid);
 
@@ -69,6 +73,17 @@ TYPED_TEST_P(grid, sizes_and_gates) {
     for (const gates gate : all_gates) {
       options c;
       c.gate = gate;
+      check<O, typename TypeParam::scalar>(all_modes, n, c);
+    }
+}
+
+// no tokens, or no sequences: the states go through, nothing else is touched
+TYPED_TEST_P(grid, nothing_to_do) {
+  using O = typename TypeParam::oracle;
+  for (const sizes& n : empty_sizes)
+    for (const bool initial_state : {false, true}) {
+      options c;
+      c.initial_state = initial_state;
       check<O, typename TypeParam::scalar>(all_modes, n, c);
     }
 }
@@ -149,7 +164,7 @@ TYPED_TEST_P(grid, what_is_given_and_what_is_wanted) {
   }
 }
 
-REGISTER_TYPED_TEST_SUITE_P(grid, sizes_and_gates, optional_operands, every_layout,
-                            what_is_given_and_what_is_wanted);
+REGISTER_TYPED_TEST_SUITE_P(grid, sizes_and_gates, nothing_to_do, optional_operands,
+                            every_layout, what_is_given_and_what_is_wanted);
 
 }  // namespace grid

@@ -1,5 +1,5 @@
 #include "grid.hpp"
 
 namespace grid {
-INSTANTIATE_TYPED_TEST_SUITE_P(selective_scan, grid, every_scalar<selective_scan>);
+INSTANTIATE_TYPED_TEST_SUITE_P(selective_scan, grid, full_width<selective_scan>);
 }

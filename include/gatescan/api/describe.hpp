@@ -22,8 +22,7 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
   using R = typename In::recurrence;
   detail::check_mode<R, Mode>();
   const auto p = detail::bind_inputs<R>(in);
-  const index_t longest = detail::longest_sequence(p),
-                lanes = detail::independent_lanes(backend, p);
+  const index_t longest = detail::longest_sequence(p), lanes = independent_lanes(backend, p);
   const auto describe_mode = [&](const auto& chosen, const std::string& reason) {
     const schedule plan = chosen.plan(p.n, longest, lanes);
     return description{R::name,
@@ -31,8 +30,8 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
                        reason,
                        plan.forward_run,
                        plan.segments,
-                       detail::thread_count(backend),
-                       detail::forward_bytes(backend, p, plan)};
+                       worker_count(backend, p),
+                       forward_bytes(backend, p, plan)};
   };
   if constexpr (std::is_same_v<Mode, automatic>)
     return automatic::choose<R>(longest, lanes, describe_mode);

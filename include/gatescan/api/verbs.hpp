@@ -25,8 +25,8 @@ void forward(const Backend& backend, const Mode& mode, const In& in,
   const auto p = detail::bind_inputs<R>(in);
   const auto to = detail::bind_outputs(p, in, out);
   const schedule plan = detail::schedule_for(backend, mode, p);
-  const detail::scratch_memory memory(scratch, detail::forward_bytes(backend, p, plan));
-  detail::run_forward(backend, p, to, plan, memory.memory());
+  const detail::scratch_memory memory(scratch, forward_bytes(backend, p, plan));
+  run_forward(backend, p, to, plan, memory.memory());
 }
 
 /// Gradients of a loss by every operand whose gradient view is given, from the gradients of `out`
@@ -47,8 +47,8 @@ void backward(const Backend& backend, const Mode& mode, const In& in,
     const auto p = detail::bind_inputs<R>(in);
     const auto r = detail::bind_gradients(p, in, d_out, d);
     const schedule plan = detail::schedule_for(backend, mode, p);
-    const detail::scratch_memory memory(scratch, detail::backward_bytes(backend, p, r, plan));
-    detail::run_backward(backend, p, r, plan, memory.memory());
+    const detail::scratch_memory memory(scratch, backward_bytes(backend, p, r, plan));
+    run_backward(backend, p, r, plan, memory.memory());
   }
 }
 
@@ -73,8 +73,8 @@ void step(const Backend& backend, const Token& token,
   const auto p = detail::bind_inputs<R>(in, true);
   const auto to = detail::bind_outputs(p, in, {.out = out, .final_state = state}, true);
   const schedule plan{kernel_form::steps, 1, 1, 1};
-  const detail::scratch_memory memory(scratch, detail::forward_bytes(backend, p, plan));
-  detail::run_forward(backend, p, to, plan, memory.memory());
+  const detail::scratch_memory memory(scratch, forward_bytes(backend, p, plan));
+  run_forward(backend, p, to, plan, memory.memory());
 }
 
 }  // namespace GATESCAN_ABI

@@ -10,11 +10,11 @@ inline namespace GATESCAN_ABI {
 /// h_t = a_t h_{t-1} + x_t,   out_t = h_t.
 ///
 /// Shapes:  a, x, out [B, L, H, D]; initial_state, final_state [n, H, D]. All real, or all results
-/// complex when a, x or
-///          initial_state has an imaginary part. a and x may have a head count that divides H.
-/// Ranges:  any a; |a| <= 1 is what a model uses. a = 0 is a hard reset, and its gradient is right
-/// there. Errors:  shape_error before the first write. Source:  Katsch, arXiv 2311.01927, section
-/// 3; Martin & Cundy, arXiv 1709.04057.
+///          complex when a, x or initial_state has an imaginary part. a and x may have a head count
+///          that divides H.
+/// Ranges:  any a; models use |a| <= 1. a = 0 is a hard reset, and its gradient is right there.
+/// Errors:  shape_error before the first write.
+/// Source:  Katsch, arXiv 2311.01927, section 3; Martin & Cundy, arXiv 1709.04057.
 struct elementwise : plain_output {
   static constexpr const char* name = "elementwise";
   static constexpr gating gate_kind = gating::per_entry;

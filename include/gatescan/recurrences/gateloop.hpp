@@ -7,17 +7,15 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// S_t = diag(a_t) S_{t-1} + k_t v_t^T,   out_t = Re(S_t^T q_t),   a_t = exp(log_magnitude_t + i
-/// phase_t), or `a` itself.
+/// S_t = diag(a_t) S_{t-1} + k_t v_t^T,   out_t = Re(S_t^T q_t),
+/// a_t = exp(log_magnitude_t + i phase_t), or `a` itself.
 ///
-/// Shapes:  q, k [B, L, H, K], real or complex; v [B, L, H, V] real; log_magnitude, phase [B, L, H,
-/// K] real
-///          (phase missing: 0), or a [B, L, H, K] complex in their place; initial_state,
-///          final_state [n, H, K, V] complex; out [B, L, H, V] real. q, k, v and gates may have a
-///          head count that divides H. K = V = 1 is the paper's max-heads form.
+/// Shapes:  q, k [B, L, H, K], real or complex; v, out [B, L, H, V] real; log_magnitude, phase
+///          [B, L, H, K] real (phase missing: 0), or a [B, L, H, K] complex in their place;
+///          initial_state, final_state [n, H, K, V] complex. Operands may have a head count that
+///          divides H. K = V = 1 is the paper's max-heads form.
 /// Ranges:  log_magnitude is a natural logarithm, normally <= 0, -inf is a hard reset; phase in
-/// radians; a linear gate
-///          of exactly 0 is a hard reset too, and its gradient is right there.
+///          radians. A linear gate of exactly 0 is a hard reset, and its gradient is right there.
 /// Errors:  shape_error before the first write.
 /// Source:  Katsch, arXiv 2311.01927, equations 4 and 5.
 struct gateloop : plain_values, plain_output {

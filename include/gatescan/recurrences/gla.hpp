@@ -1,6 +1,5 @@
 #pragma once
-// Gated linear attention, and with a scalar gate or a constant one: simple GLA, Mamba-2's core,
-// RetNet.
+// Gated linear attention; with a scalar or constant gate also simple GLA, Mamba-2's core, RetNet.
 
 #include "../core/concepts.hpp"
 #include "../core/gated_product.hpp"
@@ -8,16 +7,17 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_t^T,   out_t = scale * S_t^T q_t   (inclusive:
-/// token t reads itself).
+/// S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_t^T,   out_t = scale * S_t^T q_t
 ///
-/// Shapes:  q, k [B, L, H, K]; v [B, L, H, V]; log_decay [B, L, H, K], or [B, L, H, 1] for one gate
-/// a head;
-///          initial_state [n, H, K, V]; out [B, L, H, V]; final_state [n, H, K, V]. n = B, or the
-///          packed sequences. q, k, v, log_decay may have a head count that divides H.
-/// Ranges:  log_decay is a natural logarithm, normally <= 0; 0 keeps, -inf is a hard reset. K, V
-/// >= 1. Errors:  shape_error before the first write. Source:  Yang et al., arXiv 2312.06635,
-/// equation 3; scalar gate: arXiv 2405.21060; constant gate: arXiv 2307.08621.
+/// Shapes:  q, k [B, L, H, K]; v, out [B, L, H, V]; log_decay [B, L, H, K], or [B, L, H, 1] for one
+///          gate a head; initial_state, final_state [n, H, K, V] with n = B or the packed sequences.
+///          q, k, v and log_decay may have a head count that divides H. Inclusive: token t reads
+///          itself.
+/// Ranges:  log_decay is a natural logarithm, normally <= 0; 0 keeps, -inf is a hard reset.
+///          K, V >= 1.
+/// Errors:  shape_error before the first write.
+/// Source:  Yang et al., arXiv 2312.06635, equation 3; scalar gate: arXiv 2405.21060; constant
+///          gate: arXiv 2307.08621.
 struct gla : matrix_state<gla>, plain_values, plain_output {
   static constexpr const char* name = "gla";
   static constexpr gating gate_kind = gating::per_key;

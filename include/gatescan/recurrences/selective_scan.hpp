@@ -7,13 +7,13 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// h_t[d,n] = exp(s_t[d] A[d,n]) h_{t-1}[d,n] + s_t[d] B_t[n] u_t[d],   s = delta + delta_bias,
-/// through softplus if asked y_t[d]   = sum_n C_t[n] h_t[d,n] + D[d] u_t[d], out = y * silu(z) if z
-/// is given.
+/// h_t[d,n] = exp(s_t[d] A[d,n]) h_{t-1}[d,n] + s_t[d] B_t[n] u_t[d]
+/// y_t[d]   = sum_n C_t[n] h_t[d,n] + D[d] u_t[d]
+/// out      = y * silu(z) if z is given; s = delta + delta_bias, through softplus if asked for.
 ///
 /// Shapes:  u, delta, z, out [B, L, D]; A [D, N]; B, C [B, L, G, N], or [B, L, N] for one group
-/// (channel d belongs to
-///          group d / (D / G)); D, delta_bias [D]; initial_state, final_state [n, D, N].
+///          (channel d belongs to group d / (D / G)); D, delta_bias [D]; initial_state, final_state
+///          [n, D, N].
 /// Ranges:  A normally < 0 and s > 0; s A = -inf is a hard reset.
 /// Errors:  shape_error before the first write.
 /// Source:  Gu & Dao, arXiv 2312.00752, algorithm 2 (zero-order hold for A, Euler for B).

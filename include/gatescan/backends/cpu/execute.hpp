@@ -34,6 +34,11 @@ index_t independent_lanes(const cpu&, const problem_of<R, T>& p) {
 }
 
 template <class R, class T>
+int worker_count(const cpu& backend, const problem_of<R, T>&) {
+  return thread_count(backend);
+}
+
+template <class R, class T>
 std::size_t forward_bytes(const cpu& backend, const problem_of<R, T>& p, const schedule& plan) {
   return with_lane(
       p, [&]<class Lane>() { return driver<Lane, R, T>(backend, p, plan).forward_bytes(); });
