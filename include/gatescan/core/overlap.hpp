@@ -1,9 +1,7 @@
 #pragma once
-// Do two strided views share memory? Exact for views that interleave rows of one buffer, cautious
-// otherwise.
+// Do two strided views share memory? Exact for rows that interleave in one buffer, cautious otherwise.
 
 #include <cstdint>
-#include <functional>
 #include <numeric>
 #include <string>
 
@@ -14,15 +12,23 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+// One plane of a view as bytes: rows of `row` bytes whose starts are `step` bytes apart, or a
+// multiple of it. step 0: nothing is known but the ends.
+struct plane_footprint {
+  std::uintptr_t begin = 0, end = 0, origin = 0;
+  index_t row = 0, step = 0;
+};
+
 struct footprint {
   const char* name = "";
   layout where{};
-  std::uintptr_t begin = 0, end = 0;  // bytes; empty when equal
-  std::uintptr_t origin = 0, imaginary = 0;
-  index_t row_bytes = 0, step_bytes = 0;  // rows of row_bytes at multiples of step_bytes
+  int planes = 0;
+  plane_footprint plane[2]{};
 
   bool same_as(const footprint& o) const {
-    if (origin != o.origin || imaginary != o.imaginary || where.rank != o.where.rank) return false;
+    if (planes != o.planes || where.rank != o.where.rank) return false;
+    for (int i = 0; i < planes; ++i)
+      if (plane[i].origin != o.plane[i].origin) return false;
     for (int i = 0; i < where.rank; ++i)
       if (where.shape[i] != o.where.shape[i] ||
           (where.shape[i] > 1 && where.stride[i] != o.where.stride[i]))
@@ -31,16 +37,11 @@ struct footprint {
   }
 };
 
-inline footprint footprint_of(const char* name, const layout& x, const void* re, const void* im,
-                              index_t size) {
-  footprint f;
-  f.name = name, f.where = x;
-  if (x.size() == 0 || re == nullptr) return f;
-  f.origin = reinterpret_cast<std::uintptr_t>(re),
-  f.imaginary = reinterpret_cast<std::uintptr_t>(im);
+inline plane_footprint plane_footprint_of(const layout& x, const void* data, index_t size) {
+  plane_footprint f;
+  f.origin = reinterpret_cast<std::uintptr_t>(data);
   index_t low = 0, high = 0;
-  layout by_stride = x;  // axes of more than one element, the closest first
-  by_stride.rank = 0;
+  layout by_stride;  // axes of more than one element, the closest first
   for (int i = 0; i < x.rank; ++i) {
     const index_t reach = (x.shape[i] - 1) * x.stride[i];
     (reach < 0 ? low : high) += reach;
@@ -62,34 +63,42 @@ inline footprint footprint_of(const char* name, const layout& x, const void* re,
   }
   f.begin = f.origin + static_cast<std::uintptr_t>(low * size);
   f.end = f.origin + static_cast<std::uintptr_t>((high + 1) * size);
-  // rows of negative strides start elsewhere: cautious
-  const bool forwards = low == 0;
-  f.row_bytes = row * size, f.step_bytes = forwards ? step * size : 0;
-  if (im != nullptr) {
-    const std::uintptr_t first = f.imaginary + static_cast<std::uintptr_t>(low * size);
-    const std::uintptr_t last = f.imaginary + static_cast<std::uintptr_t>((high + 1) * size);
-    f.begin = first < f.begin ? first : f.begin;
-    f.end = last > f.end ? last : f.end;
-    f.step_bytes = 0;  // two planes: cautious
-  }
+  f.origin = low == 0 ? f.origin : f.begin;  // rows walked backwards: their first bytes
+  f.row = row * size, f.step = step * size;
+  return f;
+}
+
+template <class T>
+footprint footprint_of(const char* name, const layout& x, const T* re, const T* im) {
+  footprint f;
+  f.name = name, f.where = x;
+  if (x.size() == 0) return f;
+  for (const T* data : {re, im})
+    if (data != nullptr) f.plane[f.planes++] = plane_footprint_of(x, data, sizeof(T));
   return f;
 }
 template <class T>
 footprint footprint_of(const char* name, const view<T>& x) {
-  return footprint_of(name, x, x.data, nullptr, sizeof(T));
+  return footprint_of<std::remove_const_t<T>>(name, x, x.data, nullptr);
 }
 template <class T>
 footprint footprint_of(const char* name, const complex_view<T>& x) {
-  return footprint_of(name, x, x.re, x.im, sizeof(T));
+  return footprint_of<std::remove_const_t<T>>(name, x, x.re, x.im);
 }
 
-inline bool overlap(const footprint& a, const footprint& b) {
-  if (a.begin == a.end || b.begin == b.end || a.end <= b.begin || b.end <= a.begin) return false;
-  const index_t step = std::gcd(a.step_bytes, b.step_bytes);
+inline bool overlap(const plane_footprint& a, const plane_footprint& b) {
+  if (a.end <= b.begin || b.end <= a.begin) return false;
+  const index_t step = std::gcd(a.step, b.step);
   if (step == 0) return true;
   const index_t between = static_cast<index_t>(b.origin - a.origin) % step;
   const index_t gap = between < 0 ? between + step : between;
-  return gap < a.row_bytes || gap + b.row_bytes > step;
+  return gap < a.row || gap + b.row > step;
+}
+inline bool overlap(const footprint& a, const footprint& b) {
+  for (int i = 0; i < a.planes; ++i)
+    for (int j = 0; j < b.planes; ++j)
+      if (overlap(a.plane[i], b.plane[j])) return true;
+  return false;
 }
 
 /// Throws if `result` shares memory with `other`. The very same view is fine when same_is_fine.
