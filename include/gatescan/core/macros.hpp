@@ -4,8 +4,7 @@
 // program.
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error \
-    "gatescan: resets and NaN handling need IEEE arithmetic; compile without -ffast-math / -ffinite-math-only"
+#error "gatescan needs IEEE arithmetic (resets, NaN): compile without -ffast-math"
 #endif
 
 #if defined(__CUDACC__)
