@@ -40,6 +40,7 @@ function(gatescan_add_unit_test group source)
   gatescan_add_program(${target} ${source})
   target_link_libraries(${target} PRIVATE gatescan_test_support GTest::gtest_main ${ARGN})
   target_compile_options(${target} PRIVATE ${GATESCAN_TEST_OPTIONS})
+  target_compile_definitions(${target} PRIVATE GATESCAN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   gatescan_add_test(${group}.${stem} COMMAND ${target})
 endfunction()
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gated_head_norm.hpp"
+#include "kernel.hpp"
 #include "mixer.hpp"
 
 namespace char_lm {

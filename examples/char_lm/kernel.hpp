@@ -10,18 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "short_conv.hpp"
+#include "execution.hpp"
 
 namespace char_lm {
-
-/// How the library is to compute: the command line's --mode, --chunk and --threads.
-struct execution {
-  std::string mode = "chunked";
-  int chunk = 0;  // 0: the library's choice
-  int threads = 1;
-};
-
-inline const std::vector<std::string> mode_names = {"recurrent", "scan", "chunked", "attention"};
 
 /// Calls f with the mode object of this name.
 template <class F>
@@ -89,11 +80,15 @@ inline gatescan::view<float> columns(matrix& m, const extent& size, index first,
   return {m.data() + first, {size.batch, size.time, channels}, {size.time * m.cols(), m.cols(), 1}};
 }
 
-/// Milliseconds of one mode, and its largest difference from the recurrent mode's output.
-struct mode_time {
-  std::string mode;
-  double forward = 0, forward_and_backward = 0, difference = 0;
-};
+/// Calls fill(view) with room for maps [1, heads, time, time] and returns them one by one.
+template <class Fill>
+std::vector<matrix> collect_maps(index heads, index time, const Fill& fill) {
+  matrix all(heads * time, time);
+  fill(gatescan::view<float>{all.data(), {1, heads, time, time}});
+  std::vector<matrix> maps;
+  for (index h = 0; h < heads; ++h) maps.emplace_back(all.middleRows(h * time, time));
+  return maps;
+}
 
 /// Times every mode on the same operands. `out` is where `outs` points.
 template <class Recurrence>

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel.hpp"
+#include "execution.hpp"
 #include "layers.hpp"
 
 namespace char_lm {
@@ -49,16 +49,6 @@ inline const std::vector<std::string> recurrence_names = {"gateloop", "gla", "se
 
 /// `name` is one of recurrence_names.
 std::unique_ptr<mixer> make_mixer(const std::string& name, blueprint& b, index width, index heads);
-
-/// Calls fill(view) with room for maps [1, heads, time, time] and returns them one by one.
-template <class Fill>
-std::vector<matrix> collect_maps(index heads, index time, const Fill& fill) {
-  matrix all(heads * time, time);
-  fill(gatescan::view<float>{all.data(), {1, heads, time, time}});
-  std::vector<matrix> maps;
-  for (index h = 0; h < heads; ++h) maps.emplace_back(all.middleRows(h * time, time));
-  return maps;
-}
 
 // log(sigmoid(x)), without overflow.
 template <class X>

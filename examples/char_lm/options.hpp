@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "kernel.hpp"
 #include "model.hpp"
 
 namespace char_lm {

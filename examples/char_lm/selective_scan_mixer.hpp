@@ -2,6 +2,7 @@
 // y_t = (C_t h_t + D u_t) * silu(z_t), with delta, B and C made of the data.
 #pragma once
 
+#include "kernel.hpp"
 #include "mixer.hpp"
 
 namespace char_lm {

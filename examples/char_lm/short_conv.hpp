@@ -2,15 +2,10 @@
 // keys, queries and values a view of the neighbouring bytes before the recurrence takes over.
 #pragma once
 
+#include "execution.hpp"
 #include "parameters.hpp"
 
 namespace char_lm {
-
-/// Tokens of `batch` sequences of `time` steps each; row b * time + t of a matrix is token t of b.
-struct extent {
-  index batch = 1, time = 0;
-  index tokens() const { return batch * time; }
-};
 
 class short_conv {
  public:

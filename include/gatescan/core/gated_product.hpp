@@ -35,18 +35,6 @@ struct value_of {
   E v;
 };
 
-/// For a recurrence whose output is o as it stands.
-struct plain_output {
-  template <class X, class At, class Values, class E>
-  static E output(const X&, const At&, const Values&, E o) {
-    return o;
-  }
-  template <class X, class D, class At, class Values, class E>
-  static E output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out) {
-    return d_out;
-  }
-};
-
 /// For a recurrence whose value is one operand v as it stands.
 struct plain_values {
   template <class X, class At>
@@ -60,36 +48,22 @@ struct plain_values {
   }
 };
 
-/// Problem and result types of a recurrence with a real state [sequences, heads, keys, values] and
-/// out [batch, time, heads, values].
-template <class Recurrence>
-struct matrix_state {
-  static constexpr axes out_axes{axis::batch, axis::time, axis::head, axis::value};
-  static constexpr axes state_axes{axis::sequence, axis::head, axis::key, axis::value};
-
-  template <class T>
-  struct problem {
-    using recurrence = Recurrence;
-    using format = T;
-    index_t batch = 1, time = 0, heads = 1, keys = 1, values = 1;
-    index_t sequences = 0;  // packed sequences, when batch is 1; 0: as many as batch
-
-    sizes size() const { return {sequences ? sequences : batch, batch, time, heads, keys, values}; }
-  };
-  template <class T>
-  struct outputs {
-    view<storage_t<T>> out{};
-    view<state_t<T>> final_state{};
-  };
-  template <class T>
-  struct output_gradients {
-    view<const storage_t<T>> out{};
-    view<const state_t<T>> final_state{};
-  };
-  template <class T>
-  using state = view<state_t<T>>;
-  template <class T>
-  using token_out = view<storage_t<T>>;
+/// For a recurrence whose output is the product's o as it stands, or the state h of its own `step`.
+/// Not to be overridden: backward does not compute o for who inherits it.
+struct plain_output {
+  template <class X, class At, class Values, class E>
+  static E output(const X&, const At&, const Values&, E o) {
+    return o;
+  }
+  template <class X, class D, class At, class Values, class E>
+  static E output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out) {
+    return d_out;
+  }
+  template <class X, class D, class At, class Values, class E>
+  static void output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out,
+                             E& d_h) {
+    d_h = d_h + d_out;
+  }
 };
 
 }  // namespace GATESCAN_ABI

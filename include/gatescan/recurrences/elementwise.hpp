@@ -2,7 +2,7 @@
 // The elementwise linear recurrence: HGRN, minGRU, LRU and S5 cores, GateLoop's max-heads form.
 
 #include "../core/concepts.hpp"
-#include "../core/gated_product.hpp"
+#include "../core/result_types.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -15,13 +15,11 @@ inline namespace GATESCAN_ABI {
 /// Ranges:  any a; models use |a| <= 1. a = 0 is a hard reset, and its gradient is right there.
 /// Errors:  shape_error before the first write.
 /// Source:  Katsch, arXiv 2311.01927, section 3; Martin & Cundy, arXiv 1709.04057.
-struct elementwise : plain_output {
+struct elementwise : channel_state<elementwise, complex_view>, plain_output {
   static constexpr const char* name = "elementwise";
   static constexpr gating gate_kind = gating::per_entry;
   static constexpr numbers number_kind = numbers::either;
   static constexpr bool unit_keys = true;  // K = 1 and q = k = 1
-  static constexpr axes out_axes{axis::batch, axis::time, axis::head, axis::value};
-  static constexpr axes state_axes{axis::sequence, axis::head, axis::value};
 
   template <class T>
   struct problem {
@@ -46,23 +44,6 @@ struct elementwise : plain_output {
     complex_view<storage_t<T>> a{}, x{};
     complex_view<state_t<T>> initial_state{};
   };
-  template <class T>
-  struct outputs {
-    complex_view<storage_t<T>> out{};
-    complex_view<state_t<T>> final_state{};
-  };
-  template <class T>
-  struct output_gradients {
-    complex_view<const storage_t<T>> out{};
-    complex_view<const state_t<T>> final_state{};
-  };
-  template <class T>
-  using token = inputs<T>;
-  template <class T>
-  using state = complex_view<state_t<T>>;
-  template <class T>
-  using token_out = complex_view<storage_t<T>>;
-
   template <class Operand>
   struct fields {
     Operand a, x;
@@ -74,8 +55,6 @@ struct elementwise : plain_output {
     f("a", axes{batch, time, head, value}, required, s.a...);
     f("x", axes{batch, time, head, value}, required, s.x...);
   }
-  template <class In, class X>
-  static void options(const In&, X&) {}
 
   template <class X, class At>
   static auto values(const X& x, const At& at) {

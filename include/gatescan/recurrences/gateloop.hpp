@@ -2,7 +2,7 @@
 // GateLoop: data-controlled complex gates.
 
 #include "../core/concepts.hpp"
-#include "../core/gated_product.hpp"
+#include "../core/result_types.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -18,15 +18,10 @@ inline namespace GATESCAN_ABI {
 ///          radians. A linear gate of exactly 0 is a hard reset, and its gradient is right there.
 /// Errors:  shape_error before the first write.
 /// Source:  Katsch, arXiv 2311.01927, equations 4 and 5.
-struct gateloop : plain_values, plain_output {
+struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_output {
   static constexpr const char* name = "gateloop";
   static constexpr gating gate_kind = gating::per_key;
   static constexpr numbers number_kind = numbers::complex;
-  static constexpr axes out_axes = matrix_state<gateloop>::out_axes;
-  static constexpr axes state_axes = matrix_state<gateloop>::state_axes;
-
-  template <class T>
-  using problem = typename matrix_state<gateloop>::problem<T>;
 
   template <class T>
   struct inputs {
@@ -45,23 +40,6 @@ struct gateloop : plain_values, plain_output {
     complex_view<storage_t<T>> a{};
     complex_view<state_t<T>> initial_state{};
   };
-  template <class T>
-  struct outputs {
-    view<storage_t<T>> out{};
-    complex_view<state_t<T>> final_state{};
-  };
-  template <class T>
-  struct output_gradients {
-    view<const storage_t<T>> out{};
-    complex_view<const state_t<T>> final_state{};
-  };
-  template <class T>
-  using token = inputs<T>;
-  template <class T>
-  using state = complex_view<state_t<T>>;
-  template <class T>
-  using token_out = view<storage_t<T>>;
-
   template <class Operand>
   struct fields {
     Operand q, k, v, log_magnitude, phase, a;

@@ -2,7 +2,7 @@
 // Gated linear attention; with a scalar or constant gate also simple GLA, Mamba-2's core, RetNet.
 
 #include "../core/concepts.hpp"
-#include "../core/gated_product.hpp"
+#include "../core/result_types.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -21,7 +21,6 @@ inline namespace GATESCAN_ABI {
 struct gla : matrix_state<gla>, plain_values, plain_output {
   static constexpr const char* name = "gla";
   static constexpr gating gate_kind = gating::per_key;
-  static constexpr numbers number_kind = numbers::real;
 
   template <class T>
   struct inputs {
@@ -37,8 +36,6 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     view<storage_t<T>> q{}, k{}, v{}, log_decay{};
     view<state_t<T>> initial_state{};
   };
-  template <class T>
-  using token = inputs<T>;
 
   template <class Operand>
   struct fields {

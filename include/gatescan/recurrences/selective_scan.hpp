@@ -2,7 +2,7 @@
 // Mamba's selective scan: a diagonal recurrence with N states a channel.
 
 #include "../core/concepts.hpp"
-#include "../core/gated_product.hpp"
+#include "../core/result_types.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -17,10 +17,9 @@ inline namespace GATESCAN_ABI {
 /// Ranges:  A normally < 0 and s > 0; s A = -inf is a hard reset.
 /// Errors:  shape_error before the first write.
 /// Source:  Gu & Dao, arXiv 2312.00752, algorithm 2 (zero-order hold for A, Euler for B).
-struct selective_scan {
+struct selective_scan : result_types<selective_scan> {
   static constexpr const char* name = "selective_scan";
   static constexpr gating gate_kind = gating::per_entry;
-  static constexpr numbers number_kind = numbers::real;
   static constexpr axes out_axes{axis::batch, axis::time, axis::channel};
   static constexpr axes state_axes{axis::sequence, axis::channel, axis::key};
 
@@ -50,23 +49,6 @@ struct selective_scan {
     view<storage_t<T>> u{}, delta{}, A{}, B{}, C{}, D{}, z{}, delta_bias{};
     view<state_t<T>> initial_state{};
   };
-  template <class T>
-  struct outputs {
-    view<storage_t<T>> out{};
-    view<state_t<T>> final_state{};
-  };
-  template <class T>
-  struct output_gradients {
-    view<const storage_t<T>> out{};
-    view<const state_t<T>> final_state{};
-  };
-  template <class T>
-  using token = inputs<T>;
-  template <class T>
-  using state = view<state_t<T>>;
-  template <class T>
-  using token_out = view<storage_t<T>>;
-
   template <class Operand>
   struct fields {
     Operand u, delta, A, B, C, D, z, delta_bias;

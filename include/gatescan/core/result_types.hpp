@@ -1,0 +1,82 @@
+#pragma once
+// What a recurrence inherits, so that its own file names its operands and states its equation: the
+// types of its results, states, tokens and problems. A member of the same name in the recurrence
+// replaces the inherited one.
+
+#include "gated_product.hpp"
+#include "scalar.hpp"
+#include "view.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// For any layout of results; matrix_state and channel_state below cover the usual two. Out and
+/// State are view, or complex_view. Beside it a recurrence declares out_axes, state_axes and a
+/// problem.
+template <class Recurrence, template <class> class Out = view, template <class> class State = view>
+struct result_types {
+  template <class T>
+  struct outputs {
+    Out<storage_t<T>> out{};
+    State<state_t<T>> final_state{};
+  };
+  template <class T>
+  struct output_gradients {
+    Out<const storage_t<T>> out{};
+    State<const state_t<T>> final_state{};
+  };
+  template <class T>
+  using token = typename Recurrence::template inputs<T>;  // without the time axis
+  template <class T>
+  using token_out = Out<storage_t<T>>;
+  template <class T>
+  using state = State<state_t<T>>;
+
+  static constexpr numbers number_kind = numbers::real;
+
+  /// Numbers and switches beside the operands: from the inputs to the fields.
+  template <class In, class X>
+  static void options(const In&, X&) {}
+};
+
+/// A state [sequences, heads, keys, values] and out [batch, time, heads, values]. A complex state is
+/// matrix_state<R, complex_view> and number_kind = numbers::complex.
+template <class Recurrence, template <class> class State = view>
+struct matrix_state : result_types<Recurrence, view, State> {
+  static constexpr axes out_axes{axis::batch, axis::time, axis::head, axis::value};
+  static constexpr axes state_axes{axis::sequence, axis::head, axis::key, axis::value};
+
+  template <class T>
+  struct problem {
+    using recurrence = Recurrence;
+    using format = T;
+    index_t batch = 1, time = 0, heads = 1, keys = 1, values = 1;
+    index_t sequences = 0;  // packed sequences, when batch is 1; 0: as many as batch
+
+    sizes size() const { return {sequences ? sequences : batch, batch, time, heads, keys, values}; }
+  };
+};
+
+/// One number a channel: a state [sequences, heads, channels] and out [batch, time, heads,
+/// channels]. The channels are `axis::value` of the operands.
+template <class Recurrence, template <class> class View = view>
+struct channel_state : result_types<Recurrence, View, View> {
+  static constexpr axes out_axes{axis::batch, axis::time, axis::head, axis::value};
+  static constexpr axes state_axes{axis::sequence, axis::head, axis::value};
+  static constexpr index_t states = 1;
+  template <class E>
+  using state_of = E;
+
+  template <class T>
+  struct problem {
+    using recurrence = Recurrence;
+    using format = T;
+    index_t batch = 1, time = 0, heads = 1, channels = 1;
+    index_t sequences = 0;  // packed sequences, when batch is 1; 0: as many as batch
+
+    sizes size() const { return {sequences ? sequences : batch, batch, time, heads, 1, channels}; }
+  };
+};
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
