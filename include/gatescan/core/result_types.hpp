@@ -25,8 +25,8 @@ struct result_types {
     Out<const storage_t<T>> out{};
     State<const state_t<T>> final_state{};
   };
-  template <class T>
-  using token = typename Recurrence::template inputs<T>;  // without the time axis
+  template <class T, class R = Recurrence>
+  using token = typename R::template inputs<T>;  // without the time axis
   template <class T>
   using token_out = Out<storage_t<T>>;
   template <class T>

@@ -16,6 +16,9 @@ void write_map_row(const problem_of<R, T>& p, const Map& map, index_t sequence, 
   using E = element_t<C, Complex>;
   constexpr index_t width = simd::lanes<C>;
   const index_t b = p.batch_of(sequence), start = p.first_token(sequence);
+  auto x = p.x;
+  R::operands([&](const char*, const axes&, presence, auto& lane) { lane = lane.lane(b, h, 0); },
+              x);
   const auto put = [&](index_t channel, index_t s, C re, C im) {
     index_t at = b * map.stride[0] + h * map.stride[1];
     if (map.rank == 5) at += channel * map.stride[2];
@@ -37,9 +40,9 @@ void write_map_row(const problem_of<R, T>& p, const Map& map, index_t sequence, 
     using at_keys = cursor<C, Complex, along::keys>;
     for (index_t i = 0; i < p.n.keys; i += width) {
       const int count = static_cast<int>(std::min(width, p.n.keys - i));
-      E q = R::keys(p.x, at_keys{b, t, h, i, 0, count, 0, 0}).q;
+      E q = R::keys(x, at_keys{t, i, 0, count}).q;
       for (index_t s = t; s >= start; --s) {
-        const auto key = R::keys(p.x, at_keys{b, s, h, i, 0, count, 0, 0});
+        const auto key = R::keys(x, at_keys{s, i, 0, count});
         const simd::pack<C> score = simd::first_lanes(add_real_product(q, key.k, simd::pack<C>(0)),
                                                       count, simd::pack<C>(0));
         const index_t at =
@@ -53,17 +56,15 @@ void write_map_row(const problem_of<R, T>& p, const Map& map, index_t sequence, 
     using at_values = cursor<C, Complex, along::values>;
     for (index_t v = 0; v < p.n.values; v += width) {
       const int count = static_cast<int>(std::min(width, p.n.values - v));
-      const auto here = [&](index_t time, index_t i) {
-        return at_values{b, time, h, i, v, count, 0, 0};
-      };
+      const auto here = [&](index_t time, index_t i) { return at_values{time, i, v, count}; };
       for (index_t s = t; s >= start; --s) {
         E score = constant<Complex>(C(0));
         for (index_t i = 0; i < p.n.keys; ++i) {
           E w = constant<Complex>(C(1));
           if constexpr (!has_unit_keys<R>())
-            w = R::keys(p.x, here(t, i)).q * R::keys(p.x, here(s, i)).k;
+            w = R::keys(x, here(t, i)).q * R::keys(x, here(s, i)).k;
           for (index_t j = s + 1; j <= t; ++j) {
-            const E a = R::gate(p.x, here(j, i), R::values(p.x, here(j, i)));
+            const E a = R::gate(x, here(j, i), R::values(x, here(j, i)));
             w = reset_to(a, constant<Complex>(C(0)), w * a);
           }
           score = score + w;

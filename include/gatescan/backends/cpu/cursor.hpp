@@ -1,5 +1,5 @@
 #pragma once
-// The place at which a recurrence reads its operands and adds its gradients: one token of one head,
+// The place at which a recurrence reads its operands and adds its gradients: one token of one lane,
 // and a register of neighbouring keys or values.
 
 #include "../../core/operand.hpp"
@@ -26,11 +26,10 @@ struct cursor {
   using register_type = simd::pack<C>;
   using element_type = element_t<C, Complex>;
 
-  index_t b, t, h;         // where operands are read
-  index_t key, value;      // the first of each; the other axis of the lanes
-  int count;               // lanes in use
-  index_t tile_t;          // the token inside the gradient tile
-  index_t tile_value = 0;  // the first value inside the gradient tile
+  index_t t;           // the token
+  index_t key, value;  // the first of each; operands begin at the lane's head and first value
+  int count;           // lanes in use
+  index_t tile_t = 0;  // the token inside the gradient tile
 
   template <class S>
   GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
@@ -57,10 +56,10 @@ struct cursor {
   template <class S, class P>
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
     const index_t stride = Lanes == along::keys ? x.key : x.value;
-    return simd::load<C>(plane + x.offset(b, t, h) + key * x.key + value * x.value, stride, count);
+    return simd::load<C>(plane + t * x.time + key * x.key + value * x.value, stride, count);
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane, register_type g) const {
-    C* p = plane + tile_t * d.time + key * d.key + tile_value * d.value;
+    C* p = plane + tile_t * d.time + key * d.key + value * d.value;
     if ((Lanes == along::keys ? d.key : d.value) != 0)
       simd::store(p, simd::load(p) + g);  // tiles are padded to whole registers
     else

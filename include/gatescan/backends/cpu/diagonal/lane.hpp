@@ -46,6 +46,9 @@ class diagonal_lane {
     spare_o_ = {scratch, tokens * n_.width};
     spare_state_ = {scratch, n_.state_size()};
     queries_ = {scratch, n_.keys * width};
+    index_t operands = 0;
+    R::operands([&](const char*, const axes&, presence, const auto&) { ++operands; }, x_);
+    packed_ = scratch.take<storage>(operands * n_.state_size());
     if (!backward) return;
     gradients_ = diagonal_gradients<C, Complex>(scratch, n_, tokens);
     spare_ = diagonal_gradients<C, Complex>(scratch, n_, tokens);
@@ -64,6 +67,16 @@ class diagonal_lane {
 
   void seek(index_t sequence, index_t head, index_t block) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * n_.width;
+    index_t n = 0;
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& all, auto& lane) {
+          lane = all.lane(b_, h_, v_);
+          storage* place = packed_ + n++ * n_.state_size();
+          if (lane.given && lane.time == 0 && lane.im == nullptr && lane.value != 0 &&
+              lane.value != 1)
+            pack(lane, place);
+        },
+        p_->x, x_);
   }
 
   template <class S>
@@ -95,7 +108,7 @@ class diagonal_lane {
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     load(t, count);
     compute(count, in, out);
-    write_out(to.out, t, count);
+    write_out(to.out.lane(b_, h_, v_), t, count);
   }
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     load(t, count);
@@ -111,17 +124,17 @@ class diagonal_lane {
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
                     index_t count, const C* in, C* g, Flush&& flush) {
     load(t, count);
-    load_output_gradient(results.out, t, count, in);
+    load_output_gradient(results.out.lane(b_, h_, v_), t, count, in);
     adjoint(count, in, g);
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens)
-      add_gradients(results.out, d, t, first, std::min<index_t>(block_tokens, count - first),
-                    flush);
+      add_gradients(results.out.lane(b_, h_, v_), d, t, first,
+                    std::min<index_t>(block_tokens, count - first), flush);
   }
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
                    C* g) {
     load(t, count);
-    load_output_gradient(results.out, t, count, in);
+    load_output_gradient(results.out.lane(b_, h_, v_), t, count, in);
     diagonal_retreat(tiles_, count, state_planes(g), gradients_.d_o);
   }
 
@@ -146,6 +159,7 @@ class diagonal_lane {
 
  private:
   static constexpr index_t width = simd::lanes<C>;
+  using operands_type = typename R::template fields<operand<const storage>>;
   using value_cursor = cursor<C, Complex, along::values>;
   using register_type = simd::pack<C>;
   using values_type =
@@ -158,10 +172,20 @@ class diagonal_lane {
     return {const_cast<C*>(state), n_.state_size()};
   }
 
+  // What does not change along time is read for every token: make it dense once.
+  void pack(operand<const storage>& x, storage* place) const {
+    const index_t keys = x.key != 0 ? n_.keys : 1;
+    for (index_t i = 0; i < keys; ++i)
+      for (index_t j = 0; j < value_count(); ++j) {
+        const index_t from = i * x.key + j * x.value;
+        place[i * n_.width + j] = x.re[from];
+      }
+    x.re = place, x.value = 1, x.key = x.key != 0 ? n_.width : 0;
+  }
+
   value_cursor at(index_t t, index_t w, index_t key = 0, index_t tile_t = 0) const {
     const index_t rest = p_->n.values - v_ - w;
-    return {b_,     t, h_, key, v_ + w, static_cast<int>(std::clamp<index_t>(rest, 0, width)),
-            tile_t, w};
+    return {t, key, w, static_cast<int>(std::clamp<index_t>(rest, 0, width)), tile_t};
   }
 
   static register_type masked(register_type x, int count, C rest) {
@@ -180,7 +204,7 @@ class diagonal_lane {
   }
 
   void load(index_t first, index_t count) {
-    const auto& x = p_->x;
+    const auto& x = x_;
     for (index_t t = 0; t < count; ++t)
       for (index_t w = 0; w < n_.width; w += width) {
         const value_cursor here = at(first + t, w);
@@ -261,9 +285,9 @@ class diagonal_lane {
     for (index_t t = 0; t < count; ++t)
       for (index_t w = 0; w < value_count(); w += width) {
         const value_cursor here = at(first + t, w);
-        const auto y = R::output(p_->x, here, values_[t * registers() + w / width],
+        const auto y = R::output(x_, here, values_[t * registers() + w / width],
                                  tiles_.o.load(t * n_.width + w));
-        const index_t o = out.offset(b_, here.t, h_) + here.value * out.value;
+        const index_t o = here.t * out.time + here.value * out.value;
         if constexpr (is_complex<output_type>::value) {
           simd::store(out.re + o, out.value, here.count, y.re);
           if (out.im != nullptr) simd::store(out.im + o, out.value, here.count, y.im);
@@ -303,16 +327,16 @@ class diagonal_lane {
       for (index_t w = 0; w < n_.width; w += width) {
         const value_cursor here = at(first + t, w);
         values_type ignored{};
-        const E g = R::output_adjoint(p_->x, tiles_of_gradients{}, here,
-                                      values_[t * registers() + w / width], ignored,
-                                      loaded_output(t, w), output_gradient(d_out, here));
+        const E g =
+            R::output_adjoint(x_, tiles_of_gradients{}, here, values_[t * registers() + w / width],
+                              ignored, loaded_output(t, w), output_gradient(d_out, here));
         gradients_.d_o.store(t * n_.width + w, masked(g, here.count, C(0)));
       }
   }
   template <class Flush>
   void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run,
                      index_t first, index_t count, Flush&& flush) {
-    const auto& x = p_->x;
+    const auto& x = x_;
     for (index_t t = first; t < first + count; ++t)
       for (index_t w = 0; w < n_.width; w += width) {
         const value_cursor here = at(run + t, w, 0, t - first);
@@ -336,6 +360,8 @@ class diagonal_lane {
   }
 
   const problem* p_;
+  operands_type x_;  // of this lane
+  storage* packed_ = nullptr;
   kernel_form form_;
   diagonal_shape n_;
   diagonal_tiles<C, Complex> tiles_{};

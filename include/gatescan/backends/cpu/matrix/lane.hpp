@@ -31,6 +31,7 @@ class matrix_lane {
 
   matrix_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : p_(&p),
+        x_(p.x),
         blocks_(plan.form != kernel_form::steps),
         n_(matrix_shape::of<C>(p.n.keys, p.n.values, complex)) {
     const index_t tokens = backward ? plan.backward_run : plan.forward_run;
@@ -58,6 +59,9 @@ class matrix_lane {
 
   void seek(index_t sequence, index_t head, index_t) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head;
+    R::operands([&](const char*, const axes&, presence, const auto& all,
+                    auto& lane) { lane = all.lane(b_, h_, 0); },
+                p_->x, x_);
   }
 
   template <class S>
@@ -92,7 +96,7 @@ class matrix_lane {
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     load(t, count);
     compute(count, in, out);
-    write_out(to.out, t, count);
+    write_out(to.out.lane(b_, h_, 0), t, count);
   }
   /// The state after the tokens only.
   void advance_run(index_t t, index_t count, const C* in, C* out) {
@@ -106,22 +110,22 @@ class matrix_lane {
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
                     index_t count, const C* in, C* g, Flush&& flush) {
     load(t, count);
-    load_output_gradient(results.out, t, count, in);
+    load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     if (blocks_)
       chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_);
     else
       steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens)
-      add_gradients(results.out, d, t, first, std::min<index_t>(block_tokens, count - first),
-                    flush);
+      add_gradients(results.out.lane(b_, h_, 0), d, t, first,
+                    std::min<index_t>(block_tokens, count - first), flush);
   }
   /// The gradient of the state before the tokens only. `in` is read where the output's adjoint
   /// needs o.
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
                    C* g) {
     load(t, count);
-    load_output_gradient(results.out, t, count, in);
+    load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     decay_keys<complex>(tiles_, count, chunk_);
     incoming_gradient<complex>(tiles_, count, gradients_.d_o, g, chunk_);
   }
@@ -148,6 +152,7 @@ class matrix_lane {
 
  private:
   static constexpr index_t width = simd::lanes<C>;
+  using operands_type = typename R::template fields<operand<const storage>>;
   using key_cursor = cursor<C, complex, along::keys>;
   using value_cursor = cursor<C, complex, along::values>;
   using register_type = simd::pack<C>;
@@ -155,10 +160,10 @@ class matrix_lane {
       decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
 
   key_cursor keys_at(index_t t, index_t i, index_t tile_t = 0) const {
-    return {b_, t, h_, i, 0, static_cast<int>(std::min<index_t>(width, n_.keys - i)), tile_t, 0};
+    return {t, i, 0, static_cast<int>(std::min<index_t>(width, n_.keys - i)), tile_t};
   }
   value_cursor values_at(index_t t, index_t j, index_t tile_t = 0) const {
-    return {b_, t, h_, 0, j, static_cast<int>(std::min<index_t>(width, n_.values - j)), tile_t, j};
+    return {t, 0, j, static_cast<int>(std::min<index_t>(width, n_.values - j)), tile_t};
   }
   values_type* values_row(values_type* base, index_t t) const {
     return base + t * (n_.value_pitch / width);
@@ -180,7 +185,7 @@ class matrix_lane {
     for (index_t t = 0; t < count; ++t) {
       for (index_t i = 0; i < n_.key_pitch; i += width) {
         const key_cursor at = keys_at(first + t, i);
-        auto key = R::keys(p_->x, at);
+        auto key = R::keys(x_, at);
         if (at.count < width) {
           key.q = masked(key.q, at.count, C(0));
           key.k = masked(key.k, at.count, C(0));
@@ -192,7 +197,7 @@ class matrix_lane {
       }
       for (index_t j = 0; j < n_.value_pitch; j += width) {
         const value_cursor at = values_at(first + t, j);
-        values_type w = R::values(p_->x, at);
+        values_type w = R::values(x_, at);
         w.v = masked(w.v, at.count, C(0));
         values_row(values_, t)[j / width] = w;
         simd::store(tiles_.v + t * n_.value_pitch + j, w.v);
@@ -209,9 +214,9 @@ class matrix_lane {
     for (index_t t = 0; t < count; ++t)
       for (index_t j = 0; j < n_.values; j += width) {
         const value_cursor at = values_at(first + t, j);
-        const auto y = R::output(p_->x, at, values_row(values_, t)[j / width],
+        const auto y = R::output(x_, at, values_row(values_, t)[j / width],
                                  simd::load(tiles_.o + t * n_.value_pitch + j));
-        simd::store(out.re + out.offset(b_, at.t, h_) + j * out.value, out.value, at.count, y);
+        simd::store(out.re + at.t * out.time + j * out.value, out.value, at.count, y);
       }
   }
 
@@ -231,7 +236,7 @@ class matrix_lane {
         const value_cursor at = values_at(first + t, j);
         values_type ignored{};
         const register_type g =
-            R::output_adjoint(p_->x, tiles_of_gradients{}, at, values_row(values_, t)[j / width],
+            R::output_adjoint(x_, tiles_of_gradients{}, at, values_row(values_, t)[j / width],
                               ignored, loaded_output(t, j), output_gradient(d_out, at));
         simd::store(gradients_.d_o + t * n_.value_pitch + j, masked(g, at.count, C(0)));
       }
@@ -242,7 +247,7 @@ class matrix_lane {
     for (index_t t = first; t < first + count; ++t) {
       for (index_t i = 0; i < n_.key_pitch; i += width) {
         const index_t row = t * n_.rows;
-        R::keys_adjoint(p_->x, d, keys_at(run + t, i, t - first),
+        R::keys_adjoint(x_, d, keys_at(run + t, i, t - first),
                         keys_of<element_t<C, complex>>{
                             load_keys<complex>(gradients_.dq + row, i, n_.key_pitch),
                             load_keys<complex>(gradients_.dk + row, i, n_.key_pitch),
@@ -252,15 +257,16 @@ class matrix_lane {
         const value_cursor at = values_at(run + t, j, t - first);
         const values_type w = values_row(values_, t)[j / width];
         values_type d_w{};
-        R::output_adjoint(p_->x, d, at, w, d_w, loaded_output(t, j), output_gradient(d_out, at));
+        R::output_adjoint(x_, d, at, w, d_w, loaded_output(t, j), output_gradient(d_out, at));
         d_w.v = d_w.v + simd::load(gradients_.dv + t * n_.value_pitch + j);
-        R::values_adjoint(p_->x, d, at, w, d_w);
+        R::values_adjoint(x_, d, at, w, d_w);
       }
     }
     flush(run + first, count);
   }
 
   const problem* p_;
+  operands_type x_;  // of this head
   bool blocks_;
   matrix_shape n_;
   matrix_tiles<C> tiles_{};

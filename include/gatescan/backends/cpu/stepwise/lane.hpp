@@ -29,7 +29,8 @@ class stepwise_lane {
   static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
   static schedule adapt(const schedule& plan) { return plan; }
 
-  stepwise_lane(arena& scratch, const problem& p, const schedule& plan, bool backward) : p_(&p) {
+  stepwise_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
+      : p_(&p), x_(p.x) {
     if (backward) history_ = scratch.take<C>((plan.backward_run + 1) * state_size());
   }
 
@@ -45,6 +46,9 @@ class stepwise_lane {
 
   void seek(index_t sequence, index_t head, index_t block) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
+    R::operands([&](const char*, const axes&, presence, const auto& all,
+                    auto& lane) { lane = all.lane(b_, h_, v_); },
+                p_->x, x_);
   }
   template <class S>
   void load_state(const operand<S>& from, C* to) const {
@@ -66,19 +70,20 @@ class stepwise_lane {
 
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     state h = read(in);
+    const auto to_out = to.out.lane(b_, h_, v_);
     for (index_t i = t; i < t + count; ++i) {
       const value_cursor here = at(i);
-      const auto w = R::values(p_->x, here);
-      h = R::step(p_->x, w, h);
+      const auto w = R::values(x_, here);
+      h = R::step(x_, w, h);
       if (to.out.given)
-        simd::store(to.out.re + to.out.offset(b_, i, h_) + v_ * to.out.value, to.out.value,
-                    here.count, R::output(p_->x, here, w, h));
+        simd::store(to_out.re + i * to_out.time, to_out.value, here.count,
+                    R::output(x_, here, w, h));
     }
     write(out, h);
   }
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     state h = read(in);
-    for (index_t i = t; i < t + count; ++i) h = R::step(p_->x, R::values(p_->x, at(i)), h);
+    for (index_t i = t; i < t + count; ++i) h = R::step(x_, R::values(x_, at(i)), h);
     write(out, h);
     last_run_ = t;
   }
@@ -89,22 +94,23 @@ class stepwise_lane {
     for (index_t i = 0; i < count; ++i)
       advance_run(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
     state d_h = read(g);
+    const auto d_out_lane = results.out.lane(b_, h_, v_);
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
       for (index_t i = last - 1; i >= first; --i) {
         value_cursor here = at(t + i);
         here.tile_t = i - first;
-        const auto w = R::values(p_->x, here);
+        const auto w = R::values(x_, here);
         auto d_w = decltype(w){};
         std::remove_const_t<decltype(d_w)> d_values{};
         const register_type d_out =
-            results.out.given ? simd::first_lanes(here(results.out), here.count, register_type(0))
-                              : register_type(0);
-        R::output_adjoint(p_->x, d, here, w, d_values, read(history_ + (i + 1) * state_size()),
-                          d_out, d_h);
-        d_h = R::step_adjoint(p_->x, w, d_values, read(history_ + i * state_size()), d_h);
-        R::values_adjoint(p_->x, d, here, w, d_values);
+            d_out_lane.given ? simd::first_lanes(here(d_out_lane), here.count, register_type(0))
+                             : register_type(0);
+        R::output_adjoint(x_, d, here, w, d_values, read(history_ + (i + 1) * state_size()), d_out,
+                          d_h);
+        d_h = R::step_adjoint(x_, w, d_values, read(history_ + i * state_size()), d_h);
+        R::values_adjoint(x_, d, here, w, d_values);
       }
       flush(t + first, last - first);
     }
@@ -120,7 +126,7 @@ class stepwise_lane {
       summary sum;
       std::memcpy(&sum, to, sizeof sum);
       for (index_t t = last_run_; t < last_run_ + count; ++t)
-        sum = R::combine(R::element_of(p_->x, R::values(p_->x, at(t))), sum);
+        sum = R::combine(R::element_of(x_, R::values(x_, at(t))), sum);
       store_summary(to, sum);
     }
   }
@@ -150,9 +156,7 @@ class stepwise_lane {
   }
   using summary = decltype(summary_type());
 
-  value_cursor at(index_t t) const {
-    return {b_, t, h_, 0, v_, static_cast<int>(value_count()), 0, 0};
-  }
+  value_cursor at(index_t t) const { return {t, 0, 0, static_cast<int>(value_count())}; }
   static state read(const C* from) {
     state h;
     std::memcpy(&h, from, sizeof h);
@@ -162,6 +166,7 @@ class stepwise_lane {
   static void store_summary(C* to, const summary& s) { std::memcpy(to, &s, sizeof s); }
 
   const problem* p_;
+  typename R::template fields<operand<const storage>> x_;  // of this lane
   C* history_ = nullptr;
   index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0, last_run_ = 0;
 };

@@ -1,0 +1,167 @@
+// Random operands of one problem, the same numbers in every run, and room for its results.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <gatescan/gatescan.hpp>
+#include <map>
+#include <new>
+#include <numbers>
+#include <string_view>
+
+#include "shape.hpp"
+
+namespace bench {
+
+template <class T>
+struct cache_lines {  // an allocator: where tensor libraries put their tensors too
+  using value_type = T;
+  static constexpr std::align_val_t line{64};
+  cache_lines() = default;
+  template <class U>
+  cache_lines(const cache_lines<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), line)); }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, line); }
+  bool operator==(const cache_lines&) const { return true; }
+};
+
+template <class S>
+struct array {  // dense, real or complex as two planes
+  layout where;
+  std::vector<S, cache_lines<S>> re, im;
+
+  array() = default;
+  array(const layout& l, bool complex) : where(l), re(count()), im(complex ? count() : 0) {}
+
+  std::size_t count() const { return static_cast<std::size_t>(where.size()); }
+  std::size_t bytes() const { return (re.size() + im.size()) * sizeof(S); }
+
+  template <class V>
+  void show(V& view) {  // V: a view or a complex_view of S or const S
+    if constexpr (requires { view.im; })
+      view = V(re.data(), im.empty() ? nullptr : im.data(), where);
+    else
+      view = V(re.data(), where);
+  }
+};
+
+// Number i of the stream called `name`, evenly from 0 to 1.
+class stream {
+ public:
+  explicit stream(std::string_view name) {
+    for (const char c : name) seed_ = mix(seed_ + static_cast<unsigned char>(c));
+  }
+  double operator()(std::uint64_t i) const {
+    return static_cast<double>(mix(seed_ + i * 0x9e3779b97f4a7c15u) >> 11) * 0x1p-53;
+  }
+
+ private:
+  static std::uint64_t mix(std::uint64_t x) {  // splitmix64
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+  }
+  std::uint64_t seed_ = 1;
+};
+
+struct range {
+  double low, high;
+};
+
+// What models feed: gates that keep most of the state, keys of length about 1, Mamba's step sizes.
+inline range range_of(std::string_view name, const sizes& n) {
+  const double wide = std::sqrt(3.0), key = wide / std::sqrt(static_cast<double>(n.keys));
+  if (name == "q" || name == "k") return {-key, key};
+  if (name == "a") return {0.9, 1};
+  if (name == "log_decay" || name == "log_magnitude") return {-0.1, -0.001};
+  if (name == "phase") return {-std::numbers::pi, std::numbers::pi};
+  if (name == "delta") return {-5, -2};
+  if (name == "A") return {-16, -1};
+  return {-wide, wide};
+}
+
+template <class S>
+void fill(array<S>& x, std::string_view name, const sizes& n) {
+  const stream u(name);
+  const auto [low, high] = range_of(name, n);
+  const auto number = [&](std::uint64_t i) { return low + (high - low) * u(i); };
+  for (std::size_t i = 0; i < x.re.size(); ++i) {
+    if (x.im.empty()) {
+      x.re[i] = gatescan::convert<S>(number(i));
+      continue;
+    }
+    double re = number(2 * i), im = number(2 * i + 1);
+    if (name == "a") {  // a modulus from the range, and any angle
+      const double angle = 2 * std::numbers::pi * u(2 * i + 1), modulus = re;
+      re = modulus * std::cos(angle), im = modulus * std::sin(angle);
+    }
+    x.re[i] = gatescan::convert<S>(re);
+    x.im[i] = gatescan::convert<S>(im);
+  }
+}
+
+inline bool wanted(std::string_view operand, const shape& s) {
+  if (operand == "delta_bias") return false;
+  if (operand == "log_magnitude" || operand == "phase") return !s.linear_gate;
+  if (operand == "a") return s.linear_gate || s.n.keys == 1;
+  return true;
+}
+
+inline bool is_complex(std::string_view operand, const shape& s) {
+  return s.complex && (operand == "q" || operand == "k" || operand == "a" || operand == "x");
+}
+
+/// Operands, results and gradients of recurrence R in format T.
+template <class R, class T>
+struct operands {
+  using storage = gatescan::storage_t<T>;
+  using state = gatescan::state_t<T>;
+
+  explicit operands(const shape& of, bool backward) : s(of) {
+    R::operands(
+        [&](const char* name, const axes& a, gatescan::presence, auto& view) {
+          if (!wanted(name, s)) return;
+          auto& x = numbers[name] = array<storage>(dense(a, s), is_complex(name, s));
+          fill(x, name, s.n);
+          x.show(view);
+        },
+        in);
+    if constexpr (requires { in.softplus; }) in.softplus = true;
+    if constexpr (requires { in.scale; }) in.scale = 1 / std::sqrt(static_cast<double>(s.n.keys));
+
+    const bool complex_out = requires { outputs.out.im; };
+    out = array<storage>(dense(R::out_axes, s), complex_out && s.complex);
+    final_state = array<state>(dense(R::state_axes, s), s.complex);
+    out.show(outputs.out);
+    final_state.show(outputs.final_state);
+    if (!backward) return;
+
+    fill(out, "d_out", s.n);
+    out.show(output_gradients.out);
+    R::operands(
+        [&](const char* name, const axes& a, gatescan::presence, auto& view) {
+          if (!wanted(name, s)) return;
+          auto& x = gradients_of[name] = array<storage>(dense(a, s), is_complex(name, s));
+          x.show(view);
+        },
+        gradients);
+  }
+
+  std::size_t bytes() const {  // of all that a call must read or write
+    std::size_t sum = out.bytes();
+    for (const auto& [name, x] : numbers) sum += x.bytes();
+    for (const auto& [name, x] : gradients_of) sum += x.bytes();
+    return sum;
+  }
+
+  shape s;
+  std::map<std::string, array<storage>> numbers, gradients_of;
+  array<storage> out;  // or the gradient of it
+  array<state> final_state;
+  typename R::template inputs<T> in{};
+  typename R::template outputs<T> outputs{};
+  typename R::template output_gradients<T> output_gradients{};
+  typename R::template gradients<T> gradients{};
+};
+
+}  // namespace bench
