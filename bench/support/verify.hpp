@@ -123,7 +123,7 @@ class check {
   explicit check(operands<R, T>& p) : p_(p), w_(window_of(p.s.n)) {}
 
   /// Makes the window independent of the tokens before it. Call before the library is called.
-  void cut() {
+  void cut_at_window() {
     if (w_.first_token == 0) return;
     const double infinity = std::numeric_limits<double>::infinity();
     set_first_token("a", 0);

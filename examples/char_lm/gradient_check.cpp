@@ -47,7 +47,8 @@ double worst_error(const std::string& recurrence, const execution& how) {
     const auto slope = static_cast<double>(grad.dot(direction));
     const auto along = static_cast<double>(
         (grad.array() * (direction.array() != 0).cast<float>()).matrix().norm());
-    worst = std::max(worst, std::abs(slope - quotient) / along);
+    const double error = std::abs(slope - quotient) / along;
+    if (!(error <= worst)) worst = error;  // a NaN stays, and is found
   }
   return worst;
 }

@@ -36,8 +36,9 @@ struct binding {
           .final_state = from.template optional<state>("d_final_state", 3)};
     }
     return gatescan::elementwise::output_gradients<T>{
-        .out = from.required_complex("d_out", 4),
-        .final_state = from.template optional_complex<state>("d_final_state", 3)};
+        .out = from.result_gradient(from.required_complex("d_out", 4)),
+        .final_state =
+            from.result_gradient(from.template optional_complex<state>("d_final_state", 3))};
   }
 
   template <class T>

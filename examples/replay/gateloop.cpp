@@ -36,7 +36,8 @@ struct binding {
     using state = gatescan::state_t<T>;
     return gatescan::gateloop::output_gradients<T>{
         .out = from.required("d_out", 4),
-        .final_state = from.template optional_complex<state>("d_final_state", 4)};
+        .final_state =
+            from.result_gradient(from.template optional_complex<state>("d_final_state", 4))};
   }
 
   template <class T>

@@ -111,6 +111,14 @@ class operands {
                                           : complex_view<const Element>{};
   }
 
+  /// The gradient of a complex result: its imaginary part is 0 where the file has none.
+  template <class Element = storage>
+  complex_view<const Element> result_gradient(const complex_view<const Element>& given) {
+    if (!given.given() || given.im != nullptr) return given;
+    const shape_type shape(given.shape, given.shape + given.rank);
+    return {view<const Element>(given.re, given), allocate<Element>(shape)};
+  }
+
   /// Throws unless every tensor of the file was asked for or is allowed; a misspelt optional
   /// operand would otherwise change the answer in silence.
   void reject_unknown(std::initializer_list<std::string_view> allowed) const {

@@ -66,7 +66,8 @@ tensors run(const options& asked, const safetensors::entries& file, const std::s
 }
 
 /// Sequences of a problem: of the packed ones, if `offsets` are given, else of the batch.
-inline gatescan::index_t sequences(const view<const std::int64_t>& offsets, gatescan::index_t batch) {
+inline gatescan::index_t sequences(const view<const std::int64_t>& offsets,
+                                   gatescan::index_t batch) {
   if (!offsets.given()) return batch;
   if (offsets.shape[0] == 0) throw tensor_error("sequence_offsets", "is empty");
   return offsets.shape[0] - 1;

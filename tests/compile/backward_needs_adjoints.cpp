@@ -1,14 +1,15 @@
 // A recurrence without adjoints runs forward; asked for its gradients, it is refused by a sentence.
-// says: backward needs a differentiable recurrence
+// says: gatescan: backward needs the recurrence's adjoints
 #include <gatescan/gatescan.hpp>
 
 using gatescan::view;
 
 // RetNet's decay, one number for all: forward only.
-struct retention : gatescan::matrix_state<retention>, gatescan::plain_values, gatescan::plain_output {
+struct retention : gatescan::matrix_state<retention>,
+                   gatescan::plain_values,
+                   gatescan::plain_output {
   static constexpr const char* name = "retention";
   static constexpr gatescan::gating gate_kind = gatescan::gating::per_key;
-  static constexpr gatescan::numbers number_kind = gatescan::numbers::real;
 
   template <class T>
   struct inputs {
@@ -24,9 +25,6 @@ struct retention : gatescan::matrix_state<retention>, gatescan::plain_values, ga
     view<gatescan::storage_t<T>> q{}, k{}, v{};
     view<gatescan::state_t<T>> initial_state{};
   };
-  template <class T>
-  using token = inputs<T>;
-
   template <class Operand>
   struct fields {
     Operand q, k, v;

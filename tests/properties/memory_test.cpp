@@ -243,6 +243,70 @@ TEST(quality, M3_overlaps_are_refused_before_the_first_write) {
   }
 }
 
+// M3: planes of complex numbers and rows of one buffer may lie between each other
+TEST(quality, M3_memory_that_is_only_near_is_accepted) {
+  const auto in = rounded<gateloop, float>(problem<gateloop>({1, 12, 1, 2, 3}, {}, 103));
+  const auto want = run_forward<gateloop, float>({mode::chunked, 8}, in);
+  prepared<gateloop, float> p(in, {});
+  std::vector<float> buffer(6 + 36 + 6);  // real parts of the state, out, imaginary parts of the state
+  gatescan::gateloop::outputs<float> results;
+  results.final_state = gatescan::complex_view<float>(
+      view<float>(buffer.data(), {1, 1, 2, 3}), view<float>(buffer.data() + 42, {1, 1, 2, 3}));
+  results.out = view<float>(buffer.data() + 6, {1, 12, 1, 3});
+  ASSERT_NO_THROW(gatescan::forward(gatescan::cpu{1}, gatescan::chunked{8}, p.lib, results));
+  for (std::size_t i = 0; i < 36; ++i) EXPECT_EQ(buffer[6 + i], want.out.data[i]) << i;
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(buffer[i], want.final_state.data[i].re) << i;
+    EXPECT_EQ(buffer[42 + i], want.final_state.data[i].im) << i;
+  }
+  // q, k, v and out as columns of one [L, 4 D] matrix, as a fused projection makes them
+  const auto g = rounded<gla, float>(problem<gla>({1, 12, 2, 3, 3}, {}, 104));
+  prepared<gla, float> fused(g, {});
+  std::vector<float> rows(12 * 24);
+  const auto column = [&](std::size_t place) {
+    return view<float>(rows.data() + 6 * place, {1, 12, 2, 3}, {0, 24, 3, 1});
+  };
+  for (std::size_t t = 0; t < 12; ++t)
+    for (std::size_t i = 0; i < 6; ++i) {
+      rows[24 * t + i] = static_cast<float>(g.q.data[6 * t + i]);
+      rows[24 * t + 6 + i] = static_cast<float>(g.k.data[6 * t + i]);
+      rows[24 * t + 12 + i] = static_cast<float>(g.v.data[6 * t + i]);
+    }
+  fused.lib.q = column(0), fused.lib.k = column(1), fused.lib.v = column(2);
+  const auto same = run_forward<gla, float>({mode::scan, 0}, g);
+  ASSERT_NO_THROW(gatescan::forward(gatescan::cpu{1}, gatescan::scan{}, fused.lib, {column(3), {}}));
+  for (std::size_t t = 0; t < 12; ++t)
+    for (std::size_t i = 0; i < 6; ++i)
+      EXPECT_EQ(rows[24 * t + 18 + i], same.out.data[6 * t + i]) << t;
+}
+
+// M3: out may take the place of an operand of the same view
+TEST(quality, M3_out_may_replace_an_operand) {
+  const auto in = rounded<gla, float>(problem<gla>({2, 70, 2, 4, 4}, {}, 105));
+  const auto scan_in = rounded<selective_scan, float>(problem<selective_scan>({2, 70, 5, 3, 1}, {}, 106));
+  const auto check = [](auto& e, auto& place, const auto& want, auto chosen, const char* what) {
+    e.results.out = place;
+    e.results.final_state = {};
+    gatescan::forward(gatescan::cpu{2}, chosen, e.inputs.lib, e.results);
+    auto got = want;
+    place.read(got);
+    EXPECT_TRUE(same_bits(got, want)) << what;
+  };
+  for (const mode& m : modes) {
+    SCOPED_TRACE(::testing::Message() << m);
+    with_mode(m, [&](auto chosen) {
+      for (const char* name : {"q", "k", "v", "log_decay"}) {
+        everything<gla, float> e(in);
+        check(e, e.inputs.held[name], run_forward<gla, float>(m, in).out, chosen, name);
+      }
+      for (const char* name : {"u", "delta", "z"}) {
+        everything<selective_scan, float> e(scan_in);
+        check(e, e.inputs.held[name], run_forward<selective_scan, float>(m, scan_in).out, chosen, name);
+      }
+    });
+  }
+}
+
 // T3: each operand in turn with a wrong extent, a wrong rank, and absent where it is required
 TYPED_TEST(memory, T3_wrong_shapes_are_refused_before_the_first_write) {
   using O = TypeParam;

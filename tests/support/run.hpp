@@ -43,13 +43,16 @@ struct settings {
   bool planned = false;               // through a plan with a poisoned workspace
 };
 
-// The gates, queries and keys of a complex problem are handed over as real views when they are real.
+// The gates, queries and keys of a complex problem are handed over as real views when they are real
+// (and not all zero, so that a piece of a complex one is complex too).
 template <class T>
 bool goes_as_complex(const std::string& name, const tensor<T>& x) {
   if constexpr (requires { x.data[0].re; }) {
     const bool may_be_real = name == "a" || name == "q" || name == "k";
-    const auto imaginary = [](const T& e) { return !(e.im == 0); };
-    return !may_be_real || std::any_of(x.data.begin(), x.data.end(), imaginary);
+    const auto is_real = [](const T& e) { return e.im == 0; };
+    const auto is_zero = [](const T& e) { return e == T{}; };
+    return !may_be_real || !std::all_of(x.data.begin(), x.data.end(), is_real) ||
+           std::all_of(x.data.begin(), x.data.end(), is_zero);
   }
   return false;
 }

@@ -1,0 +1,143 @@
+// Cells: one recurrence, pass, mode, scalar, shape and number of threads, verified and then timed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "verify.hpp"
+#include "work.hpp"
+
+namespace bench {
+
+struct verified_call {
+  std::string error;           // empty: the results are right
+  std::function<void()> call;  // with all operands in place
+  work useful;
+};
+
+/// Registers a benchmark. `prepare` runs when its turn has come; a wrong result is not timed.
+void add_cell(const std::string& name, std::function<verified_call()> prepare);
+
+/// Cells that were wrong.
+int refused_cells();
+
+template <class T>
+constexpr const char* scalar_name() {
+  if constexpr (std::is_same_v<T, double>) return "f64";
+  if constexpr (std::is_same_v<T, float>) return "f32";
+  if constexpr (std::is_same_v<T, gatescan::bf16>) return "bf16";
+  if constexpr (std::is_same_v<T, gatescan::half>) return "f16";
+  if constexpr (std::is_same_v<T, gatescan::wide<float>>) return "f32_wide";
+}
+
+template <class R, class T>
+auto problem_of(const shape& s) {
+  typename R::template problem<T> p;
+  p.batch = s.n.batch;
+  p.time = s.n.time;
+  if constexpr (requires { p.heads; }) p.heads = s.n.heads;
+  if constexpr (requires { p.keys; }) p.keys = s.n.keys, p.values = s.n.values;
+  if constexpr (requires { p.states; }) p.states = s.n.keys;
+  if constexpr (requires { p.channels; }) p.channels = s.n.values;
+  if constexpr (requires { p.complex; }) p.complex = s.complex;
+  return p;
+}
+
+using scratch_memory = std::vector<std::byte, cache_lines<std::byte>>;
+
+/// Forward or backward by a plan.
+template <class R, class T, class Mode>
+verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threads) {
+  const auto x = std::make_shared<operands<R, T>>(s, kind == pass::backward);
+  const gatescan::plan plan(gatescan::cpu{.threads = threads}, mode, problem_of<R, T>(s));
+  const auto scratch = std::make_shared<scratch_memory>(plan.workspace_bytes());
+  verified_call cell;
+  cell.call = [x, plan, scratch, kind] {
+    if (kind == pass::forward)
+      plan.forward(x->in, x->outputs, {*scratch});
+    else
+      plan.backward(x->in, x->output_gradients, x->gradients, {*scratch});
+  };
+  cell.useful = useful_work<R, T>(kind, s.n, s.complex, static_cast<double>(x->bytes()), 0, threads);
+  cell.error = with_oracle<R>(s, [&]<class O>() {
+    check<O, R, T> oracle(*x);
+    oracle.cut_at_window();
+    if (kind == pass::forward) {
+      cell.call();
+      return oracle.forward(x->in.initial_state);
+    }
+    const auto whole = x->out;
+    oracle.mask_output_gradient();
+    cell.call();
+    const std::string error = oracle.backward();
+    std::copy(whole.re.begin(), whole.re.end(), x->out.re.begin());  // the views stay where they are
+    std::copy(whole.im.begin(), whole.im.end(), x->out.im.begin());
+    return error;
+  });
+  return cell;
+}
+
+/// One token of streaming: s has one token.
+template <class R, class T>
+verified_call prepare_step(const shape& s, int threads) {
+  const auto x = std::make_shared<operands<R, T>>(s, false);
+  const gatescan::cpu backend{.threads = threads};
+  const gatescan::plan plan(backend, gatescan::recurrent{}, problem_of<R, T>(s));
+  const auto scratch = std::make_shared<scratch_memory>(plan.workspace_bytes());
+  auto& state = x->final_state;
+  fill(state, "state", s.n);
+  auto before = state;
+
+  const auto drop_time = [](const auto& from, const axes& a, auto& to) {
+    to = from;
+    if (from.given()) static_cast<layout&>(to) = without_time(from, a);
+  };
+  typename R::template token<T> token = x->in;  // scale and switches too
+  R::operands([&](const char*, const axes& a, gatescan::presence, const auto& from,
+                  auto& to) { drop_time(from, a, to); },
+              x->in, token);
+  typename R::template token_out<T> out;
+  drop_time(x->outputs.out, R::out_axes, out);
+
+  verified_call cell;
+  cell.call = [x, token, out, scratch, backend] {
+    gatescan::step(backend, token, x->outputs.final_state, out, {*scratch});
+  };
+  cell.useful = useful_work<R, T>(pass::step, s.n, s.complex, static_cast<double>(x->bytes()),
+                                  static_cast<double>(state.bytes()), threads);
+  cell.error = with_oracle<R>(s, [&]<class O>() {
+    auto initial = x->in.initial_state;
+    before.show(initial);
+    check<O, R, T> oracle(*x);
+    cell.call();
+    return oracle.forward(initial);
+  });
+  return cell;
+}
+
+template <class R, class T>
+std::string cell_name(pass kind, const char* mode, const shape& s, int threads) {
+  return std::string(R::name) + "/" + name(kind) + "/" + mode + "/cpu/" + scalar_name<T>() + "/" +
+         s.text + "/" + part("threads", threads);
+}
+
+/// Forward and backward in these modes.
+template <class R, class T, class... Modes>
+void add_runs(const std::vector<int>& threads, const shape& s, const Modes&... modes) {
+  const auto add = [&](pass kind, const auto& mode, int n) {
+    add_cell(cell_name<R, T>(kind, mode.name, s, n),
+             [=] { return prepare_run<R, T>(kind, mode, s, n); });
+  };
+  for (const pass kind : {pass::forward, pass::backward})
+    for (const int n : threads) (add(kind, modes, n), ...);
+}
+
+template <class R, class T>
+void add_step(const std::vector<int>& threads, const shape& s) {
+  for (const int n : threads)
+    add_cell(cell_name<R, T>(pass::step, gatescan::recurrent::name, s, n),
+             [=] { return prepare_step<R, T>(s, n); });
+}
+
+}  // namespace bench
