@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "../core/overlap.hpp"
 #include "../core/problem.hpp"
@@ -54,8 +55,8 @@ forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in, const o
   check_apart(o, s, false);
   for_each_input(in, [&](const char* name, const auto& x, bool own) {
     const footprint f = footprint_of(name, x);
-    check_apart(o, f, own);                                   // in place
-    check_apart(s, f, std::string(name) == "initial_state");  // a state advanced in place
+    check_apart(o, f, own);                                        // in place
+    check_apart(s, f, std::string_view(name) == "initial_state");  // a state advanced in place
   });
   return {bind("out", out.out, out_axes, p.n, true),
           bind("final_state", out.final_state, R::state_axes, p.n, true)};
@@ -92,13 +93,12 @@ backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
         if (!operand.given())
           throw shape_error("gradient of " + std::string(name) +
                             ": asked for, but the operand is not given");
-        const std::string what = "gradient of " + std::string(name);
-        to = bind(what.c_str(), x, declared, p.n, false);
+        to = bind({name, true}, x, declared, p.n, false);
         add(name, x);
       },
       in, d, r.d);
   if (d.initial_state.given()) {
-    r.initial_state = bind("gradient of initial_state", d.initial_state, R::state_axes, p.n, true);
+    r.initial_state = bind({"initial_state", true}, d.initial_state, R::state_axes, p.n, true);
     add("initial_state", d.initial_state);
   }
   return r;

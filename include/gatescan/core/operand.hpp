@@ -106,9 +106,19 @@ inline std::string axes_text(const axes& a) {
   return text + "]";
 }
 
-[[noreturn]] inline void fail_shape(const char* name, const std::string& expected,
+// The name of an operand or of its gradient, put together only when an error needs it.
+struct operand_name {
+  const char* name;
+  bool gradient;
+
+  constexpr operand_name(const char* operand, bool of_gradient = false)
+      : name(operand), gradient(of_gradient) {}
+  operator std::string() const { return (gradient ? "gradient of " : "") + std::string(name); }
+};
+
+[[noreturn]] inline void fail_shape(const std::string& name, const std::string& expected,
                                     const layout& came) {
-  throw shape_error(std::string(name) + ": expected " + expected + ", got " + shape_text(came));
+  throw shape_error(name + ": expected " + expected + ", got " + shape_text(came));
 }
 
 // The extent an axis must have; heads and groups are checked by divisibility instead.
@@ -140,8 +150,8 @@ inline axes axes_as_given(const layout& x, const axes& a) {
 
 // Throws unless x has the axes `a` of a problem of size n. With exact_heads a head axis must have
 // all heads.
-inline void check_layout(const char* name, const layout& x, const axes& declared, const sizes& n,
-                         bool exact_heads) {
+inline void check_layout(const operand_name& name, const layout& x, const axes& declared,
+                         const sizes& n, bool exact_heads) {
   const axes a = axes_as_given(x, declared);
   const auto expected = [&] {
     std::string text = axes_text(a) + " = [";
@@ -201,14 +211,14 @@ operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const 
 }
 
 template <class T>
-operand<T> bind(const char* name, const view<T>& x, const axes& a, const sizes& n,
+operand<T> bind(const operand_name& name, const view<T>& x, const axes& a, const sizes& n,
                 bool exact_heads) {
   if (!x.given()) return {};
   check_layout(name, x, a, n, exact_heads);
   return canonical<T>(x, x.data, nullptr, a, n);
 }
 template <class T>
-operand<T> bind(const char* name, const complex_view<T>& x, const axes& a, const sizes& n,
+operand<T> bind(const operand_name& name, const complex_view<T>& x, const axes& a, const sizes& n,
                 bool exact_heads) {
   if (!x.given()) return {};
   if (!x.planes_agree())

@@ -146,6 +146,7 @@ auto bind_inputs(const In& in, bool one_token = false) {
 
 // A result that is written element by element must not write one place twice.
 inline void check_distinct(const char* name, const layout& x) {
+  if (x.size() == 0) return;
   for (int i = 0; i < x.rank; ++i)
     if (x.shape[i] > 1 && x.stride[i] == 0)
       throw shape_error(std::string(name) + ": expected a stride other than 0 on axis " +

@@ -39,7 +39,10 @@ class diagonal_lane {
   }
 
   diagonal_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
-      : p_(&p), form_(plan.form), n_{p.n.keys, diagonal_width<C>(p.n.keys, p.n.values), unit_keys} {
+      : p_(&p),
+        x_(p.x),
+        form_(plan.form),
+        n_{p.n.keys, diagonal_width<C>(p.n.keys, p.n.values), unit_keys} {
     const index_t tokens = backward ? plan.backward_run : plan.forward_run;
     tiles_ = diagonal_tiles<C, Complex>(scratch, n_, tokens);
     values_ = scratch.take<values_type>(tokens * registers());

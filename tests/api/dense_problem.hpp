@@ -1,0 +1,115 @@
+// A small problem of any recurrence, made from its own list of operands: dense views of double on
+// memory that a test may look at and change.
+#pragma once
+
+#include <algorithm>
+#include <gatescan/gatescan.hpp>
+#include <map>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "../../examples/own_recurrences.hpp"
+#include "../support/generate.hpp"
+
+namespace support {
+
+inline constexpr double untouched = 777;
+
+inline gatescan::layout layout_of(const gatescan::axes& a, const gatescan::sizes& n) {
+  gatescan::layout x;
+  x.rank = a.rank;
+  gatescan::index_t step = 1;
+  for (int i = a.rank - 1; i >= 0; --i) {
+    x.shape[i] = gatescan::detail::extent(n, a.of[i]);
+    x.stride[i] = step;
+    step *= x.shape[i];
+  }
+  return x;
+}
+
+template <class R>
+struct dense_problem {
+  using inputs = typename R::template inputs<double>;
+  using outputs = typename R::template outputs<double>;
+  using output_gradients = typename R::template output_gradients<double>;
+  using gradients = typename R::template gradients<double>;
+
+  static constexpr int64 room = 1000;  // so that any result finds room in any memory
+  gatescan::sizes n{2, 2, 20, 4, 3, 5};
+  inputs in{};
+  outputs out{};
+  output_gradients d_out{};
+  gradients d{};
+  std::map<std::string, std::vector<double>> memory;  // of views, by name; of gradients: "d_" name
+
+  dense_problem() {
+    if constexpr (requires { R::states; }) n.keys = R::states;
+    for_each_operand([&](const std::string& name, const gatescan::axes& a, auto& x, auto& dx) {
+      if (std::is_same_v<R, gatescan::gateloop> && name == "a") return;  // instead of two others
+      place(name, layout_of(a, n), x);
+      place("d_" + name, layout_of(a, n), dx);
+    });
+    const gatescan::layout state = layout_of(R::state_axes, n), o = layout_of(R::out_axes, n);
+    place("initial_state", state, in.initial_state);
+    place("d_initial_state", state, d.initial_state);
+    place("final_state", state, out.final_state);
+    place("d_final_state", state, d_out.final_state);
+    place("out", o, out.out);
+    place("d_out", o, d_out.out);
+  }
+  dense_problem(const dense_problem&) = delete;  // the views look into the memory
+  dense_problem& operator=(const dense_problem&) = delete;
+
+  // f(name, axes, operand, gradient)
+  template <class F>
+  void for_each_operand(F&& f) {
+    R::operands([&](const char* name, const gatescan::axes& a, gatescan::presence, auto& x,
+                    auto& dx) { f(std::string(name), a, x, dx); },
+                in, d);
+  }
+  // A view of `where` on memory of its own: of numbers if it is an operand, else of `untouched`.
+  template <class View>
+  void place(const std::string& name, const gatescan::layout& where, View& x) {
+    constexpr bool is_operand = std::is_const_v<typename View::element>;
+    const bool planes = R::number_kind == gatescan::numbers::complex;
+    std::vector<double>& m = memory[name];
+    m.assign(static_cast<std::size_t>(std::max<int64>(where.size() * 2, room)), untouched);
+    if (is_operand)
+      for (double& number : m) number = random.uniform(-1, -0.1);  // good for log gates as well
+    if constexpr (requires { x.im; })
+      x = {m.data(), planes ? m.data() + where.size() : nullptr, where};
+    else
+      x = {m.data(), where};
+  }
+
+  bool nothing_written() const {
+    for (const char* name : {"out", "final_state", "d_initial_state"})
+      if (memory.at(name) != std::vector<double>(memory.at(name).size(), untouched)) return false;
+    return true;
+  }
+  template <class Mode>
+  void forward(const Mode& mode) {
+    gatescan::forward(gatescan::cpu{.threads = 2}, mode, in, out);
+  }
+  template <class Mode>
+  void backward(const Mode& mode) {
+    gatescan::backward(gatescan::cpu{.threads = 2}, mode, in, d_out, d);
+  }
+
+ private:
+  generator random{7};
+};
+
+// what() of the shape_error that f throws; empty if it throws none
+template <class F>
+std::string refusal(F&& f) {
+  try {
+    f();
+  } catch (const gatescan::shape_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace support
