@@ -18,7 +18,7 @@ struct run_options {
   std::string recurrence = "gla", mode = "chunked";
   int chunk = 0;  // 0: the library's choice
   int width = 128, depth = 3, heads = 4;
-  int context = 256, batch = 8, steps = 1000;
+  int context = 256, batch = 8, steps = 450;
   double lr = 4e-3;
   std::uint64_t seed = 1;
   std::vector<std::string> text;  // empty: the licence texts

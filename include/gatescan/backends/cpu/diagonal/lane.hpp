@@ -207,6 +207,13 @@ class diagonal_lane {
   }
 
   void load(index_t first, index_t count) {
+    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
+    if (const index_t next = first + count; count <= longest)
+      R::operands(
+          [&](const char*, const axes&, presence, const auto& x) {
+            prefetch_rows(x, next, std::min(next + count, p_->n.time), n_.keys, value_count());
+          },
+          x_);
     const auto& x = x_;
     for (index_t t = 0; t < count; ++t)
       for (index_t w = 0; w < n_.width; w += width) {

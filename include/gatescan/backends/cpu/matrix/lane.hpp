@@ -182,6 +182,13 @@ class matrix_lane {
   }
 
   void load(index_t first, index_t count) {
+    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
+    if (const index_t next = first + count; count <= longest)
+      R::operands(
+          [&](const char*, const axes&, presence, const auto& x) {
+            prefetch_rows(x, next, std::min(next + count, p_->n.time), n_.keys, n_.values);
+          },
+          x_);
     for (index_t t = 0; t < count; ++t) {
       for (index_t i = 0; i < n_.key_pitch; i += width) {
         const key_cursor at = keys_at(first + t, i);
