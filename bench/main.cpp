@@ -40,7 +40,8 @@ std::vector<int> take_threads(int& argc, char** argv) {
   }
   argc = kept;
   argv[argc] = nullptr;
-  if (threads.empty()) threads = {1, std::max(1, static_cast<int>(std::thread::hardware_concurrency()))};
+  if (threads.empty())
+    threads = {1, std::max(1, static_cast<int>(std::thread::hardware_concurrency()))};
   return {threads.begin(), threads.end()};
 }
 
@@ -63,8 +64,9 @@ int main(int argc, char** argv) {
   bench::add_selective_scan(threads);
   if (measure)
     for (const int n : threads)
-      benchmark::AddCustomContext("limits, " + std::to_string(n) + (n == 1 ? " thread" : " threads"),
-                                  bench::describe_limits(n));
+      benchmark::AddCustomContext(
+          "limits, " + std::to_string(n) + (n == 1 ? " thread" : " threads"),
+          bench::describe_limits(n));
   const std::size_t ran = benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   if (bench::refused_cells() > 0)

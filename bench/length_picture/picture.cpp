@@ -88,8 +88,9 @@ std::string legend(const std::vector<curve>& curves) {
   for (std::size_t i = 0; i < curves.size(); ++i) {
     const double y = top + 12 + 24 * static_cast<double>(i);
     const char* colour = colours[i % std::size(colours)];
-    out += text("<line x1=\"%g\" y1=\"%g\" x2=\"%g\" y2=\"%g\" stroke=\"%s\" stroke-width=\"2\"/>\n",
-                right + 16, y, right + 42, y, colour);
+    out +=
+        text("<line x1=\"%g\" y1=\"%g\" x2=\"%g\" y2=\"%g\" stroke=\"%s\" stroke-width=\"2\"/>\n",
+             right + 16, y, right + 42, y, colour);
     out += text("<circle cx=\"%g\" cy=\"%g\" r=\"3.5\" fill=\"%s\"/>\n", right + 29, y, colour);
     out += words(right + 50, y + 5, "start", "", curves[i].mode);
   }
@@ -104,22 +105,24 @@ void draw_lengths(const std::string& file, const std::string& title,
   std::string body = grid(axes);
   for (std::size_t i = 0; i < curves.size(); ++i)
     body += drawn(curves[i], axes, colours[i % std::size(colours)]);
-  body += text("<rect x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" fill=\"none\" stroke=\"#444\"/>\n",
-               left, top, right - left, bottom - top);
+  body +=
+      text("<rect x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" fill=\"none\" stroke=\"#444\"/>\n",
+           left, top, right - left, bottom - top);
   body += legend(curves);
   body += words(left, 36, "start", "font-size=\"17\" font-weight=\"bold\"", title);
   body += words((left + right) / 2, bottom + 50, "middle", "font-size=\"15\"", "length (tokens)");
-  body += words(0, 0, "middle",
-                text("font-size=\"15\" transform=\"translate(24 %g) rotate(-90)\"",
-                     (top + bottom) / 2)
-                    .c_str(),
-                "time of one call");
+  body +=
+      words(0, 0, "middle",
+            text("font-size=\"15\" transform=\"translate(24 %g) rotate(-90)\"", (top + bottom) / 2)
+                .c_str(),
+            "time of one call");
 
   std::ofstream out(file);
-  out << text("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%g\" height=\"%g\" "
-              "viewBox=\"0 0 %g %g\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" "
-              "font-size=\"13\" fill=\"#222\">\n",
-              width, height, width, height)
+  out << text(
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%g\" height=\"%g\" "
+             "viewBox=\"0 0 %g %g\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" "
+             "font-size=\"13\" fill=\"#222\">\n",
+             width, height, width, height)
       << "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
       << body << "</svg>\n";
   if (!out.flush()) throw std::runtime_error("cannot write the picture " + file);

@@ -4,7 +4,7 @@
 namespace bench {
 
 using gatescan::attention, gatescan::chunked, gatescan::recurrent, gatescan::scan;
-using gatescan::bf16, gatescan::gla, gatescan::half, gatescan::wide;
+using gatescan::bf16, gatescan::gla, gatescan::wide;
 
 void add_gla(const std::vector<int>& threads) {
   const shape tiny = matrix_shape(2, 64, 3, 13, 21);
@@ -17,7 +17,6 @@ void add_gla(const std::vector<int>& threads) {
   add_runs<gla, float>(threads, training, recurrent{}, scan{}, chunked{});
   add_runs<gla, double>(threads, training, chunked{});
   add_runs<gla, bf16>(threads, training, chunked{});
-  add_runs<gla, half>(threads, training, chunked{});
   add_runs<gla, wide<float>>(threads, training, chunked{});
   add_runs<gla, float>(threads, matrix_shape(1, 512, 8, 128, 128), attention{});
   add_runs<gla, float>(threads, matrix_shape(1, 2048, 12, 64, 64), recurrent{}, scan{}, chunked{});

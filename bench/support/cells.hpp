@@ -59,7 +59,8 @@ verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threa
     else
       plan.backward(x->in, x->output_gradients, x->gradients, {*scratch});
   };
-  cell.useful = useful_work<R, T>(kind, s.n, s.complex, static_cast<double>(x->bytes()), 0, threads);
+  cell.useful =
+      useful_work<R, T>(kind, s.n, s.complex, static_cast<double>(x->bytes()), 0, threads);
   cell.error = with_oracle<R>(s, [&]<class O>() {
     check<O, R, T> oracle(*x);
     oracle.cut_at_window();
@@ -71,7 +72,8 @@ verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threa
     oracle.mask_output_gradient();
     cell.call();
     const std::string error = oracle.backward();
-    std::copy(whole.re.begin(), whole.re.end(), x->out.re.begin());  // the views stay where they are
+    std::copy(whole.re.begin(), whole.re.end(),
+              x->out.re.begin());  // the views stay where they are
     std::copy(whole.im.begin(), whole.im.end(), x->out.im.begin());
     return error;
   });

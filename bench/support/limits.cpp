@@ -31,12 +31,13 @@ void hide(T& x) {
   asm volatile("" : "+m"(x) : : "memory");
 }
 
-// f() on so many threads at once; the best rate of several tries, `amount` of work in each f().
+// f() on so many threads at once; the best rate of many short tries, so that some are undisturbed on
+// a machine that does other things too. `amount` of work in each f().
 template <class F>
-double best_rate(int threads, double amount, F&& f) {
+double best_rate(int threads, double amount, int tries, F&& f) {
   using clock = std::chrono::steady_clock;
   double best = 0;
-  for (int i = 0; i < 7; ++i) {
+  for (int i = 0; i < tries; ++i) {
     const auto start = clock::now();
     {
       std::vector<std::thread> others;
@@ -52,8 +53,8 @@ double best_rate(int threads, double amount, F&& f) {
 
 template <class T>
 double fma_rate(int threads) {
-  constexpr int chains = 10, rounds = 1'000'000;  // latency times ports is 8 or 10 at most
-  return best_rate(threads, 2.0 * simd::lanes<T> * chains * rounds, [](int) {
+  constexpr int chains = 10, rounds = 100'000;  // latency times ports is 8 or 10 at most
+  return best_rate(threads, 2.0 * simd::lanes<T> * chains * rounds, 100, [](int) {
     simd::pack<T> sums[chains], x(T(0.5)), y(T(1));
     for (auto& s : sums) s = simd::pack<T>(T(0));
     hide(x), hide(y);
@@ -66,8 +67,8 @@ double fma_rate(int threads) {
 
 template <class T>
 double exp_rate(int threads) {
-  constexpr int count = 1024, rounds = 4000;
-  return best_rate(threads, static_cast<double>(count) * rounds, [](int) {
+  constexpr int count = 1024, rounds = 500;
+  return best_rate(threads, static_cast<double>(count) * rounds, 100, [](int) {
     numbers<T> x(count), y(count);
     for (std::size_t i = 0; i < count; ++i) x[i] = static_cast<T>(-0.01 * static_cast<double>(i));
     for (int r = 0; r < rounds; ++r) {
@@ -86,7 +87,8 @@ struct triad_arrays {
 void triad(triad_arrays& x, float factor) {
   const simd::pack<float> s(factor);
   for (std::size_t i = 0; i < x.a.size(); i += simd::lanes<float>)
-    simd::store(x.c.data() + i, simd::fma(s, simd::load(x.b.data() + i), simd::load(x.a.data() + i)));
+    simd::store(x.c.data() + i,
+                simd::fma(s, simd::load(x.b.data() + i), simd::load(x.a.data() + i)));
 }
 void triad_streaming(triad_arrays& x, float factor) {
 #if defined(__SSE2__)
@@ -106,7 +108,7 @@ void update(numbers<float>& x, float factor) {
 }
 
 double measure_bandwidth(traffic kind, double footprint, int threads) {
-  constexpr double least_bytes = 64e6;  // a try takes some milliseconds
+  constexpr double least_bytes = 16e6;  // a try takes a millisecond or more
   const std::size_t arrays = kind == traffic::update ? 1 : 3;
   const auto bytes = static_cast<std::size_t>(footprint) / static_cast<std::size_t>(threads);
   const std::size_t n = std::max<std::size_t>(bytes / (arrays * sizeof(float)) / 64, 1) * 64;
@@ -116,7 +118,7 @@ double measure_bandwidth(traffic kind, double footprint, int threads) {
   const auto total = static_cast<std::size_t>(threads);
   std::vector<triad_arrays> triads(total, triad_arrays(kind == traffic::update ? 0 : n));
   std::vector<numbers<float>> states(total, numbers<float>(kind == traffic::update ? n : 0, 1.0f));
-  return best_rate(threads, moved * rounds, [&](int thread) {
+  return best_rate(threads, moved * rounds, footprint < 32e6 ? 50 : 10, [&](int thread) {
     const auto t = static_cast<std::size_t>(thread);
     float factor = 1;
     for (int r = 0; r < rounds; ++r) {

@@ -1,0 +1,79 @@
+// Subnormal numbers: kept by default, flushed inside a call if asked to, and in no case does a call
+// change the caller's control word or depend on it.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <gatescan/gatescan.hpp>
+#include <limits>
+#include <vector>
+
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+
+namespace {
+
+using gatescan::cpu, gatescan::denormals, gatescan::elementwise, gatescan::view;
+
+constexpr unsigned flush_bits = 0x8040, status_bits = 0x3f;  // status records what happened
+
+struct control_word {
+  explicit control_word(unsigned bits) : before(_mm_getcsr()) {
+    _mm_setcsr((before & ~flush_bits) | bits);
+    inside = _mm_getcsr();
+  }
+  ~control_word() { _mm_setcsr(before); }
+  bool unchanged() const { return ((_mm_getcsr() ^ inside) & ~status_bits) == 0; }
+  unsigned before, inside = 0;
+};
+
+// 0.75^t from 1 on, in many channels so that there is work for every thread
+template <class Mode>
+std::vector<float> decay(const cpu& backend, const Mode& mode) {
+  constexpr gatescan::index_t L = 400, D = 64;
+  const float gate = 0.75f;
+  std::vector<float> x(L * D, 0.0f), out(L * D);
+  std::fill(x.begin(), x.begin() + D, 1.0f);
+  gatescan::forward(
+      backend, mode,
+      elementwise::inputs<float>{.a = view<const float>(&gate, {1, L, 1, D}, {0, 0, 0, 0}),
+                                 .x = view<const float>(x.data(), {1, L, 1, D})},
+      {.out = view<float>(out.data(), {1, L, 1, D})});
+  return out;
+}
+bool is_subnormal(float x) { return std::fpclassify(x) == FP_SUBNORMAL; }
+
+template <class Mode>
+class subnormals : public ::testing::Test {};
+using modes = ::testing::Types<gatescan::recurrent, gatescan::scan, gatescan::chunked>;
+TYPED_TEST_SUITE(subnormals, modes);
+
+TYPED_TEST(subnormals, are_kept_unless_flushed) {
+  for (const int threads : {1, 3}) {
+    const auto kept = decay(cpu{.threads = threads}, TypeParam{});
+    const auto flushed = decay(cpu{.threads = threads, .subnormal = denormals::flush}, TypeParam{});
+    int subnormal = 0;
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      subnormal += is_subnormal(kept[i]);
+      EXPECT_FALSE(is_subnormal(flushed[i])) << i;
+      if (kept[i] > 4 * std::numeric_limits<float>::min()) ASSERT_EQ(kept[i], flushed[i]) << i;
+    }
+    EXPECT_GT(subnormal, 0);
+    EXPECT_EQ(flushed.back(), 0);
+  }
+}
+
+TYPED_TEST(subnormals, the_callers_control_word_is_as_it_was) {
+  for (const unsigned bits : {0u, 0x40u, 0x8000u, flush_bits})
+    for (const auto policy : {denormals::ieee, denormals::flush})
+      for (const int threads : {1, 3}) {
+        const control_word word(bits);
+        decay(cpu{.threads = threads, .subnormal = policy}, TypeParam{});
+        EXPECT_TRUE(word.unchanged()) << bits;
+      }
+}
+
+}  // namespace
+#else
+TEST(subnormals, nothing_to_check_on_this_machine) { GTEST_SKIP(); }
+#endif

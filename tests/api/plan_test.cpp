@@ -1,0 +1,155 @@
+// A plan promises: workspace_bytes() is enough and no byte behind it is touched, whatever is in the
+// workspace; no call allocates; operands of another shape are refused by name.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "dense_problem.hpp"
+
+namespace {
+std::atomic<long> allocations{0};
+}
+// Not inlined, or the compiler takes the malloc in one for a mistake in the other.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* p = std::malloc(size)) return p;
+  throw std::bad_alloc{};
+}
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+
+namespace {
+
+using namespace support;
+using gatescan::workspace;
+
+template <class R>
+auto problem_of(const dense_problem<R>& p) {
+  typename R::template problem<double> shape;
+  shape.batch = p.n.batch, shape.time = p.n.time;
+  if constexpr (requires { shape.heads; }) shape.heads = p.n.heads;
+  if constexpr (requires { shape.keys; }) shape.keys = p.n.keys, shape.values = p.n.values;
+  if constexpr (requires { shape.heads, shape.channels; }) shape.channels = p.n.values;
+  if constexpr (requires { shape.states; }) {
+    shape.states = p.n.keys, shape.groups = p.n.heads;
+    shape.channels = p.n.heads * p.n.values;
+  }
+  return shape;
+}
+
+template <class R>
+class plans : public ::testing::Test {};
+using recurrences = ::testing::Types<gatescan::elementwise, gatescan::gateloop, gatescan::gla,
+                                     gatescan::selective_scan, own::tied, own::best_path, own::rnn>;
+TYPED_TEST_SUITE(plans, recurrences);
+
+template <class R, class F>
+void in_each_mode(F f) {
+  f(gatescan::automatic{});
+  f(gatescan::recurrent{});
+  if constexpr (gatescan::scannable<R>) f(gatescan::scan{});
+  if constexpr (gatescan::attention_form<R>) {
+    f(gatescan::chunked{7});
+    f(gatescan::attention{});
+  }
+}
+
+TYPED_TEST(plans, need_no_more_than_their_workspace) {
+  in_each_mode<TypeParam>([](const auto& mode) {
+    for (const int threads : {1, 3}) {
+      SCOPED_TRACE(::testing::Message() << mode.name << ", threads " << threads);
+      dense_problem<TypeParam> p;
+      const gatescan::cpu backend{.threads = threads};
+      gatescan::forward(backend, mode, p.in, p.out);
+      gatescan::backward(backend, mode, p.in, p.d_out, p.d);
+      const auto want = p.memory;
+
+      const gatescan::plan plan{backend, mode, problem_of(p)};
+      const std::size_t bytes = plan.workspace_bytes();
+      for (const unsigned char poison : {0xff, 0xaa})     // NaN, and small numbers
+        for (const std::size_t offset : {0u, 1u, 24u}) {  // it may start anywhere
+          std::vector<std::byte> memory(bytes + 128, std::byte{poison});
+          const workspace scratch{{memory.data() + offset, bytes}};
+          for (const char* name : {"out", "final_state", "d_initial_state"})
+            std::fill(p.memory[name].begin(), p.memory[name].end(), untouched);
+          const long before = allocations;
+          plan.forward(p.in, p.out, scratch);
+          plan.backward(p.in, p.d_out, p.d, scratch);
+          EXPECT_EQ(allocations, before);
+          EXPECT_EQ(p.memory, want);
+          for (std::size_t i = 0; i < memory.size(); ++i)
+            if (i < offset || i >= offset + bytes) ASSERT_EQ(memory[i], std::byte{poison}) << i;
+        }
+    }
+  });
+}
+
+TYPED_TEST(plans, of_gradients_that_are_shared) {
+  in_each_mode<TypeParam>([](const auto& mode) {
+    SCOPED_TRACE(mode.name);
+    dense_problem<TypeParam> p;
+    p.for_each_operand([](const std::string&, const auto&, auto&, auto& d) {
+      for (int i = 0; i < 2 && i < d.rank; ++i) d.stride[i] = 0;
+    });
+    p.backward(mode);
+    const auto want = p.memory;
+    const gatescan::plan plan{gatescan::cpu{.threads = 2}, mode, problem_of(p)};
+    std::vector<std::byte> memory(plan.workspace_bytes(p.in, p.d), std::byte{0xff});
+    plan.backward(p.in, p.d_out, p.d, {memory});
+    EXPECT_EQ(p.memory, want);
+  });
+}
+
+TYPED_TEST(plans, refuse_what_they_were_not_made_for) {
+  dense_problem<TypeParam> p;
+  const auto refused = [&](auto shape) {
+    const gatescan::plan plan{gatescan::cpu{}, gatescan::recurrent{}, shape};
+    return refusal([&] { plan.forward(p.in, p.out); });
+  };
+  auto shape = problem_of(p);
+  EXPECT_EQ(refused(shape), "");
+  shape.time = 21;
+  std::fill(p.memory["out"].begin(), p.memory["out"].end(), untouched);
+  std::fill(p.memory["final_state"].begin(), p.memory["final_state"].end(), untouched);
+  EXPECT_EQ(refused(shape), "plan: expected time 21, got 20");
+  shape = problem_of(p);
+  shape.batch = 3;
+  EXPECT_EQ(refused(shape), "plan: expected batch 3, got 2");
+  EXPECT_TRUE(p.nothing_written());
+
+  const gatescan::plan plan{gatescan::cpu{}, gatescan::recurrent{}, problem_of(p)};
+  std::vector<std::byte> few(10);
+  try {
+    plan.forward(p.in, p.out, {few});
+    ADD_FAILURE() << "expected a workspace_error";
+  } catch (const gatescan::workspace_error& error) {
+    const std::string message = error.what();
+    EXPECT_EQ(message.rfind("workspace: expected at least ", 0), 0u) << message;
+    EXPECT_NE(message.find("got 10"), std::string::npos) << message;
+  }
+  EXPECT_TRUE(p.nothing_written());
+}
+
+TYPED_TEST(plans, describe_says_what_a_call_takes) {
+  dense_problem<TypeParam> p;
+  in_each_mode<TypeParam>([&](const auto& mode) {
+    const gatescan::cpu backend{.threads = 3};
+    const auto said = gatescan::describe(backend, mode, p.in);
+    EXPECT_EQ(said.recurrence, TypeParam::name);
+    EXPECT_EQ(said.threads, 3);
+    EXPECT_GE(said.run, 1);
+    std::vector<std::byte> memory(said.workspace_bytes);
+    EXPECT_NO_THROW(gatescan::forward(backend, mode, p.in, p.out, {memory}));
+    memory.pop_back();
+    EXPECT_THROW(gatescan::forward(backend, mode, p.in, p.out, {memory}),
+                 gatescan::workspace_error);
+    const std::string text = gatescan::to_string(said);
+    for (const std::string& part : {said.recurrence, said.mode, said.reason})
+      EXPECT_NE(text.find(part), std::string::npos) << text;
+  });
+}
+
+}  // namespace
