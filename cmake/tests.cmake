@@ -27,6 +27,13 @@ function(gatescan_add_test name)
   endif()
 endfunction()
 
+# What makes a program a GoogleTest program of ours.
+function(gatescan_use_as_test target)
+  target_link_libraries(${target} PRIVATE gatescan_test_support GTest::gtest_main)
+  target_compile_options(${target} PRIVATE ${GATESCAN_TEST_OPTIONS})
+  target_compile_definitions(${target} PRIVATE GATESCAN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+endfunction()
+
 # gatescan_add_unit_test(group name_test.cpp [library...]): one GoogleTest program, the ctest
 # group.name.
 function(gatescan_add_unit_test group source)
@@ -38,9 +45,12 @@ function(gatescan_add_unit_test group source)
   endif()
   string(REPLACE "." "_" target test_${group}_${stem})
   gatescan_add_program(${target} ${source})
-  target_link_libraries(${target} PRIVATE gatescan_test_support GTest::gtest_main ${ARGN})
-  target_compile_options(${target} PRIVATE ${GATESCAN_TEST_OPTIONS})
-  target_compile_definitions(${target} PRIVATE GATESCAN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  gatescan_use_as_test(${target})
+  target_link_libraries(${target} PRIVATE ${ARGN})
+  if(TARGET gatescan_test_pch AND NOT ARGN)
+    target_link_libraries(${target} PRIVATE rapidcheck)
+    target_precompile_headers(${target} REUSE_FROM gatescan_test_pch)
+  endif()
   gatescan_add_test(${group}.${stem} COMMAND ${target})
 endfunction()
 

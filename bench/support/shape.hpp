@@ -22,7 +22,9 @@ struct shape {
   bool linear_gate = false;  // gateloop: `a` instead of log_magnitude and phase
 };
 
-inline std::string part(const char* name, index_t n) { return name + (":" + std::to_string(n)); }
+inline std::string part(const char* name, index_t n) {
+  return std::string(name) + ":" + std::to_string(n);
+}
 
 inline shape elementwise_shape(index_t B, index_t L, index_t D, bool complex = false) {
   const std::string text = part("B", B) + "/" + part("L", L) + "/" + part("D", D);

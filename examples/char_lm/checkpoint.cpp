@@ -5,6 +5,8 @@
 #include <iterator>
 #include <string_view>
 
+#include "options_json.hpp"
+
 namespace char_lm {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(training_state::measure, step, bits)

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <thread>
 
+#include "options_json.hpp"
 #include "progress.hpp"
 
 namespace char_lm {
@@ -43,7 +44,7 @@ bool parse_command_line(int argc, char** argv, options& o) {
   run("context", r.context, "Bytes of a training sequence")->check(positive)->group("Training");
   run("batch", r.batch, "Sequences a step")->check(positive)->group("Training");
   run("steps", r.steps, "Optimizer steps")->check(CLI::Range(0, 1 << 30))->group("Training");
-  run("lr", r.lr, "Highest learning rate")->check(CLI::Range(1e-9, 10.0))->group("Training");
+  run("lr", r.lr, "Highest learning rate")->check(CLI::PositiveNumber)->group("Training");
   run("seed", r.seed, "Seed of weights and data order")->group("Training");
   app.add_option("--minutes", o.minutes,
                  "Most minutes this run may train: on a slower machine there are fewer steps")

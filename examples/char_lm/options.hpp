@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -26,8 +25,6 @@ struct run_options {
   architecture shape() const { return {recurrence, width, depth, heads}; }
   execution how(int threads) const { return {mode, chunk, threads}; }
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(run_options, recurrence, mode, chunk, width, depth, heads,
-                                   context, batch, steps, lr, seed, text)
 
 struct options {
   run_options run;

@@ -45,6 +45,8 @@ struct dense_problem {
 
   dense_problem() {
     if constexpr (requires { R::states; }) n.keys = R::states;
+    if constexpr (requires { in.softplus; }) in.softplus = true;
+    if constexpr (requires { in.lower; }) in.lower = 0.25;
     for_each_operand([&](const std::string& name, const gatescan::axes& a, auto& x, auto& dx) {
       if (std::is_same_v<R, gatescan::gateloop> && name == "a") return;  // instead of two others
       place(name, layout_of(a, n), x);
@@ -90,11 +92,11 @@ struct dense_problem {
   }
   template <class Mode>
   void forward(const Mode& mode) {
-    gatescan::forward(gatescan::cpu{.threads = 2}, mode, in, out);
+    gatescan::forward(gatescan::cpu{.threads = 1}, mode, in, out);
   }
   template <class Mode>
   void backward(const Mode& mode) {
-    gatescan::backward(gatescan::cpu{.threads = 2}, mode, in, d_out, d);
+    gatescan::backward(gatescan::cpu{.threads = 1}, mode, in, d_out, d);
   }
 
  private:

@@ -29,13 +29,15 @@ tensor<T> difference(const tensor<T>& x, const tensor<T>& y) {
   return d;
 }
 
-// |x - y| relative to |y| in the root mean square; where y is all zero, relative to `scale`. What the
-// format cannot tell from zero is no error.
+// |x - y| relative to |y| in the root mean square. One number can be the small difference of large
+// terms: where y has only a few, or is all zero, relative to `scale`, the size of its siblings. What
+// the format cannot tell from zero is no error.
 template <class T>
 double relative_rms(const tensor<T>& x, const tensor<T>& y, double scale, double underflow) {
   const double size = rms(y), error = rms(difference(x, y));
   if (error <= underflow) return 0;
-  return error / (size > 0 ? size : scale);
+  const bool few = y.data.size() < 8;
+  return error / (few || size == 0 ? std::max(size, scale) : size);
 }
 
 struct tolerance {

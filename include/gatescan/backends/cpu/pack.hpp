@@ -65,29 +65,21 @@ GATESCAN_INLINE void store(T* p, pack<T> x) {
   *reinterpret_cast<typename pack<T>::unaligned*>(p) = x.v;
 }
 
-/// The first n lanes of memory of any storage type and stride; the others are zero.
+namespace detail {
+
+// Everything but whole registers of T: out of line, since recurrences read operands in many places.
 template <class T, class S>
-GATESCAN_INLINE pack<T> load(const S* p, index_t stride, int n) {
-  if (stride == 0 && n == lanes<T>) return pack<T>(convert<T>(*p));
-  if constexpr (std::is_same_v<T, S>) {
-    if (stride == 1 && n == lanes<T>) return load(p);
-  } else {
-    if (stride == 1 &&
-        n == lanes<T>) {  // a loop of fixed length, which compilers turn into vector conversions
-      alignas(register_bytes) T x[lanes<T>];
-      for (int i = 0; i < lanes<T>; ++i) x[i] = convert<T>(p[i]);
-      return load(x);
-    }
-  }
+__attribute__((noinline)) pack<T> load_other(const S* p, index_t stride, int n) {
   alignas(register_bytes) T x[lanes<T>] = {};
-  for (int i = 0; i < n; ++i) x[i] = convert<T>(p[i * stride]);
+  if (stride == 1 && n == lanes<T>) {  // of fixed length: compilers make vector conversions of it
+    for (int i = 0; i < lanes<T>; ++i) x[i] = convert<T>(p[i]);
+  } else {
+    for (int i = 0; i < n; ++i) x[i] = convert<T>(p[i * stride]);
+  }
   return load(x);
 }
 template <class T, class S>
-GATESCAN_INLINE void store(S* p, index_t stride, int n, pack<T> value) {
-  if constexpr (std::is_same_v<T, S>) {
-    if (stride == 1 && n == lanes<T>) return store(p, value);
-  }
+__attribute__((noinline)) void store_other(S* p, index_t stride, int n, pack<T> value) {
   alignas(register_bytes) T x[lanes<T>];
   store(x, value);
   if (stride == 1 && n == lanes<T>) {
@@ -95,6 +87,33 @@ GATESCAN_INLINE void store(S* p, index_t stride, int n, pack<T> value) {
   } else {
     for (int i = 0; i < n; ++i) p[i * stride] = convert<S>(x[i]);
   }
+}
+template <class T>
+__attribute__((noinline)) pack<T> first_lanes_of(pack<T> x, int n, pack<T> other) {
+  alignas(register_bytes) T a[lanes<T>], b[lanes<T>];
+  store(a, x);
+  store(b, other);
+  for (int i = n; i < lanes<T>; ++i) a[i] = b[i];
+  return load(a);
+}
+
+}  // namespace detail
+
+/// The first n lanes of memory of any storage type and stride; the others are zero.
+template <class T, class S>
+GATESCAN_INLINE pack<T> load(const S* p, index_t stride, int n) {
+  if constexpr (std::is_same_v<T, S>) {
+    if (n == lanes<T> && stride == 1) return load(p);
+    if (n == lanes<T> && stride == 0) return pack<T>(*p);
+  }
+  return detail::load_other<T>(p, stride, n);
+}
+template <class T, class S>
+GATESCAN_INLINE void store(S* p, index_t stride, int n, pack<T> value) {
+  if constexpr (std::is_same_v<T, S>) {
+    if (n == lanes<T> && stride == 1) return store(p, value);
+  }
+  detail::store_other(p, stride, n, value);
 }
 
 #if defined(__AVX512F__)
@@ -137,12 +156,7 @@ GATESCAN_INLINE pack<T> unless_zero(pack<T> gate, pack<T> x) {
 /// The first n lanes of x, and `other` in the rest.
 template <class T>
 GATESCAN_INLINE pack<T> first_lanes(pack<T> x, int n, pack<T> other) {
-  if (n == lanes<T>) return x;
-  alignas(register_bytes) T a[lanes<T>], b[lanes<T>];
-  store(a, x);
-  store(b, other);
-  for (int i = n; i < lanes<T>; ++i) a[i] = b[i];
-  return load(a);
+  return n == lanes<T> ? x : detail::first_lanes_of(x, n, other);
 }
 template <class T>
 GATESCAN_INLINE T sum(pack<T> x) {
