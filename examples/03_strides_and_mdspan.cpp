@@ -1,5 +1,5 @@
 // Strides do work that would otherwise be copies: a gate that is one number for all tokens, time
-// that runs backwards, channels picked out of a wider array. Here: a signal smoothed from both ends.
+// that runs backwards, a channel picked out of a table. Here: a signal smoothed from both ends.
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -45,7 +45,7 @@ int main() {
                     elementwise::inputs<float>{.a = gate, .x = gatescan::from_mdspan(reversed)},
                     {.out = reversed_out});
 
-  // Both sums hold the token itself, so it is taken away once. All weights add to (1 + a) / (1 - a).
+  // Both sums hold the token itself: take it away once. The weights add to (1 + a) / (1 - a).
   float steepest = 0;
   std::size_t edge = 0;
   std::vector<float> smooth(L);
@@ -56,7 +56,7 @@ int main() {
       steepest = smooth[t] - smooth[t - 1], edge = t;
   }
   for (std::size_t t = 80; t <= 120; t += 10)
-    std::printf("token %3zu  %.3f  %s\n", t, double{smooth[t]},
+    std::printf("token %3zu  %.3f  %s\n", t, static_cast<double>(smooth[t]),
                 std::string(static_cast<std::size_t>(40 * smooth[t]), '*').c_str());
   std::printf("the step is found between tokens %zu and %zu\n", edge - 1, edge);
 

@@ -1,5 +1,6 @@
-// A plan fixes backend, mode and shape once. It says how much scratch memory is enough, and with that
-// memory no call allocates: the form for a training loop, and for code that must not touch the heap.
+// A plan fixes backend, mode and shape once. It says how much scratch memory is enough, and with
+// that memory no call allocates: the form for a training loop, and for code that must not touch
+// the heap.
 #include <cstdio>
 #include <gatescan/gatescan.hpp>
 #include <vector>

@@ -1,5 +1,6 @@
 // Decoding: the prompt in one call, then token by token with `step` on the same state. In recurrent
 // mode the pieces give the bits of one call over everything.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <gatescan/gatescan.hpp>
@@ -52,6 +53,7 @@ int main() {
   for (std::size_t i = 0; i < whole.size(); ++i)
     rounding = std::max(rounding, std::abs(chunked[i] - whole[i]));
   std::printf("%lld tokens: streamed %s; chunked differs by %.2g\n", static_cast<long long>(L),
-              streamed == whole ? "bit for bit the same" : "DIFFERENT", double{rounding});
+              streamed == whole ? "bit for bit the same" : "DIFFERENT",
+              static_cast<double>(rounding));
   return streamed == whole && rounding < 1e-5f ? 0 : 1;
 }

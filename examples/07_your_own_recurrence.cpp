@@ -1,5 +1,5 @@
-// A recurrence of your own, in your own file, gets every mode that its capabilities allow. The three
-// of own_recurrences.hpp stand on three rungs of the ladder:
+// A recurrence of your own, in your own file, gets every mode that its capabilities allow. The
+// three of own_recurrences.hpp stand on three rungs of the ladder:
 //   tied       a gated product          recurrent, scan, chunked, attention; gradients in all
 //   best_path  an associative operator  recurrent, scan
 //   rnn        a nonlinear step         recurrent
@@ -71,8 +71,8 @@ int main() {
   std::printf("best_path:\n");
   check(difference(gatescan::scan{}, path, D, d_x,
                    own::best_path::gradients<double>{.x = {d_x.data(), {1, L, 1, D}}}));
-  // gatescan::forward(gatescan::cpu{}, gatescan::chunked{}, path, ...) does not compile: it says that
-  // chunked needs the gated product.
+  // gatescan::forward(gatescan::cpu{}, gatescan::chunked{}, path, ...) does not compile: it says
+  // that chunked needs the gated product.
 
   const numbers w(D, 0.5);
   const own::rnn::inputs<double> rnn{.w = {w.data(), {1, D}}, .x = {x.data(), {1, L, 1, D}}};

@@ -63,7 +63,7 @@ verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threa
       useful_work<R, T>(kind, s.n, s.complex, static_cast<double>(x->bytes()), 0, threads);
   cell.error = with_oracle<R>(s, [&]<class O>() {
     check<O, R, T> oracle(*x);
-    oracle.cut_at_window();
+    oracle.forget_before_window();
     if (kind == pass::forward) {
       cell.call();
       return oracle.forward(x->in.initial_state);

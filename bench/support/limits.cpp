@@ -31,13 +31,16 @@ void hide(T& x) {
   asm volatile("" : "+m"(x) : : "memory");
 }
 
-// f() on so many threads at once; the best rate of many short tries, so that some are undisturbed on
-// a machine that does other things too. `amount` of work in each f().
+// f() on so many threads at once, `amount` of work in each. The best rate of many short tries, so
+// that some of them are undisturbed on a machine that does other things too.
 template <class F>
-double best_rate(int threads, double amount, int tries, F&& f) {
+double best_rate(int threads, double amount, F&& f) {
   using clock = std::chrono::steady_clock;
+  using seconds = std::chrono::duration<double>;
+  constexpr seconds enough(0.1);
+  const auto begin = clock::now();
   double best = 0;
-  for (int i = 0; i < tries; ++i) {
+  for (int tries = 0; tries < 5 || clock::now() - begin < enough; ++tries) {
     const auto start = clock::now();
     {
       std::vector<std::thread> others;
@@ -45,8 +48,7 @@ double best_rate(int threads, double amount, int tries, F&& f) {
       f(0);
       for (std::thread& t : others) t.join();
     }
-    const std::chrono::duration<double> seconds = clock::now() - start;
-    best = std::max(best, amount * threads / seconds.count());
+    best = std::max(best, amount * threads / seconds(clock::now() - start).count());
   }
   return best;
 }
@@ -54,7 +56,7 @@ double best_rate(int threads, double amount, int tries, F&& f) {
 template <class T>
 double fma_rate(int threads) {
   constexpr int chains = 10, rounds = 100'000;  // latency times ports is 8 or 10 at most
-  return best_rate(threads, 2.0 * simd::lanes<T> * chains * rounds, 100, [](int) {
+  return best_rate(threads, 2.0 * simd::lanes<T> * chains * rounds, [](int) {
     simd::pack<T> sums[chains], x(T(0.5)), y(T(1));
     for (auto& s : sums) s = simd::pack<T>(T(0));
     hide(x), hide(y);
@@ -68,7 +70,7 @@ double fma_rate(int threads) {
 template <class T>
 double exp_rate(int threads) {
   constexpr int count = 1024, rounds = 500;
-  return best_rate(threads, static_cast<double>(count) * rounds, 100, [](int) {
+  return best_rate(threads, static_cast<double>(count) * rounds, [](int) {
     numbers<T> x(count), y(count);
     for (std::size_t i = 0; i < count; ++i) x[i] = static_cast<T>(-0.01 * static_cast<double>(i));
     for (int r = 0; r < rounds; ++r) {
@@ -118,7 +120,7 @@ double measure_bandwidth(traffic kind, double footprint, int threads) {
   const auto total = static_cast<std::size_t>(threads);
   std::vector<triad_arrays> triads(total, triad_arrays(kind == traffic::update ? 0 : n));
   std::vector<numbers<float>> states(total, numbers<float>(kind == traffic::update ? n : 0, 1.0f));
-  return best_rate(threads, moved * rounds, footprint < 32e6 ? 50 : 10, [&](int thread) {
+  return best_rate(threads, moved * rounds, [&](int thread) {
     const auto t = static_cast<std::size_t>(thread);
     float factor = 1;
     for (int r = 0; r < rounds; ++r) {

@@ -103,7 +103,7 @@ void fill(array<S>& x, std::string_view name, const sizes& n) {
 inline bool wanted(std::string_view operand, const shape& s) {
   if (operand == "delta_bias") return false;
   if (operand == "log_magnitude" || operand == "phase") return !s.linear_gate;
-  if (operand == "a") return s.linear_gate || s.n.keys == 1;
+  if (operand == "a") return s.linear_gate;
   return true;
 }
 

@@ -19,7 +19,7 @@ struct shape {
   std::string text;  // as in a benchmark's name
   bool complex = false;
   bool scalar_gate = false;  // gla: one gate a head
-  bool linear_gate = false;  // gateloop: `a` instead of log_magnitude and phase
+  bool linear_gate = false;  // `a` itself, instead of log_magnitude and phase
 };
 
 inline std::string part(const char* name, index_t n) {
@@ -28,7 +28,7 @@ inline std::string part(const char* name, index_t n) {
 
 inline shape elementwise_shape(index_t B, index_t L, index_t D, bool complex = false) {
   const std::string text = part("B", B) + "/" + part("L", L) + "/" + part("D", D);
-  return {{B, B, L, 1, 1, D}, (complex ? "complex/" : "real/") + text, complex};
+  return {{B, B, L, 1, 1, D}, (complex ? "complex/" : "real/") + text, complex, false, true};
 }
 inline shape matrix_shape(index_t B, index_t L, index_t H, index_t K, index_t V) {
   return {{B, B, L, H, K, V},

@@ -2,9 +2,9 @@
 //
 // Small problems are compared whole. Of a large one a window is compared: the last tokens of the
 // first sequence, in the first heads and values (or channels). The call that is checked is the call
-// that is timed, on all of the operands; what makes the window a problem of its own is that every
-// gate of its first token is a hard reset, and that in backward the gradient of everything outside
-// of it is 0.
+// that is timed, on all of the operands. Two things make the window a problem of its own: the token
+// before it forgets everything and writes nothing, and in backward the gradient of all outputs
+// outside of it is 0.
 #pragma once
 
 #include <algorithm>
@@ -122,18 +122,13 @@ class check {
  public:
   explicit check(operands<R, T>& p) : p_(p), w_(window_of(p.s.n)) {}
 
-  /// Makes the window independent of the tokens before it. Call before the library is called.
-  void cut_at_window() {
+  /// The state is 0 when the window begins. Call before the library is called.
+  void forget_before_window() {
     if (w_.first_token == 0) return;
     const double infinity = std::numeric_limits<double>::infinity();
-    set_first_token("a", 0);
-    set_first_token("log_decay", -infinity);
-    set_first_token("log_magnitude", -infinity);
-    if (p_.numbers.count("delta") > 0) {  // exp(1000 A) is 0; B = u = 0 keep the step out of sums
-      set_first_token("delta", 1000);
-      set_first_token("B", 0);
-      set_first_token("u", 0);
-    }
+    for (const char* gate : {"log_decay", "log_magnitude"}) set_token_before(gate, -infinity);
+    set_token_before("delta", 1000);  // exp(1000 A) is 0
+    for (const char* zero : {"a", "x", "k", "u"}) set_token_before(zero, 0);
   }
 
   /// `initial` as the oracle's initial state: step's state before the call.
@@ -218,13 +213,13 @@ class check {
         first, second);
   }
 
-  void set_first_token(const char* name, double value) {
+  void set_token_before(const char* name, double value) {
     using storage = gatescan::storage_t<T>;
     R::operands(
         [&](std::string_view other, const axes& a, gatescan::presence, const auto&) {
           const auto found = p_.numbers.find(name);
           if (other != name || found == p_.numbers.end()) return;
-          window token{w_.first_token, p_.s.n};
+          window token{w_.first_token - 1, p_.s.n};
           token.n.time = 1;
           for_each_place(found->second.where, a, token, [&](index_t place) {
             const auto i = static_cast<std::size_t>(place);

@@ -28,11 +28,11 @@ std::string sentence_of(const corpus& text) {
 }
 
 void show_modes(const options& o, const corpus& text, model& m, const flat& theta) {
-  const index sequences = 4, time = static_cast<index>(corpus::piece);
+  const index sequences = 4, time = static_cast<index>(corpus::piece / 2);
   std::vector<std::uint8_t> passage;
   for (std::size_t i = 0; i < static_cast<std::size_t>(sequences); ++i) {
     const bytes piece = text.held_out_piece(i % text.pieces());
-    passage.insert(passage.end(), piece.begin(), piece.end());
+    passage.insert(passage.end(), piece.begin(), piece.begin() + time);
   }
   m.plan({sequences, time}, o.run.how(o.threads));
   m.forward(theta, passage);

@@ -1,5 +1,5 @@
-// What does not fit is refused before the first write, by a message that names the operand, what was
-// expected and what came: every operand and every gradient of every recurrence, a user's too.
+// What does not fit is refused before the first write, by a message that names the operand, what
+// was expected and what came: every operand and every gradient of every recurrence, a user's too.
 
 #include <gtest/gtest.h>
 

@@ -125,6 +125,8 @@ TEST(own_cell, is_its_loop) {
   problem want;
   want.loops();
   problem got;
+  EXPECT_EQ(gatescan::describe(gatescan::cpu{}, gatescan::automatic{}, got.inputs()).recurrence,
+            cell::name);
   gatescan::forward(
       gatescan::cpu{}, gatescan::recurrent{}, got.inputs(),
       {.out = {got.out.data(), {B, L, H, D}}, .final_state = {got.state.data(), {B, H, 2, D}}});

@@ -47,8 +47,8 @@ struct tied_case {
     if constexpr (requires { to.lower; }) to.lower = lower;
   }
   results loops() const {
-    const auto& [q, f, v, initial] = x;
-    results r{doubles(v.shape), initial};
+    const doubles &q = x[0], &f = x[1], &v = x[2];
+    results r{doubles(v.shape), x[3]};
     doubles& S = r.final_state;
     for_each_sequence(v, offsets, [&](int64 s, int64 b, int64 first, int64 last) {
       for (int64 t = first; t < last; ++t)

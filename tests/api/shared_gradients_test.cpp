@@ -1,6 +1,6 @@
-// Operands and gradients that are shared: a gradient view of stride 0 receives the sum over the axis,
-// an operand of fewer heads is read by a group of them and its gradient is the sum over the group.
-// Every operand and axis of every recurrence, in two modes that store gradients differently.
+// Operands and gradients that are shared: a gradient view of stride 0 receives the sum over the
+// axis, an operand of fewer heads is read by a group of them and its gradient is the sum over the
+// group. Every operand and axis of every recurrence, in two modes that store gradients differently.
 
 #include <gtest/gtest.h>
 

@@ -7,19 +7,19 @@
 //                    combine, apply
 //   attention_form   ... a gated product: keys (a gate a key),               chunked, attention,
 //                    or gate and keys or unit_keys (a gate a state entry)    attention_map
-//   differentiable   the adjoint of each of these                            backward in all of them
+//   differentiable   the adjoint of each of these                            backward, everywhere
 //
 // Members are static templates over the backend's registers, so one text serves every number format
 // and backend. x: the operands, `fields`; at: the place, at(x.q) reads real numbers there,
-// at.element(x.q) numbers that may be complex; d: the gradients, at.add(d.q, g) adds to them; w: what
-// `values` returned and d_w its gradient, which adjoints add to. An adjoint gets gradients of what
-// the member returned. Elementary functions: core/math.hpp (gatescan::exp, gatescan::sigmoid ...).
+// at.element(x.q) numbers that may be complex; d: the gradients, at.add(d.q, g) adds to them; w:
+// what `values` returned and d_w its gradient, which adjoints add to. An adjoint gets gradients of
+// what the member returned. Elementary functions are in core/math.hpp: gatescan::exp and others.
 //
 //   values(x, at) -> w                    values_adjoint(x, d, at, w, d_w)
 //   keys(x, at) -> keys_of{q, k, gate}    keys_adjoint(x, d, at, gradient_as_keys_of)
 //   gate(x, at, w) -> a                   gate_adjoint(x, d, at, w, d_w&, a, d_a)
 //   output(x, at, w, o) -> out            output_adjoint(x, d, at, w, d_w&, o, d_out) -> d_o
-//   step(x, w, h) -> h                    step_adjoint(x, w, d_w&, h, d_h) -> d_h of before the step
+//   step(x, w, h) -> h                    step_adjoint(x, w, d_w&, h, d_h) -> d_h before the step
 //   output(x, at, w, h) -> out            output_adjoint(x, d, at, w, d_w&, h, d_out, d_h&), adds
 //   element_of(x, w) -> e    identity<E>() -> e    combine(later, earlier) -> e    apply(e, h) -> h
 //

@@ -39,8 +39,8 @@ struct result_types {
   static void options(const In&, X&) {}
 };
 
-/// A state [sequences, heads, keys, values] and out [batch, time, heads, values]. A complex state is
-/// matrix_state<R, complex_view> and number_kind = numbers::complex.
+/// A state [sequences, heads, keys, values] and out [batch, time, heads, values]. A complex state
+/// is matrix_state<R, complex_view> and number_kind = numbers::complex.
 template <class Recurrence, template <class> class State = view>
 struct matrix_state : result_types<Recurrence, view, State> {
   static constexpr axes out_axes{axis::batch, axis::time, axis::head, axis::value};

@@ -67,7 +67,8 @@ struct gradient_target {
     const bool time_shared = !state && to.time == 0 && (split.segments > 1 || split.packed);
     const bool head_shared = n.heads > 1 && (to.head == 0 || to.heads_a_group > 1);
     const bool value_shared = to.value == 0 && split.value_blocks > 1;
-    exclusive = !batch_shared && !time_shared && !head_shared && !value_shared;
+    // without any work the result is an empty sum
+    exclusive = split.items() > 0 && !batch_shared && !time_shared && !head_shared && !value_shared;
   }
   void take_partial(arena& scratch, const work_split& split) {
     if (!to.given || exclusive) return;
