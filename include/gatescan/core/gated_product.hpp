@@ -38,11 +38,11 @@ struct value_of {
 /// For a recurrence whose value is one operand v as it stands.
 struct plain_values {
   template <class X, class At>
-  static auto values(const X& x, const At& at) {
+  GATESCAN_HD static auto values(const X& x, const At& at) {
     return value_of<decltype(at(x.v))>{at(x.v)};
   }
   template <class X, class D, class At, class Values>
-  static void values_adjoint(const X&, const D& d, const At& at, const Values&,
+  GATESCAN_HD static void values_adjoint(const X&, const D& d, const At& at, const Values&,
                              const Values& d_values) {
     at.add(d.v, d_values.v);
   }
@@ -52,15 +52,15 @@ struct plain_values {
 /// Not to be overridden: backward does not compute o for who inherits it.
 struct plain_output {
   template <class X, class At, class Values, class E>
-  static E output(const X&, const At&, const Values&, E o) {
+  GATESCAN_HD static E output(const X&, const At&, const Values&, E o) {
     return o;
   }
   template <class X, class D, class At, class Values, class E>
-  static E output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out) {
+  GATESCAN_HD static E output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out) {
     return d_out;
   }
   template <class X, class D, class At, class Values, class E>
-  static void output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out,
+  GATESCAN_HD static void output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out,
                              E& d_h) {
     d_h = d_h + d_out;
   }

@@ -1,5 +1,5 @@
 #pragma once
-// Do two strided views share memory? Exact for rows that interleave in one buffer, cautious otherwise.
+// Do two strided views share memory? Exact for rows that interleave in one buffer, else cautious.
 
 #include <cstdint>
 #include <numeric>

@@ -57,20 +57,20 @@ struct elementwise : channel_state<elementwise, complex_view>, plain_output {
   }
 
   template <class X, class At>
-  static auto values(const X& x, const At& at) {
+  GATESCAN_HD static auto values(const X& x, const At& at) {
     return value_of<decltype(at.element(x.x))>{at.element(x.x)};
   }
   template <class X, class At, class Values>
-  static auto gate(const X& x, const At& at, const Values&) {
+  GATESCAN_HD static auto gate(const X& x, const At& at, const Values&) {
     return at.element(x.a);
   }
   template <class X, class D, class At, class Values, class E>
-  static void gate_adjoint(const X&, const D& d, const At& at, const Values&, Values&, E,
+  GATESCAN_HD static void gate_adjoint(const X&, const D& d, const At& at, const Values&, Values&, E,
                            E d_gate) {
     at.add(d.a, d_gate);
   }
   template <class X, class D, class At, class Values>
-  static void values_adjoint(const X&, const D& d, const At& at, const Values&,
+  GATESCAN_HD static void values_adjoint(const X&, const D& d, const At& at, const Values&,
                              const Values& d_values) {
     at.add(d.x, d_values.v);
   }

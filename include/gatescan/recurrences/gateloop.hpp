@@ -65,12 +65,12 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
   }
 
   template <class X, class At>
-  static auto keys(const X& x, const At& at) {
+  GATESCAN_HD static auto keys(const X& x, const At& at) {
     using E = decltype(at.element(x.q));
     return keys_of<E>{at.element(x.q), at.element(x.k), gate(x, at)};
   }
   template <class X, class D, class At, class E>
-  static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<E>& g) {
+  GATESCAN_HD static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<E>& g) {
     at.add(d.q, g.q);
     at.add(d.k, g.k);
     if (x.a.given) return at.add(d.a, g.gate);
@@ -82,7 +82,7 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
 
  private:
   template <class X, class At>
-  static auto gate(const X& x, const At& at) {
+  GATESCAN_HD static auto gate(const X& x, const At& at) {
     using E = decltype(at.element(x.a));
     if (x.a.given) return at.element(x.a);
     const auto magnitude = exp(at(x.log_magnitude));

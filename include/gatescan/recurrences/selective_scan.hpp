@@ -79,28 +79,28 @@ struct selective_scan : result_types<selective_scan> {
   };
 
   template <class X, class At>
-  static auto values(const X& x, const At& at) {
+  GATESCAN_HD static auto values(const X& x, const At& at) {
     using R = decltype(at(x.u));
     const R raw = raw_step(x, at), step = x.softplus ? gatescan::softplus(raw) : raw, u = at(x.u);
     return channel_values<R>{step * u, step, u};
   }
   template <class X, class At>
-  static auto keys(const X& x, const At& at) {
+  GATESCAN_HD static auto keys(const X& x, const At& at) {
     using R = decltype(at(x.C));
     return keys_of<R>{at(x.C), at(x.B), R(1)};
   }
   template <class X, class At, class R>
-  static R gate(const X& x, const At& at, const channel_values<R>& w) {
+  GATESCAN_HD static R gate(const X& x, const At& at, const channel_values<R>& w) {
     return exp(w.step * at(x.A));
   }
   template <class X, class At, class R>
-  static R output(const X& x, const At& at, const channel_values<R>& w, R o) {
+  GATESCAN_HD static R output(const X& x, const At& at, const channel_values<R>& w, R o) {
     if (x.D.given) o = fma(at(x.D), w.u, o);
     return x.z.given ? o * silu(at(x.z)) : o;
   }
 
   template <class X, class D, class At, class R>
-  static R output_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
+  GATESCAN_HD static R output_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
                           channel_values<R>& d_w, R o, R d_out) {
     if (x.z.given) {
       const R y = x.D.given ? fma(at(x.D), w.u, o) : o, z = at(x.z);
@@ -114,19 +114,19 @@ struct selective_scan : result_types<selective_scan> {
     return d_out;
   }
   template <class X, class D, class At, class R>
-  static void gate_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
+  GATESCAN_HD static void gate_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
                            channel_values<R>& d_w, R a, R d_gate) {
     const R d_exponent = unless_zero(a, d_gate * a);
     d_w.step = d_w.step + unless_zero(a, d_exponent * at(x.A));
     at.add(d.A, d_exponent * w.step);
   }
   template <class X, class D, class At, class R>
-  static void keys_adjoint(const X&, const D& d, const At& at, const keys_of<R>& g) {
+  GATESCAN_HD static void keys_adjoint(const X&, const D& d, const At& at, const keys_of<R>& g) {
     at.add(d.C, g.q);
     at.add(d.B, g.k);
   }
   template <class X, class D, class At, class R>
-  static void values_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
+  GATESCAN_HD static void values_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
                              const channel_values<R>& d_w) {
     at.add(d.u, fma(d_w.v, w.step, d_w.u));
     const R d_step = fma(d_w.v, w.u, d_w.step);
@@ -137,7 +137,7 @@ struct selective_scan : result_types<selective_scan> {
 
  private:
   template <class X, class At>
-  static auto raw_step(const X& x, const At& at) {
+  GATESCAN_HD static auto raw_step(const X& x, const At& at) {
     const auto delta = at(x.delta);
     return x.delta_bias.given ? delta + at(x.delta_bias) : delta;
   }

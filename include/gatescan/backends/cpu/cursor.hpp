@@ -19,8 +19,9 @@ struct gradient_tile {
   bool given = false;
 };
 
-// Asks for the rows of tokens [t, last) of an operand. Rows of a lane lie far apart, often one a page, where the
-// hardware does not look ahead: selective_scan with D = 1536 waited for 40% of its time.
+// Asks for the rows of tokens [t, last) of an operand. Rows of a lane lie far apart, often one a
+// page, where the hardware does not look ahead: selective_scan with D = 1536 waited for 40% of its
+// time.
 template <class S>
 void prefetch_rows(const operand<S>& x, index_t t, index_t last, index_t keys, index_t values) {
   constexpr index_t line = 64 / static_cast<index_t>(sizeof(S));

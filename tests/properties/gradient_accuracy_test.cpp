@@ -1,0 +1,67 @@
+// N8, N9, N10: every gradient is right under gates from 1 to e^-20 and resets, and beside large inputs.
+#include <gtest/gtest.h>
+
+#include "../support/compare.hpp"
+
+namespace {
+
+using namespace support;
+using gatescan::wide;
+
+const mode recurrent{mode::recurrent, 0}, scan{mode::scan, 0}, chunked{mode::chunked, 0};
+const mode attention{mode::attention, 0};
+
+// every gradient, under log gates from 0 to -20 and resets
+template <class O, class T>
+void expect_gradient_rms(double bound) {
+  for (const gates gate : {gates::one, gates::near_one, gates::mild, gates::strong, gates::resets}) {
+    options c;
+    c.gate = gate;
+    const auto in = rounded<O, T>(problem<O>({1, 2048, 1, 4, 4}, c, 140));
+    const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), 141));
+    const auto want = as_returned<O>(in, O::backward(in, dout));
+    auto tolerance = tolerance_of<T>();
+    tolerance.gradient = tolerance.state_gradient = bound;
+    for (const mode& m : {recurrent, scan, chunked, mode{mode::chunked, 64}, attention}) {
+      SCOPED_TRACE(::testing::Message() << m << " gates " << gate);
+      expect_gradients<O>(run_backward<O, T>(m, in, dout), want, tolerance);
+    }
+  }
+}
+TEST(quality, N8_gradients_of_elementwise) {
+  expect_gradient_rms<real_elementwise, float>(1e-5);
+  expect_gradient_rms<complex_elementwise, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_gateloop) {
+  expect_gradient_rms<gateloop, float>(1e-5);
+  expect_gradient_rms<gateloop, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_gla) {
+  expect_gradient_rms<gla, float>(1e-5);
+  expect_gradient_rms<gla, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_selective_scan) {
+  expect_gradient_rms<selective_scan, float>(1e-5);
+  expect_gradient_rms<selective_scan, wide<float>>(1e-6);
+}
+
+// N9, N10: |x| far above |a h|, gates of 0 and 1e-20: nothing is rebuilt by subtraction or division
+TEST(quality, N9_N10_gate_gradients_beside_large_inputs) {
+  generator g(150);
+  real_elementwise::inputs in;
+  in.a = tensor<double>({1, 300, 1, 3}, 1e-6);
+  for (int64 t = 0; t < 300; ++t) in.a(0, t, 0, 1) = t % 3 == 0 ? 0 : 1e-20;
+  in.x = g.normals({1, 300, 1, 3});
+  for (double& x : in.x.data) x *= 1e6;
+  in.initial_state = g.normals({1, 1, 3});
+  in = rounded<real_elementwise, float>(in);
+  const auto dout =
+      rounded_results<real_elementwise, float>(random_gradients<real_elementwise>(real_elementwise::forward(in), 151));
+  const auto want = real_elementwise::backward(in, dout);
+  for (const mode& m : {recurrent, scan, chunked, attention}) {
+    const auto got = run_backward<real_elementwise, float>(m, in, dout);
+    EXPECT_LE(relative_rms(got.a, want.a, 0, 0), 1e-6) << m;
+  }
+}
+
+}  // namespace
