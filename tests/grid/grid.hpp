@@ -18,13 +18,14 @@ inline const std::vector<mode> all_modes{
 inline const std::vector<mode> few_modes{
     {mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 5}, {mode::attention, 0}};
 
-inline const std::vector<gates> all_gates{gates::mild,   gates::near_one, gates::one,   gates::strong,
-                                          gates::resets, gates::tiny,     gates::signs, gates::mixed};
+inline const std::vector<gates> all_gates{gates::mild,   gates::near_one, gates::one,
+                                          gates::strong, gates::resets,   gates::tiny,
+                                          gates::signs,  gates::mixed};
 
-inline const std::vector<sizes> all_sizes{
-    {1, 1, 1, 1, 1},   {1, 2, 1, 1, 1},  {1, 3, 2, 2, 1},  {2, 7, 3, 5, 2},
-    {1, 16, 2, 8, 8},  {2, 17, 2, 3, 7}, {1, 31, 2, 17, 1}, {1, 64, 2, 16, 16},
-    {1, 65, 3, 1, 9},  {1, 97, 1, 33, 5}, {2, 130, 2, 4, 19}};
+inline const std::vector<sizes> all_sizes{{1, 1, 1, 1, 1},   {1, 2, 1, 1, 1},    {1, 3, 2, 2, 1},
+                                          {2, 7, 3, 5, 2},   {1, 16, 2, 8, 8},   {2, 17, 2, 3, 7},
+                                          {1, 31, 2, 17, 1}, {1, 64, 2, 16, 16}, {1, 65, 3, 1, 9},
+                                          {1, 97, 1, 33, 5}, {2, 130, 2, 4, 19}};
 inline const std::vector<sizes> empty_sizes{{2, 0, 2, 3, 3}, {0, 4, 1, 2, 2}, {1, 0, 1, 1, 1}};
 
 // 1, 2, 3, ... printed with every failure
@@ -164,7 +165,7 @@ TYPED_TEST_P(grid, what_is_given_and_what_is_wanted) {
   }
 }
 
-REGISTER_TYPED_TEST_SUITE_P(grid, sizes_and_gates, nothing_to_do, optional_operands,
-                            every_layout, what_is_given_and_what_is_wanted);
+REGISTER_TYPED_TEST_SUITE_P(grid, sizes_and_gates, nothing_to_do, optional_operands, every_layout,
+                            what_is_given_and_what_is_wanted);
 
 }  // namespace grid

@@ -33,7 +33,8 @@ void fill(int64 L, int64 K, const std::vector<int64>& offsets, Gate gate, Weight
     }
 }
 
-const std::vector<sizes> all_sizes{{2, 1, 2, 3, 2}, {1, 17, 2, 5, 3}, {2, 67, 2, 3, 1}, {1, 0, 1, 2, 2}};
+const std::vector<sizes> all_sizes{
+    {2, 1, 2, 3, 2}, {1, 17, 2, 5, 3}, {2, 67, 2, 3, 1}, {1, 0, 1, 2, 2}};
 
 template <class T, class Inputs>
 tensor<double> run_map(const Inputs& in, extents shape, int threads) {
@@ -60,7 +61,8 @@ TEST(attention_map, of_gla) {
               n.L, n.K, in.sequence_offsets,
               [&](int64 t, int64 i) { return std::exp(oracle::at(in.log_decay, b, t, h, i, n.H)); },
               [&](int64 t, int64 s, int64 i) {
-                return in.scale * oracle::at(in.q, b, t, h, i, n.H) * oracle::at(in.k, b, s, h, i, n.H);
+                return in.scale * oracle::at(in.q, b, t, h, i, n.H) *
+                       oracle::at(in.k, b, s, h, i, n.H);
               },
               [&](int64 t, int64 s) -> double& { return want(b, h, t, s); });
       prepared<gla, double> p(in, {});
@@ -140,7 +142,8 @@ TEST(attention_map, of_elementwise) {
           }
     prepared<complex_elementwise, double> p(in, {});
     stored<double> map(want.shape, true, layouts::dense, poison_nan);
-    gatescan::attention_map(gatescan::cpu{.threads = 2}, p.lib, gatescan::complex_view<double>(map));
+    gatescan::attention_map(gatescan::cpu{.threads = 2}, p.lib,
+                            gatescan::complex_view<double>(map));
     EXPECT_TRUE(map.guards_intact());
     auto got = want;
     map.read(got);

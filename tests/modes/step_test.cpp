@@ -39,7 +39,8 @@ void check_steps(const sizes& n, const options& c, int threads) {
   const auto want = run_forward<O, T>({mode::recurrent, 0}, in);
   constexpr bool complex_out = requires { want.out.data[0].re; };
   constexpr bool complex_state = requires { want.final_state.data[0].re; };
-  stored<gatescan::state_t<T>> state(want.final_state.shape, complex_state, layouts::dense, poison_nan);
+  stored<gatescan::state_t<T>> state(want.final_state.shape, complex_state, layouts::dense,
+                                     poison_nan);
   auto first = in.initial_state;
   if (!first.given()) first = O::blank(in).final_state;
   state.write(first);

@@ -41,17 +41,16 @@ void expect_bits_of_results(const A& got, const A& want) {
 }
 template <class O, class A>
 void expect_bits_of_gradients(const A& got, const A& want) {
-  O::operands(
-      [](const char* name, auto& g, auto& w) {
-        EXPECT_TRUE(same_bits(g, w)) << "gradient of " << name;
-      },
-      got, want);
+  O::operands([](const char* name, auto& g,
+                 auto& w) { EXPECT_TRUE(same_bits(g, w)) << "gradient of " << name; },
+              got, want);
 }
 
 TYPED_TEST(determinism, T1_thread_count_changes_no_bit) {
   using O = TypeParam;
   // many lanes; few lanes and long; packed sequences
-  const std::vector<example<O>> examples{example<O>({3, 67, 4, 5, 7}), example<O>({1, 700, 2, 3, 2}),
+  const std::vector<example<O>> examples{example<O>({3, 67, 4, 5, 7}),
+                                         example<O>({1, 700, 2, 3, 2}),
                                          example<O>({1, 200, 4, 3, 5}, gates::mild, 7)};
   for (const auto& e : examples)
     for (const mode& m : modes) {

@@ -149,8 +149,9 @@ TEST(quality, S1_the_gate_meets_the_state_before_the_new_input) {
   e.x.data = {7, 11, 13};
   e.initial_state = tensor<double>({1, 1, 1}, 17);
   const std::vector<double> want{41, 134, 683};
-  for (const mode& m : {mode{mode::recurrent, 0}, mode{mode::scan, 0}, mode{mode::chunked, 1},
-                        mode{mode::chunked, 2}, mode{mode::chunked, 16}, mode{mode::attention, 0}}) {
+  for (const mode& m :
+       {mode{mode::recurrent, 0}, mode{mode::scan, 0}, mode{mode::chunked, 1},
+        mode{mode::chunked, 2}, mode{mode::chunked, 16}, mode{mode::attention, 0}}) {
     SCOPED_TRACE(::testing::Message() << m);
     EXPECT_EQ((run_forward<gateloop, float>(m, in).out.data), want);
     EXPECT_EQ((run_forward<real_elementwise, float>(m, e).out.data), want);

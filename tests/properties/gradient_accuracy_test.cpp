@@ -14,7 +14,8 @@ const mode attention{mode::attention, 0};
 // every gradient, under log gates from 0 to -20 and resets
 template <class O, class T>
 void expect_gradient_rms(double bound) {
-  for (const gates gate : {gates::one, gates::near_one, gates::mild, gates::strong, gates::resets}) {
+  for (const gates gate :
+       {gates::one, gates::near_one, gates::mild, gates::strong, gates::resets}) {
     options c;
     c.gate = gate;
     const auto in = rounded<O, T>(problem<O>({1, 2048, 1, 4, 4}, c, 140));
@@ -55,8 +56,8 @@ TEST(quality, N9_N10_gate_gradients_beside_large_inputs) {
   for (double& x : in.x.data) x *= 1e6;
   in.initial_state = g.normals({1, 1, 3});
   in = rounded<real_elementwise, float>(in);
-  const auto dout =
-      rounded_results<real_elementwise, float>(random_gradients<real_elementwise>(real_elementwise::forward(in), 151));
+  const auto dout = rounded_results<real_elementwise, float>(
+      random_gradients<real_elementwise>(real_elementwise::forward(in), 151));
   const auto want = real_elementwise::backward(in, dout);
   for (const mode& m : {recurrent, scan, chunked, attention}) {
     const auto got = run_backward<real_elementwise, float>(m, in, dout);

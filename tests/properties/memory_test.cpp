@@ -129,7 +129,8 @@ TYPED_TEST(memory, a_workspace_too_small_is_refused) {
                                 binding<O>::template problem<float>(e.in, 2));
       workspace w(1, poison_nan);
       const auto out = e.out, state = e.state;
-      EXPECT_THROW(plan.forward(e.inputs.lib, e.results, {w.span()}), gatescan::workspace_error) << m;
+      EXPECT_THROW(plan.forward(e.inputs.lib, e.results, {w.span()}), gatescan::workspace_error)
+          << m;
       EXPECT_THROW(plan.backward(e.inputs.lib, e.output_gradients, e.gradients, {w.span()}),
                    gatescan::workspace_error)
           << m;
@@ -194,7 +195,8 @@ void expect_refused(E& e, F f, const std::vector<std::string>& words) {
   }
   EXPECT_TRUE(e.out.same_bytes(out));
   EXPECT_TRUE(e.state.same_bytes(state));
-  for (const auto& [name, x] : made.operands) EXPECT_TRUE(e.made[name.c_str()].same_bytes(x)) << name;
+  for (const auto& [name, x] : made.operands)
+    EXPECT_TRUE(e.made[name.c_str()].same_bytes(x)) << name;
   EXPECT_TRUE(e.made.state.same_bytes(made.state));
 }
 
@@ -221,15 +223,14 @@ TEST(quality, M3_overlaps_are_refused_before_the_first_write) {
         auto g = e.gradients;
         g.q = view<float>(buffer.data(), {2, 20, 2, 4});
         g.k = view<float>(buffer.data() + 319, {2, 20, 2, 4});  // one element of q's
-        expect_refused(e, [&] {
-          gatescan::backward(cpu, chosen, e.inputs.lib, e.output_gradients, g);
-        }, {"q", "k"});
+        expect_refused(
+            e, [&] { gatescan::backward(cpu, chosen, e.inputs.lib, e.output_gradients, g); },
+            {"q", "k"});
         g.k = e.gradients.k;
         auto in = e.inputs.lib;
         in.log_decay = view<const float>(buffer.data() + 4, {2, 20, 2, 4});
-        expect_refused(e, [&] {
-          gatescan::backward(cpu, chosen, in, e.output_gradients, g);
-        }, {"q", "log_decay"});
+        expect_refused(e, [&] { gatescan::backward(cpu, chosen, in, e.output_gradients, g); },
+                       {"q", "log_decay"});
       }
       EXPECT_EQ(buffer, std::vector<float>(4000, 1.0f));
       // results in alternate columns of one buffer do not overlap
@@ -248,7 +249,8 @@ TEST(quality, M3_memory_that_is_only_near_is_accepted) {
   const auto in = rounded<gateloop, float>(problem<gateloop>({1, 12, 1, 2, 3}, {}, 103));
   const auto want = run_forward<gateloop, float>({mode::chunked, 8}, in);
   prepared<gateloop, float> p(in, {});
-  std::vector<float> buffer(6 + 36 + 6);  // real parts of the state, out, imaginary parts of the state
+  std::vector<float> buffer(6 + 36 +
+                            6);  // real parts of the state, out, imaginary parts of the state
   gatescan::gateloop::outputs<float> results;
   results.final_state = gatescan::complex_view<float>(
       view<float>(buffer.data(), {1, 1, 2, 3}), view<float>(buffer.data() + 42, {1, 1, 2, 3}));
@@ -274,7 +276,8 @@ TEST(quality, M3_memory_that_is_only_near_is_accepted) {
     }
   fused.lib.q = column(0), fused.lib.k = column(1), fused.lib.v = column(2);
   const auto same = run_forward<gla, float>({mode::scan, 0}, g);
-  ASSERT_NO_THROW(gatescan::forward(gatescan::cpu{1}, gatescan::scan{}, fused.lib, {column(3), {}}));
+  ASSERT_NO_THROW(
+      gatescan::forward(gatescan::cpu{1}, gatescan::scan{}, fused.lib, {column(3), {}}));
   for (std::size_t t = 0; t < 12; ++t)
     for (std::size_t i = 0; i < 6; ++i)
       EXPECT_EQ(rows[24 * t + 18 + i], same.out.data[6 * t + i]) << t;
@@ -283,7 +286,8 @@ TEST(quality, M3_memory_that_is_only_near_is_accepted) {
 // M3: out may take the place of an operand of the same view
 TEST(quality, M3_out_may_replace_an_operand) {
   const auto in = rounded<gla, float>(problem<gla>({2, 70, 2, 4, 4}, {}, 105));
-  const auto scan_in = rounded<selective_scan, float>(problem<selective_scan>({2, 70, 5, 3, 1}, {}, 106));
+  const auto scan_in =
+      rounded<selective_scan, float>(problem<selective_scan>({2, 70, 5, 3, 1}, {}, 106));
   const auto check = [](auto& e, auto& place, const auto& want, auto chosen, const char* what) {
     e.results.out = place;
     e.results.final_state = {};
@@ -301,7 +305,8 @@ TEST(quality, M3_out_may_replace_an_operand) {
       }
       for (const char* name : {"u", "delta", "z"}) {
         everything<selective_scan, float> e(scan_in);
-        check(e, e.inputs.held[name], run_forward<selective_scan, float>(m, scan_in).out, chosen, name);
+        check(e, e.inputs.held[name], run_forward<selective_scan, float>(m, scan_in).out, chosen,
+              name);
       }
     });
   }
@@ -333,17 +338,17 @@ TYPED_TEST(memory, T3_wrong_shapes_are_refused_before_the_first_write) {
                        {"final_state"});
         auto in = e.inputs.lib;
         in.initial_state = shrink(in.initial_state, axis);
-        expect_refused(e, [&] { gatescan::forward(cpu, chosen, in, e.results); }, {"initial_state"});
+        expect_refused(e, [&] { gatescan::forward(cpu, chosen, in, e.results); },
+                       {"initial_state"});
         auto d = e.gradients;
         d.initial_state = shrink(d.initial_state, axis);
-        expect_refused(e, [&] {
-          gatescan::backward(cpu, chosen, e.inputs.lib, e.output_gradients, d);
-        }, {"initial_state"});
+        expect_refused(
+            e, [&] { gatescan::backward(cpu, chosen, e.inputs.lib, e.output_gradients, d); },
+            {"initial_state"});
         auto dout = e.output_gradients;
         dout.out = shrink(dout.out, axis);
-        expect_refused(e, [&] {
-          gatescan::backward(cpu, chosen, e.inputs.lib, dout, e.gradients);
-        }, {"out"});
+        expect_refused(e, [&] { gatescan::backward(cpu, chosen, e.inputs.lib, dout, e.gradients); },
+                       {"out"});
       }
       everything<O, float> e(problem<O>({3, 20, 3, 5, 4}, options{}, 98));
       auto results = e.results;
@@ -358,33 +363,54 @@ TEST(quality, T3_the_message_names_the_operand) {
   const auto refuse = [&](auto& e, auto change, const char* name) {
     auto in = e.inputs.lib;
     change(in);
-    expect_refused(e, [&] { gatescan::forward(cpu, gatescan::chunked{16}, in, e.results); }, {name});
-    expect_refused(e, [&] {
-      gatescan::backward(cpu, gatescan::chunked{16}, in, e.output_gradients, e.gradients);
-    }, {name});
+    expect_refused(e, [&] { gatescan::forward(cpu, gatescan::chunked{16}, in, e.results); },
+                   {name});
+    expect_refused(e,
+                   [&] {
+                     gatescan::backward(cpu, gatescan::chunked{16}, in, e.output_gradients,
+                                        e.gradients);
+                   },
+                   {name});
   };
   for (const int axis : {0, 1, 3}) {
     everything<gla, float> e(problem<gla>({3, 20, 4, 5, 6}, {}, 99));
-    refuse(e, [axis](auto& in) { in.q.shape[axis] -= 1; }, "q");
-    refuse(e, [axis](auto& in) { in.k.shape[axis] -= 1; }, "k");
-    if (axis != 3) refuse(e, [axis](auto& in) { in.v.shape[axis] -= 1; }, "v");
-    refuse(e, [axis](auto& in) { in.log_decay.shape[axis] -= 1; }, "log_decay");
+    refuse(
+        e, [axis](auto& in) { in.q.shape[axis] -= 1; }, "q");
+    refuse(
+        e, [axis](auto& in) { in.k.shape[axis] -= 1; }, "k");
+    if (axis != 3)
+      refuse(
+          e, [axis](auto& in) { in.v.shape[axis] -= 1; }, "v");
+    refuse(
+        e, [axis](auto& in) { in.log_decay.shape[axis] -= 1; }, "log_decay");
   }
   everything<gla, float> e(problem<gla>({3, 20, 4, 5, 6}, {}, 99));
-  refuse(e, [](auto& in) { in.k.shape[2] = 3; }, "k");  // 3 heads do not divide 4
-  refuse(e, [](auto& in) { in.q = {}; }, "q");
-  refuse(e, [](auto& in) { in.log_decay = {}; }, "log_decay");
+  refuse(
+      e, [](auto& in) { in.k.shape[2] = 3; }, "k");  // 3 heads do not divide 4
+  refuse(
+      e, [](auto& in) { in.q = {}; }, "q");
+  refuse(
+      e, [](auto& in) { in.log_decay = {}; }, "log_decay");
   for (const int axis : {0, 1, 2}) {
     everything<selective_scan, float> s(problem<selective_scan>({3, 20, 4, 5, 1}, {}, 100));
-    refuse(s, [axis](auto& in) { in.delta.shape[axis] -= 1; }, "delta");
-    refuse(s, [axis](auto& in) { in.z.shape[axis] -= 1; }, "z");
-    if (axis < 2) refuse(s, [axis](auto& in) { in.A.shape[axis] -= 1; }, "A");
-    if (axis < 2) refuse(s, [axis](auto& in) { in.C.shape[axis] -= 1; }, "C");
+    refuse(
+        s, [axis](auto& in) { in.delta.shape[axis] -= 1; }, "delta");
+    refuse(
+        s, [axis](auto& in) { in.z.shape[axis] -= 1; }, "z");
+    if (axis < 2)
+      refuse(
+          s, [axis](auto& in) { in.A.shape[axis] -= 1; }, "A");
+    if (axis < 2)
+      refuse(
+          s, [axis](auto& in) { in.C.shape[axis] -= 1; }, "C");
   }
   everything<selective_scan, float> s(problem<selective_scan>({3, 20, 4, 5, 1}, {}, 100));
-  refuse(s, [](auto& in) { in.D.shape[0] = 3; }, "D");
-  refuse(s, [](auto& in) { in.B.shape[2] = 3; }, "B");
-  refuse(s, [](auto& in) { in.A = {}; }, "A");
+  refuse(
+      s, [](auto& in) { in.D.shape[0] = 3; }, "D");
+  refuse(
+      s, [](auto& in) { in.B.shape[2] = 3; }, "B");
+  refuse(
+      s, [](auto& in) { in.A = {}; }, "A");
 }
 
 TEST(quality, T3_bad_sequence_offsets_are_refused) {
@@ -392,14 +418,18 @@ TEST(quality, T3_bad_sequence_offsets_are_refused) {
   options c;
   c.sequences = 3;
   everything<gla, float> e(problem<gla>({1, 20, 2, 3, 4}, c, 101));
-  for (std::vector<int64> bad : {std::vector<int64>{0, 5, 4, 20}, {1, 5, 9, 20}, {0, 5, 9, 19},
-                                 {0, 5, 9, 21}, {0, 5, 20}, {0, -1, 9, 20}}) {
+  for (std::vector<int64> bad : {std::vector<int64>{0, 5, 4, 20},
+                                 {1, 5, 9, 20},
+                                 {0, 5, 9, 19},
+                                 {0, 5, 9, 21},
+                                 {0, 5, 20},
+                                 {0, -1, 9, 20}}) {
     auto in = e.inputs.lib;
     in.sequence_offsets = {bad.data(), {static_cast<int64>(bad.size())}};
     expect_refused(e, [&] { gatescan::forward(cpu, gatescan::recurrent{}, in, e.results); }, {""});
-    expect_refused(e, [&] {
-      gatescan::backward(cpu, gatescan::scan{}, in, e.output_gradients, e.gradients);
-    }, {""});
+    expect_refused(
+        e, [&] { gatescan::backward(cpu, gatescan::scan{}, in, e.output_gradients, e.gradients); },
+        {""});
   }
   everything<gla, float> batch(problem<gla>({2, 20, 2, 3, 4}, {}, 102));
   auto in = batch.inputs.lib;
@@ -414,22 +444,26 @@ TEST(quality, M2_broadcast_operands_by_stride_zero) {
   using gatescan::gla;
   constexpr int64 B = 2, L = 33, H = 3, K = 5, V = 4;
   generator g(110);
-  std::vector<float> q(B * L * H * K), k(L * K), v(B * L * H * V), decay(1), out(B * L * H * V), same(out);
+  std::vector<float> q(B * L * H * K), k(L * K), v(B * L * H * V), decay(1), out(B * L * H * V),
+      same(out);
   for (auto* x : {&q, &k, &v})
     for (float& e : *x) e = static_cast<float>(g.normal());
   decay[0] = -0.25f;
   std::vector<float> k_all, decay_all(B * L * H * K, decay[0]);
   for (int64 b = 0; b < B; ++b)
     for (int64 t = 0; t < L; ++t)
-      for (int64 h = 0; h < H; ++h) k_all.insert(k_all.end(), k.begin() + t * K, k.begin() + (t + 1) * K);
+      for (int64 h = 0; h < H; ++h)
+        k_all.insert(k_all.end(), k.begin() + t * K, k.begin() + (t + 1) * K);
   for (const mode& m : modes) {
     SCOPED_TRACE(::testing::Message() << m);
     with_mode(m, [&](auto chosen) {
-      gla::inputs<float> in{.q = view<const float>(q.data(), {B, L, H, K}),
-                            .k = view<const float>(k.data(), {B, L, H, K}, {0, K, 0, 1}),
-                            .v = view<const float>(v.data(), {B, L, H, V}),
-                            .log_decay = view<const float>(decay.data(), {B, L, H, K}, {0, 0, 0, 0}),
-                            .initial_state = {}, .sequence_offsets = {}};
+      gla::inputs<float> in{
+          .q = view<const float>(q.data(), {B, L, H, K}),
+          .k = view<const float>(k.data(), {B, L, H, K}, {0, K, 0, 1}),
+          .v = view<const float>(v.data(), {B, L, H, V}),
+          .log_decay = view<const float>(decay.data(), {B, L, H, K}, {0, 0, 0, 0}),
+          .initial_state = {},
+          .sequence_offsets = {}};
       gatescan::forward(gatescan::cpu{1}, chosen, in,
                         gla::outputs<float>{view<float>(out.data(), {B, L, H, V}), {}});
       in.k = view<const float>(k_all.data(), {B, L, H, K});
@@ -451,8 +485,7 @@ TEST(quality, M2_any_offset_and_stride_gives_the_same_bits) {
   for (const mode& m : modes)
     with_mode(m, [&](auto chosen) {
       const auto run = [&](view<const float> va, view<const float> vx, view<float> vo) {
-        gatescan::forward(gatescan::cpu{1}, chosen,
-                          elementwise::inputs<float>{va, vx, {}, {}},
+        gatescan::forward(gatescan::cpu{1}, chosen, elementwise::inputs<float>{va, vx, {}, {}},
                           elementwise::outputs<float>{vo, {}});
       };
       run({a.data(), {1, L, 1, D}}, {x.data(), {1, L, 1, D}}, {want.data(), {1, L, 1, D}});

@@ -110,8 +110,7 @@ TEST(quality, S7_heads_read_the_head_of_their_group) {
     for (int64 b = 0; b < r.extent(0); ++b)
       for (int64 t = 0; t < r.extent(1); ++t)
         for (int64 h = 0; h < H; ++h)
-          for (int64 i = 0; i < r.extent(3); ++i)
-            r(b, t, h, i) = x(b, t, h / (H / x.extent(2)), i);
+          for (int64 i = 0; i < r.extent(3); ++i) r(b, t, h, i) = x(b, t, h / (H / x.extent(2)), i);
     return r;
   };
   generator g(8);
@@ -136,7 +135,8 @@ TEST(quality, S7_heads_read_the_head_of_their_group) {
     SCOPED_TRACE(::testing::Message() << m);
     const auto grouped = run_forward<gla, double>(m, in), whole = run_forward<gla, double>(m, all);
     EXPECT_TRUE(same_bits(grouped.out, whole.out));
-    const auto d = run_backward<gla, double>(m, in, dout), d_all = run_backward<gla, double>(m, all, dout);
+    const auto d = run_backward<gla, double>(m, in, dout),
+               d_all = run_backward<gla, double>(m, all, dout);
     EXPECT_TRUE(same_bits(d.q, d_all.q));
     EXPECT_LE(relative_rms(d.k, sum(d_all.k, in.k), 0, 0), 1e-14);
     EXPECT_LE(relative_rms(d.v, sum(d_all.v, in.v), 0, 0), 1e-14);

@@ -106,16 +106,19 @@ TYPED_TEST(special_values, N7_nan_is_causal_backward) {
     const auto want = run_backward<O, float>(m, clean, dout);
     for (const int64 t : {0, 5, 16, 37, 69}) {
       const place p{1, t, 1};
-      const auto check = [&](const typename O::inputs& in, const typename O::outputs& d, bool causal) {
+      const auto check = [&](const typename O::inputs& in, const typename O::outputs& d,
+                             bool causal) {
         const auto got = run_backward<O, float>(m, in, d);
         O::operands(
             [&](const char* name, auto& g, auto& w) {
               if (!g.given()) return;
               const std::string n = name;
               if (has_time(n)) {
-                EXPECT_TRUE(same_elsewhere(g, w, [&](int64 b, int64 t2, int64 h) {
-                  return b == p.b && h == p.h && (!causal || t2 <= p.t);
-                })) << "gradient of " << n;
+                EXPECT_TRUE(same_elsewhere(g, w,
+                                           [&](int64 b, int64 t2, int64 h) {
+                                             return b == p.b && h == p.h && (!causal || t2 <= p.t);
+                                           }))
+                    << "gradient of " << n;
               } else if (n == "initial_state") {
                 EXPECT_TRUE(same_other_heads(g, w, p.b, p.h)) << "gradient of " << n;
               } else {  // A, D, delta_bias: sums over time of one channel
@@ -169,8 +172,10 @@ void reset_at(complex_elementwise::inputs& in, int64 t) {
 void reset_at(gateloop::inputs& in, int64 t) {
   for (int64 h = 0; h < in.v.extent(2); ++h)
     for (int64 i = 0; i < in.q.extent(3); ++i) {
-      if (in.a.given()) in.a(0, t, h, i) = 0;
-      else in.log_magnitude(0, t, h, i) = -inf;
+      if (in.a.given())
+        in.a(0, t, h, i) = 0;
+      else
+        in.log_magnitude(0, t, h, i) = -inf;
     }
 }
 void reset_at(gla::inputs& in, int64 t) {
@@ -212,7 +217,8 @@ TYPED_TEST(special_values, N3_resets_forget_nan_and_inf_forward) {
           auto rest = slice_inputs<O>(in, t, L);
           rest.initial_state = {};
           const auto want = O::forward(rest);
-          if (before >= 0) poison_at(in, before, bad);
+          if (before >= 0)
+            poison_at(in, before, bad);
           else
             for (auto& e : in.initial_state.data) e = bad;
           for (const mode& m : modes) {
@@ -233,19 +239,21 @@ TYPED_TEST(special_values, N3_resets_forget_nan_and_inf_backward) {
   for (const bool linear : {false, true})
     for (const double bad : {nan, inf})
       for (const int64 t : {1, 7, 16, 33, 48, 60})
-        for (const int64 after : {t, (t + L) / 2, L}) {  // L: the gradient of the final state is bad
+        for (const int64 after :
+             {t, (t + L) / 2, L}) {  // L: the gradient of the final state is bad
           options c;
           c.linear = linear;
           auto in = exact_problem<O>({1, L, 2, 3, 2}, c, 51);
           reset_at(in, t);
           auto dout = exact_gradients<O>(O::forward(in), 52);
           const auto want = as_returned<O>(in, O::backward(in, dout));
-          if (after < L) poke(dout.out, {0, after, 1}, bad);
+          if (after < L)
+            poke(dout.out, {0, after, 1}, bad);
           else
             for (auto& e : dout.final_state.data) e = bad;
           for (const mode& m : modes) {
-            SCOPED_TRACE(::testing::Message() << m << " " << bad << " at " << after
-                                              << ", reset at " << t << " linear " << linear);
+            SCOPED_TRACE(::testing::Message() << m << " " << bad << " at " << after << ", reset at "
+                                              << t << " linear " << linear);
             const auto got = run_backward<O, double>(m, in, dout);
             O::operands(
                 [&](const char* name, auto& g, auto& w) {

@@ -19,15 +19,25 @@ using namespace support;
 template <class To, class O>
 struct rebind;
 template <class To>
-struct rebind<To, oracle::elementwise<double>> { using type = oracle::elementwise<To>; };
+struct rebind<To, oracle::elementwise<double>> {
+  using type = oracle::elementwise<To>;
+};
 template <class To>
-struct rebind<To, oracle::elementwise<cplx<double>>> { using type = oracle::elementwise<cplx<To>>; };
+struct rebind<To, oracle::elementwise<cplx<double>>> {
+  using type = oracle::elementwise<cplx<To>>;
+};
 template <class To>
-struct rebind<To, oracle::gateloop<double>> { using type = oracle::gateloop<To>; };
+struct rebind<To, oracle::gateloop<double>> {
+  using type = oracle::gateloop<To>;
+};
 template <class To>
-struct rebind<To, oracle::gla<double>> { using type = oracle::gla<To>; };
+struct rebind<To, oracle::gla<double>> {
+  using type = oracle::gla<To>;
+};
 template <class To>
-struct rebind<To, oracle::selective_scan<double>> { using type = oracle::selective_scan<To>; };
+struct rebind<To, oracle::selective_scan<double>> {
+  using type = oracle::selective_scan<To>;
+};
 
 // f(component) for the real and the imaginary part of every element
 template <class T, class F>
@@ -158,9 +168,7 @@ TEST(oracle, gradients_of_complex_elementwise) {
 }
 TEST(oracle, gradients_of_gateloop) { check_all<gateloop>({2, 3, 2, 2, 1}, log_kinds); }
 TEST(oracle, gradients_of_gla) { check_all<gla>({2, 3, 2, 2, 2}, log_kinds); }
-TEST(oracle, gradients_of_selective_scan) {
-  check_all<selective_scan>({2, 3, 2, 2, 1}, log_kinds);
-}
+TEST(oracle, gradients_of_selective_scan) { check_all<selective_scan>({2, 3, 2, 2, 1}, log_kinds); }
 
 // three steps with distinct primes: which gate meets which state (S1)
 TEST(oracle, elementwise_by_hand) {

@@ -46,8 +46,12 @@ struct binding<oracle::elementwise<E>> {
 template <class Recurrence, class T, class Inputs>
 auto matrix_problem(const Inputs& in, int64 heads, int64 sequences) {
   using problem = typename Recurrence::template problem<T>;
-  return problem{.batch = in.q.extent(0), .time = in.q.extent(1), .heads = heads,
-                 .keys = in.q.extent(3), .values = in.v.extent(3), .sequences = sequences};
+  return problem{.batch = in.q.extent(0),
+                 .time = in.q.extent(1),
+                 .heads = heads,
+                 .keys = in.q.extent(3),
+                 .values = in.v.extent(3),
+                 .sequences = sequences};
 }
 
 template <>
@@ -106,8 +110,12 @@ struct binding<selective_scan> {
   template <class T>
   static auto problem(const selective_scan::inputs& in, int64 sequences) {
     using problem = gatescan::selective_scan::problem<T>;
-    return problem{.batch = in.u.extent(0), .time = in.u.extent(1), .channels = in.u.extent(2),
-                   .states = in.A.extent(1), .groups = in.B.extent(2), .sequences = sequences};
+    return problem{.batch = in.u.extent(0),
+                   .time = in.u.extent(1),
+                   .channels = in.u.extent(2),
+                   .states = in.A.extent(1),
+                   .groups = in.B.extent(2),
+                   .sequences = sequences};
   }
 };
 

@@ -50,12 +50,18 @@ template <class T>
 tolerance tolerance_of() {
   using gatescan::bf16, gatescan::half, gatescan::wide;
   constexpr double least = 0x1p-126;  // the smallest normal float, and bf16
-  if constexpr (std::is_same_v<T, double>) return {1e-13, 1e-13, 2e-13, 2e-13, 0x1p-1022};
-  else if constexpr (std::is_same_v<T, float>) return {4e-6, 4e-6, 1e-5, 1e-5, least};
-  else if constexpr (std::is_same_v<T, bf16>) return {4e-3, 4e-6, 4e-3, 1e-5, least};
-  else if constexpr (std::is_same_v<T, half>) return {5e-4, 4e-6, 5e-4, 1e-5, 0x1p-24};
-  else if constexpr (std::is_same_v<T, wide<float>>) return {1.2e-7, 1e-13, 1.2e-7, 1e-12, least};
-  else return {4e-3, 1e-13, 4e-3, 1e-12, least};
+  if constexpr (std::is_same_v<T, double>)
+    return {1e-13, 1e-13, 2e-13, 2e-13, 0x1p-1022};
+  else if constexpr (std::is_same_v<T, float>)
+    return {4e-6, 4e-6, 1e-5, 1e-5, least};
+  else if constexpr (std::is_same_v<T, bf16>)
+    return {4e-3, 4e-6, 4e-3, 1e-5, least};
+  else if constexpr (std::is_same_v<T, half>)
+    return {5e-4, 4e-6, 5e-4, 1e-5, 0x1p-24};
+  else if constexpr (std::is_same_v<T, wide<float>>)
+    return {1.2e-7, 1e-13, 1.2e-7, 1e-12, least};
+  else
+    return {4e-3, 1e-13, 4e-3, 1e-12, least};
 }
 
 template <class O>
@@ -68,7 +74,8 @@ void expect_results(const typename O::outputs& got, const typename O::outputs& w
         if (!g.given()) return;
         ASSERT_EQ(g.shape, w.shape) << name;
         const bool state = std::string(name) == "final_state";
-        EXPECT_LE(relative_rms(g, w, scale, bound.underflow), state ? bound.state : bound.out) << name;
+        EXPECT_LE(relative_rms(g, w, scale, bound.underflow), state ? bound.state : bound.out)
+            << name;
       },
       got, want);
 }

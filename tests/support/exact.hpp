@@ -47,8 +47,10 @@ tensor<E> exact_gate_tensor(generator& g, const extents& shape) {
         exact_gates channel(g);
         for (int64 t = 0; t < shape[1]; ++t) {
           const double a = channel.next();
-          if constexpr (std::is_same_v<E, double>) r(b, t, h, i) = a;
-          else r(b, t, h, i) = g.coin() ? E(a) : E(0, a);
+          if constexpr (std::is_same_v<E, double>)
+            r(b, t, h, i) = a;
+          else
+            r(b, t, h, i) = g.coin() ? E(a) : E(0, a);
         }
       }
   return r;
@@ -77,8 +79,10 @@ inline void make_exact(gateloop::inputs& in, const sizes& n, const options& c, g
   in.q = complex_integers(g, {n.B, n.L, n.H, n.K}, 2);
   in.k = complex_integers(g, keys, 2);
   in.v = integers(g, {n.B, n.L, n.H, n.V}, 2);
-  if (c.linear) in.a = exact_gate_tensor<cplx<double>>(g, keys);
-  else in.log_magnitude = zero_or_reset(g, keys);
+  if (c.linear)
+    in.a = exact_gate_tensor<cplx<double>>(g, keys);
+  else
+    in.log_magnitude = zero_or_reset(g, keys);
   if (c.initial_state)
     in.initial_state = complex_integers(g, {sequence_count(n, c), n.H, n.K, n.V}, 2);
 }
@@ -90,8 +94,7 @@ inline void make_exact(gla::inputs& in, const sizes& n, const options& c, genera
   if (c.initial_state) in.initial_state = integers(g, {sequence_count(n, c), n.H, n.K, n.V}, 2);
   in.scale = 0.5;
 }
-inline void make_exact(selective_scan::inputs& in, const sizes& n, const options& c,
-                       generator& g) {
+inline void make_exact(selective_scan::inputs& in, const sizes& n, const options& c, generator& g) {
   in.u = integers(g, {n.B, n.L, n.H}, 2);
   in.delta = integers(g, {n.B, n.L, n.H}, 1);
   for (double& x : in.delta.data) x += 3;  // never 0: 0 times an A of -inf is no gate
@@ -120,8 +123,10 @@ typename O::outputs exact_gradients(const typename O::outputs& like, std::uint64
       [&g](const char*, auto& x) {
         for (auto& e : x.data) {
           const auto integer = [&g] { return static_cast<double>(g.between(-2, 2)); };
-          if constexpr (requires { e.re; }) e = {integer(), integer()};
-          else e = integer();
+          if constexpr (requires { e.re; })
+            e = {integer(), integer()};
+          else
+            e = integer();
         }
       },
       r);

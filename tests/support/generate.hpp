@@ -16,14 +16,22 @@ enum class gates { mild, near_one, one, strong, resets, tiny, signs, mixed };
 
 inline const char* name(gates kind) {
   switch (kind) {
-    case gates::mild: return "mild";
-    case gates::near_one: return "near_one";
-    case gates::one: return "one";
-    case gates::strong: return "strong";
-    case gates::resets: return "resets";
-    case gates::tiny: return "tiny";
-    case gates::signs: return "signs";
-    case gates::mixed: return "mixed";
+    case gates::mild:
+      return "mild";
+    case gates::near_one:
+      return "near_one";
+    case gates::one:
+      return "one";
+    case gates::strong:
+      return "strong";
+    case gates::resets:
+      return "resets";
+    case gates::tiny:
+      return "tiny";
+    case gates::signs:
+      return "signs";
+    case gates::mixed:
+      return "mixed";
   }
   return "?";
 }
@@ -37,26 +45,28 @@ class generator {
     const double u = (static_cast<double>(bits_() >> 11) + 0.5) * 0x1p-53;
     return low + (high - low) * u;
   }
-  int64 below(int64 n) {
-    return static_cast<int64>(bits_() % static_cast<std::uint64_t>(n));
-  }
+  int64 below(int64 n) { return static_cast<int64>(bits_() % static_cast<std::uint64_t>(n)); }
   int64 between(int64 low, int64 high) { return low + below(high - low + 1); }
   bool coin(double chance = 0.5) { return uniform() < chance; }
-  double normal() {
-    return std::sqrt(-2 * std::log(uniform())) * std::cos(2 * pi * uniform());
-  }
+  double normal() { return std::sqrt(-2 * std::log(uniform())) * std::cos(2 * pi * uniform()); }
 
   double log_gate(gates kind) {
     switch (kind) {
       case gates::mild:
-      case gates::signs: return std::log(uniform());
-      case gates::near_one: return std::log1p(-std::ldexp(1.0, -static_cast<int>(between(1, 24))));
-      case gates::one: return 0;
-      case gates::strong: return -20 * uniform(0.9, 1.1);
+      case gates::signs:
+        return std::log(uniform());
+      case gates::near_one:
+        return std::log1p(-std::ldexp(1.0, -static_cast<int>(between(1, 24))));
+      case gates::one:
+        return 0;
+      case gates::strong:
+        return -20 * uniform(0.9, 1.1);
       case gates::resets:
         return coin(0.2) ? -std::numeric_limits<double>::infinity() : std::log(uniform());
-      case gates::tiny: return -uniform(69.1, 87.3);  // 1e-30 .. 1e-38
-      case gates::mixed: return log_gate(static_cast<gates>(below(6)));
+      case gates::tiny:
+        return -uniform(69.1, 87.3);  // 1e-30 .. 1e-38
+      case gates::mixed:
+        return log_gate(static_cast<gates>(below(6)));
     }
     return 0;
   }
@@ -106,8 +116,9 @@ class generator {
     for (int64 i = 1; i < n; ++i) {
       const int64 left = length - r.back();
       const int64 kind = below(4);
-      r.push_back(r.back() + (kind == 0 ? 0 : kind == 1 ? std::min<int64>(1, left)
-                                                        : below(left + 1)));
+      r.push_back(r.back() + (kind == 0   ? 0
+                              : kind == 1 ? std::min<int64>(1, left)
+                                          : below(left + 1)));
     }
     r.push_back(length);
     return r;

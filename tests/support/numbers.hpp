@@ -40,7 +40,9 @@ struct dual {
   friend dual operator+(const dual& x, const dual& y) { return {x.v + y.v, x.d + y.d}; }
   friend dual operator-(const dual& x, const dual& y) { return {x.v - y.v, x.d - y.d}; }
   friend dual operator-(const dual& x) { return {-x.v, -x.d}; }
-  friend dual operator*(const dual& x, const dual& y) { return {x.v * y.v, times(x.d, y.v) + times(y.d, x.v)}; }
+  friend dual operator*(const dual& x, const dual& y) {
+    return {x.v * y.v, times(x.d, y.v) + times(y.d, x.v)};
+  }
   friend dual operator/(const dual& x, const dual& y) {
     return {x.v / y.v, (x.d * y.v - x.v * y.d) / (y.v * y.v)};
   }

@@ -7,9 +7,9 @@ namespace support::oracle {
 
 template <class E>
 struct elementwise {
-  struct inputs {  // gradients have the same shape, so they are an `inputs` too
-    tensor<E> a, x;                // [B, L, heads, D]
-    tensor<E> initial_state;       // [n, H, D], optional
+  struct inputs {             // gradients have the same shape, so they are an `inputs` too
+    tensor<E> a, x;           // [B, L, heads, D]
+    tensor<E> initial_state;  // [n, H, D], optional
     std::vector<int64> sequence_offsets;
     int64 heads() const {
       const int64 most = std::max(a.extent(2), x.extent(2));

@@ -43,8 +43,8 @@ struct gateloop {
   static inputs backward(const inputs& in, const outputs& dout) {
     const auto c = core(in);
     const auto d = outer_product<E>::backward(c, dout);
-    inputs r{d.q, d.k, d.v, zeros_like(in.log_magnitude), zeros_like(in.phase), {},
-             d.initial_state, {}};
+    inputs r{d.q, d.k, d.v, zeros_like(in.log_magnitude), zeros_like(in.phase), {}, d.initial_state,
+             {}};
     if (in.a.given()) {
       r.a = d.a;
       return r;
@@ -66,8 +66,8 @@ struct gateloop {
  private:
   // the gates of every head, written out
   static typename outer_product<E>::inputs core(const inputs& in) {
-    typename outer_product<E>::inputs r{in.q, in.k, in.v, in.a, in.initial_state,
-                                        in.sequence_offsets};
+    typename outer_product<E>::inputs r{
+        in.q, in.k, in.v, in.a, in.initial_state, in.sequence_offsets};
     if (in.a.given()) return r;
     const int64 B = in.q.extent(0), L = in.q.extent(1), K = in.q.extent(3);
     r.a = tensor<E>({B, L, 1, K});
@@ -80,8 +80,8 @@ struct gateloop {
         for (int64 h = 0; h < H; ++h)
           for (int64 i = 0; i < K; ++i) {
             using std::cos, std::exp, std::sin;
-            const R size = in.log_magnitude.given()
-                               ? R(exp(at(in.log_magnitude, b, t, h, i, H))) : R(1);
+            const R size =
+                in.log_magnitude.given() ? R(exp(at(in.log_magnitude, b, t, h, i, H))) : R(1);
             const R angle = in.phase.given() ? at(in.phase, b, t, h, i, H) : R{};
             r.a(b, t, h, i) = {size * cos(angle), size * sin(angle)};
           }

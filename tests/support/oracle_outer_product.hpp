@@ -55,8 +55,8 @@ struct outer_product {
 
   static inputs backward(const inputs& in, const outputs& dout) {
     const int64 H = in.heads(), K = in.q.extent(3), V = in.v.extent(3);
-    inputs d{zeros_like(in.q), zeros_like(in.k), zeros_like(in.v), zeros_like(in.a),
-             blank(in).final_state, {}};
+    inputs d{zeros_like(in.q), zeros_like(in.k),      zeros_like(in.v),
+             zeros_like(in.a), blank(in).final_state, {}};
     for (const sequence& s : sequences(in.q.extent(0), in.q.extent(1), in.sequence_offsets))
       for (int64 h = 0; h < H; ++h) {
         states S{first_state(in, s, h)};
@@ -79,7 +79,9 @@ struct outer_product {
   }
 
  private:
-  static std::size_t place(int64 i, int64 j, int64 V) { return static_cast<std::size_t>(i * V + j); }
+  static std::size_t place(int64 i, int64 j, int64 V) {
+    return static_cast<std::size_t>(i * V + j);
+  }
 
   static std::vector<E> first_state(const inputs& in, const sequence& s, int64 h) {
     const int64 K = in.q.extent(3), V = in.v.extent(3);

@@ -11,11 +11,11 @@ namespace support::oracle {
 template <class R>
 struct selective_scan {
   struct inputs {
-    tensor<R> u, delta;         // [B, L, D]
-    tensor<R> A;                // [D, N]
-    tensor<R> B, C;             // [B, L, G, N]
-    tensor<R> D, z, delta_bias; // [D], [B, L, D], [D], each optional
-    tensor<R> initial_state;    // [n, D, N]
+    tensor<R> u, delta;          // [B, L, D]
+    tensor<R> A;                 // [D, N]
+    tensor<R> B, C;              // [B, L, G, N]
+    tensor<R> D, z, delta_bias;  // [D], [B, L, D], [D], each optional
+    tensor<R> initial_state;     // [n, D, N]
     std::vector<int64> sequence_offsets;
     bool softplus = false;
   };
@@ -60,17 +60,24 @@ struct selective_scan {
           const R y = readout(in, s.batch, t, d, h);
           r.out(s.batch, t, d) = in.z.given() ? y * silu(in.z(s.batch, t, d)) : y;
         }
-        for (int64 n = 0; n < N; ++n)
-          r.final_state(s.state, d, n) = h[static_cast<std::size_t>(n)];
+        for (int64 n = 0; n < N; ++n) r.final_state(s.state, d, n) = h[static_cast<std::size_t>(n)];
       }
     return r;
   }
 
   static inputs backward(const inputs& in, const outputs& dout) {
     const int64 D = in.u.extent(2), N = in.A.extent(1);
-    inputs g{zeros_like(in.u), zeros_like(in.delta), zeros_like(in.A), zeros_like(in.B),
-             zeros_like(in.C), zeros_like(in.D), zeros_like(in.z), zeros_like(in.delta_bias),
-             blank(in).final_state, {}, in.softplus};
+    inputs g{zeros_like(in.u),
+             zeros_like(in.delta),
+             zeros_like(in.A),
+             zeros_like(in.B),
+             zeros_like(in.C),
+             zeros_like(in.D),
+             zeros_like(in.z),
+             zeros_like(in.delta_bias),
+             blank(in).final_state,
+             {},
+             in.softplus};
     for (const sequence& s : sequences(in.u.extent(0), in.u.extent(1), in.sequence_offsets))
       for (int64 d = 0; d < D; ++d) {
         std::vector<std::vector<R>> h{first_state(in, s, d)};
@@ -123,8 +130,7 @@ struct selective_scan {
     return h;
   }
 
-  static std::vector<R> next_state(const inputs& in, int64 b, int64 t, int64 d,
-                                   std::vector<R> h) {
+  static std::vector<R> next_state(const inputs& in, int64 b, int64 t, int64 d, std::vector<R> h) {
     using std::exp;
     const R w = step(in, b, t, d);
     for (std::size_t i = 0; i < h.size(); ++i) {

@@ -23,18 +23,18 @@ struct sizes {
 struct options {
   gates gate = gates::mild;
   bool initial_state = true;
-  int64 sequences = 0;       // 0: not packed; else B must be 1
-  int64 group = 1;           // heads that share one operand head, for some of the operands
-  bool complex = true;       // gateloop: q and k complex; complex elementwise: a complex
-  bool linear = false;       // gateloop: a instead of log_magnitude and phase
-  bool phase = true;         // gateloop: beside log_magnitude
+  int64 sequences = 0;        // 0: not packed; else B must be 1
+  int64 group = 1;            // heads that share one operand head, for some of the operands
+  bool complex = true;        // gateloop: q and k complex; complex elementwise: a complex
+  bool linear = false;        // gateloop: a instead of log_magnitude and phase
+  bool phase = true;          // gateloop: beside log_magnitude
   bool scalar_decay = false;  // gla: [B, L, H, 1]
   bool D = true, z = true, delta_bias = true, softplus = true;
   friend std::ostream& operator<<(std::ostream& o, const options& c) {
     o << c.gate << (c.initial_state ? " initial_state" : "") << " sequences=" << c.sequences
       << " group=" << c.group << (c.complex ? " complex" : "") << (c.linear ? " linear" : "")
-      << (c.phase ? " phase" : "")
-      << (c.scalar_decay ? " scalar_decay" : "") << (c.D ? " D" : "") << (c.z ? " z" : "");
+      << (c.phase ? " phase" : "") << (c.scalar_decay ? " scalar_decay" : "") << (c.D ? " D" : "")
+      << (c.z ? " z" : "");
     return o << (c.delta_bias ? " delta_bias" : "") << (c.softplus ? " softplus" : "");
   }
 };
@@ -55,8 +55,7 @@ inline void make(real_elementwise::inputs& in, const sizes& n, const options& c,
   pack(in, n, c, g);
 }
 
-inline void make(complex_elementwise::inputs& in, const sizes& n, const options& c,
-                 generator& g) {
+inline void make(complex_elementwise::inputs& in, const sizes& n, const options& c, generator& g) {
   const extents gate_shape{n.B, n.L, n.H / c.group, n.V};
   in.a = c.complex ? g.complex_gates(gate_shape, c.gate)
                    : as_complex(g.linear_gates(gate_shape, c.gate));
@@ -124,8 +123,10 @@ typename Recurrence::outputs random_gradients(const typename Recurrence::outputs
   typename Recurrence::outputs r = like;
   const auto fill = [&g](const char*, auto& x) {
     for (auto& e : x.data) {
-      if constexpr (requires { e.re; }) e = {g.normal(), g.normal()};
-      else e = g.normal();
+      if constexpr (requires { e.re; })
+        e = {g.normal(), g.normal()};
+      else
+        e = g.normal();
     }
   };
   Recurrence::results(fill, r);

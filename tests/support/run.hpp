@@ -27,10 +27,14 @@ struct mode {
 template <class F>
 auto with_mode(const mode& m, F f) {
   switch (m.kind) {
-    case mode::scan: return f(gatescan::scan{});
-    case mode::chunked: return m.chunk > 0 ? f(gatescan::chunked{m.chunk}) : f(gatescan::chunked{});
-    case mode::attention: return f(gatescan::attention{});
-    case mode::recurrent: break;
+    case mode::scan:
+      return f(gatescan::scan{});
+    case mode::chunked:
+      return m.chunk > 0 ? f(gatescan::chunked{m.chunk}) : f(gatescan::chunked{});
+    case mode::attention:
+      return f(gatescan::attention{});
+    case mode::recurrent:
+      break;
   }
   return f(gatescan::recurrent{});
 }
@@ -76,8 +80,10 @@ Inputs rounded(Inputs in) {
                        : from_storage(to_storage<gatescan::storage_t<T>>(e));
         };
         for (auto& e : x.data) {
-          if constexpr (requires { e.re; }) e = {round(e.re), round(e.im)};
-          else e = round(e);
+          if constexpr (requires { e.re; })
+            e = {round(e.re), round(e.im)};
+          else
+            e = round(e);
         }
       },
       in);
@@ -93,8 +99,10 @@ typename O::outputs rounded_results(typename O::outputs out) {
                        : from_storage(to_storage<gatescan::storage_t<T>>(e));
         };
         for (auto& e : x.data) {
-          if constexpr (requires { e.re; }) e = {round(e.re), round(e.im)};
-          else e = round(e);
+          if constexpr (requires { e.re; })
+            e = {round(e.re), round(e.im)};
+          else
+            e = round(e);
         }
       },
       out);
@@ -111,8 +119,10 @@ struct prepared {
     held.offsets = in.sequence_offsets;
     O::operands(
         [&](const char* name, auto& x) {
-          if (std::string(name) == "initial_state") held.state = store<S>(name, x, how.layout);
-          else held[name] = store<s>(name, x, how.layout);
+          if (std::string(name) == "initial_state")
+            held.state = store<S>(name, x, how.layout);
+          else
+            held[name] = store<s>(name, x, how.layout);
         },
         in);
     binding<O>::operands(lib, held);
@@ -170,8 +180,8 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
   with_mode(m, [&](auto chosen) {
     const gatescan::cpu backend{.threads = how.threads};
     if (how.planned) {
-      const gatescan::plan plan(backend, chosen, binding<O>::template problem<T>(
-                                                     in, like.final_state.extent(0)));
+      const gatescan::plan plan(backend, chosen,
+                                binding<O>::template problem<T>(in, like.final_state.extent(0)));
       workspace w(plan.workspace_bytes(), how.poison);
       plan.forward(p.lib, lib, {w.span()});
       EXPECT_TRUE(w.guards_intact()) << "workspace";
@@ -212,8 +222,10 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
       [&](const char* name, auto& x) {
         if (!x.given() || how.unwanted.count(name) > 0) return;
         const bool complex = goes_as_complex(name, x);
-        if (std::string(name) == "initial_state") made.state = room<S>(x, complex, how);
-        else made[name] = room<s>(x, complex, how);
+        if (std::string(name) == "initial_state")
+          made.state = room<S>(x, complex, how);
+        else
+          made[name] = room<s>(x, complex, how);
       },
       in);
   typename R::template gradients<T> lib_gradients;

@@ -51,8 +51,8 @@ typename O::outputs slice_results(typename O::outputs out, int64 begin, int64 en
 // the same numbers and the same bits: NaN equals itself, and -0 is not 0
 template <class T>
 bool same_bits(const tensor<T>& x, const tensor<T>& y) {
-  return x.shape == y.shape &&
-         (x.data.empty() || std::memcmp(x.data.data(), y.data.data(), x.data.size() * sizeof(T)) == 0);
+  return x.shape == y.shape && (x.data.empty() || std::memcmp(x.data.data(), y.data.data(),
+                                                              x.data.size() * sizeof(T)) == 0);
 }
 
 }  // namespace support

@@ -24,13 +24,17 @@ inline constexpr layouts all_layouts[] = {layouts::dense, layouts::odd, layouts:
 // numbers in and out of a storage format
 template <class S>
 S to_storage(double x) {
-  if constexpr (sizeof(S) == 2) return S(static_cast<float>(x));
-  else return static_cast<S>(x);
+  if constexpr (sizeof(S) == 2)
+    return S(static_cast<float>(x));
+  else
+    return static_cast<S>(x);
 }
 template <class S>
 double from_storage(S x) {
-  if constexpr (sizeof(S) == 2) return static_cast<double>(static_cast<float>(x));
-  else return static_cast<double>(x);
+  if constexpr (sizeof(S) == 2)
+    return static_cast<double>(static_cast<float>(x));
+  else
+    return static_cast<double>(x);
 }
 
 template <class S>
@@ -73,7 +77,8 @@ class stored {
     stored other = *this;
     each([&](std::size_t, int64 at) {
       std::memset(static_cast<void*>(&other.cell(at)), poison_, sizeof(S));
-      if (complex_) std::memset(static_cast<void*>(&other.cell(at + imaginary())), poison_, sizeof(S));
+      if (complex_)
+        std::memset(static_cast<void*>(&other.cell(at + imaginary())), poison_, sizeof(S));
     });
     const auto* bytes = reinterpret_cast<const unsigned char*>(other.memory_.data());
     for (std::size_t i = 0; i < other.memory_.size() * sizeof(S); ++i)
@@ -88,15 +93,13 @@ class stored {
 
   bool given() const { return given_; }
   template <class T>
-    requires(std::is_same_v<std::remove_const_t<T>, S>)
-  operator gatescan::view<T>() {
+  requires(std::is_same_v<std::remove_const_t<T>, S>) operator gatescan::view<T>() {
     gatescan::view<T> v;
     if (given_) v = gatescan::view<T>(&cell(first_), where());
     return v;
   }
   template <class T>
-    requires(std::is_same_v<std::remove_const_t<T>, S>)
-  operator gatescan::complex_view<T>() {
+  requires(std::is_same_v<std::remove_const_t<T>, S>) operator gatescan::complex_view<T>() {
     if (!given_) return {};
     return {&cell(first_), complex_ ? &cell(first_ + imaginary()) : nullptr, where()};
   }
@@ -112,7 +115,8 @@ class stored {
   gatescan::layout where() const {
     gatescan::layout l;
     l.rank = static_cast<int>(rank());
-    for (std::size_t i = 0; i < shape_.size(); ++i) l.shape[i] = shape_[i], l.stride[i] = stride_[i];
+    for (std::size_t i = 0; i < shape_.size(); ++i)
+      l.shape[i] = shape_[i], l.stride[i] = stride_[i];
     return l;
   }
 
