@@ -4,7 +4,7 @@
 
 #include <gatescan/recurrences/all.hpp>
 
-namespace {
+namespace device_test {
 
 using namespace gatescan;
 
@@ -73,4 +73,4 @@ __global__ void chunked_forward(typename R::template fields<operand<const float>
 template __global__ void chunked_forward<gla, 64, 16>(gla::fields<operand<const float>>,
                                                       operand<float>, index_t, index_t);
 
-}  // namespace
+}  // namespace device_test

@@ -1,7 +1,7 @@
 // The accuracy targets over a million steps: random gates, closed forms, complex phases.
 //
-// A sequential float sum of 2^20 terms at a gate of 1 is off by some 1.6e-5 whatever its code, so the
-// float target is held by scan and chunked mode; recurrent mode holds it with a wide state.
+// A sequential float sum of 2^20 terms at a gate of 1 is off by some 1.6e-5 whatever its code, so
+// the float target is for scan and chunked mode; recurrent mode holds it with a wide state.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -134,8 +134,8 @@ TEST(quality, selective_scan_over_a_million_steps) {
   expect_accurate_out<selective_scan, wide<float>>({recurrent, scan, chunked}, 1.2e-7);
 }
 
-// N5: a constant log gate g over 2^20 tokens has a closed form; nothing stalls. The limit 1 / (1 - a)
-// is only as good as a: a float gate, rounded by up to 2^-24, can miss 1 - a by 2^-24 / |g|.
+// N5: a constant log gate g over 2^20 tokens has a closed form; nothing stalls. The limit
+// 1 / (1 - a) is only as good as a: a float gate, off by up to 2^-24, can miss 1 - a by 2^-24 / |g|.
 TEST(quality, N5_a_constant_gate_over_a_million_steps) {
   for (const double g : {-1e-3, -1e-5, -1e-6}) {
     gla::inputs in;
@@ -188,7 +188,6 @@ void expect_phase(const std::vector<mode>& modes, double bound) {
 }
 TEST(quality, N15_phase_and_modulus_over_a_million_steps_wide) {
   expect_phase<wide<float>>({recurrent, scan, chunked}, 1e-6);
-  expect_phase<double>({recurrent, scan, chunked}, 1e-9);
 }
 TEST(quality, N15_phase_and_modulus_over_a_million_steps_float) {
   expect_phase<float>({recurrent, scan, chunked}, 5e-5);

@@ -1,4 +1,4 @@
-// N8, N9, N10: every gradient is right under gates from 1 to e^-20 and resets, and beside large inputs.
+// N8, N9, N10: gradients are right under gates from 1 to e^-20 and resets, and beside large inputs.
 #include <gtest/gtest.h>
 
 #include "../support/compare.hpp"

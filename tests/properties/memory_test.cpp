@@ -1,5 +1,5 @@
-// M1, M2, M3, M5, S6, T3: what a call may read and write, and what it does when asked for the wrong
-// thing. Guards and poison are checked by every call in these tests (support/run.hpp).
+// M1, M2, M3, M5: what a call may read and write, and that a plan's calls allocate nothing. Guards
+// (M1) and poison (M6) are checked by every call of every test here (support/run.hpp).
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -7,6 +7,7 @@
 #include <new>
 
 #include "../support/compare.hpp"
+#include "../support/everything.hpp"
 #include "../support/slices.hpp"
 
 namespace {
@@ -46,49 +47,6 @@ using recurrences =
     ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
 TYPED_TEST_SUITE(memory, recurrences);
 
-// the library structures of one problem with room for every result
-template <class O, class T>
-struct everything {
-  using R = typename binding<O>::recurrence;
-  explicit everything(const typename O::inputs& given, settings how = {})
-      : in(rounded<O, T>(given)), inputs(in, how), like(O::forward(in)) {
-    constexpr bool complex_out = requires { like.out.data[0].re; };
-    constexpr bool complex_state = requires { like.final_state.data[0].re; };
-    const auto dout = random_gradients<O>(like, 3);
-    out = room<gatescan::storage_t<T>>(like.out, complex_out, how);
-    state = room<gatescan::state_t<T>>(like.final_state, complex_state, how);
-    d_out = room<gatescan::storage_t<T>>(like.out, complex_out, how);
-    d_state = room<gatescan::state_t<T>>(like.final_state, complex_state, how);
-    d_out.write(dout.out);
-    d_state.write(dout.final_state);
-    O::operands(
-        [&](const char* name, auto& x) {
-          if (!x.given()) return;
-          const bool complex = goes_as_complex(name, x);
-          if (std::string(name) == "initial_state")
-            made.state = room<gatescan::state_t<T>>(x, complex, how);
-          else
-            made[name] = room<gatescan::storage_t<T>>(x, complex, how);
-        },
-        in);
-    results.out = out;
-    results.final_state = state;
-    output_gradients.out = d_out;
-    output_gradients.final_state = d_state;
-    binding<O>::operands(gradients, made);
-  }
-
-  typename O::inputs in;
-  prepared<O, T> inputs;
-  typename O::outputs like;
-  stored<gatescan::storage_t<T>> out, d_out;
-  stored<gatescan::state_t<T>> state, d_state;
-  operand_set<T> made;
-  typename R::template outputs<T> results;
-  typename R::template output_gradients<T> output_gradients;
-  typename R::template gradients<T> gradients;
-};
-
 // std::thread allocates a record for every thread it starts; a team of OpenMP's does not use new
 #if defined(_OPENMP)
 constexpr int most_threads = 2;
@@ -117,26 +75,6 @@ TYPED_TEST(memory, M5_no_allocation_after_planning) {
         EXPECT_EQ(backward, 0);
       });
     }
-}
-
-// M6, T3: too little scratch is an error, before anything is written
-TYPED_TEST(memory, a_workspace_too_small_is_refused) {
-  using O = TypeParam;
-  everything<O, float> e(problem<O>({2, 100, 2, 5, 3}, options{}, 91));
-  for (const mode& m : modes)
-    with_mode(m, [&](auto chosen) {
-      const gatescan::plan plan(gatescan::cpu{.threads = 1}, chosen,
-                                binding<O>::template problem<float>(e.in, 2));
-      workspace w(1, poison_nan);
-      const auto out = e.out, state = e.state;
-      EXPECT_THROW(plan.forward(e.inputs.lib, e.results, {w.span()}), gatescan::workspace_error)
-          << m;
-      EXPECT_THROW(plan.backward(e.inputs.lib, e.output_gradients, e.gradients, {w.span()}),
-                   gatescan::workspace_error)
-          << m;
-      EXPECT_TRUE(e.out.same_bytes(out));
-      EXPECT_TRUE(e.state.same_bytes(state));
-    });
 }
 
 // M3: the state may be updated in place
@@ -177,70 +115,6 @@ TYPED_TEST(memory, M3_the_state_gradient_may_be_updated_in_place) {
     auto got = want;
     e.d_state.read(got.initial_state);
     EXPECT_TRUE(same_bits(got.initial_state, want.initial_state));
-  }
-}
-
-// f throws shape_error, its message has each of the words, and e's results are as they were
-template <class E, class F>
-void expect_refused(E& e, F f, const std::vector<std::string>& words) {
-  const auto out = e.out, state = e.state;
-  const auto made = e.made;
-  try {
-    f();
-    ADD_FAILURE() << "accepted; expected a refusal that names " << words[0];
-  } catch (const gatescan::shape_error& error) {
-    for (const std::string& word : words)
-      EXPECT_NE(std::string(error.what()).find(word), std::string::npos)
-          << "'" << error.what() << "' does not say '" << word << "'";
-  }
-  EXPECT_TRUE(e.out.same_bytes(out));
-  EXPECT_TRUE(e.state.same_bytes(state));
-  for (const auto& [name, x] : made.operands)
-    EXPECT_TRUE(e.made[name.c_str()].same_bytes(x)) << name;
-  EXPECT_TRUE(e.made.state.same_bytes(made.state));
-}
-
-// M3: memory that a result shares with anything else is refused
-TEST(quality, M3_overlaps_are_refused_before_the_first_write) {
-  for (const mode& m : modes) {
-    SCOPED_TRACE(::testing::Message() << m);
-    with_mode(m, [](auto chosen) {
-      const gatescan::cpu cpu{.threads = 1};
-      std::vector<float> buffer(4000, 1.0f);
-      {
-        everything<gla, float> e(problem<gla>({2, 20, 2, 4, 4}, {}, 94));
-        auto in = e.inputs.lib;
-        in.v = view<const float>(buffer.data(), {2, 20, 2, 4});
-        auto results = e.results;
-        results.out = view<float>(buffer.data() + 8, {2, 20, 2, 4});  // 8 elements on
-        expect_refused(e, [&] { gatescan::forward(cpu, chosen, in, results); }, {"out", "v"});
-        results = e.results;
-        results.final_state = view<float>(buffer.data() + 100, {2, 2, 4, 4});
-        expect_refused(e, [&] { gatescan::forward(cpu, chosen, in, results); }, {"final_state"});
-      }
-      {
-        everything<gla, float> e(problem<gla>({2, 20, 2, 4, 4}, {}, 95));
-        auto g = e.gradients;
-        g.q = view<float>(buffer.data(), {2, 20, 2, 4});
-        g.k = view<float>(buffer.data() + 319, {2, 20, 2, 4});  // one element of q's
-        expect_refused(
-            e, [&] { gatescan::backward(cpu, chosen, e.inputs.lib, e.output_gradients, g); },
-            {"q", "k"});
-        g.k = e.gradients.k;
-        auto in = e.inputs.lib;
-        in.log_decay = view<const float>(buffer.data() + 4, {2, 20, 2, 4});
-        expect_refused(e, [&] { gatescan::backward(cpu, chosen, in, e.output_gradients, g); },
-                       {"q", "log_decay"});
-      }
-      EXPECT_EQ(buffer, std::vector<float>(4000, 1.0f));
-      // results in alternate columns of one buffer do not overlap
-      everything<real_elementwise, float> e(problem<real_elementwise>({1, 20, 1, 1, 4}, {}, 96));
-      auto results = e.results;
-      results.out = view<float>(buffer.data(), {1, 20, 1, 4}, {160, 8, 8, 1});
-      auto in = e.inputs.lib;
-      in.x = view<const float>(buffer.data() + 4, {1, 20, 1, 4}, {160, 8, 8, 1});
-      EXPECT_NO_THROW(gatescan::forward(cpu, chosen, in, results));
-    });
   }
 }
 
@@ -310,133 +184,6 @@ TEST(quality, M3_out_may_replace_an_operand) {
       }
     });
   }
-}
-
-// T3: each operand in turn with a wrong extent, a wrong rank, and absent where it is required
-TYPED_TEST(memory, T3_wrong_shapes_are_refused_before_the_first_write) {
-  using O = TypeParam;
-  const auto shrink = [](auto v, int axis) {
-    v.shape[axis] -= 1;
-    return v;
-  };
-  const auto fewer_axes = [](auto v) {
-    v.rank -= 2;
-    return v;
-  };
-  const gatescan::cpu cpu{.threads = 1};
-  for (const mode& m : modes)
-    with_mode(m, [&](auto chosen) {
-      // results of a shape that does not fit
-      for (int axis = 0; axis < 3; ++axis) {
-        everything<O, float> e(problem<O>({3, 20, 3, 5, 4}, options{}, 97));
-        auto results = e.results;
-        results.out = shrink(results.out, axis);
-        expect_refused(e, [&] { gatescan::forward(cpu, chosen, e.inputs.lib, results); }, {"out"});
-        results = e.results;
-        results.final_state = shrink(results.final_state, axis);
-        expect_refused(e, [&] { gatescan::forward(cpu, chosen, e.inputs.lib, results); },
-                       {"final_state"});
-        auto in = e.inputs.lib;
-        in.initial_state = shrink(in.initial_state, axis);
-        expect_refused(e, [&] { gatescan::forward(cpu, chosen, in, e.results); },
-                       {"initial_state"});
-        auto d = e.gradients;
-        d.initial_state = shrink(d.initial_state, axis);
-        expect_refused(
-            e, [&] { gatescan::backward(cpu, chosen, e.inputs.lib, e.output_gradients, d); },
-            {"initial_state"});
-        auto dout = e.output_gradients;
-        dout.out = shrink(dout.out, axis);
-        expect_refused(e, [&] { gatescan::backward(cpu, chosen, e.inputs.lib, dout, e.gradients); },
-                       {"out"});
-      }
-      everything<O, float> e(problem<O>({3, 20, 3, 5, 4}, options{}, 98));
-      auto results = e.results;
-      results.out = fewer_axes(results.out);
-      expect_refused(e, [&] { gatescan::forward(cpu, chosen, e.inputs.lib, results); }, {"out"});
-    });
-}
-
-// every operand of gla and of selective_scan along every axis
-TEST(quality, T3_the_message_names_the_operand) {
-  const gatescan::cpu cpu{.threads = 1};
-  const auto refuse = [&](auto& e, auto change, const char* name) {
-    auto in = e.inputs.lib;
-    change(in);
-    expect_refused(e, [&] { gatescan::forward(cpu, gatescan::chunked{16}, in, e.results); },
-                   {name});
-    expect_refused(e,
-                   [&] {
-                     gatescan::backward(cpu, gatescan::chunked{16}, in, e.output_gradients,
-                                        e.gradients);
-                   },
-                   {name});
-  };
-  for (const int axis : {0, 1, 3}) {
-    everything<gla, float> e(problem<gla>({3, 20, 4, 5, 6}, {}, 99));
-    refuse(
-        e, [axis](auto& in) { in.q.shape[axis] -= 1; }, "q");
-    refuse(
-        e, [axis](auto& in) { in.k.shape[axis] -= 1; }, "k");
-    if (axis != 3)
-      refuse(
-          e, [axis](auto& in) { in.v.shape[axis] -= 1; }, "v");
-    refuse(
-        e, [axis](auto& in) { in.log_decay.shape[axis] -= 1; }, "log_decay");
-  }
-  everything<gla, float> e(problem<gla>({3, 20, 4, 5, 6}, {}, 99));
-  refuse(
-      e, [](auto& in) { in.k.shape[2] = 3; }, "k");  // 3 heads do not divide 4
-  refuse(
-      e, [](auto& in) { in.q = {}; }, "q");
-  refuse(
-      e, [](auto& in) { in.log_decay = {}; }, "log_decay");
-  for (const int axis : {0, 1, 2}) {
-    everything<selective_scan, float> s(problem<selective_scan>({3, 20, 4, 5, 1}, {}, 100));
-    refuse(
-        s, [axis](auto& in) { in.delta.shape[axis] -= 1; }, "delta");
-    refuse(
-        s, [axis](auto& in) { in.z.shape[axis] -= 1; }, "z");
-    if (axis < 2)
-      refuse(
-          s, [axis](auto& in) { in.A.shape[axis] -= 1; }, "A");
-    if (axis < 2)
-      refuse(
-          s, [axis](auto& in) { in.C.shape[axis] -= 1; }, "C");
-  }
-  everything<selective_scan, float> s(problem<selective_scan>({3, 20, 4, 5, 1}, {}, 100));
-  refuse(
-      s, [](auto& in) { in.D.shape[0] = 3; }, "D");
-  refuse(
-      s, [](auto& in) { in.B.shape[2] = 3; }, "B");
-  refuse(
-      s, [](auto& in) { in.A = {}; }, "A");
-}
-
-TEST(quality, T3_bad_sequence_offsets_are_refused) {
-  const gatescan::cpu cpu{.threads = 1};
-  options c;
-  c.sequences = 3;
-  everything<gla, float> e(problem<gla>({1, 20, 2, 3, 4}, c, 101));
-  for (std::vector<int64> bad : {std::vector<int64>{0, 5, 4, 20},
-                                 {1, 5, 9, 20},
-                                 {0, 5, 9, 19},
-                                 {0, 5, 9, 21},
-                                 {0, 5, 20},
-                                 {0, -1, 9, 20}}) {
-    auto in = e.inputs.lib;
-    in.sequence_offsets = {bad.data(), {static_cast<int64>(bad.size())}};
-    expect_refused(e, [&] { gatescan::forward(cpu, gatescan::recurrent{}, in, e.results); }, {""});
-    expect_refused(
-        e, [&] { gatescan::backward(cpu, gatescan::scan{}, in, e.output_gradients, e.gradients); },
-        {""});
-  }
-  everything<gla, float> batch(problem<gla>({2, 20, 2, 3, 4}, {}, 102));
-  auto in = batch.inputs.lib;
-  std::vector<int64> offsets{0, 5, 20};
-  in.sequence_offsets = {offsets.data(), {3}};
-  expect_refused(batch, [&] { gatescan::forward(cpu, gatescan::scan{}, in, batch.results); },
-                 {"batch"});
 }
 
 // M2: a stride of 0 is the same operand written out, at any element offset and stride

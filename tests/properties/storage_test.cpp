@@ -13,8 +13,8 @@ using gatescan::bf16, gatescan::half;
 const mode recurrent{mode::recurrent, 0}, scan{mode::scan, 0}, chunked{mode::chunked, 0};
 const mode attention{mode::attention, 0};
 
-// 16-bit storage: float arithmetic and one rounding, so at most one unit in the last place away from
-// the oracle, beside an error of float arithmetic where terms cancel
+// 16-bit storage: float arithmetic and one rounding, so at most one unit in the last place away
+// from the oracle, beside an error of float arithmetic where terms cancel
 template <class O, class T>
 void expect_one_rounding(double epsilon) {
   for (const gates gate : {gates::mild, gates::near_one, gates::resets}) {

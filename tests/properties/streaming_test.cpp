@@ -81,8 +81,8 @@ TYPED_TEST(streaming, S10_pieces_are_the_whole_bit_for_bit) {
   EXPECT_TRUE(rc::check("wide<float>", pieces_are_the_whole<TypeParam, gatescan::wide<float>>));
 }
 
-// S9: the final state of a prefix is the state at its end, in any mode; here for tokens that only the
-// state remembers, so that a padded tail or a late snapshot shows
+// S9: the final state of a prefix is the state at its end, in any mode; here for tokens that only
+// the state remembers, so that a padded tail or a late snapshot shows
 TYPED_TEST(streaming, S9_the_state_of_a_prefix_continues_the_sequence) {
   using O = TypeParam;
   const auto in = problem<O>({2, 77, 2, 4, 3}, options{}, 5);

@@ -30,8 +30,8 @@ tensor<T> difference(const tensor<T>& x, const tensor<T>& y) {
 }
 
 // |x - y| relative to |y| in the root mean square. One number can be the small difference of large
-// terms: where y has only a few, or is all zero, relative to `scale`, the size of its siblings. What
-// the format cannot tell from zero is no error.
+// terms: where y has only a few, or is all zero, relative to `scale`, the size of its siblings.
+// What the format cannot tell from zero is no error.
 template <class T>
 double relative_rms(const tensor<T>& x, const tensor<T>& y, double scale, double underflow) {
   const double size = rms(y), error = rms(difference(x, y));

@@ -1,4 +1,4 @@
-// Problems whose arithmetic is exact: gates 0, +-1/2, +-1, +-2 (and times i), small integers, and no
+// Problems whose arithmetic is exact: gates 0, +-1/2, +-1, +-2 (and times i), small integers, no
 // product of gates outside of 2^-4 .. 2^4. Then every order of evaluation gives the same bits.
 #pragma once
 

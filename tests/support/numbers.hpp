@@ -25,8 +25,8 @@ struct cplx {
 };
 
 // v + d e with e e = 0. Zero means zero in both parts: a gate that is being differentiated at 0 is
-// no hard reset in the first order. What does not vary has no derivative, next to an Inf either, and
-// exp is flat at -Inf.
+// no hard reset in the first order. What does not vary has no derivative, next to an Inf either,
+// and exp is flat at -Inf.
 template <class R>
 struct dual {
   R v{};

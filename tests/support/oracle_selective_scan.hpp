@@ -1,5 +1,6 @@
 // Selective scan (Mamba-1), channel by channel and state by state:
-//   w = softplus?(delta + delta_bias), h_t = exp(w A) h_{t-1} + w B u, y = C h + D u, out = y silu(z)
+//   w = softplus?(delta + delta_bias),  h_t = exp(w A) h_{t-1} + w B u,
+//   y = C h + D u,  out = y silu(z)
 #pragma once
 
 #include <cmath>
