@@ -55,21 +55,23 @@ double best_rate(int threads, double amount, F&& f) {
 
 template <class T>
 double fma_rate(int threads) {
-  constexpr int chains = 10, rounds = 100'000;  // latency times ports is 8 or 10 at most
+  static constexpr int chains = 10, rounds = 100'000;  // latency times ports is 8 or 10 at most
   return best_rate(threads, 2.0 * simd::lanes<T> * chains * rounds, [](int) {
     simd::pack<T> sums[chains], x(T(0.5)), y(T(1));
-    for (auto& s : sums) s = simd::pack<T>(T(0));
     hide(x), hide(y);
+    for (auto& s : sums) s = y;
     for (int r = 0; r < rounds; ++r)
 #pragma GCC unroll 10
       for (int c = 0; c < chains; ++c) sums[c] = simd::fma(sums[c], x, y);
-    for (auto& s : sums) hide(s);
+    for (int c = 1; c < chains; ++c) sums[0] = sums[0] + sums[c];
+    simd::pack<T> total = sums[0];
+    hide(total);
   });
 }
 
 template <class T>
 double exp_rate(int threads) {
-  constexpr int count = 1024, rounds = 500;
+  static constexpr int count = 1024, rounds = 500;
   return best_rate(threads, static_cast<double>(count) * rounds, [](int) {
     numbers<T> x(count), y(count);
     for (std::size_t i = 0; i < count; ++i) x[i] = static_cast<T>(-0.01 * static_cast<double>(i));

@@ -83,8 +83,8 @@ inline range range_of(std::string_view name, const sizes& n) {
 template <class S>
 void fill(array<S>& x, std::string_view name, const sizes& n) {
   const stream u(name);
-  const auto [low, high] = range_of(name, n);
-  const auto number = [&](std::uint64_t i) { return low + (high - low) * u(i); };
+  const range r = range_of(name, n);
+  const auto number = [&](std::uint64_t i) { return r.low + (r.high - r.low) * u(i); };
   for (std::size_t i = 0; i < x.re.size(); ++i) {
     if (x.im.empty()) {
       x.re[i] = gatescan::convert<S>(number(i));
