@@ -62,7 +62,8 @@ void draw_panel(svg& picture, double x, double y, const matrix& map, const std::
 }  // namespace
 
 void draw_attention(const std::filesystem::path& file, const std::vector<matrix>& maps,
-                    const std::string& sentence, const std::string& title) {
+                    const std::string& unit, const std::string& sentence,
+                    const std::string& title) {
   const auto panels = static_cast<int>(std::min<std::size_t>(maps.size(), 9));
   const int across = static_cast<int>(std::ceil(std::sqrt(panels)));
   const int down = (panels + across - 1) / across;
@@ -79,7 +80,7 @@ void draw_attention(const std::filesystem::path& file, const std::vector<matrix>
   for (int p = 0; p < panels; ++p)
     draw_panel(picture, margin + (p % across) * (side + gap),
                head_room + (p / across) * (side + gap + 24), maps[static_cast<std::size_t>(p)],
-               sentence, text_of("head %d of %zu", p + 1, maps.size()));
+               sentence, text_of("%s %d of %zu", unit.c_str(), p + 1, maps.size()));
 
   const double x = margin + across * (side + gap) - 14, bar = std::min(side, 300.0);
   constexpr int steps = 101;

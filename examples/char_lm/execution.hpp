@@ -1,5 +1,5 @@
-// What the layers say to each other about sequences and modes, without the library's headers, so that
-// only the mixers compile them.
+// What the layers say to each other about sequences and modes, without the library's headers: only
+// the mixers compile those.
 #pragma once
 
 #include <string>

@@ -14,8 +14,8 @@ void draw_loss(const std::filesystem::path& file, const training_state& state, d
                const std::string& title);
 
 /// One panel a map: row t shows what the output at character t takes from the characters before it.
-/// Each row is divided by its largest magnitude.
+/// Each row is divided by its largest magnitude. A map is named `unit` 1, 2, ...
 void draw_attention(const std::filesystem::path& file, const std::vector<matrix>& maps,
-                    const std::string& sentence, const std::string& title);
+                    const std::string& unit, const std::string& sentence, const std::string& title);
 
 }  // namespace char_lm

@@ -73,7 +73,9 @@ void show_results(const options& o, const corpus& text, const training_state& s,
   m.plan({1, static_cast<index>(sentence.size())}, o.run.how(1));
   m.forward(s.theta,
             bytes(reinterpret_cast<const std::uint8_t*>(sentence.data()), sentence.size()));
-  draw_attention(o.out / "attention.svg", m.mixing(depth).attention_maps(), sentence,
+  const std::string unit =
+      o.run.recurrence == "selective_scan" ? "mean over channel group" : "head";
+  draw_attention(o.out / "attention.svg", m.mixing(depth).attention_maps(), unit, sentence,
                  text_of("Surrogate attention of %s, block %d of %d", o.run.recurrence.c_str(),
                          o.run.depth, o.run.depth));
   std::printf("\nwritten to %s: loss.svg, attention.svg, sample.txt, checkpoint.bin\n",

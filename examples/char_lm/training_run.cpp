@@ -1,5 +1,6 @@
 #include "training_run.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <numbers>
@@ -23,13 +24,15 @@ extern "C" void on_signal(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-// Steps that fit into the time. Planned after a few steps and again at each held-out measure; never
-// more than asked for, and cut only when the time would be missed by a tenth, so that on a fast
-// enough machine the numbers do not depend on the clock.
-std::int64_t steps_in_time(const training_state& s, double seconds_a_step, double seconds_left) {
-  const auto remaining = static_cast<double>(s.total - s.step);
-  if (remaining * seconds_a_step <= 1.1 * std::max(0.0, seconds_left)) return s.total;
-  return s.step + static_cast<std::int64_t>(std::max(0.0, seconds_left) / seconds_a_step);
+// How many steps there will be if the remaining ones take `seconds_a_step` each: as many as asked for or
+// as fit into the time. A plan that is off by less than a tenth stays, so that on a machine that is
+// fast enough the numbers do not depend on the clock.
+std::int64_t steps_in_time(const training_state& s, std::int64_t asked_for, double seconds_a_step,
+                           double seconds_left) {
+  const double fit = std::max(0.0, seconds_left) / seconds_a_step;
+  const auto planned = static_cast<double>(s.total - s.step);
+  const bool good = planned <= 1.1 * fit && (s.total == asked_for || planned >= 0.9 * fit);
+  return good ? s.total : std::min(asked_for, s.step + static_cast<std::int64_t>(fit));
 }
 
 }  // namespace
@@ -44,9 +47,10 @@ int training_run::run() {
   std::signal(SIGTERM, on_signal);
   const std::int64_t measure_every = std::max(1, o_.run.steps / 12);
   start_ = clock::now();
-  first_ = s.step;
+  first_ = planned_step_ = s.step;
   if (s.held_out.empty()) measure();
   save_checkpoint();  // at once, so that a folder that cannot be written is known before the work
+  planned_at_ = clock::now();
   while (s.step < s.total && stop_signal == 0) {
     const clock::time_point step_start = clock::now();
     const double loss = learner_.step();
@@ -57,7 +61,7 @@ int training_run::run() {
       measure();
       save_checkpoint();
     }
-    if (measured || s.step - first_ == 10) plan_time();
+    if (s.step < s.total && (measured || s.step - first_ == 10)) plan_time();
     if (line_.due() || measured) show();
   }
   save_checkpoint();
@@ -80,13 +84,18 @@ double training_run::seconds_a_step() const {
 
 void training_run::plan_time() {
   training_state& s = learner_.state();
-  const std::int64_t fits =
-      steps_in_time(s, seconds_a_step(), 60 * o_.minutes - seconds_since(start_));
-  if (fits >= s.total) return;
+  const clock::time_point now = clock::now();
+  const double recent = std::chrono::duration<double>(now - planned_at_).count() /
+                        static_cast<double>(s.step - planned_step_);
+  const double left = 60 * o_.minutes - std::chrono::duration<double>(now - start_).count();
+  planned_at_ = now;
+  planned_step_ = s.step;
+  const std::int64_t total = steps_in_time(s, o_.run.steps, recent, left);
+  if (total == s.total) return;
+  s.total = total;
   line_.end();
-  std::printf("%lld steps instead of %lld fit into --minutes %g on this machine\n",
-              static_cast<long long>(fits), static_cast<long long>(s.total), o_.minutes);
-  s.total = fits;
+  std::printf("at %.2f seconds a step, %lld of %d steps fit into --minutes %g\n", recent,
+              static_cast<long long>(s.total), o_.run.steps, o_.minutes);
 }
 
 void training_run::show() {

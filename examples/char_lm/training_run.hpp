@@ -31,7 +31,9 @@ class training_run {
   double trigram_bits_;
   progress line_;
   std::chrono::steady_clock::time_point start_;
-  std::int64_t first_ = 0;  // the step that this run began with
+  std::int64_t first_ = 0;                            // the step that this run began with
+  std::chrono::steady_clock::time_point planned_at_;  // when and where the time was looked at last
+  std::int64_t planned_step_ = 0;
   double step_seconds_ = 0, smooth_loss_ = 0;
 };
 
