@@ -1,7 +1,7 @@
 // gatescan_bench [--threads=1,2] [Google Benchmark's options]
 //
-// Names are RECURRENCE/PASS/MODE/BACKEND/SCALAR/SHAPE/threads:N; --benchmark_filter picks by a regular
-// expression. Exit code 1 when a result was wrong, or nothing was to be timed.
+// Names are RECURRENCE/PASS/MODE/BACKEND/SCALAR/SHAPE/threads:N; --benchmark_filter picks by a
+// regular expression. Exit code 1 when a result was wrong, or nothing was to be timed.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>

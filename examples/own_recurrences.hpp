@@ -123,7 +123,7 @@ struct best_path : gatescan::channel_state<best_path>, gatescan::plain_output {
   }
   template <class E>
   static E apply(const move<E>& m, E h) {
-    return gatescan::max(h + m.on, m.start);
+    return gatescan::larger(h + m.on, m.start);
   }
 
   // The gradient goes to the side that won.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdio>
 #include <limits>
 #include <tests/support/oracle.hpp>
 
@@ -40,7 +41,7 @@ inline window window_of(const sizes& n) {
   return w;
 }
 
-// Calls f(place in memory) for the window's part of a layout, row-major. Returns the part's extents.
+// Calls f(place in memory) for the window's part of a layout, row-major. Returns its extents.
 template <class F>
 support::extents for_each_place(const layout& x, const axes& a, const window& w, F&& f) {
   support::extents extents, at;

@@ -1,8 +1,8 @@
 // Useful work: what the definition asks for, however a mode goes about it. Divided by the rate that
 // limits it, it is the time of a perfect program.
 //
-//   elementwise          every operand and result once through memory: 12 bytes a real float element
-//                        forward, 20 backward
+//   elementwise          every operand and result once through memory: 12 bytes a real float
+//                        element forward, 20 backward
 //   gla, gateloop        outer product and read-out: 4 K V flops a token and head forward, 10 K V
 //                        backward; twice that with a complex state
 //   selective_scan       one exp a state entry and token; backward needs them too

@@ -12,20 +12,22 @@ namespace {
 using namespace gatescan;
 
 template <class R>
-std::string row() {
+void write_row(std::ostream& to) {
   const auto cell = [](bool mode) {
-    return std::string(!mode ? "-" : differentiable<R> ? "forward, backward" : "forward");
+    return !mode ? "-" : differentiable<R> ? "forward, backward" : "forward";
   };
-  return "| `" + std::string(R::name) + "` | " + cell(recurrent::supports<R>) + " | " +
-         cell(scan::supports<R>) + " | " + cell(chunked::supports<R>) + " | " +
-         cell(attention::supports<R>) + " | " + (recurrent::supports<R> ? "yes" : "-") + " |\n";
+  to << "| `" << R::name << "` | " << cell(recurrent::supports<R>) << " | "
+     << cell(scan::supports<R>) << " | " << cell(chunked::supports<R>) << " | "
+     << cell(attention::supports<R>) << " | " << (recurrent::supports<R> ? "yes" : "-") << " |\n";
 }
 
 template <class... R>
 std::string matrix(type_list<R...>) {
-  return "| recurrence | recurrent | scan | chunked | attention | step |\n"
-         "|---|---|---|---|---|---|\n" +
-         (row<R>() + ...);
+  std::ostringstream to;
+  to << "| recurrence | recurrent | scan | chunked | attention | step |\n"
+     << "|---|---|---|---|---|---|\n";
+  (write_row<R>(to), ...);
+  return to.str();
 }
 
 TEST(support_matrix, readme_says_what_the_concepts_say) {

@@ -18,7 +18,7 @@ index_t longest_sequence(const problem_of<R, T>& p) {
   if (p.offsets == nullptr) return p.n.time;
   index_t longest = 0;
   for (index_t s = 0; s < p.n.sequences; ++s)
-    longest = std::max(longest, p.last_token(s) - p.first_token(s));
+    longest = (std::max)(longest, p.last_token(s) - p.first_token(s));
   return longest;
 }
 

@@ -69,7 +69,7 @@ class plan {
     const schedule how = detail::schedule_for(backend_, mode_, p);
     bytes_ = forward_bytes(backend_, p, how);
     if constexpr (differentiable<recurrence_type>)
-      bytes_ = std::max(bytes_, backward_bytes(backend_, p, detail::every_gradient(p), how));
+      bytes_ = (std::max)(bytes_, backward_bytes(backend_, p, detail::every_gradient(p), how));
   }
 
   std::size_t workspace_bytes() const { return bytes_; }
@@ -79,8 +79,8 @@ class plan {
   std::size_t workspace_bytes(const inputs& in, const Gradients& d) const {
     const auto p = detail::bind_inputs<recurrence_type>(in);
     const auto r = detail::bind_gradients(p, in, {}, d);
-    return std::max(bytes_,
-                    backward_bytes(backend_, p, r, detail::schedule_for(backend_, mode_, p)));
+    return (std::max)(bytes_,
+                      backward_bytes(backend_, p, r, detail::schedule_for(backend_, mode_, p)));
   }
 
   void forward(const inputs& in, const outputs& out, const workspace& scratch = {}) const {

@@ -43,7 +43,7 @@ struct plain_values {
   }
   template <class X, class D, class At, class Values>
   GATESCAN_HD static void values_adjoint(const X&, const D& d, const At& at, const Values&,
-                             const Values& d_values) {
+                                         const Values& d_values) {
     at.add(d.v, d_values.v);
   }
 };
@@ -56,12 +56,13 @@ struct plain_output {
     return o;
   }
   template <class X, class D, class At, class Values, class E>
-  GATESCAN_HD static E output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out) {
+  GATESCAN_HD static E output_adjoint(const X&, const D&, const At&, const Values&, Values&, E,
+                                      E d_out) {
     return d_out;
   }
   template <class X, class D, class At, class Values, class E>
-  GATESCAN_HD static void output_adjoint(const X&, const D&, const At&, const Values&, Values&, E, E d_out,
-                             E& d_h) {
+  GATESCAN_HD static void output_adjoint(const X&, const D&, const At&, const Values&, Values&, E,
+                                         E d_out, E& d_h) {
     d_h = d_h + d_out;
   }
 };

@@ -23,8 +23,8 @@ GATESCAN_HD inline float sin(float x) { return std::sin(x); }
 GATESCAN_HD inline double sin(double x) { return std::sin(x); }
 GATESCAN_HD inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
 GATESCAN_HD inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
-GATESCAN_HD inline float max(float a, float b) { return a < b ? b : a; }
-GATESCAN_HD inline double max(double a, double b) { return a < b ? b : a; }
+GATESCAN_HD inline float larger(float a, float b) { return a < b ? b : a; }
+GATESCAN_HD inline double larger(double a, double b) { return a < b ? b : a; }
 GATESCAN_HD inline float abs(float a) { return std::fabs(a); }
 GATESCAN_HD inline double abs(double a) { return std::fabs(a); }
 GATESCAN_HD inline float real_part(float a) { return a; }
@@ -53,7 +53,7 @@ GATESCAN_HD GATESCAN_INLINE R sigmoid(R x) {
 /// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R softplus(R x) {
-  return max(x, R(0)) + log1p(exp(-abs(x)));
+  return larger(x, R(0)) + log1p(exp(-abs(x)));
 }
 /// log(sigmoid(x)) = -softplus(-x).
 template <class R>

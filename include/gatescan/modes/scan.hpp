@@ -26,7 +26,7 @@ struct scan {
     if (n == 0) {  // enough pieces for many threads where there are few heads, and no piece too
                    // short to pay
       n = (wanted_items + lanes - 1) / std::max<index_t>(lanes, 1);
-      n = std::min(n, longest / least_tokens);
+      n = (std::min)(n, longest / least_tokens);
     }
     return {kernel_form::blocks, run, run, std::clamp<index_t>(n, 2, 1024)};
   }

@@ -65,13 +65,13 @@ struct elementwise : channel_state<elementwise, complex_view>, plain_output {
     return at.element(x.a);
   }
   template <class X, class D, class At, class Values, class E>
-  GATESCAN_HD static void gate_adjoint(const X&, const D& d, const At& at, const Values&, Values&, E,
-                           E d_gate) {
+  GATESCAN_HD static void gate_adjoint(const X&, const D& d, const At& at, const Values&, Values&,
+                                       E, E d_gate) {
     at.add(d.a, d_gate);
   }
   template <class X, class D, class At, class Values>
   GATESCAN_HD static void values_adjoint(const X&, const D& d, const At& at, const Values&,
-                             const Values& d_values) {
+                                         const Values& d_values) {
     at.add(d.x, d_values.v);
   }
 };

@@ -100,8 +100,9 @@ struct selective_scan : result_types<selective_scan> {
   }
 
   template <class X, class D, class At, class R>
-  GATESCAN_HD static R output_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
-                          channel_values<R>& d_w, R o, R d_out) {
+  GATESCAN_HD static R output_adjoint(const X& x, const D& d, const At& at,
+                                      const channel_values<R>& w, channel_values<R>& d_w, R o,
+                                      R d_out) {
     if (x.z.given) {
       const R y = x.D.given ? fma(at(x.D), w.u, o) : o, z = at(x.z);
       at.add(d.z, d_out * y * silu_slope(z));
@@ -114,8 +115,9 @@ struct selective_scan : result_types<selective_scan> {
     return d_out;
   }
   template <class X, class D, class At, class R>
-  GATESCAN_HD static void gate_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
-                           channel_values<R>& d_w, R a, R d_gate) {
+  GATESCAN_HD static void gate_adjoint(const X& x, const D& d, const At& at,
+                                       const channel_values<R>& w, channel_values<R>& d_w, R a,
+                                       R d_gate) {
     const R d_exponent = unless_zero(a, d_gate * a);
     d_w.step = d_w.step + unless_zero(a, d_exponent * at(x.A));
     at.add(d.A, d_exponent * w.step);
@@ -126,8 +128,8 @@ struct selective_scan : result_types<selective_scan> {
     at.add(d.B, g.k);
   }
   template <class X, class D, class At, class R>
-  GATESCAN_HD static void values_adjoint(const X& x, const D& d, const At& at, const channel_values<R>& w,
-                             const channel_values<R>& d_w) {
+  GATESCAN_HD static void values_adjoint(const X& x, const D& d, const At& at,
+                                         const channel_values<R>& w, const channel_values<R>& d_w) {
     at.add(d.u, fma(d_w.v, w.step, d_w.u));
     const R d_step = fma(d_w.v, w.u, d_w.step);
     const R d_raw = x.softplus ? d_step * sigmoid(raw_step(x, at)) : d_step;

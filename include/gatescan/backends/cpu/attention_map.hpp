@@ -101,7 +101,7 @@ void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
     typename rows::E* row = sums.data() + worker * n.time;
     for (index_t t = start; t < end; ++t) {
       head.row(start, t, v, row);
-      const index_t channels = rows::per_key ? 1 : std::min(rows::width, n.values - v);
+      const index_t channels = rows::per_key ? 1 : (std::min)(rows::width, n.values - v);
       for (index_t s = 0; s < n.time; ++s) {
         alignas(simd::register_bytes) C re[rows::width] = {}, im[rows::width] = {};
         if (s >= start && s <= t) {

@@ -104,13 +104,13 @@ class driver {
     index_t size() const { return lane.state_size(); }
     template <class F>
     void for_each_run(index_t run, F&& f) {
-      for (index_t t = first; t < last; t += run) f(t, std::min(run, last - t));
+      for (index_t t = first; t < last; t += run) f(t, (std::min)(run, last - t));
     }
     template <class F>
     void for_each_run_backwards(index_t run, F&& f) {
       if (first == last) return;
       for (index_t i = (last - first - 1) / run; i >= 0; --i)
-        f(i, first + i * run, std::min(run, last - first - i * run));
+        f(i, first + i * run, (std::min)(run, last - first - i * run));
     }
   };
 
@@ -122,8 +122,8 @@ class driver {
     at.lane.seek(sequence, chain / split_.value_blocks % split_.heads, chain % split_.value_blocks);
     const index_t begin = p_.first_token(sequence), end = p_.last_token(sequence);
     const index_t length = segment_tokens(end - begin);
-    at.first = std::min(begin + segment_of(item) * length, end);
-    at.last = std::min(at.first + length, end);
+    at.first = (std::min)(begin + segment_of(item) * length, end);
+    at.last = (std::min)(at.first + length, end);
     return at;
   }
 
@@ -137,7 +137,7 @@ class driver {
     if (p_.offsets == nullptr) return p_.n.time;
     index_t longest = 0;
     for (index_t s = 0; s < p_.n.sequences; ++s)
-      longest = std::max(longest, p_.last_token(s) - p_.first_token(s));
+      longest = (std::max)(longest, p_.last_token(s) - p_.first_token(s));
     return longest;
   }
 
@@ -179,7 +179,7 @@ class driver {
         },
         r.d, targets_);
     state_target_ = gradient_target<C, C>(r.initial_state, p_.n, split_, true);
-    if (shared || !state_target_.exclusive) split_.slots = std::min(split_.slots, most_slots);
+    if (shared || !state_target_.exclusive) split_.slots = (std::min)(split_.slots, most_slots);
     for_each_target([&](auto& target) { target.take_partial(memory, split_); });
     take_segments(memory);
     take_pieces(memory, true);
@@ -279,7 +279,7 @@ class driver {
       }
     });
   }
-  index_t summary_run() const { return std::min(plan_.forward_run, plan_.backward_run); }
+  index_t summary_run() const { return (std::min)(plan_.forward_run, plan_.backward_run); }
 
   // gradients_ = the gradient of the state at the end of every segment. states_ and products_ are
   // known.

@@ -34,7 +34,7 @@ struct work_split {
   index_t most_batches(bool by_sequence) const {
     index_t most = 1;
     for (index_t s = 0; s < slots; ++s)
-      most = std::max(most, last_batch(s, by_sequence) - first_batch(s, by_sequence) + 1);
+      most = (std::max)(most, last_batch(s, by_sequence) - first_batch(s, by_sequence) + 1);
     return most;
   }
 };

@@ -138,7 +138,7 @@ GATESCAN_INLINE pack<T> fma(pack<T> a, pack<T> b, pack<T> c) {
 #endif
 
 template <class T>
-GATESCAN_INLINE pack<T> max(pack<T> a, pack<T> b) {
+GATESCAN_INLINE pack<T> larger(pack<T> a, pack<T> b) {
   return a.v < b.v ? b.v : a.v;
 }
 template <class T>

@@ -34,7 +34,7 @@ class diagonal_lane {
   /// Backward works on short runs whatever the mode: their states fit in L1, and few are kept.
   static schedule adapt(schedule plan) {
     constexpr index_t longest_run = 64;
-    plan.backward_run = std::min(plan.backward_run, longest_run);
+    plan.backward_run = (std::min)(plan.backward_run, longest_run);
     return plan;
   }
 
@@ -63,7 +63,7 @@ class diagonal_lane {
   index_t key_pitch() const { return n_.keys; }
   index_t value_pitch() const { return n_.width; }
   index_t first_value() const { return v_; }
-  index_t value_count() const { return std::min(n_.width, p_->n.values - v_); }
+  index_t value_count() const { return (std::min)(n_.width, p_->n.values - v_); }
   index_t head() const { return h_; }
   index_t batch() const { return b_; }
   index_t sequence() const { return s_; }
@@ -211,7 +211,7 @@ class diagonal_lane {
     if (const index_t next = first + count; count <= longest)
       R::operands(
           [&](const char*, const axes&, presence, const auto& x) {
-            prefetch_rows(x, next, std::min(next + count, p_->n.time), n_.keys, value_count());
+            prefetch_rows(x, next, (std::min)(next + count, p_->n.time), n_.keys, value_count());
           },
           x_);
     const auto& x = x_;

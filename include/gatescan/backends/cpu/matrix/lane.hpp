@@ -186,7 +186,7 @@ class matrix_lane {
     if (const index_t next = first + count; count <= longest)
       R::operands(
           [&](const char*, const axes&, presence, const auto& x) {
-            prefetch_rows(x, next, std::min(next + count, p_->n.time), n_.keys, n_.values);
+            prefetch_rows(x, next, (std::min)(next + count, p_->n.time), n_.keys, n_.values);
           },
           x_);
     for (index_t t = 0; t < count; ++t) {

@@ -39,7 +39,7 @@ class stepwise_lane {
   index_t key_pitch() const { return R::states; }
   index_t value_pitch() const { return width; }
   index_t first_value() const { return v_; }
-  index_t value_count() const { return std::min(width, p_->n.values - v_); }
+  index_t value_count() const { return (std::min)(width, p_->n.values - v_); }
   index_t head() const { return h_; }
   index_t batch() const { return b_; }
   index_t sequence() const { return s_; }
