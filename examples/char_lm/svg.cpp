@@ -30,7 +30,9 @@ std::string escaped(std::string_view words) {
 }
 
 std::string attribute(std::string_view name, std::string_view value) {
-  return " " + std::string(name) + "=\"" + std::string(value) + "\"";
+  std::string text(" ");
+  text.append(name).append("=\"").append(value).append("\"");
+  return text;
 }
 
 std::string attribute(std::string_view name, double value) {
