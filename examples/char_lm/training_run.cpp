@@ -24,9 +24,9 @@ extern "C" void on_signal(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-// How many steps there will be if the remaining ones take `seconds_a_step` each: as many as asked for or
-// as fit into the time. A plan that is off by less than a tenth stays, so that on a machine that is
-// fast enough the numbers do not depend on the clock.
+// How many steps there will be if the remaining ones take `seconds_a_step` each: as many as asked
+// for or as fit into the time. A plan that is off by less than a tenth stays, so that on a machine
+// that is fast enough the numbers do not depend on the clock.
 std::int64_t steps_in_time(const training_state& s, std::int64_t asked_for, double seconds_a_step,
                            double seconds_left) {
   const double fit = std::max(0.0, seconds_left) / seconds_a_step;

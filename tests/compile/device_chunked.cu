@@ -1,5 +1,5 @@
-// The recurrences' prologues and epilogues are device code as they stand: a plain chunked forward of
-// a real per-key recurrence, written against them with one thread a value. Compiled, not run; it
+// The recurrences' prologues and epilogues are device code as they stand: a plain chunked forward
+// of a real per-key recurrence, written against them with one thread a value. Compiled, not run; it
 // shows that the seam between recurrence and backend holds on a device.
 
 #include <gatescan/recurrences/all.hpp>

@@ -135,7 +135,8 @@ TEST(quality, selective_scan_over_a_million_steps) {
 }
 
 // N5: a constant log gate g over 2^20 tokens has a closed form; nothing stalls. The limit
-// 1 / (1 - a) is only as good as a: a float gate, off by up to 2^-24, can miss 1 - a by 2^-24 / |g|.
+// 1 / (1 - a) is only as good as a: a float gate, off by up to 2^-24, can miss 1 - a by 2^-24 /
+// |g|.
 TEST(quality, N5_a_constant_gate_over_a_million_steps) {
   for (const double g : {-1e-3, -1e-5, -1e-6}) {
     gla::inputs in;

@@ -10,9 +10,9 @@ inline namespace GATESCAN_ABI {
 /// S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_t^T,   out_t = scale * S_t^T q_t
 ///
 /// Shapes:  q, k [B, L, H, K]; v, out [B, L, H, V]; log_decay [B, L, H, K], or [B, L, H, 1] for one
-///          gate a head; initial_state, final_state [n, H, K, V] with n = B or the packed sequences.
-///          q, k, v and log_decay may have a head count that divides H. Inclusive: token t reads
-///          itself.
+///          gate a head; initial_state, final_state [n, H, K, V] with n = B or the packed
+///          sequences. q, k, v and log_decay may have a head count that divides H. Inclusive: token
+///          t reads itself.
 /// Ranges:  log_decay is a natural logarithm, normally <= 0; 0 keeps, -inf is a hard reset.
 ///          K, V >= 1.
 /// Errors:  shape_error before the first write.
