@@ -31,18 +31,14 @@ void diagonal_run_backward(const diagonal_tiles<C, Complex>& x, index_t tokens,
                            const diagonal_gradients<C, Complex>& d, planes<C, Complex> end_state) {
   using E = element_t<C, Complex>;
   const diagonal_shape& n = x.n;
-  const E zero = constant<Complex>(C(0));
   diagonal_run<States>(x, tokens, in, end_state, false, d.history);
   for (index_t w = 0; w < n.width; w += simd::lanes<C>)
     for (index_t i = 0; i < n.keys; ++i) {
-      typename States::template walk<Complex, C> adjoint(g.load(i * n.width + w));
-      E gate_after =
-          constant<Complex>(C(1));  // the gate between this token's state and the adjoint so far
-      E gt = g.load(i * n.width + w);
+      typename States::template adjoint<Complex, C> adjoint(g.load(i * n.width + w));
       for (index_t t = tokens - 1; t >= 0; --t) {
         const index_t at = x.at(t, i, w), row = t * n.width + w;
         const E d_o = d.d_o.load(row);
-        gt = adjoint.next(conj(gate_after), n.unit_keys ? d_o : conj(x.q.load(at)) * d_o);
+        const E gt = adjoint.gradient(n.unit_keys ? d_o : conj(x.q.load(at)) * d_o);
         const E before = t > 0 ? d.history.load(x.at(t - 1, i, w)) : in.load(i * n.width + w);
         d.da.store(at, gt * conj(before));
         E dv = gt;
@@ -52,9 +48,9 @@ void diagonal_run_backward(const diagonal_tiles<C, Complex>& x, index_t tokens,
           dv = gt * conj(x.k.load(at));
         }
         d.dv.store(row, i == 0 ? dv : d.dv.load(row) + dv);
-        gate_after = x.a.load(at);
+        adjoint.pass(x.a.load(at), gt);
       }
-      g.store(i * n.width + w, reset_to(gate_after, zero, conj(gate_after) * gt));
+      g.store(i * n.width + w, adjoint.carried);
     }
 }
 

@@ -20,6 +20,19 @@ struct sequential_states {
       return h;
     }
   };
+
+  /// The same against time. What goes on to the token before is rounded on its own, as a state is, so
+  /// that a run may end anywhere.
+  template <bool Complex, class C>
+  struct adjoint {
+    using E = element_t<C, Complex>;
+    E carried;
+    GATESCAN_INLINE explicit adjoint(E out) : carried(out) {}
+    GATESCAN_INLINE E gradient(E d) const { return carried + d; }
+    GATESCAN_INLINE void pass(E a, E gradient) {
+      carried = reset_to(a, constant<Complex>(C(0)), conj(a) * gradient);
+    }
+  };
 };
 
 /// h_t = (prod of gates since the run began) h_in + local_t, local_t from 0. Rounding errors of a
@@ -37,6 +50,19 @@ struct local_states {
       linked =
           reset_to(a, constant<Complex>(C(0)), linked);  // 0 once a reset cut the run off from h_in
       return reset_to(linked, local, fma(product, in, local));
+    }
+  };
+
+  template <bool Complex, class C>
+  struct adjoint {
+    using E = element_t<C, Complex>;
+    walk<Complex, C> sum;
+    E carried, gate = constant<Complex>(C(1));
+    GATESCAN_INLINE explicit adjoint(E out) : sum(out), carried(out) {}
+    GATESCAN_INLINE E gradient(E d) { return sum.next(conj(gate), d); }
+    GATESCAN_INLINE void pass(E a, E gradient) {
+      gate = a;
+      carried = reset_to(a, constant<Complex>(C(0)), conj(a) * gradient);
     }
   };
 };
