@@ -179,9 +179,8 @@ void expect_phase(const std::vector<mode>& modes, double bound) {
     for (const mode& m : modes) {
       const auto state = run_forward<gateloop, T>(m, in).final_state.data[0];
       const double size = std::hypot(state.re, state.im);
-      const long double c = std::cos(turn), s = std::sin(turn);
-      const double off = std::atan2(static_cast<double>(state.im * c - state.re * s),
-                                    static_cast<double>(state.re * c + state.im * s));
+      const double c = static_cast<double>(std::cos(turn)), s = static_cast<double>(std::sin(turn));
+      const double off = std::atan2(state.im * c - state.re * s, state.re * c + state.im * s);
       EXPECT_NEAR(size, 1, bound) << m << " modulus, angle " << angle;
       EXPECT_NEAR(off, 0, bound) << m << " phase, angle " << angle;
     }

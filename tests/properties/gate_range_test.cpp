@@ -104,7 +104,10 @@ TEST(quality, N18_gates_of_one_are_a_running_sum) {
   auto want = in.x;
   for (int64 d = 0; d < 5; ++d) {
     float sum = static_cast<float>(in.initial_state(0, 0, d));
-    for (int64 t = 0; t < 300; ++t) want(0, t, 0, d) = sum += static_cast<float>(in.x(0, t, 0, d));
+    for (int64 t = 0; t < 300; ++t) {
+      sum += static_cast<float>(in.x(0, t, 0, d));
+      want(0, t, 0, d) = static_cast<double>(sum);
+    }
   }
   EXPECT_TRUE(same_bits(run_forward<real_elementwise, float>({mode::recurrent, 0}, in).out, want));
 

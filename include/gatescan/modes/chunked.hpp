@@ -22,7 +22,7 @@ struct chunked {
 
   schedule plan(const sizes&, index_t longest, index_t) const {
     const index_t wanted = size > 0 ? size : default_size;
-    const index_t run = std::max<index_t>(std::min(wanted, longest), 1);
+    const index_t run = std::max<index_t>((std::min)(wanted, longest), 1);
     return {kernel_form::blocks, run, run, 1};
   }
   std::string reason() const {

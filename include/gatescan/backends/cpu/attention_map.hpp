@@ -28,7 +28,7 @@ class map_rows {
     for (index_t s = start; s <= t; ++s) sums[s] = constant<Complex>(C(0));
     if constexpr (per_key) {
       for (index_t i = 0; i < p_.n.keys; i += width) {
-        const int count = static_cast<int>(std::min(width, p_.n.keys - i));
+        const int count = static_cast<int>((std::min)(width, p_.n.keys - i));
         const auto at = [&](index_t s) { return key_cursor{s, i, 0, count}; };
         E q = R::keys(x_, at(t)).q;
         for (index_t s = t; s >= start; --s) {
@@ -39,7 +39,7 @@ class map_rows {
         }
       }
     } else {
-      const int count = static_cast<int>(std::min(width, p_.n.values - v));
+      const int count = static_cast<int>((std::min)(width, p_.n.values - v));
       for (index_t i = 0; i < p_.n.keys; ++i) {
         const auto at = [&](index_t s) { return value_cursor{s, i, v, count}; };
         E q = constant<Complex>(C(1));
