@@ -21,8 +21,8 @@ enum class layouts {
 inline constexpr layouts all_layouts[] = {layouts::dense, layouts::odd, layouts::reversed,
                                           layouts::transposed, layouts::interleaved};
 
-// Numbers in and out of a storage format. Out of line: gcc 12 at -O2 -march=native drops the rounding
-// to float where it vectorises the two parts of a complex number.
+// Numbers in and out of a storage format. Out of line: gcc 12 at -O2 -march=native drops the
+// rounding to float where it vectorises the two parts of a complex number.
 template <class S>
 [[gnu::noinline]] S to_storage(double x) {
   if constexpr (sizeof(S) == 2)

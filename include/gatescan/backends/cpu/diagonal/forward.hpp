@@ -21,8 +21,8 @@ struct sequential_states {
     }
   };
 
-  /// The same against time. What goes on to the token before is rounded on its own, as a state is, so
-  /// that a run may end anywhere.
+  /// The same against time. What goes on to the token before is rounded on its own, as a state is,
+  /// so that a run may end anywhere.
   template <bool Complex, class C>
   struct adjoint {
     using E = element_t<C, Complex>;
