@@ -30,7 +30,9 @@ struct chunked {
   }
 
  private:
-  static constexpr int default_size = 16;
+  // At gate 1 and L = 2^20 in float, carries of 16 tokens leave an error of 4.7e-6, of 64 less than
+  // 4e-6 (tests/properties/accuracy_test.cpp); chunked GLA took 13 and 14.5 ms.
+  static constexpr int default_size = 64;
 };
 
 }  // namespace GATESCAN_ABI
