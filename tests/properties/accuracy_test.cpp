@@ -64,8 +64,8 @@ TEST(quality, float_over_a_million_steps) {
 TEST(quality, wide_float_over_a_million_steps) {
   expect_accurate<wide<float>>({recurrent, scan, chunked}, 1.2e-7);
 }
-// Not met: 4.9e-15 by scan and 6.8e-15 by chunks of 16, at gates of exactly 1 (all other gates pass).
-// The carry between runs would need two doubles.
+// Not met: 4.9e-15 by scan and 6.8e-15 by chunks of 16, at gates of exactly 1 (all other gates
+// pass). The carry between runs would need two doubles.
 TEST(quality, DISABLED_double_over_a_million_steps) {
   expect_accurate<double>({scan, chunked}, 1e-15);
 }
