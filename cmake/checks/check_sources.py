@@ -57,6 +57,9 @@ COMPILERS_OWN = re.compile(
     r"_CMP_\w+|__popc\w*|__ff[sl]\w*|__expf|__logf|__fdividef|__brev\w*|__activemask"
 )
 
+# exp(x) * exp(y) is Inf * 0 where exp(x + y) is a number.
+EXP = re.compile(r"(?:\b\w+::)*\bexp\s*\(")
+
 WARN_LINES, FAIL_LINES, COLUMNS = 400, 800, 100
 HEADER_ENDINGS = {".hpp", ".cuh"}
 SOURCE_ENDINGS = HEADER_ENDINGS | {".cpp", ".cu"}
@@ -119,13 +122,42 @@ def check_includes(inside, number, line, say):
         say(number, "direction", f"{layer} may not include {aimed} (allowed: {reach})")
 
 
+def after_factor(text, at):
+    """The place after the factor that starts at `at`: a name with its arguments, or a parenthesis."""
+    depth = 0
+    while at < len(text):
+        if text[at] in ")]," and depth == 0 or text[at] in ";{}":
+            break
+        if text[at] in "*+-/<>=?:&|" and depth == 0:
+            pair = text[at : at + 2]
+            if pair not in ("::", "->"):
+                break
+            at += 1
+        depth += (text[at] in "([") - (text[at] in ")]")
+        at += 1
+    return at
+
+
+def check_products(lines, say):
+    text = "\n".join(lines)
+    for match in EXP.finditer(text):
+        at = after_factor(text, match.start())
+        while text[at : at + 1] == "*":
+            start = re.compile(r"[\s(+-]*").match(text, at + 1).end()
+            if EXP.match(text, start):
+                say(text.count("\n", 0, start) + 1, "exp", "a product of two exp: add the exponents")
+            at = after_factor(text, start)
+
+
 def check_header(inside, raw, say):
     if layer_of(inside) not in ARROWS:
         say(1, "direction", f"the folder {inside.parts[0]} has no row in the table of arrows")
         return
     if "#pragma once" not in raw:
         say(1, "once", "no #pragma once")
-    for number, line in enumerate(code_only(raw), 1):
+    lines = code_only(raw)
+    check_products(lines, say)
+    for number, line in enumerate(lines, 1):
         check_includes(inside, number, line, say)
         if INCLUDE.match(line):
             continue
@@ -200,7 +232,7 @@ def self_test():
 
     rules = {rule for _, _, rule in expected}
     missing = {"direction", "fence", "forbidden", "using", "macro", "reserved", "columns", "blanks",
-               "once"} - rules
+               "once", "exp"} - rules
     wrong += [f"no sample breaks the rule {rule}" for rule in sorted(missing)]
     print("\n".join(wrong) or f"{len(expected)} bad lines, each found")
     return 1 if wrong else 0

@@ -1,5 +1,5 @@
-// N11, N12: the elementary functions of gates, on numbers and on registers, within a few ulp of long
-// double, and exact where gates rely on it.
+// N11, N12: the elementary functions of gates, on numbers and on registers, within a few ulp of
+// long double, and exact where gates rely on it.
 
 #include <gtest/gtest.h>
 

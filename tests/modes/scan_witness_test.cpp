@@ -1,5 +1,5 @@
-// S2, S3: operators that a wrong order, a gap, a token twice or a phantom token cannot slip past, in
-// every way that scan mode cuts time. Neither commutes, and all their arithmetic is exact.
+// S2, S3: operators that a wrong order, a gap, a token twice or a phantom token cannot slip past,
+// in every way that scan mode cuts time. Neither commutes, and all their arithmetic is exact.
 
 #include <gtest/gtest.h>
 
