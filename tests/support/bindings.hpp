@@ -20,14 +20,15 @@ struct operand_set {  // by name; what is absent is not given
   auto& operator[](const char* name) { return operands[name]; }
 };
 
+// `operands` gives a library structure what a set has under each name.
 template <class O>
 struct binding;
 
 template <class E>
 struct binding<oracle::elementwise<E>> {
   using recurrence = gatescan::elementwise;
-  template <class To, class T>
-  static void operands(To& to, operand_set<T>& from) {
+  template <class To, class From>
+  static void operands(To& to, From& from) {
     to.a = from["a"];
     to.x = from["x"];
     to.initial_state = from.state;
@@ -57,8 +58,8 @@ auto matrix_problem(const Inputs& in, int64 heads, int64 sequences) {
 template <>
 struct binding<gateloop> {
   using recurrence = gatescan::gateloop;
-  template <class To, class T>
-  static void operands(To& to, operand_set<T>& from) {
+  template <class To, class From>
+  static void operands(To& to, From& from) {
     to.q = from["q"];
     to.k = from["k"];
     to.v = from["v"];
@@ -77,8 +78,8 @@ struct binding<gateloop> {
 template <>
 struct binding<gla> {
   using recurrence = gatescan::gla;
-  template <class To, class T>
-  static void operands(To& to, operand_set<T>& from) {
+  template <class To, class From>
+  static void operands(To& to, From& from) {
     to.q = from["q"];
     to.k = from["k"];
     to.v = from["v"];
@@ -95,8 +96,8 @@ struct binding<gla> {
 template <>
 struct binding<selective_scan> {
   using recurrence = gatescan::selective_scan;
-  template <class To, class T>
-  static void operands(To& to, operand_set<T>& from) {
+  template <class To, class From>
+  static void operands(To& to, From& from) {
     to.u = from["u"];
     to.delta = from["delta"];
     to.A = from["A"];
