@@ -5,10 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <map>
 #include <new>
 #include <span>
-#include <string>
 #include <utility>
 
 #include "stored.hpp"
@@ -69,7 +67,9 @@ class fenced {
   template <class T>
   fenced(const tensor<T>& x, bool complex, fence side) : fenced(x.shape, complex, side) {
     for (std::size_t i = 0; i < x.data.size(); ++i) {
-      if constexpr (requires { x.data[i].re; }) {
+      if constexpr (std::is_same_v<S, T>) {
+        plane(0)[i] = x.data[i];
+      } else if constexpr (requires { x.data[i].re; }) {
         plane(0)[i] = to_storage<S>(x.data[i].re);
         if (complex) plane(1)[i] = to_storage<S>(x.data[i].im);
       } else {
@@ -117,14 +117,6 @@ class fenced {
   }
   extents shape_;
   std::vector<fenced_bytes> planes_;
-};
-
-template <class T>
-struct fenced_set {  // as operand_set
-  std::map<std::string, fenced<gatescan::storage_t<T>>> operands;
-  fenced<gatescan::state_t<T>> state;
-
-  auto& operator[](const char* name) { return operands[name]; }
 };
 
 }  // namespace support
