@@ -142,4 +142,17 @@ TYPED_TEST(large, M4_far_strides_change_no_bit) {
   }
 }
 
+// 2^32 + 192 elements, all of them the same two numbers: a count that wraps would stop after 3 tokens
+TEST(quality, M4_more_elements_than_32_bits_count) {
+  using gatescan::view;
+  constexpr int64 L = (int64{1} << 26) + 3, D = 64;
+  const float one = 1;
+  std::vector<float> state(D);
+  const view<const float> ones(&one, {1, L, 1, D}, {0, 0, 0, 0});
+  gatescan::forward(gatescan::cpu{.threads = 1}, gatescan::recurrent{},
+                    gatescan::elementwise::inputs<float>{ones, ones, {}, {}},
+                    {.out = {}, .final_state = view<float>(state.data(), {1, 1, D})});
+  EXPECT_EQ(state, std::vector<float>(D, 0x1p24f));  // from where adding 1 changes nothing
+}
+
 }  // namespace
