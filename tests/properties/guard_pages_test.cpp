@@ -1,5 +1,5 @@
-// M1: nothing is read or written one element past an operand, a result or the workspace, and nothing
-// is written into an input. Each lies against a page that may not be touched; inputs are read-only.
+// M1: nothing is read or written one element past an operand, a result or the workspace, and
+// nothing is written into an input. Each lies against a forbidden page, inputs on read-only ones.
 #include <gtest/gtest.h>
 
 #include <csignal>

@@ -1,5 +1,5 @@
-// M4: more heads and sequences than 16 bits count, and strides and offsets that 32 bits do not hold,
-// in elements and in bytes. The memory is reserved, not used: a page for each row of an operand.
+// M4: more heads and sequences than 16 bits count, and strides and offsets that 32 bits do not
+// hold, in elements and in bytes. Memory is reserved, not used: a page for each row of an operand.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
@@ -142,7 +142,7 @@ TYPED_TEST(large, M4_far_strides_change_no_bit) {
   }
 }
 
-// 2^32 + 192 elements, all of them the same two numbers: a count that wraps would stop after 3 tokens
+// 2^32 + 192 elements, all of them the same number: a count that wraps would stop after 3 tokens
 TEST(quality, M4_more_elements_than_32_bits_count) {
   using gatescan::view;
   constexpr int64 L = (int64{1} << 26) + 3, D = 64;
