@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proves that the tests notice: each patch here is a plausible bug, and one test must fail for it.
 
-    tests/mutants/run.py                      every mutant, a few minutes
+    tests/mutants/run.py                      every mutant, about ten minutes
     tests/mutants/run.py scan_order ...       these
     cmake --build build/release --target mutants
 

@@ -78,6 +78,10 @@ TEST(quality, M3_overlaps_are_refused_before_the_first_write) {
       auto in = e.inputs.lib;
       in.x = view<const float>(buffer.data() + 4, {1, 20, 1, 4}, {160, 8, 8, 1});
       EXPECT_NO_THROW(gatescan::forward(cpu, chosen, in, results));
+      for (const std::ptrdiff_t column : {3, 6}) {  // a row's end in the other's row, or the next
+        in.x = view<const float>(buffer.data() + column, {1, 20, 1, 4}, {160, 8, 8, 1});
+        expect_refused(e, [&] { gatescan::forward(cpu, chosen, in, results); }, {"out", "x"});
+      }
     });
   }
 }
