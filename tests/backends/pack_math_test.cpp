@@ -138,11 +138,11 @@ void expect_close(const std::vector<T>& xs, const std::vector<T>& ys, const char
   long double worst = 0;
   T at = 0;
   for (std::size_t i = 0; i < xs.size(); ++i) {
-    const long double y = F::truth(xs[i]);
+    const auto x = static_cast<long double>(xs[i]), y = F::truth(x);
     if (std::isinf(ys[i]) && y > static_cast<long double>(std::numeric_limits<T>::max())) continue;
-    long double error = std::fabs(ys[i] - y);
+    long double error = std::fabs(static_cast<long double>(ys[i]) - y);
     if constexpr (requires { F::template unit<T>(y); })
-      error /= F::template unit<T>(xs[i]);
+      error /= F::template unit<T>(x);
     else
       error /= ulp<T>(y);
     if (!(error <= worst)) worst = error, at = xs[i];

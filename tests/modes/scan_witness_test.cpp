@@ -203,6 +203,7 @@ void expect_scan(const shape& n, Inputs in, const doubles& first, const results&
   in.initial_state = initial;
   if (!n.offsets.empty())
     in.sequence_offsets = {n.offsets.data(), {static_cast<int64>(n.offsets.size())}};
+  SCOPED_TRACE(Inputs::recurrence::name);
   const auto run = [&](const auto& mode, int threads) {
     stored<float> out(want.out.shape, false, layouts::odd, poison_nan);
     stored<float> state(first.shape, false, layouts::odd, poison_nan);
