@@ -20,7 +20,7 @@ view<std::remove_pointer_t<decltype(std::declval<M&>().data())>> matrix_view(M& 
                 col = static_cast<index_t>(m.colStride());
   const index_t time = rows_are_time ? rows : cols, features = rows_are_time ? cols : rows;
   if (heads < 1 || features % heads != 0)
-    throw shape_error("heads: expected a divisor of " + std::to_string(features) +
+    fail<shape_error>("heads: expected a divisor of " + std::to_string(features) +
                       " features, got " + std::to_string(heads));
   const index_t t = rows_are_time ? row : col, f = rows_are_time ? col : row,
                 width = features / heads;

@@ -47,7 +47,7 @@ forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in, const o
                                 bool one_token = false) {
   const axes out_axes = one_token ? R::out_axes.without(axis::time) : R::out_axes;
   if (!out.out.given() && !out.final_state.given())
-    throw shape_error("out: expected " + axes_text(out_axes) + ", got neither out nor final_state");
+    fail<shape_error>("out: expected " + axes_text(out_axes) + ", got neither out nor final_state");
   check_result("out", out.out, out_axes, p.n, p.complex);
   check_result("final_state", out.final_state, R::state_axes, p.n, p.complex);
   const footprint o = footprint_of("out", out.out),
@@ -91,7 +91,7 @@ backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
           auto& to) {
         if (!x.given()) return;
         if (!operand.given())
-          throw shape_error("gradient of " + std::string(name) +
+          fail<shape_error>("gradient of " + std::string(name) +
                             ": asked for, but the operand is not given");
         to = bind({name, true}, x, declared, p.n, false);
         add(name, x);

@@ -63,7 +63,7 @@ class scratch_memory {
       return;
     }
     if (given.memory.size() < needed)
-      throw workspace_error("workspace: expected at least " + std::to_string(needed) +
+      fail<workspace_error>("workspace: expected at least " + std::to_string(needed) +
                             " bytes, got " + std::to_string(given.memory.size()));
     memory_ = given.memory;
   }

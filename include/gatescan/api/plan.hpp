@@ -99,7 +99,7 @@ class plan {
     const sizes n = detail::bind_inputs<recurrence_type>(in).n;
     const auto same = [](const char* what, index_t planned, index_t got) {
       if (planned != got)
-        throw shape_error(std::string("plan: expected ") + what + " " + std::to_string(planned) +
+        fail<shape_error>(std::string("plan: expected ") + what + " " + std::to_string(planned) +
                           ", got " + std::to_string(got));
     };
     same("batch", n_.batch, n.batch);

@@ -63,11 +63,11 @@ void step(const Backend& backend, const Token& token,
   using R = typename Token::recurrence;
   detail::check_mode<R, recurrent>();
   if (!state.given())
-    throw shape_error("state: expected " + detail::axes_text(R::state_axes) + ", got nothing");
+    fail<shape_error>("state: expected " + detail::axes_text(R::state_axes) + ", got nothing");
   if (token.initial_state.given())
-    throw shape_error("initial_state: expected none beside step's state, got one");
+    fail<shape_error>("initial_state: expected none beside step's state, got one");
   if (token.sequence_offsets.given())
-    throw shape_error("sequence_offsets: expected none in step, got some");
+    fail<shape_error>("sequence_offsets: expected none in step, got some");
   Token in = token;
   in.initial_state = state;
   const auto p = detail::bind_inputs<R>(in, true);

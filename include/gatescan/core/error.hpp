@@ -20,5 +20,22 @@ struct workspace_error : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+#if !defined(__cpp_exceptions)
+/// Called with the message where the compiler has exceptions turned off. It must not return: the
+/// program is stopped then.
+inline void (*on_error)(const char* message) = nullptr;
+#endif
+
+/// Throws Error(message); without exceptions calls `on_error`.
+template <class Error>
+[[noreturn]] void fail(const std::string& message) {
+#if defined(__cpp_exceptions)
+  throw Error(message);
+#else
+  if (on_error != nullptr) on_error(message.c_str());
+  __builtin_trap();
+#endif
+}
+
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

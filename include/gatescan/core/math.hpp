@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "macros.hpp"
+#include "complex.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -21,6 +21,9 @@ GATESCAN_HD inline float cos(float x) { return std::cos(x); }
 GATESCAN_HD inline double cos(double x) { return std::cos(x); }
 GATESCAN_HD inline float sin(float x) { return std::sin(x); }
 GATESCAN_HD inline double sin(double x) { return std::sin(x); }
+/// cos x + i sin x
+GATESCAN_HD inline cplx<float> cis(float x) { return {std::cos(x), std::sin(x)}; }
+GATESCAN_HD inline cplx<double> cis(double x) { return {std::cos(x), std::sin(x)}; }
 GATESCAN_HD inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
 GATESCAN_HD inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
 GATESCAN_HD inline float larger(float a, float b) { return a < b ? b : a; }

@@ -118,7 +118,7 @@ struct operand_name {
 
 [[noreturn]] inline void fail_shape(const std::string& name, const std::string& expected,
                                     const layout& came) {
-  throw shape_error(name + ": expected " + expected + ", got " + shape_text(came));
+  fail<shape_error>(name + ": expected " + expected + ", got " + shape_text(came));
 }
 
 // The extent an axis must have; heads and groups are checked by divisibility instead.
@@ -222,7 +222,7 @@ operand<T> bind(const operand_name& name, const complex_view<T>& x, const axes& 
                 bool exact_heads) {
   if (!x.given()) return {};
   if (!x.planes_agree())
-    throw shape_error(std::string(name) +
+    fail<shape_error>(std::string(name) +
                       ": expected real and imaginary planes of equal shape and strides");
   check_layout(name, x, a, n, exact_heads);
   return canonical<T>(x, x.re, x.im, a, n);

@@ -104,7 +104,7 @@ inline bool overlap(const footprint& a, const footprint& b) {
 /// Throws if `result` shares memory with `other`. The very same view is fine when same_is_fine.
 inline void check_apart(const footprint& result, const footprint& other, bool same_is_fine) {
   if (!overlap(result, other) || (same_is_fine && result.same_as(other))) return;
-  throw shape_error(std::string(result.name) + ": expected memory apart from " + other.name +
+  fail<shape_error>(std::string(result.name) + ": expected memory apart from " + other.name +
                     ", got views that overlap");
 }
 

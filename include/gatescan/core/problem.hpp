@@ -83,7 +83,7 @@ sizes measure(const In& in, bool one_token) {
       in);
   if (channels >= 0 && !head_seen) {
     if (channels % groups != 0)
-      throw shape_error("groups: expected a divisor of " + std::to_string(channels) +
+      fail<shape_error>("groups: expected a divisor of " + std::to_string(channels) +
                         " channels, got " + std::to_string(groups));
     n.heads = groups, n.values = channels / groups;
   }
@@ -99,20 +99,20 @@ inline void check_offsets(const view<const index_t>& offsets, sizes& n) {
   if (offsets.rank != 1 || offsets.shape[0] < 1 || offsets.stride[0] != 1)
     fail_shape("sequence_offsets", "[sequences + 1], dense", offsets);
   if (n.batch != 1)
-    throw shape_error("sequence_offsets: expected batch 1 with packed sequences, got batch " +
+    fail<shape_error>("sequence_offsets: expected batch 1 with packed sequences, got batch " +
                       std::to_string(n.batch));
   n.sequences = offsets.shape[0] - 1;
   if (offsets.data == nullptr) return;  // shapes only
-  const auto fail = [](const std::string& expected, index_t i, index_t got) {
-    throw shape_error("sequence_offsets[" + std::to_string(i) + "]: expected " + expected +
+  const auto refuse = [](const std::string& expected, index_t i, index_t got) {
+    fail<shape_error>("sequence_offsets[" + std::to_string(i) + "]: expected " + expected +
                       ", got " + std::to_string(got));
   };
-  if (offsets.data[0] != 0) fail("0", 0, offsets.data[0]);
+  if (offsets.data[0] != 0) refuse("0", 0, offsets.data[0]);
   for (index_t i = 0; i < n.sequences; ++i)
     if (offsets.data[i + 1] < offsets.data[i])
-      fail("at least " + std::to_string(offsets.data[i]), i + 1, offsets.data[i + 1]);
+      refuse("at least " + std::to_string(offsets.data[i]), i + 1, offsets.data[i + 1]);
   if (offsets.data[n.sequences] != n.time)
-    fail(std::to_string(n.time) + " (the tokens given)", n.sequences, offsets.data[n.sequences]);
+    refuse(std::to_string(n.time) + " (the tokens given)", n.sequences, offsets.data[n.sequences]);
 }
 
 /// Checks the inputs and makes them canonical. With one_token the operands have no time axis.
@@ -127,7 +127,7 @@ auto bind_inputs(const In& in, bool one_token = false) {
   R::operands(
       [&](const char* name, const axes& declared, presence need, const auto& from, auto& to) {
         if (!from.given() && need == presence::required)
-          throw shape_error(std::string(name) + ": expected " + axes_text(as_declared(declared)) +
+          fail<shape_error>(std::string(name) + ": expected " + axes_text(as_declared(declared)) +
                             ", got nothing");
         to = bind(name, from, as_declared(declared), p.n, false);
         p.complex = p.complex || to.im != nullptr;
@@ -139,8 +139,8 @@ auto bind_inputs(const In& in, bool one_token = false) {
   if constexpr (requires { R::number_kind; }) {
     if (R::number_kind != numbers::either) p.complex = R::number_kind == numbers::complex;
   }
-  if (p.n.keys < 1 && p.n.batch > 0) throw shape_error("keys: expected at least 1, got 0");
-  if (p.n.values < 1 && p.n.batch > 0) throw shape_error("values: expected at least 1, got 0");
+  if (p.n.keys < 1 && p.n.batch > 0) fail<shape_error>("keys: expected at least 1, got 0");
+  if (p.n.values < 1 && p.n.batch > 0) fail<shape_error>("values: expected at least 1, got 0");
   return p;
 }
 
@@ -149,7 +149,7 @@ inline void check_distinct(const char* name, const layout& x) {
   if (x.size() == 0) return;
   for (int i = 0; i < x.rank; ++i)
     if (x.shape[i] > 1 && x.stride[i] == 0)
-      throw shape_error(std::string(name) + ": expected a stride other than 0 on axis " +
+      fail<shape_error>(std::string(name) + ": expected a stride other than 0 on axis " +
                         std::to_string(i) + " of a result with extents " + shape_text(x));
 }
 
@@ -164,7 +164,7 @@ template <class V>
 void check_complex(const char* name, const V& x, bool needed) {
   if constexpr (requires { x.im; }) {
     if (x.given() && needed && is_real(x) && x.size() > 0)
-      throw shape_error(std::string(name) +
+      fail<shape_error>(std::string(name) +
                         ": expected a complex view (the recurrence is complex), got a real one");
   }
 }

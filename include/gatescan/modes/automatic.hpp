@@ -23,11 +23,17 @@ struct automatic {
       if (longest >= long_sequence && lanes < few_lanes)
         return f(scan{},
                  "a long sequence and few independent heads: time is what can run in parallel");
-    if constexpr (attention_form<R>)
-      if (longest >= few_tokens)
-        return f(chunked{}, "chunks turn most of the work into matrix products");
-    return f(recurrent{},
-             attention_form<R> ? "fewer tokens than a chunk" : "the recurrence has a step only");
+    if constexpr (attention_form<R>) {
+      if constexpr (R::gate_kind == gating::per_key)
+        if (longest >= few_tokens)
+          return f(chunked{}, "chunks turn most of the work into matrix products");
+      return f(recurrent{}, R::gate_kind == gating::per_key
+                                ? "fewer tokens than a chunk"
+                                : "with a gate for every state entry, chunks save nothing");
+    } else {
+      return f(recurrent{}, scannable<R> ? "enough independent lanes to run side by side"
+                                         : "the recurrence has a step only");
+    }
   }
 };
 

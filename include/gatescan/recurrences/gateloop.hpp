@@ -58,16 +58,25 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
   template <class In, class X>
   static void options(const In& in, X&) {
     if (in.a.given() == in.log_magnitude.given())
-      throw shape_error("gateloop gates: expected either a, or log_magnitude and phase, got " +
+      fail<shape_error>("gateloop gates: expected either a, or log_magnitude and phase, got " +
                         std::string(in.a.given() ? "both" : "neither"));
     if (in.a.given() && in.phase.given())
-      throw shape_error("phase: expected with log_magnitude only, got it beside a");
+      fail<shape_error>("phase: expected with log_magnitude only, got it beside a");
   }
 
   template <class X, class At>
   GATESCAN_HD static auto keys(const X& x, const At& at) {
     using E = decltype(at.element(x.q));
     return keys_of<E>{at.element(x.q), at.element(x.k), gate(x, at)};
+  }
+  template <class X>
+  GATESCAN_HD static bool has_log_gate(const X& x) {
+    return !x.a.given;
+  }
+  template <class X, class At>
+  GATESCAN_HD static auto log_gate(const X& x, const At& at) {
+    using R = decltype(at(x.phase));
+    return cplx<R>{at(x.log_magnitude), x.phase.given ? at(x.phase) : R(0)};
   }
   template <class X, class D, class At, class E>
   GATESCAN_HD static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<E>& g) {
@@ -87,8 +96,8 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
     if (x.a.given) return at.element(x.a);
     const auto magnitude = exp(at(x.log_magnitude));
     if (!x.phase.given) return E{magnitude, decltype(magnitude)(0)};
-    const auto phase = at(x.phase);
-    return E{magnitude * cos(phase), magnitude * sin(phase)};
+    const auto direction = cis(at(x.phase));
+    return E{magnitude * direction.re, magnitude * direction.im};
   }
 };
 static_assert(attention_form<gateloop> && differentiable<gateloop>);

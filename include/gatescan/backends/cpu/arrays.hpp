@@ -38,11 +38,19 @@ GATESCAN_INLINE element_t<C, Complex> constant(C x) {
 // True when every number is finite: x * 0 is 0 for those and NaN for the others.
 template <class C>
 bool all_finite(const C* x, index_t rows, index_t columns, index_t pitch) {
-  simd::pack<C> sum(0);
-  for (index_t i = 0; i < rows; ++i)
-    for (index_t j = 0; j < columns; j += simd::lanes<C>)
-      sum = simd::fma(simd::load(x + i * pitch + j), simd::pack<C>(0), sum);
-  return simd::sum(sum) == C(0);
+  using P = simd::pack<C>;
+  constexpr index_t width = simd::lanes<C>;
+  P sums[4] = {P(0), P(0), P(0), P(0)};  // additions wait for each other
+  for (index_t i = 0; i < rows; ++i) {
+    const C* row = x + i * pitch;
+    index_t j = 0;
+    for (; j + 4 * width <= columns; j += 4 * width)
+#pragma GCC unroll 4
+      for (index_t s = 0; s < 4; ++s)
+        sums[s] = simd::fma(simd::load(row + j + s * width), P(0), sums[s]);
+    for (; j < columns; j += width) sums[0] = simd::fma(simd::load(row + j), P(0), sums[0]);
+  }
+  return simd::sum((sums[0] + sums[1]) + (sums[2] + sums[3])) == C(0);
 }
 // Where x is not finite, take y.
 template <class C>

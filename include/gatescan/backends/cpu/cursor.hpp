@@ -19,21 +19,6 @@ struct gradient_tile {
   bool given = false;
 };
 
-// Asks for the rows of tokens [t, last) of an operand. Rows of a lane lie far apart, often one a
-// page, where the hardware does not look ahead: selective_scan with D = 1536 waited for 40% of its
-// time.
-template <class S>
-void prefetch_rows(const operand<S>& x, index_t t, index_t last, index_t keys, index_t values) {
-  constexpr index_t line = 64 / static_cast<index_t>(sizeof(S));
-  if (!x.given || x.time == 0) return;
-  const index_t row = x.key == 1 ? keys : x.value == 1 ? values : 1;
-  for (; t < last; ++t)
-    for (index_t i = 0; i < row; i += line) {
-      __builtin_prefetch(x.re + t * x.time + i);
-      if (x.im != nullptr) __builtin_prefetch(x.im + t * x.time + i);
-    }
-}
-
 enum class along { keys, values };
 
 template <class C, bool Complex, along Lanes>
@@ -75,10 +60,9 @@ struct cursor {
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane, register_type g) const {
     C* p = plane + tile_t * d.time + key * d.key + value * d.value;
-    if ((Lanes == along::keys ? d.key : d.value) != 0)
-      simd::store(p, simd::load(p) + g);  // tiles are padded to whole registers
-    else
-      *p += simd::sum(simd::first_lanes(g, count, register_type(0)));
+    // tiles are padded to whole registers; without an axis along the lanes an element is a register
+    const bool has_axis = (Lanes == along::keys ? d.key : d.value) != 0;
+    simd::store(p, simd::load(p) + (has_axis ? g : simd::first_lanes(g, count, register_type(0))));
   }
 };
 

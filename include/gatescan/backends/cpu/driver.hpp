@@ -57,6 +57,7 @@ class driver {
         at.lane.forward_run(to, t, count, at.state, at.next);
         std::swap(at.state, at.next);
       });
+      simd::fence();
       if (segment_of(item) == split_.segments - 1) at.lane.store_state(to.final_state, at.state);
     });
   }
@@ -174,11 +175,11 @@ class driver {
     bool shared = false;
     R::operands(
         [&](const char*, const axes&, presence, const auto& d, auto& target) {
-          target = gradient_target<C, S>(d, p_.n, split_, false);
+          target = gradient_target<C, S>(d, p_.n, split_, false, Lane::adds_lanes(d));
           shared = shared || !target.exclusive;
         },
         r.d, targets_);
-    state_target_ = gradient_target<C, C>(r.initial_state, p_.n, split_, true);
+    state_target_ = gradient_target<C, C>(r.initial_state, p_.n, split_, true, false);
     if (shared || !state_target_.exclusive) split_.slots = (std::min)(split_.slots, most_slots);
     for_each_target([&](auto& target) { target.take_partial(memory, split_); });
     take_segments(memory);
@@ -262,8 +263,7 @@ class driver {
       at.lane.load_state(p_.initial_state, at.state);
       for (index_t item = chain * split_.segments; item < (chain + 1) * split_.segments; ++item) {
         C *state = states_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
-        copy_numbers(at.next, at.state, at.size());
-        const bool fine = at.lane.apply_summary(product, state, at.next);
+        const bool fine = at.lane.apply_summary(product, state, at.state, at.next);
         copy_numbers(state, at.state, at.size());
         if (fine) {
           std::swap(at.state, at.next);
@@ -307,8 +307,7 @@ class driver {
       for (index_t item = (chain + 1) * split_.segments - 1; item >= chain * split_.segments;
            --item) {
         C *g = gradients_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
-        copy_numbers(at.next, at.g, at.size());
-        const bool fine = at.lane.apply_summary_adjoint(product, g, at.next);
+        const bool fine = at.lane.apply_summary_adjoint(product, g, at.g, at.next);
         copy_numbers(g, at.g, at.size());
         if (fine) {
           copy_numbers(at.g, at.next, at.size());

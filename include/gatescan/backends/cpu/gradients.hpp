@@ -43,7 +43,8 @@ template <class C, class S>
 struct gradient_target {
   operand<S> to{};
   bool exclusive = true;
-  bool is_state = false;  // one a sequence, without time
+  bool is_state = false;    // one a sequence, without time
+  bool adds_lanes = false;  // tiles hold a register an element: its lanes belong to one number
   index_t batches = 1, tokens = 1, heads = 1, keys = 1,
           values = 1;  // extents of the sum, 1 where shared
   index_t slot_batches = 1;
@@ -54,8 +55,9 @@ struct gradient_target {
   index_t slot_size() const { return plane_size() * (to.im != nullptr ? 2 : 1); }
 
   gradient_target() = default;
-  gradient_target(const operand<S>& target, const sizes& n, const work_split& split, bool state)
-      : to(target), is_state(state) {
+  gradient_target(const operand<S>& target, const sizes& n, const work_split& split, bool state,
+                  bool lanes_add)
+      : to(target), is_state(state), adds_lanes(lanes_add) {
     if (!to.given) return;
     const index_t all_batches = state ? n.sequences : n.batch;
     batches = to.batch != 0 ? all_batches : 1;
@@ -83,7 +85,7 @@ struct gradient_target {
   gradient_tile<C> take_tile(arena& scratch, index_t key_pitch, index_t value_pitch) const {
     gradient_tile<C> tile;
     if (!to.given) return tile;
-    const index_t width = to.value != 0 ? value_pitch : 1, rows = to.key != 0 ? key_pitch : 1;
+    const index_t width = tile_width(value_pitch), rows = to.key != 0 ? key_pitch : 1;
     tile.given = true;
     tile.value = to.value != 0 ? 1 : 0;
     tile.key = to.key != 0 ? width : 0;
@@ -93,6 +95,9 @@ struct gradient_target {
     if (to.im != nullptr) tile.im = scratch.take<C>(size);
     return tile;
   }
+  index_t tile_width(index_t value_pitch) const {
+    return to.value != 0 ? value_pitch : adds_lanes ? simd::lanes<C> : 1;
+  }
   // padded, so that a whole register can be added at any of its elements
   static index_t tile_size(const gradient_tile<C>& tile, index_t width, index_t rows) {
     return width * rows * (tile.time != 0 ? block_tokens : 1) + simd::lanes<C>;
@@ -100,8 +105,7 @@ struct gradient_target {
   void clear_tile(const gradient_tile<C>& tile, index_t key_pitch, index_t value_pitch) const {
     if (!to.given) return;
     const index_t size =
-        tile_size(tile, to.value != 0 ? value_pitch : 1, to.key != 0 ? key_pitch : 1) -
-        simd::lanes<C>;
+        tile_size(tile, tile_width(value_pitch), to.key != 0 ? key_pitch : 1) - simd::lanes<C>;
     for (index_t i = 0; i < size; ++i) tile.re[i] = C(0);
     if (tile.im != nullptr)
       for (index_t i = 0; i < size; ++i) tile.im[i] = C(0);
@@ -120,10 +124,10 @@ struct gradient_target {
         if (exclusive) {
           const index_t at = to.offset(b, t + i, h) + k * to.key + first_value * to.value;
           for (index_t v = 0; v < columns; ++v)
-            to.re[at + v * to.value] = convert<S>(tile.re[from + v]);
+            to.re[at + v * to.value] = convert<S>(element(tile.re + from + v));
           if (to.im != nullptr)
             for (index_t v = 0; v < columns; ++v)
-              to.im[at + v * to.value] = convert<S>(tile.im[from + v]);
+              to.im[at + v * to.value] = convert<S>(element(tile.im + from + v));
         } else {
           const index_t batch = to.batch != 0 ? b - split.first_batch(slot, is_state) : 0;
           const index_t token = to.time != 0 ? t + i : 0,
@@ -131,9 +135,10 @@ struct gradient_target {
           C* sum = partial + slot * slot_size() +
                    (((batch * tokens + token) * heads + head) * keys + k) * values +
                    (to.value != 0 ? first_value : 0);
-          for (index_t v = 0; v < columns; ++v) sum[v] += tile.re[from + v];
+          for (index_t v = 0; v < columns; ++v) sum[v] += element(tile.re + from + v);
           if (to.im != nullptr)
-            for (index_t v = 0; v < columns; ++v) sum[plane_size() + v] += tile.im[from + v];
+            for (index_t v = 0; v < columns; ++v)
+              sum[plane_size() + v] += element(tile.im + from + v);
         }
       }
   }
@@ -161,6 +166,7 @@ struct gradient_target {
   }
 
  private:
+  C element(const C* at) const { return adds_lanes ? simd::sum(simd::load(at)) : *at; }
   C sum_of_slots(const work_split& split, index_t b, index_t row) const {
     C sum(0);
     for (index_t s = 0; s < split.slots; ++s) {

@@ -4,9 +4,12 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
-#if defined(__FMA__) || defined(__AVX512F__)
+#if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #include "../../core/complex.hpp"
@@ -52,6 +55,9 @@ struct pack {
   friend GATESCAN_INLINE pack operator*(pack a, pack b) { return a.v * b.v; }
   friend GATESCAN_INLINE pack operator/(pack a, pack b) { return a.v / b.v; }
   friend GATESCAN_INLINE pack operator-(pack a) { return -a.v; }
+  friend GATESCAN_INLINE pack& operator+=(pack& a, pack b) { return a = a + b; }
+  friend GATESCAN_INLINE pack& operator-=(pack& a, pack b) { return a = a - b; }
+  friend GATESCAN_INLINE pack& operator*=(pack& a, pack b) { return a = a * b; }
 };
 
 // Whole registers at any address. Through memcpy gcc 12 moves half a register at a time, and the
@@ -63,6 +69,27 @@ GATESCAN_INLINE pack<T> load(const T* p) {
 template <class T>
 GATESCAN_INLINE void store(T* p, pack<T> x) {
   *reinterpret_cast<typename pack<T>::unaligned*>(p) = x.v;
+}
+
+/// Past the caches, to an address aligned to 16 bytes: for results that are not read again soon.
+/// Other threads see them after `fence`.
+inline constexpr std::uintptr_t stream_alignment = 16;
+template <class T>
+GATESCAN_INLINE void stream(T* to, pack<T> x) {
+#if defined(__SSE2__)
+  __m128i parts[sizeof x / 16];
+  __builtin_memcpy(parts, &x, sizeof x);
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < sizeof x / 16; ++i)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to) + i, parts[i]);
+#else
+  store(to, x);
+#endif
+}
+inline void fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
 }
 
 namespace detail {
@@ -145,6 +172,24 @@ template <class T>
 GATESCAN_INLINE pack<T> abs(pack<T> a) {
   return a.v < 0 ? -a.v : a.v;
 }
+/// |x| <= bound in all lanes; false with a NaN.
+template <class T>
+GATESCAN_INLINE bool all_within(pack<T> x, T bound) {
+  const auto inside = abs(x).v <= bound;
+#if defined(__AVX512F__)
+  using other = __attribute__((vector_size(register_bytes))) long long;
+  return _mm512_test_epi64_mask(reinterpret_cast<__m512i>(~reinterpret_cast<other>(inside)),
+                                _mm512_set1_epi64(-1)) == 0;
+#elif defined(__AVX__)
+  return _mm256_movemask_ps(reinterpret_cast<__m256>(inside)) == 0xff;
+#elif defined(__SSE2__)
+  return _mm_movemask_ps(reinterpret_cast<__m128>(inside)) == 0xf;
+#else
+  int count = 0;
+  for (int i = 0; i < lanes<T>; ++i) count += inside[i] != 0;
+  return count == lanes<T>;
+#endif
+}
 template <class T>
 GATESCAN_INLINE pack<T> select_negative(pack<T> x, pack<T> if_negative, pack<T> otherwise) {
   return x.v < 0 ? if_negative.v : otherwise.v;
@@ -165,6 +210,85 @@ GATESCAN_INLINE T sum(pack<T> x) {
   for (int n = lanes<T> / 2; n >= 1; n /= 2)
     for (int i = 0; i < n; ++i) a[i] += a[i + n];
   return a[0];
+}
+
+/// to[i] += x's lane i
+GATESCAN_INLINE void add_widened(double* to, pack<float> x) {
+  typedef float half __attribute__((vector_size(register_bytes / 2)));
+  half parts[2];
+  static_assert(sizeof parts == sizeof x);
+  __builtin_memcpy(parts, &x, sizeof x);
+  for (int i = 0; i < 2; ++i) {
+    double* here = to + i * lanes<double>;
+    store(here, load(here) + pack<double>(__builtin_convertvector(parts[i], pack<double>::native)));
+  }
+}
+
+namespace detail {
+
+// Of every group of `Group` lanes: the even (or odd) units of a, then those of b.
+template <bool Odd, std::size_t Unit, std::size_t Group, class T, std::size_t... J>
+GATESCAN_INLINE pack<T> halves(pack<T> a, pack<T> b, std::index_sequence<J...>) {
+  return {__builtin_shufflevector(a.v, b.v,
+                                  (J / Group * Group + (J % (Group / 2) / Unit * 2 + Odd) * Unit +
+                                   J % Unit + (J % Group >= Group / 2 ? sizeof...(J) : 0))...)};
+}
+template <std::size_t Unit, std::size_t Group, class T>
+GATESCAN_INLINE pack<T> add_halves(pack<T> a, pack<T> b) {
+  using all = std::make_index_sequence<lanes<T>>;
+  return halves<false, Unit, Group>(a, b, all{}) + halves<true, Unit, Group>(a, b, all{});
+}
+// One step of a transposition: exchanges blocks of `Step` lanes between two registers.
+template <bool Second, std::size_t Step, class T, std::size_t... J>
+GATESCAN_INLINE pack<T> exchange(pack<T> a, pack<T> b, std::index_sequence<J...>) {
+  return {__builtin_shufflevector(
+      a.v, b.v, (J & Step ? sizeof...(J) + J - (Second ? 0 : Step) : J + (Second ? Step : 0))...)};
+}
+template <std::size_t Step, class T>
+GATESCAN_INLINE void transpose_step(pack<T> (&x)[lanes<T>]) {
+  using all = std::make_index_sequence<lanes<T>>;
+  if constexpr (Step < lanes<T>) {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < lanes<T>; ++i) {
+      if (i & Step) continue;
+      const pack<T> a = x[i], b = x[i + Step];
+      x[i] = exchange<false, Step>(a, b, all{});
+      x[i + Step] = exchange<true, Step>(a, b, all{});
+    }
+    transpose_step<2 * Step>(x);
+  }
+}
+
+}  // namespace detail
+
+/// x[i] lane j <-> x[j] lane i
+template <class T>
+GATESCAN_INLINE void transpose(pack<T> (&x)[lanes<T>]) {
+  detail::transpose_step<1>(x);
+}
+/// to[i] = the sum of x[i]'s lanes.
+template <class T, std::size_t N>
+GATESCAN_INLINE void sum_each(pack<T> (&x)[N], T* to) {
+  constexpr std::size_t n = lanes<T>, group = 16 / sizeof(T);
+  std::size_t done = 0;
+  for (; done + n <= N; done += n) {  // a tree that adds n registers at once
+    pack<T>* r = x + done;
+    std::size_t left = n;
+#pragma GCC unroll 4
+    for (std::size_t step = group; step > 1; step /= 2, left /= 2)
+#pragma GCC unroll 8
+      for (std::size_t i = 0; i < left / 2; ++i)
+        r[i] = detail::add_halves<1, group>(r[2 * i], r[2 * i + 1]);
+    if constexpr (n > group) {
+#pragma GCC unroll 4
+      for (; left > 1; left /= 2)
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < left / 2; ++i)
+          r[i] = detail::add_halves<group, n>(r[2 * i], r[2 * i + 1]);
+    }
+    store(to + done, r[0]);
+  }
+  for (; done < N; ++done) to[done] = sum(x[done]);
 }
 
 template <class T>

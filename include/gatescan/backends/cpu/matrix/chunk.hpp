@@ -2,26 +2,36 @@
 // Matrix states, a chunk at a time: surrogate attention inside the chunk, by blocks, without a
 // division.
 //
-//   q^_t = q_t prod(gates from the block's first token to t)      k^_t = k_t prod(gates from t + 1
-//   to the block's end) P_ts = Re sum_i q^_t[i] (prod of the blocks between)[i] k^_s[i]   across
-//   blocks: a matrix product P_ts = Re sum_i q_t[i] k_s[i] prod_{j=s+1..t} a_j[i] inside a block:
-//   running products o_t  = sum_{s<=t} P_ts v_s + Re (q^_t prod of earlier blocks)^T S_in S_out =
-//   (prod of all gates) S_in + sum_s (k^_s prod of later blocks) v_s^T
+//   q^_t = q_t prod(gates from the block's first token to t)
+//   k^_t = k_t prod(gates from t + 1 to the block's end)
+//   P_ts = Re sum_i q^_t[i] (prod of the blocks between)[i] k^_s[i]       across blocks
+//   o_t  = sum_{s<=t} P_ts v_s + Re (q^_t prod of earlier blocks)^T S_in
+//   S_out = (prod of all gates) S_in + sum_s (k^_s prod of later blocks) v_s^T
+//
+// Inside a block the same again with quads of four tokens for blocks, and inside a quad running
+// products of the gates.
 
+#include "carry.hpp"
 #include "steps.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+inline constexpr index_t quad_tokens = 4;
+
 template <class C>
 struct chunk_scratch {
   C* q_decayed = nullptr;  // conj(q^), decayed further block by block; conjugated so that products
                            // take the real part
   C* k_decayed = nullptr;  // k^
-  C* k_transposed = nullptr;                     // [block][rows][block_tokens]
-  C* totals = nullptr;                           // [block][rows]: product of the block's gates
-  C* scores = nullptr;                           // [block_tokens][block_tokens]
+  C* totals = nullptr;     // [block][rows]: product of the block's gates
+  C *product = nullptr, *product_low = nullptr;  // [rows]: of all gates of the chunk
+  C* scores = nullptr;                           // [block][s][t]: P inside a block
+  C* across = nullptr;                           // [s][t]: P between two blocks
+  C* q_transposed = nullptr;                     // [rows][tokens], of a whole block
+  C* q_quad = nullptr;      // [quad_tokens][rows]: conj(q) decayed from the quad's first token
+  C* quad_total = nullptr;  // [rows]
   C *spare_state = nullptr, *spare_o = nullptr;  // for the token by token fallback
 
   chunk_scratch() = default;
@@ -29,66 +39,24 @@ struct chunk_scratch {
     const index_t blocks = (tokens + block_tokens - 1) / block_tokens;
     q_decayed = scratch.take<C>(tokens * n.rows);
     k_decayed = scratch.take<C>(tokens * n.rows);
-    k_transposed = scratch.take<C>(blocks * n.rows * block_tokens);
     totals = scratch.take<C>(blocks * n.rows);
-    scores = scratch.take<C>(block_tokens * block_tokens);
+    product = scratch.take<C>(n.rows), product_low = scratch.take<C>(n.rows);
+    scores = scratch.take<C>(blocks * block_tokens * block_tokens);
+    across = scratch.take<C>(block_tokens * block_tokens);
+    q_transposed = scratch.take<C>(n.rows * blocks * block_tokens);
+    q_quad = scratch.take<C>(quad_tokens * n.rows);
+    quad_total = scratch.take<C>(n.rows);
     spare_state = scratch.take<C>(n.state_size());
     spare_o = scratch.take<C>(tokens * n.value_pitch);
   }
+  gate_product<C> gates() const { return {product, product_low}; }
+  C* scores_of(index_t block) const { return scores + block * block_tokens * block_tokens; }
 };
 
 inline index_t blocks_of(index_t tokens) { return (tokens + block_tokens - 1) / block_tokens; }
 inline index_t tokens_in_block(index_t tokens, index_t block) {
   const index_t rest = tokens - block * block_tokens;
   return rest < block_tokens ? rest : block_tokens;
-}
-
-// Products of gates inside every block: q^ (conjugated), k^ and the block's total.
-template <bool Complex, class C>
-void decay_keys(const matrix_tiles<C>& x, index_t tokens, chunk_scratch<C>& w,
-                bool with_queries = true) {
-  const matrix_shape& n = x.n;
-  for (index_t b = 0; b < blocks_of(tokens); ++b) {
-    const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
-    for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
-      auto product = constant<Complex>(C(1));
-      if (with_queries) {
-        for (index_t t = first; t < first + count; ++t) {
-          product = product * load_keys<Complex>(x.a + t * n.rows, i, n.key_pitch);
-          const auto q = load_keys<Complex>(x.q + t * n.rows, i, n.key_pitch);
-          store_keys<Complex>(w.q_decayed + t * n.rows, i, n.key_pitch, conj(q * product));
-        }
-        product = constant<Complex>(C(1));
-      }
-      for (index_t t = first + count - 1; t >= first; --t) {
-        const auto k = load_keys<Complex>(x.k + t * n.rows, i, n.key_pitch);
-        store_keys<Complex>(w.k_decayed + t * n.rows, i, n.key_pitch, k * product);
-        product = product * load_keys<Complex>(x.a + t * n.rows, i, n.key_pitch);
-      }
-      store_keys<Complex>(w.totals + b * n.rows, i, n.key_pitch, product);
-    }
-  }
-}
-
-// scores[t][s], s <= t, of the block that begins at token `first`
-template <bool Complex, class C>
-void block_scores(const matrix_tiles<C>& x, index_t first, index_t count, C* scores) {
-  using P = simd::pack<C>;
-  const matrix_shape& n = x.n;
-  for (index_t s = 0; s < count; ++s) {
-    P sums[block_tokens];
-    for (index_t t = s; t < count; ++t) sums[t] = P(0);
-    for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
-      auto w = load_keys<Complex>(x.k + (first + s) * n.rows, i, n.key_pitch);
-      for (index_t t = s;;) {
-        sums[t] = add_real_product(
-            w, load_keys<Complex>(x.q + (first + t) * n.rows, i, n.key_pitch), sums[t]);
-        if (++t == count) break;
-        w = w * load_keys<Complex>(x.a + (first + t) * n.rows, i, n.key_pitch);
-      }
-    }
-    for (index_t t = s; t < count; ++t) scores[t * block_tokens + s] = simd::sum(sums[t]);
-  }
 }
 
 // rows *= factor (conjugated if asked), row by row of keys
@@ -103,24 +71,138 @@ void scale_keys(C* rows, index_t count, const matrix_shape& n, const C* factor, 
   }
 }
 
-// to = diag(factor) from, factor one a row (conjugated if asked)
-template <bool Complex, class C>
-void scale_state(C* to, const C* from, const matrix_shape& n, const C* factor, bool conjugate) {
+// N <= quad_tokens tokens from `first`, `before` of whose block lie before them: q^, the quad's own
+// decayed queries and keys, its total (also into the block's) and the scores inside the quad.
+template <bool Complex, std::size_t N, class C>
+void quad_products(const matrix_tiles<C>& x, index_t first, bool begins_block, C* total, C* scores,
+                   const chunk_scratch<C>& w) {
   using P = simd::pack<C>;
-  for (index_t i = 0; i < n.key_pitch; ++i) {
-    const index_t re = i * n.value_pitch, im = (n.key_pitch + i) * n.value_pitch;
-    for (index_t j = 0; j < n.value_pitch; j += simd::lanes<C>) {
-      if constexpr (Complex) {
-        const C f_im = factor[n.key_pitch + i];
-        const cplx<P> f{P(factor[i]), P(conjugate ? -f_im : f_im)};
-        const cplx<P> s = f * cplx<P>{simd::load(from + re + j), simd::load(from + im + j)};
-        simd::store(to + re + j, s.re);
-        simd::store(to + im + j, s.im);
-      } else {
-        simd::store(to + re + j, P(factor[i]) * simd::load(from + re + j));
+  using E = element_t<C, Complex>;
+  const matrix_shape& n = x.n;
+  const index_t pitch = n.key_pitch;
+  constexpr index_t count = N;
+  const auto row = [&](const C* base, index_t t) { return base + (first + t) * n.rows; };
+  P sums[N * (N + 1) / 2];
+#pragma GCC unroll 16
+  for (P& sum : sums) sum = P(0);
+  for (index_t i = 0; i < pitch; i += simd::lanes<C>) {
+    E since_first;
+    const E before = begins_block ? constant<Complex>(C(1)) : load_keys<Complex>(total, i, pitch);
+#pragma GCC unroll 4
+    for (index_t t = 0; t < count; ++t) {
+      const E a = load_keys<Complex>(row(x.a, t), i, pitch);
+      since_first = t == 0 ? a : since_first * a;
+      const E q = conj(load_keys<Complex>(row(x.q, t), i, pitch) * since_first);
+      store_keys<Complex>(w.q_quad + t * n.rows, i, pitch, q);
+      store_keys<Complex>(w.q_decayed + (first + t) * n.rows, i, pitch, q * conj(before));
+    }
+    store_keys<Complex>(w.quad_total, i, pitch, since_first);
+    store_keys<Complex>(total, i, pitch, since_first * before);
+    index_t sum = 0;
+#pragma GCC unroll 4
+    for (index_t s = 0; s < count; ++s) {
+      E k = load_keys<Complex>(row(x.k, s), i, pitch);
+#pragma GCC unroll 4
+      for (index_t t = s; t < count; ++t, ++sum) {
+        if (t > s) k = k * load_keys<Complex>(row(x.a, t), i, pitch);
+        sums[sum] = add_real_product(k, load_keys<Complex>(row(x.q, t), i, pitch), sums[sum]);
       }
+      store_keys<Complex>(w.k_decayed + (first + s) * n.rows, i, pitch, k);
     }
   }
+  alignas(simd::register_bytes) C added[N * (N + 1) / 2];
+  simd::sum_each(sums, added);
+  const C* next = added;
+  for (index_t s = 0; s < count; ++s)
+    for (index_t t = 0; t < count; ++t) scores[s * block_tokens + t] = t < s ? C(0) : *next++;
+}
+
+/// q^ (conjugated), k^, total and scores[s][t], s <= t, of block r; 0 for s > t inside a quad.
+template <bool Complex, class C>
+void block_products(const matrix_tiles<C>& x, index_t tokens, index_t r,
+                    const chunk_scratch<C>& w) {
+  const matrix_shape& n = x.n;
+  const index_t first = r * block_tokens, count = tokens_in_block(tokens, r);
+  C *total = w.totals + r * n.rows, *scores = w.scores_of(r), *k = w.k_decayed + first * n.rows;
+  for (index_t t = 0; t < count; t += quad_tokens) {
+    const index_t rest = (std::min)(quad_tokens, count - t);
+    C* inside = scores + t * block_tokens + t;
+    const auto products = [&]<std::size_t N>() {
+      quad_products<Complex, N>(x, first + t, t == 0, total, inside, w);
+    };
+    if (rest == 4)
+      products.template operator()<4>();
+    else if (rest == 3)
+      products.template operator()<3>();
+    else if (rest == 2)
+      products.template operator()<2>();
+    else
+      products.template operator()<1>();
+    if (t == 0) continue;
+    simd::dot_products<C>(rest, t, n.rows, {w.q_quad, n.rows}, {k, n.rows},
+                          {scores + t, 1, block_tokens});
+    scale_keys<Complex>(k, t, n, w.quad_total, false);
+  }
+}
+
+// k^ and the totals alone.
+template <bool Complex, class C>
+void decay_keys(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<C>& w) {
+  const matrix_shape& n = x.n;
+  for (index_t b = 0; b < blocks_of(tokens); ++b) {
+    const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
+    for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
+      auto product = constant<Complex>(C(1));
+      for (index_t t = first + count - 1; t >= first; --t) {
+        const auto k = load_keys<Complex>(x.k + t * n.rows, i, n.key_pitch);
+        store_keys<Complex>(w.k_decayed + t * n.rows, i, n.key_pitch, k * product);
+        product = product * load_keys<Complex>(x.a + t * n.rows, i, n.key_pitch);
+      }
+      store_keys<Complex>(w.totals + b * n.rows, i, n.key_pitch, product);
+    }
+  }
+}
+// q^ and the totals alone.
+template <bool Complex, class C>
+void decay_queries(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<C>& w) {
+  const matrix_shape& n = x.n;
+  for (index_t b = 0; b < blocks_of(tokens); ++b) {
+    const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
+    for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
+      auto product = constant<Complex>(C(1));
+      for (index_t t = first; t < first + count; ++t) {
+        product = product * load_keys<Complex>(x.a + t * n.rows, i, n.key_pitch);
+        const auto q = load_keys<Complex>(x.q + t * n.rows, i, n.key_pitch);
+        store_keys<Complex>(w.q_decayed + t * n.rows, i, n.key_pitch, conj(q * product));
+      }
+      store_keys<Complex>(w.totals + b * n.rows, i, n.key_pitch, product);
+    }
+  }
+}
+
+// k^ decays on to the chunk's end; the chunk's product.
+template <bool Complex, class C>
+void decay_to_end(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<C>& w) {
+  const matrix_shape& n = x.n;
+  for (index_t b = blocks_of(tokens) - 2; b >= 0; --b) {
+    C* later = w.totals + (b + 1) * n.rows;
+    scale_keys<Complex>(w.k_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n,
+                        later, false);
+    scale_keys<Complex>(w.totals + b * n.rows, 1, n, later, false);
+  }
+  chunk_gates<Complex>(x, w.totals, w.product, w.product_low);
+}
+
+// A panel of S_out.
+template <bool Complex, class C>
+void carry_panel(index_t registers, index_t j, const matrix_tiles<C>& x, index_t tokens,
+                 const C* state_in, C* state_out, const chunk_scratch<C>& w) {
+  const matrix_shape& n = x.n;
+  const carry<Complex, C> next(n, state_in, state_out, w.gates());
+  simd::product_of_panel<C>(
+      registers, n.rows, tokens, simd::left<C, simd::unit_row>{w.k_decayed, {}, n.rows},
+      {x.v + j, n.value_pitch}, {state_out + j, n.state_pitch},
+      [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); });
 }
 
 template <bool Complex, class C>
@@ -128,81 +210,93 @@ void steps_forward(const matrix_tiles<C>& x, index_t tokens, C* state) {
   for (index_t t = 0; t < tokens; ++t) step_token<Complex>(x, t, state);
 }
 
-// S_out from k^ and the totals (decay_keys has run). k^ is used up where there is more than one
-// block.
-template <bool Complex, class C>
-void chunk_state(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
-                 chunk_scratch<C>& w) {
-  const matrix_shape& n = x.n;
-  for (index_t b = blocks_of(tokens) - 2; b >= 0;
-       --b) {  // k^ decays to the chunk's end, the totals become the chunk's
-    C* later = w.totals + (b + 1) * n.rows;
-    scale_keys<Complex>(w.k_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n,
-                        later, false);
-    scale_keys<Complex>(w.totals + b * n.rows, 1, n, later, false);
-  }
-  scale_state<Complex>(state_out, state_in, n, w.totals, false);
-  simd::add_product<C>(n.rows, n.value_pitch, tokens, {w.k_decayed, 1, n.rows},
-                       {x.v, n.value_pitch}, {state_out, n.value_pitch});
+template <class C>
+index_t panels_of(const matrix_shape& n) {
+  constexpr index_t width = simd::widest_panel * simd::lanes<C>;
+  return (n.value_pitch + width - 1) / width;
+}
+template <class C>
+bool state_finite(const C* state, const matrix_shape& n) {
+  return all_finite(state, n.parts * n.rows, n.value_pitch, n.state_pitch);
+}
+template <class C>
+void replace_non_finite_state(C* state, const C* exact, const matrix_shape& n) {
+  for (index_t i = 0; i < n.parts * n.rows; ++i)
+    replace_non_finite(state + i * n.state_pitch, exact + i * n.state_pitch, n.value_pitch);
 }
 
 /// o of every token and S_out from S_in. Results that are not finite are taken from the token by
 /// token form: there a reset is exact, and nothing overflows that the definition does not overflow.
-template <bool Complex, class C>
+/// `ahead(steps)` is called so many times while the products run, to ask for the memory that comes
+/// next.
+template <bool Complex, class C, class Ahead>
 void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
-                   chunk_scratch<C>& w) {
+                   const chunk_scratch<C>& w, Ahead&& ahead) {
   const matrix_shape& n = x.n;
-  const index_t blocks = blocks_of(tokens);
-  decay_keys<Complex>(x, tokens, w);
-  for (index_t i = 0; i < tokens * n.value_pitch; ++i) x.o[i] = 0;
+  const index_t blocks = blocks_of(tokens), steps = blocks + panels_of<C>(n);
   for (index_t r = 0; r < blocks; ++r) {
     const index_t first = r * block_tokens, count = tokens_in_block(tokens, r);
     C *o = x.o + first * n.value_pitch, *q = w.q_decayed + first * n.rows;
-    block_scores<Complex>(x, first, count, w.scores);
-    simd::add_lower_product<C>(count, n.value_pitch, {w.scores, block_tokens, 1},
+    block_products<Complex>(x, tokens, r, w);
+    const auto scores = [&](const C* from) {
+      return simd::left<C, simd::unit_row>{from, {}, block_tokens};
+    };
+    simd::set_lower_product<C>(count, n.value_pitch, scores(w.scores_of(r)),
                                {x.v + first * n.value_pitch, n.value_pitch}, {o, n.value_pitch});
     for (index_t b = r - 1; b >= 0; --b) {
-      for (int i = 0; i < block_tokens * block_tokens; ++i) w.scores[i] = 0;
-      simd::add_product<C>(count, block_tokens, n.rows, {q, n.rows, 1},
-                           {w.k_transposed + b * n.rows * block_tokens, block_tokens},
-                           {w.scores, block_tokens});
-      simd::add_product<C>(count, n.value_pitch, block_tokens, {w.scores, block_tokens, 1},
+      simd::dot_products<C>(count, block_tokens, n.rows, {q, n.rows},
+                            {w.k_decayed + b * block_tokens * n.rows, n.rows},
+                            {w.across, 1, block_tokens});
+      simd::add_product<C>(count, n.value_pitch, block_tokens, scores(w.across),
                            {x.v + b * block_tokens * n.value_pitch, n.value_pitch},
                            {o, n.value_pitch});
       scale_keys<Complex>(q, count, n, w.totals + b * n.rows, true);
     }
-    simd::add_product<C>(count, n.value_pitch, n.rows, {q, n.rows, 1}, {state_in, n.value_pitch},
-                         {o, n.value_pitch});
-    if (r + 1 < blocks)
-      simd::transpose<C>(count, n.rows, {w.k_decayed + first * n.rows, n.rows},
-                         {w.k_transposed + r * n.rows * block_tokens, block_tokens});
+    ahead(steps);
   }
-  chunk_state<Complex>(x, tokens, state_in, state_out, w);
+  decay_to_end<Complex>(x, tokens, w);
+  const index_t pitch = blocks * block_tokens;
+  simd::transpose<C>(tokens, n.rows, {w.q_decayed, n.rows}, {w.q_transposed, pitch});
+  const simd::left<C, simd::unit_row> queries{w.q_transposed, {}, pitch};
+  // panel by panel, so that a panel of the state is read from near by the second time
+  simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
+    simd::product_of_panel<C>(
+        registers, tokens, n.rows, queries, {state_in + j, n.state_pitch}, {x.o + j, n.value_pitch},
+        [o = x.o + j, pitch = n.value_pitch](index_t t, index_t c, simd::pack<C> sum) {
+          return simd::load(o + t * pitch + c) + sum;
+        });
+    carry_panel<Complex>(registers, j, x, tokens, state_in, state_out, w);
+    ahead(steps);
+  });
 
-  if (all_finite(x.o, tokens, n.value_pitch, n.value_pitch) &&
-      all_finite(state_out, n.rows, n.value_pitch, n.value_pitch))
-    return;
+  if (all_finite(x.o, tokens, n.value_pitch, n.value_pitch) && state_finite(state_out, n)) return;
   matrix_tiles<C> exact = x;
   exact.o = w.spare_o;
-  for (index_t i = 0; i < n.state_size(); ++i) w.spare_state[i] = state_in[i];
+  copy_numbers(w.spare_state, state_in, n.part_size());
+  fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   steps_forward<Complex>(exact, tokens, w.spare_state);
   replace_non_finite(x.o, exact.o, tokens * n.value_pitch);
-  replace_non_finite(state_out, w.spare_state, n.state_size());
+  replace_non_finite_state(state_out, w.spare_state, n);
 }
 
 /// S_out only. The same fallback.
-template <bool Complex, class C>
+template <bool Complex, class C, class Ahead>
 void chunk_advance(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
-                   chunk_scratch<C>& w) {
+                   const chunk_scratch<C>& w, Ahead&& ahead) {
   const matrix_shape& n = x.n;
-  decay_keys<Complex>(x, tokens, w, false);
-  chunk_state<Complex>(x, tokens, state_in, state_out, w);
-  if (all_finite(state_out, n.rows, n.value_pitch, n.value_pitch)) return;
+  decay_keys<Complex>(x, tokens, w);
+  decay_to_end<Complex>(x, tokens, w);
+  simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
+    carry_panel<Complex>(registers, j, x, tokens, state_in, state_out, w);
+    ahead(panels_of<C>(n));
+  });
+  if (state_finite(state_out, n)) return;
   matrix_tiles<C> exact = x;
   exact.o = w.spare_o;
-  for (index_t i = 0; i < n.state_size(); ++i) w.spare_state[i] = state_in[i];
+  copy_numbers(w.spare_state, state_in, n.part_size());
+  fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   steps_forward<Complex>(exact, tokens, w.spare_state);
-  replace_non_finite(state_out, w.spare_state, n.state_size());
+  replace_non_finite_state(state_out, w.spare_state, n);
 }
 
 }  // namespace detail

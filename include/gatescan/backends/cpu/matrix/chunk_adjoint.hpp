@@ -52,7 +52,7 @@ template <class C>
 void contract_state(const matrix_shape& n, index_t count, const C* state, const C* x_transposed,
                     C* columns, C* out) {
   for (index_t i = 0; i < n.rows * block_tokens; ++i) columns[i] = 0;
-  simd::add_product<C>(n.rows, block_tokens, n.value_pitch, {state, n.value_pitch, 1},
+  simd::add_product<C>(n.rows, block_tokens, n.value_pitch, simd::left<C>{state, n.state_pitch, 1},
                        {x_transposed, block_tokens}, {columns, block_tokens});
   simd::transpose<C>(n.rows, count, {columns, block_tokens}, {out, n.rows});
 }
@@ -77,6 +77,9 @@ void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chun
   const index_t first = r * block_tokens, count = tokens_in_block(tokens, r), kp = n.key_pitch;
   const C* d_o = d.d_o + first * n.value_pitch;
   C* y = d.dq + first * n.rows;
+  const auto rows_of = [](const C* scores) {  // transposed: row s, column t
+    return simd::left<C, simd::unit_row>{scores, {}, block_tokens};
+  };
   for (index_t b = r - 1; b >= 0; --b)
     for_each_key<C>(n, [&](index_t i) {
       auto product = constant<Complex>(C(1));
@@ -98,20 +101,17 @@ void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chun
       }
       store_keys<Complex>(s.z + b * n.rows, i, kp, z);
     });
-    fill(s.d_scores, block_tokens * block_tokens, C(0));
-    simd::add_product<C>(count, block_tokens, n.value_pitch, {d_o, n.value_pitch, 1},
-                         {s.v_transposed + b * n.value_pitch * block_tokens, block_tokens},
-                         {s.d_scores, block_tokens});
-    simd::add_product<C>(block_tokens, n.rows, count, {s.d_scores, 1, block_tokens}, {q, n.rows},
+    simd::dot_products<C>(count, block_tokens, n.value_pitch, {d_o, n.value_pitch},
+                          {x.v + key * n.value_pitch, n.value_pitch},
+                          {s.d_scores, block_tokens, 1});
+    simd::add_product<C>(block_tokens, n.rows, count, rows_of(s.d_scores), {q, n.rows},
                          {d.dk + key * n.rows, n.rows});
-    fill(w.scores, block_tokens * block_tokens, C(0));
-    simd::add_product<C>(count, block_tokens, n.rows, {q, n.rows, 1},
-                         {w.k_transposed + b * n.rows * block_tokens, block_tokens},
-                         {w.scores, block_tokens});
-    simd::add_product<C>(block_tokens, n.value_pitch, count, {w.scores, 1, block_tokens},
+    simd::dot_products<C>(count, block_tokens, n.rows, {q, n.rows},
+                          {w.k_decayed + key * n.rows, n.rows}, {w.across, block_tokens, 1});
+    simd::add_product<C>(block_tokens, n.value_pitch, count, rows_of(w.across),
                          {d_o, n.value_pitch}, {d.dv + key * n.value_pitch, n.value_pitch});
     scale_keys<Complex>(y, count, n, w.totals + b * n.rows, false);
-    simd::add_product<C>(count, n.rows, block_tokens, {s.d_scores, block_tokens, 1},
+    simd::add_product<C>(count, n.rows, block_tokens, simd::left<C>{s.d_scores, block_tokens, 1},
                          {w.k_decayed + key * n.rows, n.rows}, {y, n.rows});
   }
 }
@@ -127,7 +127,7 @@ void state_pairs(const matrix_tiles<C>& x, index_t tokens, const C* state_in, co
   for (index_t i = 0; i < kp; ++i) {  // y_end = sum_j conj(g) S_in
     P re(0), im(0);
     for (index_t j = 0; j < n.value_pitch; j += simd::lanes<C>) {
-      const index_t at = i * n.value_pitch + j, at_im = (kp + i) * n.value_pitch + j;
+      const index_t at = i * n.state_pitch + j, at_im = (kp + i) * n.state_pitch + j;
       const P g_re = simd::load(g + at), s_re = simd::load(state_in + at);
       re = simd::fma(g_re, s_re, re);
       if constexpr (Complex) {
@@ -169,8 +169,8 @@ void state_pairs(const matrix_tiles<C>& x, index_t tokens, const C* state_in, co
       }
       store_keys<Complex>(s.y_end, i, kp, y);
     });
-    simd::add_product<C>(count, n.value_pitch, n.rows, {u, n.rows, 1}, {g, n.value_pitch},
-                         {d.dv + first * n.value_pitch, n.value_pitch});
+    simd::add_product<C>(count, n.value_pitch, n.rows, simd::left<C>{u, n.rows, 1},
+                         {g, n.state_pitch}, {d.dv + first * n.value_pitch, n.value_pitch});
   }
 }
 
@@ -211,11 +211,11 @@ void block_interior(const matrix_tiles<C>& x, index_t first, index_t count, cons
   }
 }
 
-/// g = conj(prod of gates) g + sum_t conj(q^_t prod of earlier blocks) do_t^T, from q^ of
-/// decay_keys, which is used up.
+/// g_in = conj(prod of gates) g_out + sum_t conj(q^_t prod of earlier blocks) do_t^T, from q^ of
+/// the blocks, which is used up.
 template <bool Complex, class C>
-void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, C* g,
-                       chunk_scratch<C>& w) {
+void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, const C* g_out,
+                       C* g_in, const chunk_scratch<C>& w) {
   const matrix_shape& n = x.n;
   for (index_t b = 1; b < blocks_of(tokens);
        ++b) {  // totals become products from the chunk's start
@@ -224,9 +224,14 @@ void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, C
                         earlier, true);
     scale_keys<Complex>(w.totals + b * n.rows, 1, n, earlier, false);
   }
-  scale_state<Complex>(g, g, n, w.totals + (blocks_of(tokens) - 1) * n.rows, true);
-  simd::add_product<C>(n.rows, n.value_pitch, tokens, {w.q_decayed, 1, n.rows},
-                       {d_o, n.value_pitch}, {g, n.value_pitch});
+  chunk_gates<Complex>(x, w.totals + (blocks_of(tokens) - 1) * n.rows, w.product, w.product_low);
+  const carry<Complex, C> next(n, g_out, g_in, w.gates(), true);
+  simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
+    simd::product_of_panel<C>(
+        registers, n.rows, tokens, simd::left<C, simd::unit_row>{w.q_decayed, {}, n.rows},
+        {d_o + j, n.value_pitch}, {g_in + j, n.state_pitch},
+        [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); });
+  });
 }
 
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
@@ -234,12 +239,12 @@ void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, C
 /// token by token form.
 template <bool Complex, class C>
 void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
-                    const matrix_gradients<C>& d, chunk_scratch<C>& w,
+                    const matrix_gradients<C>& d, const chunk_scratch<C>& w,
                     chunk_adjoint_scratch<C>& s) {
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens);
   copy_numbers(s.spare_g, g, n.state_size());
-  decay_keys<Complex>(x, tokens, w);
+  for (index_t b = 0; b < blocks; ++b) block_products<Complex>(x, tokens, b, w);
   fill(d.dk, tokens * n.rows, C(0));
   fill(d.dv, tokens * n.value_pitch, C(0));
   fill(s.z, blocks * n.rows, C(0));
@@ -247,9 +252,6 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     transpose_block(count, n.value_pitch, x.v + first * n.value_pitch,
                     s.v_transposed + b * n.value_pitch * block_tokens);
-    if (b + 1 < blocks)
-      transpose_block(count, n.rows, w.k_decayed + first * n.rows,
-                      w.k_transposed + b * n.rows * block_tokens);
     transpose_block(count, n.value_pitch, d.d_o + first * n.value_pitch, s.d_o_transposed);
     contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows);
     block_pairs<Complex>(x, tokens, b, w, d, s);
@@ -258,25 +260,23 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
   for (index_t b = 0; b < blocks; ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     const C* d_o = d.d_o + first * n.value_pitch;
-    block_scores<Complex>(x, first, count, w.scores);
-    simd::add_upper_product<C>(count, n.value_pitch, {w.scores, block_tokens, 1},
+    simd::add_upper_product<C>(count, n.value_pitch, simd::left<C>{w.scores_of(b), block_tokens, 1},
                                {d_o, n.value_pitch}, {d.dv + first * n.value_pitch, n.value_pitch});
-    fill(s.d_scores, block_tokens * block_tokens, C(0));
-    simd::add_product<C>(count, block_tokens, n.value_pitch, {d_o, n.value_pitch, 1},
-                         {s.v_transposed + b * n.value_pitch * block_tokens, block_tokens},
-                         {s.d_scores, block_tokens});
+    simd::dot_products<C>(count, count, n.value_pitch, {d_o, n.value_pitch},
+                          {x.v + first * n.value_pitch, n.value_pitch},
+                          {s.d_scores, block_tokens, 1});
     block_interior<Complex>(x, first, count, s.z + b * n.rows, d, s.d_scores);
   }
-  incoming_gradient<Complex>(x, tokens, d.d_o, g, w);
+  incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w);
 
   if (all_finite(d.dq, tokens, n.rows, n.rows) && all_finite(d.dk, tokens, n.rows, n.rows) &&
-      all_finite(d.da, tokens, n.rows, n.rows) &&
-      all_finite(g, n.rows, n.value_pitch, n.value_pitch) &&
+      all_finite(d.da, tokens, n.rows, n.rows) && state_finite(g, n) &&
       all_finite(d.dv, tokens, n.value_pitch, n.value_pitch))
     return;
   matrix_tiles<C> exact = x;
   exact.o = w.spare_o;
   s.spare.d_o = d.d_o;
+  fill(s.spare_g + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   steps_backward<Complex>(exact, tokens, state_in, s.spare_g, s.spare, s.replay);
   for (index_t t = 0; t < tokens; ++t)
     for (index_t plane = 0; plane < n.rows; plane += n.key_pitch) {
@@ -286,7 +286,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
       replace_non_finite(d.da + at, s.spare.da + at, n.keys);
     }
   replace_non_finite(d.dv, s.spare.dv, tokens * n.value_pitch);
-  replace_non_finite(g, s.spare_g, n.state_size());
+  replace_non_finite_state(g, s.spare_g, n);
 }
 
 }  // namespace detail

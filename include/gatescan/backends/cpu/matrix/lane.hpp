@@ -6,6 +6,7 @@
 #include "../../../core/problem.hpp"
 #include "../../../modes/schedule.hpp"
 #include "../gradients.hpp"
+#include "../prefetch.hpp"
 #include "chunk_adjoint.hpp"
 
 namespace gatescan {
@@ -28,16 +29,21 @@ class matrix_lane {
 
   static index_t value_blocks(const sizes&) { return 1; }
   static schedule adapt(const schedule& plan) { return plan; }
+  /// Without a key or value axis, the lanes of a register are added up when the tile is flushed.
+  static bool adds_lanes(const operand<storage>& to) { return to.key == 0 && to.value == 0; }
 
   matrix_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : p_(&p),
         x_(p.x),
         blocks_(plan.form != kernel_form::steps),
-        n_(matrix_shape::of<C>(p.n.keys, p.n.values, complex)) {
+        n_(matrix_shape::of<C>(p.n.keys, p.n.values, complex, blocks_)) {
     const index_t tokens = backward ? plan.backward_run : plan.forward_run;
     tiles_ = matrix_tiles<C>(scratch, n_, tokens);
     values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
-    if (blocks_) chunk_ = chunk_scratch<C>(scratch, n_, tokens);
+    if (blocks_) {
+      chunk_ = chunk_scratch<C>(scratch, n_, tokens);
+      log_gates_ = scratch.take<double>(n_.rows);
+    }
     if (!backward) return;
     gradients_ = matrix_gradients<C>(scratch, n_, tokens);
     next_state_ = scratch.take<C>(n_.state_size());
@@ -48,7 +54,7 @@ class matrix_lane {
   }
 
   index_t state_size() const { return n_.state_size(); }
-  index_t summary_size() const { return n_.rows; }
+  index_t summary_size() const { return 2 * n_.rows; }
   index_t key_pitch() const { return n_.key_pitch; }
   index_t value_pitch() const { return n_.value_pitch; }
   index_t first_value() const { return 0; }
@@ -72,9 +78,9 @@ class matrix_lane {
     for (index_t i = 0; i < n_.keys; ++i)
       for (index_t j = 0; j < n_.values; ++j) {
         const index_t o = at + i * from.key + j * from.value;
-        state[i * n_.value_pitch + j] = from.re[o];
+        state[i * n_.state_pitch + j] = from.re[o];
         if (complex && from.im != nullptr)
-          state[(n_.key_pitch + i) * n_.value_pitch + j] = from.im[o];
+          state[(n_.key_pitch + i) * n_.state_pitch + j] = from.im[o];
       }
   }
   void store_state(const operand<C>& to, const C* state) const {
@@ -83,25 +89,28 @@ class matrix_lane {
     for (index_t i = 0; i < n_.keys; ++i)
       for (index_t j = 0; j < n_.values; ++j) {
         const index_t o = at + i * to.key + j * to.value;
-        to.re[o] = state[i * n_.value_pitch + j];
-        if (complex && to.im != nullptr) to.im[o] = state[(n_.key_pitch + i) * n_.value_pitch + j];
+        to.re[o] = state[i * n_.state_pitch + j];
+        if (complex && to.im != nullptr) to.im[o] = state[(n_.key_pitch + i) * n_.state_pitch + j];
       }
   }
   gradient_tile<C> state_tile(C* state) const {
-    return {state, complex ? state + n_.key_pitch * n_.value_pitch : nullptr, 0, n_.value_pitch, 1,
+    return {state, complex ? state + n_.key_pitch * n_.state_pitch : nullptr, 0, n_.state_pitch, 1,
             true};
   }
 
   /// Results of tokens [t, t + count) and the state after them.
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     load(t, count);
+    look_ahead(t, count);
+    ahead_.add(to.out.lane(b_, h_, 0), t, t + count, n_.keys, n_.values);
     compute(count, in, out);
     write_out(to.out.lane(b_, h_, 0), t, count);
   }
   /// The state after the tokens only.
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     load(t, count);
-    if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_);
+    look_ahead(t, count);
+    if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_, ahead());
     copy_numbers(out, in, n_.state_size());
     steps_forward<complex>(tiles_, count, out);
   }
@@ -126,28 +135,25 @@ class matrix_lane {
                    C* g) {
     load(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
-    decay_keys<complex>(tiles_, count, chunk_);
-    incoming_gradient<complex>(tiles_, count, gradients_.d_o, g, chunk_);
+    decay_queries<complex>(tiles_, count, chunk_);
+    copy_numbers(next_state_, g, n_.state_size());
+    incoming_gradient<complex>(tiles_, count, gradients_.d_o, next_state_, g, chunk_);
   }
 
-  // The summary of a segment: the product of its gates.
+  // The summary of a segment: the product of its gates, in two parts.
   void clear_summary(C* product) const {
-    fill(product, n_.rows, C(0));
+    fill(product, summary_size(), C(0));
     fill(product, n_.key_pitch, C(1));
   }
-  void extend_summary(C* product, index_t count) const {  // by the run loaded last
-    for (index_t t = 0; t < count; ++t)
-      scale_keys<complex>(product, 1, n_, tiles_.a + t * n_.rows, false);
+  void extend_summary(C* product, index_t) const {  // by the run advanced last
+    multiply_products<complex>(product, product + n_.rows, chunk_.gates(), n_);
   }
-  /// state = product state + local; false where that is not finite and has to be found token by
-  /// token.
-  bool apply_summary(const C* product, const C* local, C* state) const {
-    scale_state<complex>(state, state, n_, product, false);
-    return add_local(local, state);
+  /// out = product in + local; false where that is not finite and has to be found token by token.
+  bool apply_summary(const C* product, const C* local, const C* in, C* out) const {
+    return apply(product, local, in, out, false);
   }
-  bool apply_summary_adjoint(const C* product, const C* local, C* g) const {
-    scale_state<complex>(g, g, n_, product, true);
-    return add_local(local, g);
+  bool apply_summary_adjoint(const C* product, const C* local, const C* in, C* out) const {
+    return apply(product, local, in, out, true);
   }
 
  private:
@@ -156,6 +162,11 @@ class matrix_lane {
   using key_cursor = cursor<C, complex, along::keys>;
   using value_cursor = cursor<C, complex, along::values>;
   using register_type = simd::pack<C>;
+  // in float, the product of a run's gates comes from the sum of their logarithms (carry.hpp)
+  static constexpr bool sums_logs =
+      std::is_same_v<C, float> && requires(const operands_type& x, key_cursor at) {
+    R::log_gate(x, at);
+  };
   using values_type =
       decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
 
@@ -169,9 +180,19 @@ class matrix_lane {
     return base + t * (n_.value_pitch / width);
   }
 
-  bool add_local(const C* local, C* state) const {
-    for (index_t i = 0; i < n_.state_size(); ++i) state[i] += local[i];
-    return all_finite(state, n_.rows, n_.value_pitch, n_.value_pitch);
+  bool apply(const C* product, const C* local, const C* in, C* out, bool conjugate) const {
+    const carry<complex, C> next(n_, in, out, {product, product + n_.rows}, conjugate);
+    for (index_t i = 0; i < n_.rows; ++i)
+      for (index_t j = 0; j < n_.value_pitch; j += width) {
+        C* at = out + i * n_.state_pitch + j;
+        simd::store(at, next(i, j, simd::load(local + i * n_.state_pitch + j)));
+        if (n_.parts == 2) {
+          at += n_.part_size();
+          simd::store(at,
+                      simd::load(at) + simd::load(local + n_.part_size() + i * n_.state_pitch + j));
+        }
+      }
+    return state_finite(out, n_);
   }
 
   static auto masked(register_type x, int count, C rest) {
@@ -182,37 +203,61 @@ class matrix_lane {
   }
 
   void load(index_t first, index_t count) {
-    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
-    if (const index_t next = first + count; count <= longest)
-      R::operands(
-          [&](const char*, const axes&, presence, const auto& x) {
-            prefetch_rows(x, next, (std::min)(next + count, p_->n.time), n_.keys, n_.values);
-          },
-          x_);
+    tiles_.log_gates = nullptr;
+    if constexpr (sums_logs)
+      if (blocks_ && R::has_log_gate(x_)) {
+        tiles_.log_gates = log_gates_;
+        fill(log_gates_, n_.rows, 0.0);
+      }
+    const operands_type x = x_;  // copies: what vectors are stored to might otherwise be these
+    const matrix_shape n = n_;
+    const matrix_tiles<C> to = tiles_;
     for (index_t t = 0; t < count; ++t) {
-      for (index_t i = 0; i < n_.key_pitch; i += width) {
+      for (index_t i = 0; i < n.key_pitch; i += width) {
         const key_cursor at = keys_at(first + t, i);
-        auto key = R::keys(x_, at);
+        if constexpr (sums_logs)
+          if (to.log_gates != nullptr) add_log_gate(i, R::log_gate(x, at));
+        auto key = R::keys(x, at);
         if (at.count < width) {
           key.q = masked(key.q, at.count, C(0));
           key.k = masked(key.k, at.count, C(0));
           key.gate = masked(key.gate, at.count, C(1));
         }
-        store_keys<complex>(tiles_.q + t * n_.rows, i, n_.key_pitch, key.q);
-        store_keys<complex>(tiles_.k + t * n_.rows, i, n_.key_pitch, key.k);
-        store_keys<complex>(tiles_.a + t * n_.rows, i, n_.key_pitch, key.gate);
+        store_keys<complex>(to.q + t * n.rows, i, n.key_pitch, key.q);
+        store_keys<complex>(to.k + t * n.rows, i, n.key_pitch, key.k);
+        store_keys<complex>(to.a + t * n.rows, i, n.key_pitch, key.gate);
       }
-      for (index_t j = 0; j < n_.value_pitch; j += width) {
+      for (index_t j = 0; j < n.value_pitch; j += width) {
         const value_cursor at = values_at(first + t, j);
-        values_type w = R::values(x_, at);
+        values_type w = R::values(x, at);
         w.v = masked(w.v, at.count, C(0));
         values_row(values_, t)[j / width] = w;
-        simd::store(tiles_.v + t * n_.value_pitch + j, w.v);
+        simd::store(to.v + t * n.value_pitch + j, w.v);
       }
     }
   }
+  // The operands of the run after [first, first + count) are asked for while that one is worked on.
+  void look_ahead(index_t first, index_t count) {
+    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
+    ahead_.clear();
+    if (const index_t next = first + count; count <= longest)
+      R::operands(
+          [&](const char*, const axes&, presence, const auto& x) {
+            ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, n_.values);
+          },
+          x_);
+  }
+  auto ahead() {
+    ahead_.begin();
+    return [this](index_t steps) { ahead_.step(steps); };
+  }
+  void add_log_gate(index_t i, register_type log) { simd::add_widened(log_gates_ + i, log); }
+  void add_log_gate(index_t i, cplx<register_type> log) {
+    add_log_gate(i, log.re);
+    add_log_gate(n_.key_pitch + i, log.im);
+  }
   void compute(index_t count, const C* in, C* out) {
-    if (blocks_) return chunk_forward<complex>(tiles_, count, in, out, chunk_);
+    if (blocks_) return chunk_forward<complex>(tiles_, count, in, out, chunk_, ahead());
     copy_numbers(out, in, n_.state_size());
     steps_forward<complex>(tiles_, count, out);
   }
@@ -283,6 +328,8 @@ class matrix_lane {
   replay_states<C> replay_{};
   values_type* values_ = nullptr;
   C* next_state_ = nullptr;
+  double* log_gates_ = nullptr;
+  prefetcher ahead_{};
   index_t b_ = 0, s_ = 0, h_ = 0;
 };
 

@@ -22,8 +22,8 @@ GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j
     o[c] = P(0);
   }
   for (index_t i = 0; i < n.keys; ++i) {
-    C* row = state + i * n.value_pitch + j;
-    C* row_im = Complex ? row + im * n.value_pitch : nullptr;
+    C* row = state + i * n.state_pitch + j;
+    C* row_im = Complex ? row + im * n.state_pitch : nullptr;
     const bool reset = Complex ? a[i] == 0 && a[im + i] == 0 : a[i] == 0;
     for (index_t c = 0; c < index_t{Vecs}; ++c) {
       C* at = row + c * simd::lanes<C>;
@@ -69,7 +69,7 @@ void step_adjoint(const matrix_tiles<C>& x, index_t t, const C* before, const C*
   const index_t im = n.key_pitch, width = simd::lanes<C>;
   for (index_t j = 0; j < n.value_pitch; ++j) dv[j] = 0;
   for (index_t i = 0; i < n.keys; ++i) {
-    const index_t re_row = i * n.value_pitch, im_row = (im + i) * n.value_pitch;
+    const index_t re_row = i * n.state_pitch, im_row = (im + i) * n.state_pitch;
     if constexpr (Complex) {
       const cplx<P> qi{P(q[i]), P(q[im + i])}, ki{P(k[i]), P(k[im + i])}, ai{P(a[i]), P(a[im + i])};
       const bool reset = a[i] == 0 && a[im + i] == 0;

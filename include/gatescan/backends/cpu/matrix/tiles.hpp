@@ -18,13 +18,26 @@ struct matrix_shape {
   index_t keys, values;     // as given
   index_t key_pitch, rows;  // padded keys; rows of the state: one or two planes of them
   index_t value_pitch;      // padded values
+  index_t state_pitch;      // of a state's rows
+  index_t parts;            // of a state: high and, in double between chunks, low (carry.hpp)
 
   template <class C>
-  static matrix_shape of(index_t keys, index_t values, bool complex) {
+  static matrix_shape of(index_t keys, index_t values, bool complex, bool carries) {
     const index_t kp = padded<C>(keys);
-    return {keys, values, kp, complex ? 2 * kp : kp, padded<C>(values)};
+    const index_t vp = padded<C>(values), rows = complex ? 2 * kp : kp;
+    const bool two_parts = carries && !complex && std::is_same_v<C, double>;
+    return {keys, values, kp, rows, vp, spread<C>(vp), two_parts ? 2 : 1};
   }
-  index_t state_size() const { return rows * value_pitch; }
+  index_t part_size() const { return rows * state_pitch; }
+  index_t state_size() const { return parts * part_size(); }
+
+ private:
+  // Rows 512 bytes apart fall on an eighth of the cache's sets and evict each other.
+  template <class C>
+  static index_t spread(index_t pitch) {
+    constexpr index_t line = 64 / static_cast<index_t>(sizeof(C));
+    return pitch % (8 * line) == 0 ? pitch + line : pitch;
+  }
 };
 
 template <class C>
@@ -33,6 +46,7 @@ struct matrix_tiles {
   index_t capacity = 0;                        // tokens
   C *q = nullptr, *k = nullptr, *a = nullptr;  // [token][rows]
   C *v = nullptr, *o = nullptr;                // [token][value_pitch]
+  double* log_gates = nullptr;                 // [rows]: sums over the run, where gates have logs
 
   matrix_tiles() = default;
   matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens)

@@ -26,6 +26,7 @@ class stepwise_lane {
 
   static constexpr bool scans = has_combine<R>, adjoint_scans = false;
 
+  static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
   static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
   static schedule adapt(const schedule& plan) { return plan; }
 
@@ -130,15 +131,15 @@ class stepwise_lane {
       store_summary(to, sum);
     }
   }
-  bool apply_summary(const C* product, const C*, C* h) const {
+  bool apply_summary(const C* product, const C*, const C* in, C* out) const {
     if constexpr (scans) {
       summary sum;
       std::memcpy(&sum, product, sizeof sum);
-      write(h, R::apply(sum, read(h)));
+      write(out, R::apply(sum, read(in)));
     }
     return true;
   }
-  bool apply_summary_adjoint(const C*, const C*, C*) const { return true; }
+  bool apply_summary_adjoint(const C*, const C*, const C*, C*) const { return true; }
 
  private:
   static constexpr index_t width = simd::lanes<C>;

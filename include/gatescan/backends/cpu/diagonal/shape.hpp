@@ -1,0 +1,77 @@
+#pragma once
+// Diagonal states (one gate a state entry): a block of channels, which lie along the lanes. Every
+// channel has `keys` states.
+
+#include <type_traits>
+
+#include "../../../core/operand.hpp"
+#include "../../../core/workspace.hpp"
+#include "../arrays.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+struct diagonal_shape {
+  index_t keys = 1, width = 0;  // states a channel; channels a block, whole registers
+  index_t parts = 1;            // of a state: high and, in double between runs, low
+
+  index_t part_size() const { return keys * width; }  // one plane
+};
+
+/// Channels a block: enough that rows of memory are read in long pieces, few enough that a block's
+/// states stay in L1 and that there is work for many threads. Depends on the shape only.
+template <class C>
+index_t diagonal_width(const sizes& n) {
+  constexpr index_t least = 64, most_states = 2048, wanted_blocks = 8;
+  index_t width = simd::lanes<C>;
+  while (width < n.values && 2 * width * n.keys <= most_states && (width < least || n.keys == 1)) {
+    const index_t blocks = (n.values + 2 * width - 1) / (2 * width);
+    if (width >= least && n.sequences * n.heads * blocks < wanted_blocks) break;
+    width *= 2;
+  }
+  return width;
+}
+
+// One or two planes of numbers.
+template <class C, bool Complex>
+struct planes {
+  using E = element_t<C, Complex>;
+  C* re = nullptr;
+  C* im = nullptr;
+
+  planes() = default;
+  planes(C* first, index_t plane) : re(first), im(Complex ? first + plane : nullptr) {}
+
+  GATESCAN_INLINE E load(index_t i) const {
+    if constexpr (Complex)
+      return {simd::load(re + i), simd::load(im + i)};
+    else
+      return simd::load(re + i);
+  }
+  GATESCAN_INLINE void store(index_t i, E x) const {
+    if constexpr (Complex) {
+      simd::store(re + i, x.re);
+      simd::store(im + i, x.im);
+    } else {
+      simd::store(re + i, x);
+    }
+  }
+};
+
+/// `fresh` where the gate is exactly 0, `carried` elsewhere: a reset selects.
+template <class C>
+GATESCAN_INLINE simd::pack<C> reset_to(simd::pack<C> gate, simd::pack<C> fresh,
+                                       simd::pack<C> carried) {
+  return gate.v == 0 ? fresh.v : carried.v;
+}
+template <class C>
+GATESCAN_INLINE cplx<simd::pack<C>> reset_to(cplx<simd::pack<C>> gate, cplx<simd::pack<C>> fresh,
+                                             cplx<simd::pack<C>> carried) {
+  const simd::pack<C> magnitude = simd::abs(gate.re) + simd::abs(gate.im);
+  return {reset_to(magnitude, fresh.re, carried.re), reset_to(magnitude, fresh.im, carried.im)};
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

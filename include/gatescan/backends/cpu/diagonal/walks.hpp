@@ -1,0 +1,56 @@
+#pragma once
+// Two ways to walk a register of states through a run of tokens: as the recurrence stands, and as a
+// local sum beside the decayed incoming state.
+
+#include "../exact.hpp"
+#include "shape.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+/// h_t = a_t h_{t-1} + k_t v_t as it stands; a gate of exactly 0 selects the new input.
+template <bool Complex, class C>
+struct sequential_walk {
+  using E = element_t<C, Complex>;
+  E h;
+
+  GATESCAN_INLINE sequential_walk(E in, E) : h(in) {}
+  GATESCAN_INLINE E next(E a, E x) {
+    h = reset_to(a, x, fma(a, h, x));
+    return h;
+  }
+  GATESCAN_INLINE with_error<E> end() const { return {h, constant<Complex>(C(0))}; }
+};
+
+/// h_t = (product of gates since the run began) h_in + local_t, local_t from 0. Rounding errors of
+/// a long sum then grow with the number of runs, not of tokens: at gate 1 and L = 2^20, 7e-7
+/// instead of 1.6e-5 in float. In double the state has a low part between runs.
+template <bool Complex, class C>
+struct local_walk {
+  using E = element_t<C, Complex>;
+  E in, in_low, local = constant<Complex>(C(0)), product = constant<Complex>(C(1));
+
+  GATESCAN_INLINE local_walk(E state, E low) : in(state), in_low(low) {}
+  GATESCAN_INLINE E next(E a, E x) {
+    const E zero = constant<Complex>(C(0));
+    local = reset_to(a, x, fma(a, local, x));
+    product = reset_to(a, zero, a * product);
+    in = reset_to(a, zero, in);  // a reset cuts the run off from what came before, Inf and NaN too
+    in_low = reset_to(a, zero, in_low);
+    return fma(product, in, local);
+  }
+  GATESCAN_INLINE with_error<E> end() const {
+    if constexpr (std::is_same_v<E, simd::pack<double>>) {
+      const auto kept = exact_product(product, in);
+      const auto sum = exact_sum(kept.value, local);
+      return {sum.value, fma(product, in_low, kept.error + sum.error)};
+    } else {
+      return {fma(product, in, local), constant<Complex>(C(0))};
+    }
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
