@@ -116,29 +116,27 @@ struct gradient_target {
   void flush(const gradient_tile<C>& tile, index_t slot, const work_split& split, index_t b,
              index_t t, index_t count, index_t h, index_t first_value, index_t value_count) const {
     if (!to.given) return;
-    const index_t rows = to.key != 0 ? keys : 1, columns = to.value != 0 ? value_count : 1;
+    const bool along_values = to.value != 0;
+    const index_t rows = along_values && to.key != 0 ? keys : 1;
+    const index_t count_in_row = along_values ? value_count : to.key != 0 ? keys : 1;
+    const index_t step = along_values ? 1 : tile.key, to_step = along_values ? to.value : to.key;
     const index_t tile_tokens = in_time() ? count : 1;
     for (index_t i = 0; i < tile_tokens; ++i)
       for (index_t k = 0; k < rows; ++k) {
         const index_t from = i * tile.time + k * tile.key;
         if (exclusive) {
           const index_t at = to.offset(b, t + i, h) + k * to.key + first_value * to.value;
-          for (index_t v = 0; v < columns; ++v)
-            to.re[at + v * to.value] = convert<S>(element(tile.re + from + v));
-          if (to.im != nullptr)
-            for (index_t v = 0; v < columns; ++v)
-              to.im[at + v * to.value] = convert<S>(element(tile.im + from + v));
+          move_row(tile.re + from, step, count_in_row, to.re + at, to_step);
+          if (to.im != nullptr) move_row(tile.im + from, step, count_in_row, to.im + at, to_step);
         } else {
           const index_t batch = to.batch != 0 ? b - split.first_batch(slot, is_state) : 0;
           const index_t token = to.time != 0 ? t + i : 0,
                         head = to.head != 0 ? h / to.heads_a_group : 0;
           C* sum = partial + slot * slot_size() +
                    (((batch * tokens + token) * heads + head) * keys + k) * values +
-                   (to.value != 0 ? first_value : 0);
-          for (index_t v = 0; v < columns; ++v) sum[v] += element(tile.re + from + v);
-          if (to.im != nullptr)
-            for (index_t v = 0; v < columns; ++v)
-              sum[plane_size() + v] += element(tile.im + from + v);
+                   (along_values ? first_value : 0);
+          add_row(tile.re + from, step, count_in_row, sum);
+          if (to.im != nullptr) add_row(tile.im + from, step, count_in_row, sum + plane_size());
         }
       }
   }
@@ -166,6 +164,20 @@ struct gradient_target {
   }
 
  private:
+  // n elements of a tile, `step` apart
+  void move_row(const C* from, index_t step, index_t n, S* to_row, index_t to_step) const {
+    if (adds_lanes || step != 1) {
+      for (index_t j = 0; j < n; ++j) to_row[j * to_step] = convert<S>(element(from + j * step));
+      return;
+    }
+    constexpr index_t width = simd::lanes<C>;
+    for (index_t j = 0; j < n; j += width)
+      simd::store(to_row + j * to_step, to_step, static_cast<int>((std::min)(width, n - j)),
+                  simd::load(from + j));
+  }
+  void add_row(const C* from, index_t step, index_t n, C* sum) const {
+    for (index_t j = 0; j < n; ++j) sum[j] += element(from + j * step);
+  }
   C element(const C* at) const { return adds_lanes ? simd::sum(simd::load(at)) : *at; }
   C sum_of_slots(const work_split& split, index_t b, index_t row) const {
     C sum(0);

@@ -3,6 +3,7 @@
 // target's width.
 
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -170,7 +171,9 @@ GATESCAN_INLINE pack<T> larger(pack<T> a, pack<T> b) {
 }
 template <class T>
 GATESCAN_INLINE pack<T> abs(pack<T> a) {
-  return a.v < 0 ? -a.v : a.v;
+  using integers = typename pack<T>::native_integer;
+  constexpr auto magnitude = std::numeric_limits<typename pack<T>::integer>::max();
+  return {reinterpret_cast<typename pack<T>::native>(reinterpret_cast<integers>(a.v) & magnitude)};
 }
 /// |x| <= bound in all lanes; false with a NaN.
 template <class T>

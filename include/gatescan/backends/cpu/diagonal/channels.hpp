@@ -64,24 +64,25 @@ struct channels {
   void forward(index_t first, index_t count, values_type* values_of, E* o, Walk<Complex, C>* walks,
                Begin&& begin, Done&& done) const {
     using walk = Walk<Complex, C>;
+    const channels self = *this;  // copies: what registers are stored to might otherwise be these
     for (index_t i = 0; i < n.keys; ++i) walks[i] = begin(i);
     for (index_t s = 0; s < count; s += together) {
       const index_t tokens = (std::min)(together, count - s), t0 = first + s;
       values_type value[together];
       E sum[together];
       for (index_t t = 0; t < tokens; ++t) {
-        value[t] = values(t0 + t);
+        value[t] = self.values(t0 + t);
         sum[t] = constant<Complex>(C(0));
       }
       for (index_t i = 0; i < n.keys; ++i) {
         walk h = walks[i];
         for (index_t t = 0; t < tokens; ++t) {
-          const place here = at(t0 + t, i);
-          const E a = gate(here, value[t]);
+          const place entry = self.at(t0 + t, i);
+          const E a = self.gate(entry, value[t]);
           if constexpr (unit_keys) {
             sum[t] = h.next(a, value[t].v);
           } else {
-            const auto key = R::keys(x, here);
+            const auto key = R::keys(self.x, entry);
             sum[t] = fma(E(key.q), h.next(a, key.k * value[t].v), sum[t]);
           }
         }
@@ -101,16 +102,22 @@ struct channels {
   template <class Walk, class S, class Ahead>
   E rows(index_t first, index_t count, index_t channels_in_use, const operand<S>& result,
          bool streaming, Walk* walks, Ahead&& ahead) const {
+    const index_t registers = channels_in_use / lanes;
+    if (channels_in_use % lanes == 0) {  // few: their states stay in registers
+      if (registers == 1) return narrow_rows<1>(first, count, result, streaming, walks);
+      if (registers == 2) return narrow_rows<2>(first, count, result, streaming, walks);
+      if (registers == 4) return narrow_rows<4>(first, count, result, streaming, walks);
+    }
     channels here = *this;  // copies: what registers are stored to might otherwise be these
     const operand<S> out = result;
     E check = constant<Complex>(C(0));
     for (index_t t = first; t < first + count; ++t) {
       here.in_use = lanes;
-      index_t r = 0;
-      for (; (r + 1) * lanes <= channels_in_use; ++r)
+      for (index_t r = 0; r < registers; ++r)
         check = check + here.row_step(out, t, r, walks[r], streaming);
-      here.in_use = static_cast<int>(channels_in_use - r * lanes);
-      if (here.in_use > 0) check = check + here.row_step(out, t, r, walks[r], false);
+      here.in_use = static_cast<int>(channels_in_use - registers * lanes);
+      if (here.in_use > 0)
+        check = check + here.row_step(out, t, registers, walks[registers], false);
       ahead();
     }
     return check;
@@ -173,25 +180,27 @@ struct channels {
   /// Gradients of `count` <= together tokens, into tiles, as the recurrence stands: states are
   /// recomputed from `in`, then the same scan runs against time. g: gradient of the state after the
   /// tokens on entry, before them on return. gates, states: [key][token] registers.
-  void backward(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t first,
+  void backward(const operand<const storage>& d_out, const tiles_of_gradients& into, index_t first,
                 index_t count, index_t tile_t, planes<C, Complex> in, planes<C, Complex> g,
                 E* gates, E* states) const {
+    const channels self = *this;  // copies, as in forward
+    const tiles_of_gradients d = into;
     values_type value[together], d_value[together] = {};
     E o[together], d_o[together], dv[together];
     for (index_t t = 0; t < count; ++t) {
-      value[t] = values(first + t);
+      value[t] = self.values(first + t);
       o[t] = dv[t] = constant<Complex>(C(0));
     }
     for (index_t i = 0; i < n.keys; ++i) {
       sequential_walk<Complex, C> h(in.load(i * n.width + w), constant<Complex>(C(0)));
       for (index_t t = 0; t < count; ++t) {
-        const place here = at(first + t, i);
-        const E a = gate(here, value[t]);
+        const place here = self.at(first + t, i);
+        const E a = self.gate(here, value[t]);
         gates[i * together + t] = a;
         if constexpr (unit_keys) {
           states[i * together + t] = h.next(a, value[t].v);
         } else {
-          const auto key = R::keys(x, here);
+          const auto key = R::keys(self.x, here);
           states[i * together + t] = h.next(a, key.k * value[t].v);
           if constexpr (!simple_output) o[t] = fma(E(key.q), h.h, o[t]);
         }
@@ -199,16 +208,16 @@ struct channels {
       }
     }
     for (index_t t = 0; t < count; ++t) {
-      const place here = at(first + t, 0, tile_t + t);
-      const E to_o =
-          R::output_adjoint(x, d, here, value[t], d_value[t], o[t], output_gradient(d_out, here));
+      const place here = self.at(first + t, 0, tile_t + t);
+      const E to_o = R::output_adjoint(self.x, d, here, value[t], d_value[t], o[t],
+                                       self.output_gradient(d_out, here));
       d_o[t] = whole() ? to_o : masked(to_o, in_use, C(0));
     }
     for (index_t i = 0; i < n.keys; ++i) {
       const E before_run = in.load(i * n.width + w);
       E carried = g.load(i * n.width + w);
       for (index_t t = count - 1; t >= 0; --t) {
-        const place here = at(first + t, i, tile_t + t);
+        const place here = self.at(first + t, i, tile_t + t);
         const E a = gates[i * together + t];
         const E before = t > 0 ? states[i * together + t - 1] : before_run;
         E gt;
@@ -216,14 +225,14 @@ struct channels {
           gt = carried + d_o[t];
           dv[t] = gt;
         } else {
-          const auto key = R::keys(x, here);
+          const auto key = R::keys(self.x, here);
           gt = carried + conj(E(key.q)) * d_o[t];
           dv[t] = dv[t] + gt * conj(E(key.k));
           R::keys_adjoint(
               x, d, here,
               keys_of<E>{d_o[t] * conj(states[i * together + t]), gt * conj(value[t].v), E{}});
         }
-        R::gate_adjoint(x, d, here, value[t], d_value[t], a, gt * conj(before));
+        R::gate_adjoint(self.x, d, here, value[t], d_value[t], a, gt * conj(before));
         // what goes on to the token before is rounded on its own, as a state is, so that a run may
         // end anywhere
         carried = reset_to(a, constant<Complex>(C(0)), conj(a) * gt);
@@ -232,7 +241,7 @@ struct channels {
     }
     for (index_t t = 0; t < count; ++t) {
       d_value[t].v = d_value[t].v + dv[t];
-      R::values_adjoint(x, d, at(first + t, 0, tile_t + t), value[t], d_value[t]);
+      R::values_adjoint(self.x, d, self.at(first + t, 0, tile_t + t), value[t], d_value[t]);
     }
   }
 
@@ -290,6 +299,25 @@ struct channels {
     walk = h;
     write(out, t, value, o, streaming);
     return o * register_type(0);
+  }
+  template <std::size_t Registers, class Walk, class S>
+  E narrow_rows(index_t first, index_t count, const operand<S>& result, bool streaming,
+                Walk* walks) const {
+    channels here = *this;
+    here.in_use = lanes;
+    const operand<S> out = result;
+    Walk h[Registers] = {};
+    E check[Registers] = {};
+    for (std::size_t r = 0; r < Registers; ++r) h[r] = walks[r];
+    for (index_t t = first; t < first + count; ++t)
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < Registers; ++r)
+        check[r] = check[r] + here.row_step(out, t, static_cast<index_t>(r), h[r], streaming);
+    for (std::size_t r = 0; r < Registers; ++r) {
+      walks[r] = h[r];
+      if (r > 0) check[0] = check[0] + check[r];
+    }
+    return check[0];
   }
   template <class S>
   GATESCAN_INLINE void put(S* to, index_t stride, register_type y, bool streaming) const {

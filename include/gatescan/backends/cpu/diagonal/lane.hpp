@@ -36,6 +36,8 @@ class diagonal_lane {
   /// Backward works on short runs whatever the mode: their states fit in L1, and few are kept.
   static schedule adapt(schedule plan) {
     plan.backward_run = (std::min)(plan.backward_run, kernels::together);
+    // without keys a token is so little work that runs have to be long
+    if (unit_keys && plan.form == kernel_form::steps) plan.forward_run = 256;
     return plan;
   }
 
@@ -331,7 +333,7 @@ class diagonal_lane {
   void look_ahead(index_t first, index_t count) {
     constexpr index_t longest = 64;  // tokens ahead that the caches can hold
     ahead_.clear();
-    if (const index_t next = first + count; count <= longest)
+    if (const index_t next = first + count; count <= longest && !unit_keys)
       R::operands(
           [&](const char*, const axes&, presence, const auto& x) {
             ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, value_count());

@@ -15,6 +15,7 @@ struct sequential_walk {
   using E = element_t<C, Complex>;
   E h;
 
+  sequential_walk() = default;
   GATESCAN_INLINE sequential_walk(E in, E) : h(in) {}
   GATESCAN_INLINE E next(E a, E x) {
     h = reset_to(a, x, fma(a, h, x));
@@ -31,6 +32,7 @@ struct local_walk {
   using E = element_t<C, Complex>;
   E in, in_low, local = constant<Complex>(C(0)), product = constant<Complex>(C(1));
 
+  local_walk() = default;
   GATESCAN_INLINE local_walk(E state, E low) : in(state), in_low(low) {}
   GATESCAN_INLINE E next(E a, E x) {
     const E zero = constant<Complex>(C(0));

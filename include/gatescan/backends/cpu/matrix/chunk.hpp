@@ -200,7 +200,7 @@ void carry_panel(index_t registers, index_t j, const matrix_tiles<C>& x, index_t
   const matrix_shape& n = x.n;
   const carry<Complex, C> next(n, state_in, state_out, w.gates());
   simd::product_of_panel<C>(
-      registers, n.rows, tokens, simd::left<C, simd::unit_row>{w.k_decayed, {}, n.rows},
+      registers, n.rows, tokens, simd::by_columns<C>(w.k_decayed, n.rows),
       {x.v + j, n.value_pitch}, {state_out + j, n.state_pitch},
       [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); });
 }
@@ -239,7 +239,7 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
     C *o = x.o + first * n.value_pitch, *q = w.q_decayed + first * n.rows;
     block_products<Complex>(x, tokens, r, w);
     const auto scores = [&](const C* from) {
-      return simd::left<C, simd::unit_row>{from, {}, block_tokens};
+      return simd::by_columns<C>(from, block_tokens);
     };
     simd::set_lower_product<C>(count, n.value_pitch, scores(w.scores_of(r)),
                                {x.v + first * n.value_pitch, n.value_pitch}, {o, n.value_pitch});
@@ -257,7 +257,7 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   decay_to_end<Complex>(x, tokens, w);
   const index_t pitch = blocks * block_tokens;
   simd::transpose<C>(tokens, n.rows, {w.q_decayed, n.rows}, {w.q_transposed, pitch});
-  const simd::left<C, simd::unit_row> queries{w.q_transposed, {}, pitch};
+  const auto queries = simd::by_columns<C>(w.q_transposed, pitch);
   // panel by panel, so that a panel of the state is read from near by the second time
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
     simd::product_of_panel<C>(

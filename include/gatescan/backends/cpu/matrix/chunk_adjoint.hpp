@@ -51,8 +51,7 @@ struct chunk_adjoint_scratch {
 template <class C>
 void contract_state(const matrix_shape& n, index_t count, const C* state, const C* x_transposed,
                     C* columns, C* out) {
-  for (index_t i = 0; i < n.rows * block_tokens; ++i) columns[i] = 0;
-  simd::add_product<C>(n.rows, block_tokens, n.value_pitch, simd::left<C>{state, n.state_pitch, 1},
+  simd::set_product<C>(n.rows, block_tokens, n.value_pitch, simd::by_rows<C>(state, n.state_pitch),
                        {x_transposed, block_tokens}, {columns, block_tokens});
   simd::transpose<C>(n.rows, count, {columns, block_tokens}, {out, n.rows});
 }
@@ -78,7 +77,7 @@ void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chun
   const C* d_o = d.d_o + first * n.value_pitch;
   C* y = d.dq + first * n.rows;
   const auto rows_of = [](const C* scores) {  // transposed: row s, column t
-    return simd::left<C, simd::unit_row>{scores, {}, block_tokens};
+    return simd::by_columns<C>(scores, block_tokens);
   };
   for (index_t b = r - 1; b >= 0; --b)
     for_each_key<C>(n, [&](index_t i) {
@@ -111,7 +110,7 @@ void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chun
     simd::add_product<C>(block_tokens, n.value_pitch, count, rows_of(w.across),
                          {d_o, n.value_pitch}, {d.dv + key * n.value_pitch, n.value_pitch});
     scale_keys<Complex>(y, count, n, w.totals + b * n.rows, false);
-    simd::add_product<C>(count, n.rows, block_tokens, simd::left<C>{s.d_scores, block_tokens, 1},
+    simd::add_product<C>(count, n.rows, block_tokens, simd::by_rows<C>(s.d_scores, block_tokens),
                          {w.k_decayed + key * n.rows, n.rows}, {y, n.rows});
   }
 }
@@ -169,7 +168,7 @@ void state_pairs(const matrix_tiles<C>& x, index_t tokens, const C* state_in, co
       }
       store_keys<Complex>(s.y_end, i, kp, y);
     });
-    simd::add_product<C>(count, n.value_pitch, n.rows, simd::left<C>{u, n.rows, 1},
+    simd::add_product<C>(count, n.value_pitch, n.rows, simd::by_rows<C>(u, n.rows),
                          {g, n.state_pitch}, {d.dv + first * n.value_pitch, n.value_pitch});
   }
 }
@@ -228,7 +227,7 @@ void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, c
   const carry<Complex, C> next(n, g_out, g_in, w.gates(), true);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
     simd::product_of_panel<C>(
-        registers, n.rows, tokens, simd::left<C, simd::unit_row>{w.q_decayed, {}, n.rows},
+        registers, n.rows, tokens, simd::by_columns<C>(w.q_decayed, n.rows),
         {d_o + j, n.value_pitch}, {g_in + j, n.state_pitch},
         [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); });
   });
@@ -260,7 +259,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
   for (index_t b = 0; b < blocks; ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     const C* d_o = d.d_o + first * n.value_pitch;
-    simd::add_upper_product<C>(count, n.value_pitch, simd::left<C>{w.scores_of(b), block_tokens, 1},
+    simd::add_upper_product<C>(count, n.value_pitch, simd::by_rows<C>(w.scores_of(b), block_tokens),
                                {d_o, n.value_pitch}, {d.dv + first * n.value_pitch, n.value_pitch});
     simd::dot_products<C>(count, count, n.value_pitch, {d_o, n.value_pitch},
                           {x.v + first * n.value_pitch, n.value_pitch},

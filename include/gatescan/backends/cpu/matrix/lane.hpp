@@ -263,11 +263,15 @@ class matrix_lane {
   }
   void write_out(const operand<storage>& out, index_t first, index_t count) const {
     if (!out.given) return;
+    const operands_type x = x_;  // copies, as in load
+    const matrix_tiles<C> from = tiles_;
+    const values_type* const values = values_;
+    const index_t registers = n_.value_pitch / width, last = n_.values;
     for (index_t t = 0; t < count; ++t)
-      for (index_t j = 0; j < n_.values; j += width) {
+      for (index_t j = 0; j < last; j += width) {
         const value_cursor at = values_at(first + t, j);
-        const auto y = R::output(x_, at, values_row(values_, t)[j / width],
-                                 simd::load(tiles_.o + t * n_.value_pitch + j));
+        const auto y = R::output(x, at, values[t * registers + j / width],
+                                 simd::load(from.o + (t * registers * width + j)));
         simd::store(out.re + at.t * out.time + j * out.value, out.value, at.count, y);
       }
   }
@@ -283,35 +287,42 @@ class matrix_lane {
   void load_output_gradient(const operand<const storage>& d_out, index_t first, index_t count,
                             const C* in) {
     if (!simple_output) compute(count, in, next_state_);
+    const operands_type x = x_;  // copies, as in load
+    const matrix_shape n = n_;
+    C* const to = gradients_.d_o;
     for (index_t t = 0; t < count; ++t)
-      for (index_t j = 0; j < n_.value_pitch; j += width) {
+      for (index_t j = 0; j < n.value_pitch; j += width) {
         const value_cursor at = values_at(first + t, j);
         values_type ignored{};
         const register_type g =
-            R::output_adjoint(x_, tiles_of_gradients{}, at, values_row(values_, t)[j / width],
+            R::output_adjoint(x, tiles_of_gradients{}, at, values_row(values_, t)[j / width],
                               ignored, loaded_output(t, j), output_gradient(d_out, at));
-        simd::store(gradients_.d_o + t * n_.value_pitch + j, masked(g, at.count, C(0)));
+        simd::store(to + t * n.value_pitch + j, masked(g, at.count, C(0)));
       }
   }
   template <class Flush>
   void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run,
                      index_t first, index_t count, Flush&& flush) {
+    const operands_type x = x_;  // copies, as in load
+    const tiles_of_gradients tiles = d;
+    const matrix_shape n = n_;
+    const matrix_gradients<C> from = gradients_;
     for (index_t t = first; t < first + count; ++t) {
-      for (index_t i = 0; i < n_.key_pitch; i += width) {
-        const index_t row = t * n_.rows;
-        R::keys_adjoint(x_, d, keys_at(run + t, i, t - first),
+      for (index_t i = 0; i < n.key_pitch; i += width) {
+        const index_t row = t * n.rows;
+        R::keys_adjoint(x, tiles, keys_at(run + t, i, t - first),
                         keys_of<element_t<C, complex>>{
-                            load_keys<complex>(gradients_.dq + row, i, n_.key_pitch),
-                            load_keys<complex>(gradients_.dk + row, i, n_.key_pitch),
-                            load_keys<complex>(gradients_.da + row, i, n_.key_pitch)});
+                            load_keys<complex>(from.dq + row, i, n.key_pitch),
+                            load_keys<complex>(from.dk + row, i, n.key_pitch),
+                            load_keys<complex>(from.da + row, i, n.key_pitch)});
       }
-      for (index_t j = 0; j < n_.value_pitch; j += width) {
+      for (index_t j = 0; j < n.value_pitch; j += width) {
         const value_cursor at = values_at(run + t, j, t - first);
         const values_type w = values_row(values_, t)[j / width];
         values_type d_w{};
-        R::output_adjoint(x_, d, at, w, d_w, loaded_output(t, j), output_gradient(d_out, at));
-        d_w.v = d_w.v + simd::load(gradients_.dv + t * n_.value_pitch + j);
-        R::values_adjoint(x_, d, at, w, d_w);
+        R::output_adjoint(x, tiles, at, w, d_w, loaded_output(t, j), output_gradient(d_out, at));
+        d_w.v = d_w.v + simd::load(from.dv + t * n.value_pitch + j);
+        R::values_adjoint(x, tiles, at, w, d_w);
       }
     }
     flush(run + first, count);
