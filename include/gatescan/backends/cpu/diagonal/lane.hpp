@@ -57,7 +57,8 @@ class diagonal_lane {
     index_t operands = 0;
     R::operands([&](const char*, const axes&, presence, const auto&) { ++operands; }, x_);
     packed_ = scratch.take<storage>(operands * n_.part_size());
-    const index_t kept = form_ == kernel_form::attention ? tokens : kernels::together;
+    const index_t kept =
+        form_ == kernel_form::attention ? (std::max)(tokens, kernels::together) : kernels::together;
     if (backward || form_ == kernel_form::attention) {
       gates_ = scratch.take<E>(kept * n_.keys);
       states_ = scratch.take<E>(kept * n_.keys);
