@@ -64,6 +64,15 @@ void copy_numbers(C* to, const C* from, index_t count) {
   for (index_t i = 0; i < count; ++i) to[i] = from[i];
 }
 
+// Numbers `step` apart.
+template <class C, class S>
+void copy_numbers(C* to, index_t to_step, const S* from, index_t step, index_t count) {
+  if (to_step == 1 && step == 1)
+    for (index_t i = 0; i < count; ++i) to[i] = convert<C>(from[i]);
+  else
+    for (index_t i = 0; i < count; ++i) to[i * to_step] = convert<C>(from[i * step]);
+}
+
 template <class C>
 void fill(C* x, index_t count, C value) {
   for (index_t i = 0; i < count; ++i) x[i] = value;

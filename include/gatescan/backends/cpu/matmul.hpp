@@ -45,9 +45,10 @@ namespace detail {
 enum class shape { full, lower, upper };
 
 // One block of registers: a b from zero, then finish(row, column, sum) is stored.
-template <std::size_t Rows, std::size_t Vecs, shape Shape, class T, class Row, class Depth, class Finish>
-GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T* b, index_t pitch, T* out,
-                                   index_t out_pitch, Finish finish) {
+template <std::size_t Rows, std::size_t Vecs, shape Shape, class T, class Row, class Depth,
+          class Finish>
+GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T* b, index_t pitch,
+                                   T* out, index_t out_pitch, Finish finish) {
   pack<T> c[Rows][Vecs];
 #pragma GCC unroll 8
   for (index_t m = 0; m < index_t{Rows}; ++m)
@@ -168,8 +169,8 @@ void product_of_panel(index_t registers, index_t rows, index_t depth, left<T, Ro
 
 /// out[rows x columns] += a[rows x depth] b[depth x columns]
 template <class T, class Row, class Depth>
-void add_product(index_t rows, index_t columns, index_t depth, left<T, Row, Depth> a, matrix<const T> b,
-                 matrix<T> out) {
+void add_product(index_t rows, index_t columns, index_t depth, left<T, Row, Depth> a,
+                 matrix<const T> b, matrix<T> out) {
   for_each_panel<T>(columns, [&](index_t j, index_t registers) {
     product_of_panel(registers, rows, depth, a, matrix<const T>{b.data + j, b.pitch},
                      matrix<T>{out.data + j, out.pitch}, [=](index_t m, index_t n, pack<T> c) {
@@ -219,8 +220,9 @@ namespace detail {
 
 // Rows of a triangle: four at a time, the rest one by one.
 template <shape Shape, class T, class Row, class Depth, class Finish>
-__attribute__((noinline)) void triangle_panel(index_t registers, index_t rows, left<T, Row, Depth> a,
-                                              matrix<const T> b, matrix<T> out, Finish finish) {
+__attribute__((noinline)) void triangle_panel(index_t registers, index_t rows,
+                                              left<T, Row, Depth> a, matrix<const T> b,
+                                              matrix<T> out, Finish finish) {
   const auto take = [&]<std::size_t Rows, std::size_t Vecs>(index_t m) {
     const index_t first = Shape == shape::lower ? 0 : m;
     const index_t depth = Shape == shape::lower ? m + index_t{Rows} : rows - m;

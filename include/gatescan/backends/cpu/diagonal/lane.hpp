@@ -43,7 +43,7 @@ class diagonal_lane {
 
   diagonal_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : p_(&p), x_(p.x), form_(plan.form), n_{p.n.keys, diagonal_width<C>(p.n)} {
-    if (form_ != kernel_form::steps && !Complex && std::is_same_v<C, double>) n_.parts = 2;
+    if (form_ != kernel_form::steps && !Complex) n_.parts = 2;
     const index_t tokens = (std::max)(plan.forward_run, plan.backward_run);
     for (index_t r = 0; r < registers_a_line; ++r) {
       values_[r] = scratch.take<values_type>(tokens);
@@ -95,22 +95,23 @@ class diagonal_lane {
     fill(state, state_size(), C(0));
     if (!from.given) return;
     const index_t at = from.offset(s_, 0, h_) + v_ * from.value;
-    for (index_t i = 0; i < n_.keys; ++i)
-      for (index_t j = 0; j < value_count(); ++j) {
-        const index_t o = at + i * from.key + j * from.value;
-        state[i * n_.width + j] = from.re[o];
-        if (Complex && from.im != nullptr) state[n_.part_size() + i * n_.width + j] = from.im[o];
-      }
+    for (index_t i = 0; i < n_.keys; ++i) {
+      C* row = state + i * n_.width;
+      copy_numbers(row, 1, from.re + at + i * from.key, from.value, value_count());
+      if (Complex && from.im != nullptr)
+        copy_numbers(row + n_.part_size(), 1, from.im + at + i * from.key, from.value,
+                     value_count());
+    }
   }
   void store_state(const operand<C>& to, const C* state) const {
     if (!to.given) return;
     const index_t at = to.offset(s_, 0, h_) + v_ * to.value;
-    for (index_t i = 0; i < n_.keys; ++i)
-      for (index_t j = 0; j < value_count(); ++j) {
-        const index_t o = at + i * to.key + j * to.value;
-        to.re[o] = state[i * n_.width + j];
-        if (Complex && to.im != nullptr) to.im[o] = state[n_.part_size() + i * n_.width + j];
-      }
+    for (index_t i = 0; i < n_.keys; ++i) {
+      const C* row = state + i * n_.width;
+      copy_numbers(to.re + at + i * to.key, to.value, row, 1, value_count());
+      if (Complex && to.im != nullptr)
+        copy_numbers(to.im + at + i * to.key, to.value, row + n_.part_size(), 1, value_count());
+    }
   }
   gradient_tile<C> state_tile(C* state) const {
     return {state, Complex ? state + n_.part_size() : nullptr, 0, n_.width, 1, true};
@@ -255,6 +256,13 @@ class diagonal_lane {
     for (index_t i = 0; o != nullptr && i < count; ++i)
       o[i] = unless_finite(o[i], o[i], exact_o_[i]);
   }
+  static with_error<simd::pack<C>> with_low(with_error<simd::pack<C>> x, simd::pack<C> low) {
+    return exact_sum(x.value, x.error + low);
+  }
+  static with_error<cplx<simd::pack<C>>> with_low(with_error<cplx<simd::pack<C>>> x,
+                                                  cplx<simd::pack<C>>) {
+    return x;  // complex states have one part
+  }
   static bool is_zero(simd::pack<C> x) { return simd::sum(simd::abs(x)) == C(0); }
   static bool is_zero(cplx<simd::pack<C>> x) { return is_zero(x.re + x.im); }
   // `fast` where x is finite, `exact` elsewhere; a complex number is finite when both parts are
@@ -312,7 +320,7 @@ class diagonal_lane {
       local_walk<Complex, C> walk(state_planes(in).load(i), load_low(in, i));
       walk.product = p, walk.local = add;
       auto end = walk.end();
-      if (n_.parts == 2) end.error = end.error + load_low(local, i);
+      if (n_.parts == 2) end = with_low(end, load_low(local, i));
       store_end(out, i, end);
       check = check + end.value * simd::pack<C>(0);
     }

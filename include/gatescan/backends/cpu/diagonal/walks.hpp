@@ -24,9 +24,9 @@ struct sequential_walk {
   GATESCAN_INLINE with_error<E> end() const { return {h, constant<Complex>(C(0))}; }
 };
 
-/// h_t = (product of gates since the run began) h_in + local_t, local_t from 0. Rounding errors of
-/// a long sum then grow with the number of runs, not of tokens: at gate 1 and L = 2^20, 7e-7
-/// instead of 1.6e-5 in float. In double the state has a low part between runs.
+/// h_t = (product of gates since the run began) h_in + local_t, local_t from 0. Between runs a real
+/// state has a low part, so that long sums lose nothing: at gate 1 and L = 2^20, 2e-16 in double
+/// where the recurrence as it stands is off by 4e-14.
 template <bool Complex, class C>
 struct local_walk {
   using E = element_t<C, Complex>;
@@ -43,10 +43,10 @@ struct local_walk {
     return fma(product, in, local);
   }
   GATESCAN_INLINE with_error<E> end() const {
-    if constexpr (std::is_same_v<E, simd::pack<double>>) {
+    if constexpr (!Complex) {
       const auto kept = exact_product(product, in);
       const auto sum = exact_sum(kept.value, local);
-      return {sum.value, fma(product, in_low, kept.error + sum.error)};
+      return exact_sum(sum.value, fma(product, in_low, kept.error + sum.error));
     } else {
       return {fma(product, in, local), constant<Complex>(C(0))};
     }

@@ -113,9 +113,10 @@ struct carry {
         const auto kept = exact_product(a, s);
         const auto sum = exact_sum(kept.value, added);
         const P before = simd::load(in + low_part + at);
-        simd::store(out + low_part + at,
-                    simd::fma(a, before, simd::fma(a_low, s, kept.error + sum.error)));
-        return sum.value;
+        const auto end =
+            exact_sum(sum.value, simd::fma(a, before, simd::fma(a_low, s, kept.error + sum.error)));
+        simd::store(out + low_part + at, end.error);
+        return end.value;
       }
       return simd::fma(a, s, simd::fma(a_low, s, added));
     }

@@ -200,8 +200,8 @@ void carry_panel(index_t registers, index_t j, const matrix_tiles<C>& x, index_t
   const matrix_shape& n = x.n;
   const carry<Complex, C> next(n, state_in, state_out, w.gates());
   simd::product_of_panel<C>(
-      registers, n.rows, tokens, simd::by_columns<C>(w.k_decayed, n.rows),
-      {x.v + j, n.value_pitch}, {state_out + j, n.state_pitch},
+      registers, n.rows, tokens, simd::by_columns<C>(w.k_decayed, n.rows), {x.v + j, n.value_pitch},
+      {state_out + j, n.state_pitch},
       [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); });
 }
 
@@ -238,9 +238,7 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
     const index_t first = r * block_tokens, count = tokens_in_block(tokens, r);
     C *o = x.o + first * n.value_pitch, *q = w.q_decayed + first * n.rows;
     block_products<Complex>(x, tokens, r, w);
-    const auto scores = [&](const C* from) {
-      return simd::by_columns<C>(from, block_tokens);
-    };
+    const auto scores = [&](const C* from) { return simd::by_columns<C>(from, block_tokens); };
     simd::set_lower_product<C>(count, n.value_pitch, scores(w.scores_of(r)),
                                {x.v + first * n.value_pitch, n.value_pitch}, {o, n.value_pitch});
     for (index_t b = r - 1; b >= 0; --b) {

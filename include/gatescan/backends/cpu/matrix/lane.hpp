@@ -75,23 +75,24 @@ class matrix_lane {
     fill(state, n_.state_size(), C(0));
     if (!from.given) return;
     const index_t at = from.offset(s_, 0, h_);
-    for (index_t i = 0; i < n_.keys; ++i)
-      for (index_t j = 0; j < n_.values; ++j) {
-        const index_t o = at + i * from.key + j * from.value;
-        state[i * n_.state_pitch + j] = from.re[o];
-        if (complex && from.im != nullptr)
-          state[(n_.key_pitch + i) * n_.state_pitch + j] = from.im[o];
-      }
+    for (index_t i = 0; i < n_.keys; ++i) {
+      C* row = state + i * n_.state_pitch;
+      copy_numbers(row, 1, from.re + at + i * from.key, from.value, n_.values);
+      if (complex && from.im != nullptr)
+        copy_numbers(row + n_.key_pitch * n_.state_pitch, 1, from.im + at + i * from.key,
+                     from.value, n_.values);
+    }
   }
   void store_state(const operand<C>& to, const C* state) const {
     if (!to.given) return;
     const index_t at = to.offset(s_, 0, h_);
-    for (index_t i = 0; i < n_.keys; ++i)
-      for (index_t j = 0; j < n_.values; ++j) {
-        const index_t o = at + i * to.key + j * to.value;
-        to.re[o] = state[i * n_.state_pitch + j];
-        if (complex && to.im != nullptr) to.im[o] = state[(n_.key_pitch + i) * n_.state_pitch + j];
-      }
+    for (index_t i = 0; i < n_.keys; ++i) {
+      const C* row = state + i * n_.state_pitch;
+      copy_numbers(to.re + at + i * to.key, to.value, row, 1, n_.values);
+      if (complex && to.im != nullptr)
+        copy_numbers(to.im + at + i * to.key, to.value, row + n_.key_pitch * n_.state_pitch, 1,
+                     n_.values);
+    }
   }
   gradient_tile<C> state_tile(C* state) const {
     return {state, complex ? state + n_.key_pitch * n_.state_pitch : nullptr, 0, n_.state_pitch, 1,
@@ -310,11 +311,11 @@ class matrix_lane {
     for (index_t t = first; t < first + count; ++t) {
       for (index_t i = 0; i < n.key_pitch; i += width) {
         const index_t row = t * n.rows;
-        R::keys_adjoint(x, tiles, keys_at(run + t, i, t - first),
-                        keys_of<element_t<C, complex>>{
-                            load_keys<complex>(from.dq + row, i, n.key_pitch),
-                            load_keys<complex>(from.dk + row, i, n.key_pitch),
-                            load_keys<complex>(from.da + row, i, n.key_pitch)});
+        R::keys_adjoint(
+            x, tiles, keys_at(run + t, i, t - first),
+            keys_of<element_t<C, complex>>{load_keys<complex>(from.dq + row, i, n.key_pitch),
+                                           load_keys<complex>(from.dk + row, i, n.key_pitch),
+                                           load_keys<complex>(from.da + row, i, n.key_pitch)});
       }
       for (index_t j = 0; j < n.value_pitch; j += width) {
         const value_cursor at = values_at(run + t, j, t - first);
