@@ -14,7 +14,7 @@ namespace detail {
 
 struct diagonal_shape {
   index_t keys = 1, width = 0;  // states a channel; channels a block, whole registers
-  index_t parts = 1;            // of a state: high and, in double between runs, low
+  index_t parts = 1;            // of a state: high and, between runs, low
 
   index_t part_size() const { return keys * width; }  // one plane
 };
