@@ -1,9 +1,9 @@
 #pragma once
 // What the verbs and the plan share: the mode's schedule for a problem, and scratch memory.
 
+#include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "../core/workspace.hpp"
 #include "../modes/all.hpp"
@@ -58,8 +58,8 @@ class scratch_memory {
  public:
   scratch_memory(const workspace& given, std::size_t needed) {
     if (given.memory.data() == nullptr && given.memory.empty()) {
-      own_.resize(needed);
-      memory_ = own_;
+      own_ = std::make_unique_for_overwrite<std::byte[]>(needed);
+      memory_ = {own_.get(), needed};
       return;
     }
     if (given.memory.size() < needed)
@@ -70,7 +70,7 @@ class scratch_memory {
   std::span<std::byte> memory() const { return memory_; }
 
  private:
-  std::vector<std::byte> own_{};
+  std::unique_ptr<std::byte[]> own_{};
   std::span<std::byte> memory_{};
 };
 

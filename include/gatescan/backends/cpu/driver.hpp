@@ -49,6 +49,8 @@ class driver {
     if (split_.segments > 1) scan_states();
     parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
       station at = station_at(worker, item, false);
+      if constexpr (requires { at.lane.step_in_place(to, at.first); })
+        if (at.last == at.first + 1 && at.lane.step_in_place(to, at.first)) return;
       if (split_.segments > 1)
         copy_numbers(at.state, states_ + item * at.size(), at.size());
       else

@@ -107,6 +107,21 @@ class matrix_lane {
     compute(count, in, out);
     write_out(to.out.lane(b_, h_, 0), t, count);
   }
+  /// One token on the caller's own state, where that is laid out as the kernels need it.
+  bool step_in_place(const forward_results<T>& to, index_t t) {
+    const auto& from = p_->initial_state;
+    const auto& state = to.final_state;
+    if (blocks_ || !state.given || from.re != state.re || from.im != state.im ||
+        from.key != state.key || from.value != state.value || from.head != state.head ||
+        from.batch != state.batch || state.value != 1 || n_.values != n_.value_pitch ||
+        complex != (state.im != nullptr))
+      return false;
+    load(t, 1);
+    const index_t at = state.offset(s_, 0, h_);
+    step_token<complex>(tiles_, 0, {state.re + at, complex ? state.im + at : nullptr, state.key});
+    write_out(to.out.lane(b_, h_, 0), t, 1);
+    return true;
+  }
   /// The state after the tokens only.
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     load(t, count);

@@ -9,26 +9,36 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+// Where a state lies: rows of values, `pitch` apart, one or two planes.
+template <class C>
+struct state_rows {
+  C *re, *im;
+  index_t pitch;
+};
+
 // S = a S + k v and o = Re(q^T S) for one token; columns [j, j + Vecs registers).
 template <bool Complex, std::size_t Vecs, class C>
-GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j, C* state) {
+GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j,
+                                  const state_rows<C>& state) {
   using P = simd::pack<C>;
   const matrix_shape& n = x.n;
   const C *q = x.q + t * n.rows, *k = x.k + t * n.rows, *a = x.a + t * n.rows;
-  const index_t im = n.key_pitch;
+  const index_t im = n.key_pitch, keys = n.keys, pitch = state.pitch;
   P v[Vecs], o[Vecs];
-  for (index_t c = 0; c < index_t{Vecs}; ++c) {
-    v[c] = simd::load(x.v + t * n.value_pitch + j + c * simd::lanes<C>);
+#pragma GCC unroll 8
+  for (std::size_t c = 0; c < Vecs; ++c) {
+    v[c] = simd::load(x.v + t * n.value_pitch + j + index_t(c) * simd::lanes<C>);
     o[c] = P(0);
   }
-  for (index_t i = 0; i < n.keys; ++i) {
-    C* row = state + i * n.state_pitch + j;
-    C* row_im = Complex ? row + im * n.state_pitch : nullptr;
+  C* row = state.re + j;
+  C* row_im = Complex ? state.im + j : nullptr;
+  for (index_t i = 0; i < keys; ++i, row += pitch) {
     const bool reset = Complex ? a[i] == 0 && a[im + i] == 0 : a[i] == 0;
-    for (index_t c = 0; c < index_t{Vecs}; ++c) {
-      C* at = row + c * simd::lanes<C>;
+#pragma GCC unroll 8
+    for (std::size_t c = 0; c < Vecs; ++c) {
+      C* at = row + index_t(c) * simd::lanes<C>;
       if constexpr (Complex) {
-        C* at_im = row_im + c * simd::lanes<C>;
+        C* at_im = row_im + i * pitch + index_t(c) * simd::lanes<C>;
         cplx<P> s{P(k[i]) * v[c], P(k[im + i]) * v[c]};
         if (!reset)
           s = fma(cplx<P>{P(a[i]), P(a[im + i])}, cplx<P>{simd::load(at), simd::load(at_im)}, s);
@@ -43,17 +53,27 @@ GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j
       }
     }
   }
-  for (index_t c = 0; c < index_t{Vecs}; ++c)
-    simd::store(x.o + t * n.value_pitch + j + c * simd::lanes<C>, o[c]);
+#pragma GCC unroll 8
+  for (std::size_t c = 0; c < Vecs; ++c)
+    simd::store(x.o + t * n.value_pitch + j + index_t(c) * simd::lanes<C>, o[c]);
 }
 
 /// Token t: advances the state in place and writes o.
 template <bool Complex, class C>
-void step_token(const matrix_tiles<C>& x, index_t t, C* state) {
-  const index_t width = simd::lanes<C>;
+void step_token(const matrix_tiles<C>& x, index_t t, const state_rows<C>& state) {
+  constexpr std::size_t wide = Complex || simd::register_count < 16 ? 4 : 8;
+  const index_t width = simd::lanes<C>, end = x.n.value_pitch;
   index_t j = 0;
-  for (; j + 4 * width <= x.n.value_pitch; j += 4 * width) step_columns<Complex, 4>(x, t, j, state);
-  for (; j < x.n.value_pitch; j += width) step_columns<Complex, 1>(x, t, j, state);
+  for (; j + index_t(wide) * width <= end; j += index_t(wide) * width)
+    step_columns<Complex, wide>(x, t, j, state);
+  for (; j + 2 * width <= end; j += 2 * width) step_columns<Complex, 2>(x, t, j, state);
+  for (; j < end; j += width) step_columns<Complex, 1>(x, t, j, state);
+}
+template <bool Complex, class C>
+void step_token(const matrix_tiles<C>& x, index_t t, C* state) {
+  const matrix_shape& n = x.n;
+  step_token<Complex>(x, t,
+                      state_rows<C>{state, state + n.key_pitch * n.state_pitch, n.state_pitch});
 }
 
 /// The adjoint of one token. `before` and `after` are the states round it. On entry `g` is the
