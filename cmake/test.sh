@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds and runs the tests on a Debian 12, from nothing: installs the packages it needs.
-#   test.sh [PRESET...]     presets: ci (the default), asan, tsan, release, debug, clang
+#   test.sh [PRESET...]     presets: ci, asan, tsan (these are the default), release, debug, clang
 set -eu
 cd "$(dirname "$0")/.."
 . cmake/dependencies.sh
@@ -9,7 +9,7 @@ need g++ cmake ninja-build pkg-config python3 libgtest-dev librapidcheck-dev lib
   libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev
 jobs=$(nproc)
 
-[ $# -gt 0 ] || set -- ci
+[ $# -gt 0 ] || set -- ci asan tsan
 for preset in "$@"; do
   echo "== $preset"
   [ "$preset" != clang ] || need clang libomp-dev
