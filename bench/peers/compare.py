@@ -69,6 +69,7 @@ class Gatescan:
 
     def __init__(self, program: Path, threads: int):
         self.program, self.threads = program, threads
+        self.label = f"gatescan, threads {threads}"
         self.versions, self.missing = {}, ""
 
     def call(self, filter: str, seconds: float) -> dict[str, float]:
@@ -98,7 +99,10 @@ class Gatescan:
         return {"best": best, "tried": tried}
 
     def time(self, seconds: float) -> float:
-        return sum(self.call("^" + re.escape(c) + "$", seconds)[c] for c in self.cells)
+        times = [self.call("^" + re.escape(c) + "$", seconds).get(c) for c in self.cells]
+        if None in times:
+            raise RuntimeError("gatescan_bench gave no time")
+        return sum(times)
 
     def stop(self):
         pass
@@ -108,7 +112,8 @@ class Peer:
     """A worker. One that dies is reported, and started again for the next row."""
 
     def __init__(self, name: str, threads: int):
-        self.name, self.threads = name, threads
+        self.name = self.label = name
+        self.threads = threads
         self.launch()
 
     def launch(self):
@@ -123,19 +128,28 @@ class Peer:
         return json.loads(line) if line else {"error": f"died with code {self.process.wait()}"}
 
     def ask(self, **order) -> dict:
-        if self.process.poll() is not None:
-            self.launch()
-        print(json.dumps(order), file=self.process.stdin)
+        try:
+            print(json.dumps(order), file=self.process.stdin)
+        except BrokenPipeError:
+            pass  # it died: there is no answer either
         return self.answer()
 
     def prepare(self, row: Row, quick: bool, paths: dict) -> dict:
+        if self.process.poll() is not None:
+            self.launch()
         return {"best": None, "tried": {}} | self.ask(row=row.name, quick=quick, **paths)
 
     def time(self, seconds: float) -> float:
-        return self.ask(seconds=seconds)["ms"]
+        answer = self.ask(seconds=seconds)
+        if "ms" not in answer:
+            raise RuntimeError(answer["error"])
+        return answer["ms"]
 
     def stop(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
         self.process.wait()
 
 
@@ -160,7 +174,12 @@ def compare_row(row: Row, all_runners: list, options, folder: str) -> list[dict]
     for i in range(options.rounds):
         turn = i % max(1, len(running))
         for runner, entry in running[turn:] + running[:turn]:  # nobody always follows the same
-            entry["ms"].append(runner.time(options.seconds))
+            if "error" in entry:
+                continue
+            try:
+                entry["ms"].append(runner.time(options.seconds))
+            except RuntimeError as e:
+                entry |= {"error": str(e), "ms": []}
     for entry in entries:
         if entry["ms"]:
             entry |= {"median": statistics.median(entry["ms"]), "min": min(entry["ms"]),
@@ -183,7 +202,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.5, help="of each turn")
     parser.add_argument("--quick", action="store_true",
                         help="tiny shapes and one short round: is everything right?")
-    parser.add_argument("--out", type=Path, default=Path("peers"),
+    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "build/peers",
                         help="path of the .md, .json and .svg, without their ending")
     options = parser.parse_args()
     if options.quick:
@@ -216,8 +235,7 @@ def main() -> int:
             print(row.name, file=sys.stderr, flush=True)
             result["entries"] += compare_row(row, runners, options, folder)
     for runner in runners:
-        key = "gatescan" if runner.name != "gatescan" else f"gatescan, threads {runner.threads}"
-        result["versions"][runner.name if runner.name != "gatescan" else key] = runner.versions
+        result["versions"][runner.label] = runner.versions
         runner.stop()
     print(report.write(result, options.out))
     wrong = [e for e in result["entries"]

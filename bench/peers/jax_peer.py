@@ -39,6 +39,18 @@ def elementwise_tokens(a, x, unroll):
     return over_time(out), h
 
 
+def elementwise_token_planes(a, x, unroll):
+    """elementwise_tokens with real and imaginary parts apart."""
+    def token(h, now):
+        (re, im), (a_re, a_im, x_re, x_im) = h, now
+        h = a_re * re - a_im * im + x_re, a_re * im + a_im * re + x_im
+        return h, h
+
+    now = tuple(over_time(y) for y in (a.real, a.imag, x.real, x.imag))
+    h, out = lax.scan(token, (jnp.zeros_like(x[:, 0].real),) * 2, now, unroll=unroll)
+    return over_time(lax.complex(*out)), lax.complex(*h)
+
+
 def elementwise_associative(a, x):
     out = lax.associative_scan(combine, (a, x), axis=1)[1]
     return out, out[:, -1]
@@ -158,6 +170,9 @@ def forms(row: Row) -> Iterator[tuple[str, Callable]]:
     else:
         for unroll in (1, 16):
             yield f"token loop, unrolled by {unroll}", partial(elementwise_tokens, unroll=unroll)
+            if row.complex:
+                yield (f"token loop, unrolled by {unroll}, two planes",
+                       partial(elementwise_token_planes, unroll=unroll))
         yield "associative_scan", elementwise_associative
         for c in fits[::2]:
             yield f"chunks of {c}", partial(elementwise_chunks, chunk=c)

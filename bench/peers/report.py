@@ -76,6 +76,8 @@ def picture(result: dict, path: Path) -> None:
         axis.set_title(f"{threads} thread{'s' * (threads > 1)}")
         axis.set_xlabel("time divided by gatescan's")
     axes[0][0].invert_yaxis()
+    quick = " - tiny shapes, not a measurement" * result["quick"]
+    figure.suptitle(f"{result['cpu']}, {result['date']}{quick}", fontsize=9)
     shown = {e["by"] for e in result["entries"] if e["by"] in COLOURS and e["ms"]}
     handles = [plt.Line2D([], [], marker="o", lw=2, color=c, label=name)
                for name, c in COLOURS.items() if name in shown]

@@ -28,7 +28,8 @@ class Row:
         passes = [FORWARD, BACKWARD] if self.kind == STEP else [self.kind]
         shape = "/".join([self.flavour] * bool(self.flavour) +
                          [f"{k}:{n}" for k, n in self.size.items()])
-        return [f"^{self.recurrence}/{p}/(recurrent|scan|chunked)/cpu/f32/{shape}/threads:{threads}/"
+        modes = "(recurrent|scan|chunked)"
+        return [f"^{self.recurrence}/{p}/{modes}/cpu/f32/{shape}/threads:{threads}/"
                 for p in passes]
 
 

@@ -17,8 +17,9 @@ F = torch.nn.functional
 
 
 def versions() -> dict[str, str]:
-    return {"torch": torch.__version__, "BLAS": torch.__config__.show().count("MKL") and "MKL"
-            or "not MKL", "vectors": torch.backends.cpu.get_cpu_capability()}
+    blas = "MKL" if torch.backends.mkl.is_available() else "not MKL"
+    return {"torch": torch.__version__, "BLAS": blas,
+            "vectors": torch.backends.cpu.get_cpu_capability()}
 
 
 def use_threads(threads: int) -> None:
