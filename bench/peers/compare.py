@@ -234,10 +234,11 @@ def main() -> int:
         for row in rows:
             print(row.name, file=sys.stderr, flush=True)
             result["entries"] += compare_row(row, runners, options, folder)
+            result["versions"] = {runner.label: runner.versions for runner in runners}
+            text = report.write(result, options.out)  # at once: a run that is cut short counts too
     for runner in runners:
-        result["versions"][runner.label] = runner.versions
         runner.stop()
-    print(report.write(result, options.out))
+    print(text)
     wrong = [e for e in result["entries"]
              if e.get("error") or any("error" in t for t in e["tried"].values())]
     for e in wrong:
