@@ -172,7 +172,7 @@ GATESCAN_INLINE pack<T> larger(pack<T> a, pack<T> b) {
 template <class T>
 GATESCAN_INLINE pack<T> abs(pack<T> a) {
   using integers = typename pack<T>::native_integer;
-  constexpr auto magnitude = std::numeric_limits<typename pack<T>::integer>::max();
+  constexpr auto magnitude = (std::numeric_limits<typename pack<T>::integer>::max)();
   return {reinterpret_cast<typename pack<T>::native>(reinterpret_cast<integers>(a.v) & magnitude)};
 }
 /// |x| <= bound in all lanes; false with a NaN.
