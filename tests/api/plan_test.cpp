@@ -83,7 +83,9 @@ TYPED_TEST(plans, need_no_more_than_their_workspace) {
 #else
           const bool counts = threads == 1;  // starting a std::thread allocates
 #endif
-          if (counts) EXPECT_EQ(allocations, before);
+          if (counts) {
+            EXPECT_EQ(allocations, before);
+          }
           EXPECT_EQ(p.memory, want);
           for (std::size_t i = 0; i < memory.size(); ++i) {
             const bool outside = i < offset || i >= offset + bytes;
