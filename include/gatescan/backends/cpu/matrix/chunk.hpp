@@ -71,8 +71,8 @@ void scale_keys(C* rows, index_t count, const matrix_shape& n, const C* factor, 
   }
 }
 
-// N <= quad_tokens tokens from `first`, `before` of whose block lie before them: q^, the quad's own
-// decayed queries and keys, its total (also into the block's) and the scores inside the quad.
+// N <= quad_tokens tokens from `first`: q^, the quad's own decayed queries and keys, its total (and
+// what the block's becomes by it) and the scores inside the quad.
 template <bool Complex, std::size_t N, class C>
 void quad_products(const matrix_tiles<C>& x, index_t first, bool begins_block, C* total, C* scores,
                    const chunk_scratch<C>& w) {
