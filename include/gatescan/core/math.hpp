@@ -47,11 +47,14 @@ GATESCAN_HD inline double select_negative(double x, double if_negative, double o
   return x < 0 ? if_negative : otherwise;
 }
 
-/// 1 / (1 + exp(-x)) without overflow: exp is only taken of a number <= 0.
+/// 1 / (1 + exp(-x)) without overflow: exp is only taken of a number <= 0. What rounding 1 + e and
+/// the quotient lost is put back, so that the error is that of exp and one rounding.
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R sigmoid(R x) {
   const R e = exp(-abs(x));  // sigmoid(|x|) = 1 / (1 + e), sigmoid(-|x|) = e / (1 + e)
-  return select_negative(x, e, R(1)) / (R(1) + e);
+  const R over = select_negative(x, e, R(1)), under = R(1) + e, lost = e - (under - R(1));
+  const R inverse = R(1) / under, s = over * inverse;
+  return fma(fma(-s, under, over) - s * lost, inverse, s);
 }
 /// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
 template <class R>
