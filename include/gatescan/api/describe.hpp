@@ -22,9 +22,10 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
   using R = typename In::recurrence;
   detail::check_mode<R, Mode>();
   const auto p = detail::bind_inputs<R>(in);
-  const index_t longest = detail::longest_sequence(p), lanes = independent_lanes(backend, p);
+  const index_t longest = detail::longest_sequence(p);
+  const preferences best = preferences_of(backend, p);
   const auto describe_mode = [&](const auto& chosen, const std::string& reason) {
-    const schedule plan = chosen.plan(p.n, longest, lanes);
+    const schedule plan = chosen.plan(p.n, longest, best);
     return description{R::name,
                        chosen.name,
                        reason,
@@ -34,7 +35,7 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
                        forward_bytes(backend, p, plan)};
   };
   if constexpr (std::is_same_v<Mode, automatic>)
-    return automatic::choose<R>(longest, lanes, describe_mode);
+    return automatic::choose<R>(longest, best, describe_mode);
   else
     return describe_mode(mode, mode.reason());
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "../core/workspace.hpp"
 #include "../modes/all.hpp"
@@ -15,11 +16,21 @@ namespace detail {
 
 template <class R, class T>
 index_t longest_sequence(const problem_of<R, T>& p) {
-  if (p.offsets == nullptr) return p.n.time;
+  if (on_device<T> || p.offsets == nullptr) return p.n.time;
   index_t longest = 0;
   for (index_t s = 0; s < p.n.sequences; ++s)
     longest = (std::max)(longest, p.last_token(s) - p.first_token(s));
   return longest;
+}
+
+template <class Backend, class T>
+constexpr void check_memory() {
+  static_assert(Backend::on_device || !on_device<T>,
+                "gatescan: cpu{} reads host memory: give it inputs<float>, not "
+                "inputs<device<float>>");
+  static_assert(!Backend::on_device || on_device<T>,
+                "gatescan: cuda{} reads device memory: give it inputs<device<float>> with views of "
+                "device pointers");
 }
 
 template <class R, class Mode>
@@ -43,22 +54,25 @@ constexpr void check_differentiable() {
 
 template <class R, class T, class Backend, class Mode>
 schedule schedule_for(const Backend& backend, const Mode& mode, const problem_of<R, T>& p) {
-  const index_t longest = longest_sequence(p), lanes = independent_lanes(backend, p);
+  const index_t longest = longest_sequence(p);
+  const preferences best = preferences_of(backend, p);
   if constexpr (std::is_same_v<Mode, automatic>) {
-    return automatic::choose<R>(longest, lanes, [&](const auto& chosen, const char*) {
-      return chosen.plan(p.n, longest, lanes);
+    return automatic::choose<R>(longest, best, [&](const auto& chosen, const char*) {
+      return chosen.plan(p.n, longest, best);
     });
   } else {
-    return mode.plan(p.n, longest, lanes);
+    return mode.plan(p.n, longest, best);
   }
 }
 
-// The caller's scratch if given, otherwise memory of its own.
+// The caller's scratch if given, otherwise memory of its own, where the backend wants it.
+template <class Backend>
 class scratch_memory {
  public:
-  scratch_memory(const workspace& given, std::size_t needed) {
+  scratch_memory(const Backend& backend, const workspace& given, std::size_t needed)
+      : own_(own_scratch(backend, 0)) {
     if (given.memory.data() == nullptr && given.memory.empty()) {
-      own_ = std::make_unique_for_overwrite<std::byte[]>(needed);
+      own_ = own_scratch(backend, needed);
       memory_ = {own_.get(), needed};
       return;
     }
@@ -70,7 +84,7 @@ class scratch_memory {
   std::span<std::byte> memory() const { return memory_; }
 
  private:
-  std::unique_ptr<std::byte[]> own_{};
+  decltype(own_scratch(std::declval<const Backend&>(), 0)) own_;
   std::span<std::byte> memory_{};
 };
 

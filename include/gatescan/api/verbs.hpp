@@ -22,10 +22,11 @@ void forward(const Backend& backend, const Mode& mode, const In& in,
              const detail::outputs_of<In>& out, const workspace& scratch = {}) {
   using R = typename In::recurrence;
   detail::check_mode<R, Mode>();
+  detail::check_memory<Backend, typename In::format>();
   const auto p = detail::bind_inputs<R>(in);
   const auto to = detail::bind_outputs(p, in, out);
   const schedule plan = detail::schedule_for(backend, mode, p);
-  const detail::scratch_memory memory(scratch, forward_bytes(backend, p, plan));
+  const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, plan));
   run_forward(backend, p, to, plan, memory.memory());
 }
 
@@ -43,11 +44,12 @@ void backward(const Backend& backend, const Mode& mode, const In& in,
   using R = typename In::recurrence;
   detail::check_mode<R, Mode>();
   detail::check_differentiable<R>();
+  detail::check_memory<Backend, typename In::format>();
   if constexpr (differentiable<R>) {
     const auto p = detail::bind_inputs<R>(in);
     const auto r = detail::bind_gradients(p, in, d_out, d);
     const schedule plan = detail::schedule_for(backend, mode, p);
-    const detail::scratch_memory memory(scratch, backward_bytes(backend, p, r, plan));
+    const detail::scratch_memory memory(backend, scratch, backward_bytes(backend, p, r, plan));
     run_backward(backend, p, r, plan, memory.memory());
   }
 }
@@ -62,6 +64,7 @@ void step(const Backend& backend, const Token& token,
           const workspace& scratch = {}) {
   using R = typename Token::recurrence;
   detail::check_mode<R, recurrent>();
+  detail::check_memory<Backend, typename Token::format>();
   if (!state.given())
     fail<shape_error>("state: expected " + detail::axes_text(R::state_axes) + ", got nothing");
   if (token.initial_state.given())
@@ -73,7 +76,7 @@ void step(const Backend& backend, const Token& token,
   const auto p = detail::bind_inputs<R>(in, true);
   const auto to = detail::bind_outputs(p, in, {.out = out, .final_state = state}, true);
   const schedule plan{kernel_form::steps, 1, 1, 1};
-  const detail::scratch_memory memory(scratch, forward_bytes(backend, p, plan));
+  const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, plan));
   run_forward(backend, p, to, plan, memory.memory());
 }
 

@@ -9,8 +9,11 @@
 
 #if defined(__CUDACC__)
 #define GATESCAN_HD __host__ __device__
+// before a GATESCAN_HD template that calls what it is given, be it host or device code
+#define GATESCAN_CALLS_ANY _Pragma("nv_exec_check_disable")
 #else
 #define GATESCAN_HD
+#define GATESCAN_CALLS_ANY
 #endif
 
 #define GATESCAN_INLINE inline __attribute__((always_inline))

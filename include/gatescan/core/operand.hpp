@@ -23,10 +23,10 @@ struct axes {
   int rank = 0;
   axis of[max_rank] = {};
 
-  constexpr axes(std::initializer_list<axis> list) {
+  GATESCAN_HD constexpr axes(std::initializer_list<axis> list) {
     for (axis a : list) of[rank++] = a;
   }
-  constexpr bool has(axis a) const {
+  GATESCAN_HD constexpr bool has(axis a) const {
     for (int i = 0; i < rank; ++i)
       if (of[i] == a) return true;
     return false;

@@ -21,9 +21,13 @@ struct problem_of {
   operand<const state> initial_state{};
   const index_t* offsets = nullptr;  // packed sequences
 
-  index_t batch_of(index_t sequence) const { return offsets ? 0 : sequence; }
-  index_t first_token(index_t sequence) const { return offsets ? offsets[sequence] : 0; }
-  index_t last_token(index_t sequence) const { return offsets ? offsets[sequence + 1] : n.time; }
+  GATESCAN_HD index_t batch_of(index_t sequence) const { return offsets ? 0 : sequence; }
+  GATESCAN_HD index_t first_token(index_t sequence) const {
+    return offsets ? offsets[sequence] : 0;
+  }
+  GATESCAN_HD index_t last_token(index_t sequence) const {
+    return offsets ? offsets[sequence + 1] : n.time;
+  }
 };
 
 template <class T>
@@ -94,7 +98,7 @@ sizes measure(const In& in, bool one_token) {
   return n;
 }
 
-inline void check_offsets(const view<const index_t>& offsets, sizes& n) {
+inline void check_offsets(const view<const index_t>& offsets, sizes& n, bool readable) {
   if (!offsets.given()) return;
   if (offsets.rank != 1 || offsets.shape[0] < 1 || offsets.stride[0] != 1)
     fail_shape("sequence_offsets", "[sequences + 1], dense", offsets);
@@ -102,7 +106,7 @@ inline void check_offsets(const view<const index_t>& offsets, sizes& n) {
     fail<shape_error>("sequence_offsets: expected batch 1 with packed sequences, got batch " +
                       std::to_string(n.batch));
   n.sequences = offsets.shape[0] - 1;
-  if (offsets.data == nullptr) return;  // shapes only
+  if (!readable || offsets.data == nullptr) return;  // shapes only
   const auto refuse = [](const std::string& expected, index_t i, index_t got) {
     fail<shape_error>("sequence_offsets[" + std::to_string(i) + "]: expected " + expected +
                       ", got " + std::to_string(got));
@@ -122,7 +126,7 @@ auto bind_inputs(const In& in, bool one_token = false) {
   problem_of<R, T> p;
   p.n = measure<R>(in, one_token);
   const auto as_declared = [&](const axes& a) { return one_token ? a.without(axis::time) : a; };
-  check_offsets(in.sequence_offsets, p.n);
+  check_offsets(in.sequence_offsets, p.n, !on_device<T>);
   p.offsets = in.sequence_offsets.data;
   R::operands(
       [&](const char* name, const axes& declared, presence need, const auto& from, auto& to) {

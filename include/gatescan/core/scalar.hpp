@@ -72,6 +72,10 @@ struct half {
 template <class T>
 struct wide {};
 
+/// device<T>: the same, in the memory of a device. `gla::inputs<device<float>>` are views of it.
+template <class T>
+struct device {};
+
 namespace detail {
 template <class T>
 struct format;
@@ -100,6 +104,13 @@ struct format<wide<T>> {
   using storage = T;
   using state = double;
 };
+template <class T>
+struct format<device<T>> : format<T> {};
+
+template <class T>
+inline constexpr bool on_device = false;
+template <class T>
+inline constexpr bool on_device<device<T>> = true;
 }  // namespace detail
 
 template <class T>

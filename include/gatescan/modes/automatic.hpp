@@ -18,9 +18,9 @@ struct automatic {
   static constexpr index_t few_tokens = 16, long_sequence = 4096, few_lanes = 4;
 
   template <class R, class F>
-  static auto choose(index_t longest, index_t lanes, F&& f) {
+  static auto choose(index_t longest, const preferences& best, F&& f) {
     if constexpr (scannable<R>)
-      if (longest >= long_sequence && lanes < few_lanes)
+      if (longest >= long_sequence && best.lanes < few_lanes)
         return f(scan{},
                  "a long sequence and few independent heads: time is what can run in parallel");
     if constexpr (attention_form<R>) {

@@ -21,6 +21,16 @@ struct schedule {
   index_t segments = 1;      // pieces of time that run in parallel (scan)
 };
 
+/// What a backend tells a mode about a problem. It never depends on the number of threads.
+struct preferences {
+  index_t lanes = 1;  // parts of the problem that can run side by side, in the backend's terms:
+                      // with `enough_lanes` of them time need not be cut
+  int forward_chunk = 16;  // the chunk that is fastest
+  int backward_chunk = 32;
+
+  static constexpr index_t enough_lanes = 64;
+};
+
 namespace detail {
 inline index_t round_up(index_t n, index_t step) { return (n + step - 1) / step * step; }
 }  // namespace detail

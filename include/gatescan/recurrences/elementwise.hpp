@@ -48,8 +48,9 @@ struct elementwise : channel_state<elementwise, complex_view>, plain_output {
   struct fields {
     Operand a, x;
   };
+  GATESCAN_CALLS_ANY
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("a", axes{batch, time, head, value}, required, s.a...);

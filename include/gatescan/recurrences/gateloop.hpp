@@ -44,8 +44,9 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
   struct fields {
     Operand q, k, v, log_magnitude, phase, a;
   };
+  GATESCAN_CALLS_ANY
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("q", axes{batch, time, head, key}, required, s.q...);

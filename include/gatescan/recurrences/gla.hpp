@@ -42,8 +42,9 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     Operand q, k, v, log_decay;
     double scale = 1;
   };
+  GATESCAN_CALLS_ANY
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("q", axes{batch, time, head, key}, required, s.q...);

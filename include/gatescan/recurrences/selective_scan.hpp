@@ -54,8 +54,9 @@ struct selective_scan : result_types<selective_scan> {
     Operand u, delta, A, B, C, D, z, delta_bias;
     bool softplus = false;
   };
+  GATESCAN_CALLS_ANY
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("u", axes{batch, time, channel}, required, s.u...);

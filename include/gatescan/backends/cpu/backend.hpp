@@ -1,6 +1,9 @@
 #pragma once
 // The CPU backend as a value: how many threads, and what to do with subnormal numbers.
 
+#include <cstddef>
+#include <memory>
+
 #include "../../core/macros.hpp"
 
 namespace gatescan {
@@ -13,8 +16,13 @@ enum class denormals { ieee, flush };
 
 /// Runs on the host. threads = 0: all cores. The thread count never changes a bit of the result.
 struct cpu {
+  static constexpr bool on_device = false;
   int threads = 0;
   denormals subnormal = denormals::ieee;
+
+  friend std::unique_ptr<std::byte[]> own_scratch(const cpu&, std::size_t bytes) {
+    return bytes > 0 ? std::make_unique_for_overwrite<std::byte[]>(bytes) : nullptr;
+  }
 };
 
 }  // namespace GATESCAN_ABI

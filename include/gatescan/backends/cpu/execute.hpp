@@ -28,9 +28,12 @@ auto with_lane(const problem_of<R, T>& p, F&& f) {
 }
 
 template <class R, class T>
-index_t independent_lanes(const cpu&, const problem_of<R, T>& p) {
-  return with_lane(
-      p, [&]<class Lane>() { return p.n.sequences * p.n.heads * Lane::value_blocks(p.n); });
+preferences preferences_of(const cpu&, const problem_of<R, T>& p) {
+  return with_lane(p, [&]<class Lane>() {
+    preferences best = Lane::best_chunks;
+    best.lanes = p.n.sequences * p.n.heads * Lane::value_blocks(p.n);
+    return best;
+  });
 }
 
 template <class R, class T>

@@ -24,6 +24,7 @@ class diagonal_lane {
   using targets = typename R::template fields<gradient_target<C, storage>>;
 
   static constexpr bool scans = true, adjoint_scans = true;
+  static constexpr preferences best_chunks{};
   static constexpr bool unit_keys = kernels::unit_keys;
 
   static index_t value_blocks(const sizes& n) {

@@ -25,6 +25,7 @@ class stepwise_lane {
   using targets = typename R::template fields<gradient_target<C, storage>>;
 
   static constexpr bool scans = has_combine<R>, adjoint_scans = false;
+  static constexpr preferences best_chunks{};
 
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
   static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
