@@ -38,12 +38,12 @@ struct value_of {
 /// For a recurrence whose value is one operand v as it stands.
 struct plain_values {
   template <class X, class At>
-  GATESCAN_HD static auto values(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto values(const X& x, const At& at) {
     return value_of<decltype(at(x.v))>{at(x.v)};
   }
   template <class X, class D, class At, class Values>
-  GATESCAN_HD static void values_adjoint(const X&, const D& d, const At& at, const Values&,
-                                         const Values& d_values) {
+  GATESCAN_HD GATESCAN_INLINE static void values_adjoint(const X&, const D& d, const At& at,
+                                                         const Values&, const Values& d_values) {
     at.add(d.v, d_values.v);
   }
 };
@@ -52,17 +52,18 @@ struct plain_values {
 /// Not to be overridden: backward does not compute o for who inherits it.
 struct plain_output {
   template <class X, class At, class Values, class E>
-  GATESCAN_HD static E output(const X&, const At&, const Values&, E o) {
+  GATESCAN_HD GATESCAN_INLINE static E output(const X&, const At&, const Values&, E o) {
     return o;
   }
   template <class X, class D, class At, class Values, class E>
-  GATESCAN_HD static E output_adjoint(const X&, const D&, const At&, const Values&, Values&, E,
-                                      E d_out) {
+  GATESCAN_HD GATESCAN_INLINE static E output_adjoint(const X&, const D&, const At&, const Values&,
+                                                      Values&, E, E d_out) {
     return d_out;
   }
   template <class X, class D, class At, class Values, class E>
-  GATESCAN_HD static void output_adjoint(const X&, const D&, const At&, const Values&, Values&, E,
-                                         E d_out, E& d_h) {
+  GATESCAN_HD GATESCAN_INLINE static void output_adjoint(const X&, const D&, const At&,
+                                                         const Values&, Values&, E, E d_out,
+                                                         E& d_h) {
     d_h = d_h + d_out;
   }
 };

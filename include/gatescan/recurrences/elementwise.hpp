@@ -58,21 +58,21 @@ struct elementwise : channel_state<elementwise, complex_view>, plain_output {
   }
 
   template <class X, class At>
-  GATESCAN_HD static auto values(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto values(const X& x, const At& at) {
     return value_of<decltype(at.element(x.x))>{at.element(x.x)};
   }
   template <class X, class At, class Values>
-  GATESCAN_HD static auto gate(const X& x, const At& at, const Values&) {
+  GATESCAN_HD GATESCAN_INLINE static auto gate(const X& x, const At& at, const Values&) {
     return at.element(x.a);
   }
   template <class X, class D, class At, class Values, class E>
-  GATESCAN_HD static void gate_adjoint(const X&, const D& d, const At& at, const Values&, Values&,
-                                       E, E d_gate) {
+  GATESCAN_HD GATESCAN_INLINE static void gate_adjoint(const X&, const D& d, const At& at,
+                                                       const Values&, Values&, E, E d_gate) {
     at.add(d.a, d_gate);
   }
   template <class X, class D, class At, class Values>
-  GATESCAN_HD static void values_adjoint(const X&, const D& d, const At& at, const Values&,
-                                         const Values& d_values) {
+  GATESCAN_HD GATESCAN_INLINE static void values_adjoint(const X&, const D& d, const At& at,
+                                                         const Values&, const Values& d_values) {
     at.add(d.x, d_values.v);
   }
 };

@@ -66,21 +66,22 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
   }
 
   template <class X, class At>
-  GATESCAN_HD static auto keys(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at) {
     using E = decltype(at.element(x.q));
     return keys_of<E>{at.element(x.q), at.element(x.k), gate(x, at)};
   }
   template <class X>
-  GATESCAN_HD static bool has_log_gate(const X& x) {
+  GATESCAN_HD GATESCAN_INLINE static bool has_log_gate(const X& x) {
     return !x.a.given;
   }
   template <class X, class At>
-  GATESCAN_HD static auto log_gate(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto log_gate(const X& x, const At& at) {
     using R = decltype(at(x.phase));
     return cplx<R>{at(x.log_magnitude), x.phase.given ? at(x.phase) : R(0)};
   }
   template <class X, class D, class At, class E>
-  GATESCAN_HD static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<E>& g) {
+  GATESCAN_HD GATESCAN_INLINE static void keys_adjoint(const X& x, const D& d, const At& at,
+                                                       const keys_of<E>& g) {
     at.add(d.q, g.q);
     at.add(d.k, g.k);
     if (x.a.given) return at.add(d.a, g.gate);
@@ -92,7 +93,7 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
 
  private:
   template <class X, class At>
-  GATESCAN_HD static auto gate(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto gate(const X& x, const At& at) {
     using E = decltype(at.element(x.a));
     if (x.a.given) return at.element(x.a);
     const auto magnitude = exp(at(x.log_magnitude));

@@ -58,20 +58,21 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
   }
 
   template <class X, class At>
-  GATESCAN_HD static auto keys(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at) {
     using R = decltype(at(x.q));
     return keys_of<R>{at(x.q) * R(x.scale), at(x.k), exp(at(x.log_decay))};
   }
   template <class X>
-  GATESCAN_HD static bool has_log_gate(const X&) {
+  GATESCAN_HD GATESCAN_INLINE static bool has_log_gate(const X&) {
     return true;
   }
   template <class X, class At>
-  GATESCAN_HD static auto log_gate(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto log_gate(const X& x, const At& at) {
     return at(x.log_decay);
   }
   template <class X, class D, class At, class R>
-  GATESCAN_HD static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<R>& g) {
+  GATESCAN_HD GATESCAN_INLINE static void keys_adjoint(const X& x, const D& d, const At& at,
+                                                       const keys_of<R>& g) {
     const R a = exp(at(x.log_decay));
     at.add(d.q, g.q * R(x.scale));
     at.add(d.k, g.k);

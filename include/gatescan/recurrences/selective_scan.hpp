@@ -80,32 +80,38 @@ struct selective_scan : result_types<selective_scan> {
   };
 
   template <class X, class At>
-  GATESCAN_HD static auto values(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto values(const X& x, const At& at) {
     using R = decltype(at(x.u));
-    const R raw = raw_step(x, at), step = x.softplus ? gatescan::softplus(raw) : raw, u = at(x.u);
+    R step = raw_step(x, at);
+    if (x.softplus) step = gatescan::softplus(step);
+    const R u = at(x.u);
     return channel_values<R>{step * u, step, u};
   }
   template <class X, class At>
-  GATESCAN_HD static auto keys(const X& x, const At& at) {
+  GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at) {
     using R = decltype(at(x.C));
     return keys_of<R>{at(x.C), at(x.B), R(1)};
   }
   template <class X, class At, class R>
-  GATESCAN_HD static R gate(const X& x, const At& at, const channel_values<R>& w) {
+  GATESCAN_HD GATESCAN_INLINE static R gate(const X& x, const At& at, const channel_values<R>& w) {
     return exp(w.step * at(x.A));
   }
   template <class X, class At, class R>
-  GATESCAN_HD static R output(const X& x, const At& at, const channel_values<R>& w, R o) {
+  GATESCAN_HD GATESCAN_INLINE static R output(const X& x, const At& at, const channel_values<R>& w,
+                                              R o) {
     if (x.D.given) o = fma(at(x.D), w.u, o);
-    return x.z.given ? o * silu(at(x.z)) : o;
+    if (x.z.given) o = o * silu(at(x.z));
+    return o;
   }
 
   template <class X, class D, class At, class R>
-  GATESCAN_HD static R output_adjoint(const X& x, const D& d, const At& at,
-                                      const channel_values<R>& w, channel_values<R>& d_w, R o,
-                                      R d_out) {
+  GATESCAN_HD GATESCAN_INLINE static R output_adjoint(const X& x, const D& d, const At& at,
+                                                      const channel_values<R>& w,
+                                                      channel_values<R>& d_w, R o, R d_out) {
     if (x.z.given) {
-      const R y = x.D.given ? fma(at(x.D), w.u, o) : o, z = at(x.z);
+      const R z = at(x.z);
+      R y = o;
+      if (x.D.given) y = fma(at(x.D), w.u, o);
       at.add(d.z, d_out * y * silu_slope(z));
       d_out = d_out * silu(z);
     }
@@ -116,33 +122,36 @@ struct selective_scan : result_types<selective_scan> {
     return d_out;
   }
   template <class X, class D, class At, class R>
-  GATESCAN_HD static void gate_adjoint(const X& x, const D& d, const At& at,
-                                       const channel_values<R>& w, channel_values<R>& d_w, R a,
-                                       R d_gate) {
+  GATESCAN_HD GATESCAN_INLINE static void gate_adjoint(const X& x, const D& d, const At& at,
+                                                       const channel_values<R>& w,
+                                                       channel_values<R>& d_w, R a, R d_gate) {
     const R d_exponent = unless_zero(a, d_gate * a);
     d_w.step = d_w.step + unless_zero(a, d_exponent * at(x.A));
     at.add(d.A, d_exponent * w.step);
   }
   template <class X, class D, class At, class R>
-  GATESCAN_HD static void keys_adjoint(const X&, const D& d, const At& at, const keys_of<R>& g) {
+  GATESCAN_HD GATESCAN_INLINE static void keys_adjoint(const X&, const D& d, const At& at,
+                                                       const keys_of<R>& g) {
     at.add(d.C, g.q);
     at.add(d.B, g.k);
   }
   template <class X, class D, class At, class R>
-  GATESCAN_HD static void values_adjoint(const X& x, const D& d, const At& at,
-                                         const channel_values<R>& w, const channel_values<R>& d_w) {
+  GATESCAN_HD GATESCAN_INLINE static void values_adjoint(const X& x, const D& d, const At& at,
+                                                         const channel_values<R>& w,
+                                                         const channel_values<R>& d_w) {
     at.add(d.u, fma(d_w.v, w.step, d_w.u));
-    const R d_step = fma(d_w.v, w.u, d_w.step);
-    const R d_raw = x.softplus ? d_step * sigmoid(raw_step(x, at)) : d_step;
+    R d_raw = fma(d_w.v, w.u, d_w.step);
+    if (x.softplus) d_raw = d_raw * sigmoid(raw_step(x, at));
     at.add(d.delta, d_raw);
     at.add(d.delta_bias, d_raw);
   }
 
  private:
   template <class X, class At>
-  GATESCAN_HD static auto raw_step(const X& x, const At& at) {
-    const auto delta = at(x.delta);
-    return x.delta_bias.given ? delta + at(x.delta_bias) : delta;
+  GATESCAN_HD GATESCAN_INLINE static auto raw_step(const X& x, const At& at) {
+    auto step = at(x.delta);
+    if (x.delta_bias.given) step = step + at(x.delta_bias);
+    return step;
   }
 };
 static_assert(attention_form<selective_scan> && differentiable<selective_scan>);

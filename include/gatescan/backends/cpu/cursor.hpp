@@ -52,11 +52,13 @@ struct cursor {
     if (d.im != nullptr) add_plane(d, d.im, g.im);
   }
 
- private:
+  template <class S>
+  GATESCAN_INLINE index_t offset(const operand<S>& x) const {
+    return t * x.time + key * x.key + value * x.value;
+  }
   template <class S, class P>
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
-    const index_t stride = Lanes == along::keys ? x.key : x.value;
-    return simd::load<C>(plane + t * x.time + key * x.key + value * x.value, stride, count);
+    return simd::load<C>(plane + offset(x), Lanes == along::keys ? x.key : x.value, count);
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane, register_type g) const {
     C* p = plane + tile_t * d.time + key * d.key + value * d.value;

@@ -175,23 +175,33 @@ GATESCAN_INLINE pack<T> abs(pack<T> a) {
   constexpr auto magnitude = (std::numeric_limits<typename pack<T>::integer>::max)();
   return {reinterpret_cast<typename pack<T>::native>(reinterpret_cast<integers>(a.v) & magnitude)};
 }
+namespace detail {
+// whether any of the lanes is true
+template <class Lanes>
+GATESCAN_INLINE bool any_lane(Lanes outside) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi64_mask(reinterpret_cast<__m512i>(outside), _mm512_set1_epi64(-1)) != 0;
+#elif defined(__AVX__)
+  return _mm256_movemask_ps(reinterpret_cast<__m256>(outside)) != 0;
+#elif defined(__SSE2__)
+  return _mm_movemask_ps(reinterpret_cast<__m128>(outside)) != 0;
+#else
+  bool any = false;
+  for (std::size_t i = 0; i < sizeof outside / sizeof outside[0]; ++i) any = any || outside[i] != 0;
+  return any;
+#endif
+}
+// Bits of magnitudes: in the order of the magnitudes, NaN above all.
+template <class T>
+GATESCAN_INLINE typename pack<T>::native_integer magnitude_bits(pack<T> x) {
+  return reinterpret_cast<typename pack<T>::native_integer>(abs(x).v);
+}
+}  // namespace detail
+
 /// |x| <= bound in all lanes; false with a NaN.
 template <class T>
 GATESCAN_INLINE bool all_within(pack<T> x, T bound) {
-  const auto inside = abs(x).v <= bound;
-#if defined(__AVX512F__)
-  using other = __attribute__((vector_size(register_bytes))) long long;
-  return _mm512_test_epi64_mask(reinterpret_cast<__m512i>(~reinterpret_cast<other>(inside)),
-                                _mm512_set1_epi64(-1)) == 0;
-#elif defined(__AVX__)
-  return _mm256_movemask_ps(reinterpret_cast<__m256>(inside)) == 0xff;
-#elif defined(__SSE2__)
-  return _mm_movemask_ps(reinterpret_cast<__m128>(inside)) == 0xf;
-#else
-  int count = 0;
-  for (int i = 0; i < lanes<T>; ++i) count += inside[i] != 0;
-  return count == lanes<T>;
-#endif
+  return !detail::any_lane(detail::magnitude_bits(x) > detail::magnitude_bits(pack<T>(bound)));
 }
 template <class T>
 GATESCAN_INLINE pack<T> select_negative(pack<T> x, pack<T> if_negative, pack<T> otherwise) {

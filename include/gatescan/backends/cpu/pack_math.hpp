@@ -13,6 +13,12 @@ inline namespace GATESCAN_ABI {
 namespace simd {
 namespace detail {
 
+constexpr double inverse_factorial(int n) {
+  double f = 1;
+  for (int i = 2; i <= n; ++i) f *= i;
+  return 1 / f;
+}
+
 template <class T>
 struct exp_constants;
 template <>
@@ -20,7 +26,10 @@ struct exp_constants<float> {
   static constexpr float round = 0x1.8p23f, log2e = 0x1.715476p0f;
   static constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;
   static constexpr float lowest = -105.0f, highest = 90.0f, normal = 87.0f;
-  static constexpr int mantissa = 23, bias = 127, degree = 7;
+  static constexpr int mantissa = 23, bias = 127, degree = 6;
+  // least relative error of e^r over |r| <= ln 2 / 2: 2^-26
+  static constexpr float c[] = {0x1p-1f, 0x1.5554b4p-3f, 0x1.555334p-5f, 0x1.12240ap-7f,
+                                0x1.6f873ep-10f};
 };
 template <>
 struct exp_constants<double> {
@@ -28,38 +37,37 @@ struct exp_constants<double> {
   static constexpr double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
   static constexpr double lowest = -746.0, highest = 711.0, normal = 708.0;
   static constexpr int mantissa = 52, bias = 1023, degree = 13;
+  static constexpr double c[] = {
+      inverse_factorial(2),  inverse_factorial(3),  inverse_factorial(4),  inverse_factorial(5),
+      inverse_factorial(6),  inverse_factorial(7),  inverse_factorial(8),  inverse_factorial(9),
+      inverse_factorial(10), inverse_factorial(11), inverse_factorial(12), inverse_factorial(13)};
 };
 
-constexpr double inverse_factorial(int n) {
-  double f = 1;
-  for (int i = 2; i <= n; ++i) f *= i;
-  return 1 / f;
-}
-
-}  // namespace detail
-
-namespace detail {
-
-// e^x as mantissa and exponent: x = n ln 2 + r, |r| <= ln 2 / 2, then
-// 1 + r + r^2 (1/2! + r/3! + ...), to be scaled by 2^n.
-template <class T>
+// e^x = 2^n mantissa: x = n ln 2 + r, |r| <= ln 2 / 2, mantissa = 1 + r + r^2 (c_2 + c_3 r + ...).
+// n is in the low bits of `shifted`. R is a register or several.
+template <class R>
 struct exp_parts {
-  pack<T> mantissa;
-  typename pack<T>::native_integer exponent;
+  R mantissa, shifted;
 };
-template <class T>
-GATESCAN_INLINE exp_parts<T> exp_of(pack<T> x) {
+template <class T, class R>
+GATESCAN_INLINE exp_parts<R> exp_of(R x) {
   using constants = exp_constants<T>;
-  using P = pack<T>;
-  using integers = typename P::native_integer;
-  const P magic(constants::round);
-  const P shifted = fma(x, P(constants::log2e), magic), n = shifted - magic;
-  const P r = fma(n, P(-constants::ln2_low), fma(n, P(-constants::ln2_high), x));
-  P p(inverse_factorial(constants::degree));
+  const R magic(constants::round);
+  const R shifted = fma(x, R(constants::log2e), magic), n = shifted - magic;
+  const R r = fma(n, R(-constants::ln2_low), fma(n, R(-constants::ln2_high), x));
+  R p(constants::c[constants::degree - 2]);
 #pragma GCC unroll 16
-  for (int i = constants::degree - 1; i >= 2; --i) p = fma(p, r, P(inverse_factorial(i)));
-  p = fma(p, r * r, r) + P(1);
-  return {p, reinterpret_cast<integers>(shifted.v) - reinterpret_cast<integers>(magic.v)};
+  for (int k = constants::degree - 3; k >= 0; --k) p = fma(p, r, R(constants::c[k]));
+  return {fma(p, r * r, r) + R(1), shifted};
+}
+/// mantissa times 2^n, where that is a normal number.
+template <class T>
+GATESCAN_INLINE pack<T> scaled(pack<T> mantissa, pack<T> shifted) {
+  using integers = typename pack<T>::native_integer;
+  // the bits of exp_constants::round that the shift leaves are 0
+  return {reinterpret_cast<typename pack<T>::native>(
+      reinterpret_cast<integers>(mantissa.v) +
+      (reinterpret_cast<integers>(shifted.v) << exp_constants<T>::mantissa))};
 }
 // In two steps: subnormal results round once and nothing overflows on the way.
 template <class T>
@@ -69,8 +77,10 @@ __attribute__((noinline)) pack<T> far_exp(pack<T> x) {
   using integers = typename P::native_integer;
   x.v = x.v < constants::lowest ? P(constants::lowest).v : x.v;
   x.v = x.v > constants::highest ? P(constants::highest).v : x.v;
-  const exp_parts<T> y = exp_of(x);
-  const integers first = y.exponent >> 1, second = y.exponent - first;
+  const auto y = exp_of<T>(x);
+  const integers exponent =
+      reinterpret_cast<integers>(y.shifted.v) - reinterpret_cast<integers>(P(constants::round).v);
+  const integers first = exponent >> 1, second = exponent - first;
   const auto power = [](integers e) {
     return P(reinterpret_cast<typename P::native>((e + constants::bias) << constants::mantissa));
   };
@@ -81,12 +91,9 @@ __attribute__((noinline)) pack<T> far_exp(pack<T> x) {
 
 template <class T>
 GATESCAN_INLINE pack<T> exp(pack<T> x) {
-  using constants = detail::exp_constants<T>;
-  if (!all_within(x, constants::normal)) return detail::far_exp(x);
-  const auto y = detail::exp_of(x);
-  using integers = typename pack<T>::native_integer;
-  return {reinterpret_cast<typename pack<T>::native>(reinterpret_cast<integers>(y.mantissa.v) +
-                                                     (y.exponent << constants::mantissa))};
+  if (!all_within(x, detail::exp_constants<T>::normal)) return detail::far_exp(x);
+  const auto y = detail::exp_of<T>(x);
+  return detail::scaled(y.mantissa, y.shifted);
 }
 
 namespace detail {

@@ -6,7 +6,7 @@
 
 #include "../../../core/concepts.hpp"
 #include "../../../core/problem.hpp"
-#include "../cursor.hpp"
+#include "token_group.hpp"
 #include "walks.hpp"
 
 namespace gatescan {
@@ -17,13 +17,21 @@ template <class R, class T, bool Complex>
 struct channels {
   using storage = storage_t<T>;
   using C = state_t<T>;
-  using E = element_t<C, Complex>;
   using register_type = simd::pack<C>;
+  using E = element_t<C, Complex>;
   using operands_type = typename R::template fields<operand<const storage>>;
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
-  using place = cursor<C, Complex, along::values>;
-  using values_type = decltype(R::values(operands_type{}, place{}));
-  using output_type = decltype(R::output(operands_type{}, place{}, values_type{}, E{}));
+
+  // Tokens go through the math alone, or neighbours side by side.
+  using single = single_token<C, Complex>;
+  using pair = token_pair<C, Complex>;
+  template <class Tokens>
+  using elements_of = typename Tokens::element_type;
+  template <class Tokens>
+  using values_of = decltype(R::values(operands_type{}, Tokens{}));
+  template <class Tokens>
+  using output_of =
+      decltype(R::output(operands_type{}, Tokens{}, values_of<Tokens>{}, elements_of<Tokens>{}));
 
   static constexpr index_t lanes = simd::lanes<C>;
   static constexpr bool unit_keys = has_unit_keys<R>();
@@ -31,16 +39,24 @@ struct channels {
       std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
   /// Tokens that go through the phases together: what they share stays in L1.
   static constexpr index_t together = 16;
-
   operands_type x;  // of this block of channels
   diagonal_shape n;
   index_t w;   // the register's first channel in the block
   int in_use;  // its channels
 
-  GATESCAN_INLINE place at(index_t t, index_t key = 0, index_t tile_t = 0) const {
-    return {t, key, w, in_use, tile_t};
+  template <class Tokens>
+  GATESCAN_INLINE Tokens at(index_t t, index_t key = 0, index_t tile_t = 0) const {
+    return {{t, key, w, in_use, tile_t}};
   }
   bool whole() const { return in_use == lanes; }
+  /// Whether `count` tokens of a block that is in use as a whole can go by pairs.
+  bool by_pairs(index_t count) const {
+    bool fit = n.width % (pair::registers * lanes) == 0 && count % pair::tokens == 0;
+    R::operands([&](const char*, const axes&, presence,
+                    const auto& operand) { fit = fit && pair::fits(operand); },
+                x);
+    return fit;
+  }
 
   static register_type masked(register_type r, int count, C rest) {
     return simd::first_lanes(r, count, register_type(rest));
@@ -48,52 +64,57 @@ struct channels {
   static cplx<register_type> masked(cplx<register_type> r, int count, C rest) {
     return {masked(r.re, count, rest), masked(r.im, count, C(0))};
   }
-  GATESCAN_INLINE values_type values(index_t t) const {
-    values_type value = R::values(x, at(t));
-    if (!whole()) value.v = masked(value.v, in_use, C(0));
+  // Lanes without a channel hold `rest`; pairs have none.
+  template <class Tokens, class X>
+  GATESCAN_INLINE X mask(X x_in, C rest) const {
+    if constexpr (Tokens::registers == 1)
+      if (!whole()) return masked(x_in, in_use, rest);
+    return x_in;
+  }
+  template <class Tokens>
+  GATESCAN_INLINE values_of<Tokens> values(const Tokens& here) const {
+    auto value = R::values(x, here);
+    if constexpr (Tokens::registers == 1) value.v = mask<Tokens>(value.v, C(0));
     return value;
   }
-  GATESCAN_INLINE E gate(const place& here, const values_type& value) const {
-    const E a = R::gate(x, here, value);
-    return whole() ? a : masked(a, in_use, C(1));
+  template <class Tokens>
+  GATESCAN_INLINE elements_of<Tokens> gate(const Tokens& here,
+                                           const values_of<Tokens>& value) const {
+    return mask<Tokens>(R::gate(x, here, value), C(1));
   }
 
-  /// States after tokens [first, first + count), and o of every token if `o` is not null.
-  /// done(key, walk) at the end.
-  template <template <bool, class> class Walk, class Begin, class Done>
-  void forward(index_t first, index_t count, values_type* values_of, E* o, Walk<Complex, C>* walks,
-               Begin&& begin, Done&& done) const {
-    using walk = Walk<Complex, C>;
+  /// Walks through tokens [first, first + count). With WithOutput `value` gets what the prologue
+  /// said and `o` the product's o, of every pair (or token). walks: [key][register].
+  template <class Tokens, bool WithOutput, class Walk>
+  __attribute__((flatten)) void forward(index_t first, index_t count, values_of<Tokens>* value,
+                                        elements_of<Tokens>* o, Walk* walks) const {
+    using elements = elements_of<Tokens>;
+    constexpr index_t size = Tokens::tokens;
     const channels self = *this;  // copies: what registers are stored to might otherwise be these
-    for (index_t i = 0; i < n.keys; ++i) walks[i] = begin(i);
-    for (index_t s = 0; s < count; s += together) {
-      const index_t tokens = (std::min)(together, count - s), t0 = first + s;
-      values_type value[together];
-      E sum[together];
-      for (index_t t = 0; t < tokens; ++t) {
-        value[t] = self.values(t0 + t);
-        sum[t] = constant<Complex>(C(0));
+    for (index_t s = 0; s < count; s += together, value += together / size, o += together / size) {
+      const index_t pairs = (std::min)(together, count - s) / size, t0 = first + s;
+      for (index_t r = 0; r < pairs; ++r) {
+        value[r] = self.values(self.template at<Tokens>(t0 + r * size));
+        if constexpr (WithOutput) o[r] = every<elements>(C(0));
       }
-      for (index_t i = 0; i < n.keys; ++i) {
-        walk h = walks[i];
-        for (index_t t = 0; t < tokens; ++t) {
-          const place entry = self.at(t0 + t, i);
-          const E a = self.gate(entry, value[t]);
+      for (index_t i = 0; i < self.n.keys; ++i) {
+        walk_of<Tokens, Walk> h(walks + i * Tokens::registers);
+        for (index_t r = 0; r < pairs; ++r) {
+          const Tokens here = self.template at<Tokens>(t0 + r * size, i);
+          const elements a = self.gate(here, value[r]);
+          elements states;
           if constexpr (unit_keys) {
-            sum[t] = h.next(a, value[t].v);
+            h.next(a, value[r].v, states);
+            if constexpr (WithOutput) o[r] = states;
           } else {
-            const auto key = R::keys(self.x, entry);
-            sum[t] = fma(E(key.q), h.next(a, key.k * value[t].v), sum[t]);
+            const auto key = R::keys(self.x, here);
+            h.next(a, key.k * value[r].v, states);
+            if constexpr (WithOutput) o[r] = fma(elements(key.q), states, o[r]);
           }
         }
-        walks[i] = h;
-      }
-      for (index_t t = 0; t < tokens; ++t) {
-        values_of[s + t] = value[t];
-        if (o != nullptr) o[s + t] = sum[t];
+        h.store(walks + i * Tokens::registers);
       }
     }
-    for (index_t i = 0; i < n.keys; ++i) done(i, walks[i]);
   }
 
   /// Without keys there is little to do but to move memory: row by row, as it lies there, all
@@ -125,14 +146,14 @@ struct channels {
 
   /// o of every token by surrogate attention, P_ts = sum_n q_t[n] k_s[n] prod_{j=s+1..t} a_j[n].
   /// gates, keys, queries: [token][key] registers.
-  void attention(index_t first, index_t count, planes<C, Complex> in, values_type* values_of, E* o,
-                 E* gates, E* keys, E* query) const {
+  void attention(index_t first, index_t count, planes<C, Complex> in, values_of<single>* values_out,
+                 E* o, E* gates, E* keys, E* query) const {
     const E one = constant<Complex>(C(1));
     for (index_t t = 0; t < count; ++t) {
-      values_of[t] = values(first + t);
+      values_out[t] = values(at<single>(first + t));
       for (index_t i = 0; i < n.keys; ++i) {
-        const place here = at(first + t, i);
-        gates[t * n.keys + i] = gate(here, values_of[t]);
+        const single here = at<single>(first + t, i);
+        gates[t * n.keys + i] = gate(here, values_out[t]);
         if constexpr (!unit_keys) {
           const auto key = R::keys(x, here);
           keys[t * n.keys + i] = E(key.k);
@@ -148,20 +169,23 @@ struct channels {
           score = unit_keys ? query[i] : fma(query[i], keys[s * n.keys + i], score);
           query[i] = query[i] * gates[s * n.keys + i];
         }
-        sum = fma(score, values_of[s].v, sum);
+        sum = fma(score, values_out[s].v, sum);
       }
       for (index_t i = 0; i < n.keys; ++i) sum = fma(query[i], in.load(i * n.width + w), sum);
       o[t] = sum;
     }
   }
 
-  template <class S>
-  GATESCAN_INLINE void write(const operand<S>& out, index_t t, const values_type& value, E o,
+  template <class Tokens>
+  GATESCAN_INLINE output_of<Tokens> output(const Tokens& here, const values_of<Tokens>& value,
+                                           const elements_of<Tokens>& o) const {
+    return R::output(x, here, value, o);
+  }
+  template <class S, class Y>
+  GATESCAN_INLINE void write(const operand<S>& out, index_t t, index_t r, Y y,
                              bool streaming) const {
-    const place here = at(t);
-    const auto y = R::output(x, here, value, o);
-    const index_t to = here.t * out.time + here.value * out.value;
-    if constexpr (is_complex<output_type>::value) {
+    const index_t to = t * out.time + (w + r * lanes) * out.value;
+    if constexpr (is_complex<Y>::value) {
       put(out.re + to, out.value, y.re, streaming);
       if (out.im != nullptr) put(out.im + to, out.value, y.im, streaming);
     } else {
@@ -169,135 +193,217 @@ struct channels {
     }
   }
 
-  output_type output_gradient(const operand<const storage>& d_out, const place& here) const {
-    if constexpr (is_complex<output_type>::value) {
-      return d_out.given ? masked(here.element(d_out), here.count, C(0)) : constant<true>(C(0));
-    } else {
-      return d_out.given ? masked(here(d_out), here.count, C(0)) : register_type(0);
-    }
-  }
-
   /// Gradients of `count` <= together tokens, into tiles, as the recurrence stands: states are
   /// recomputed from `in`, then the same scan runs against time. g: gradient of the state after the
-  /// tokens on entry, before them on return. gates, states: [key][token] registers.
-  void backward(const operand<const storage>& d_out, const tiles_of_gradients& into, index_t first,
-                index_t count, index_t tile_t, planes<C, Complex> in, planes<C, Complex> g,
-                E* gates, E* states) const {
+  /// tokens on entry, before them on return. gates, states: [key][pair].
+  template <class Tokens>
+  __attribute__((flatten)) void backward(const operand<const storage>& d_out,
+                                         const tiles_of_gradients& into, index_t first,
+                                         index_t count, planes<C, Complex> in, planes<C, Complex> g,
+                                         elements_of<Tokens>* gates,
+                                         elements_of<Tokens>* states) const {
+    using elements = elements_of<Tokens>;
+    constexpr index_t size = Tokens::tokens, most = together / size;
     const channels self = *this;  // copies, as in forward
     const tiles_of_gradients d = into;
-    values_type value[together], d_value[together] = {};
-    E o[together], d_o[together], dv[together];
-    for (index_t t = 0; t < count; ++t) {
-      value[t] = self.values(first + t);
-      o[t] = dv[t] = constant<Complex>(C(0));
+    const index_t pairs = count / size;
+    values_of<Tokens> value[most], d_value[most] = {};
+    elements d_o[most], dv[most];
+    const auto place = [&](index_t r, index_t key) {
+      return self.template at<Tokens>(first + r * size, key, r * size);
+    };
+    self.template recompute<Tokens, true>(first, pairs, in, value, d_o, gates, states);
+    for (index_t r = 0; r < pairs; ++r) {
+      dv[r] = every<elements>(C(0));
+      d_o[r] = self.gradient_of_o(d_out, d, place(r, 0), value[r], d_value[r], d_o[r]);
     }
-    for (index_t i = 0; i < n.keys; ++i) {
-      sequential_walk<Complex, C> h(in.load(i * n.width + w), constant<Complex>(C(0)));
-      for (index_t t = 0; t < count; ++t) {
-        const place here = self.at(first + t, i);
-        const E a = self.gate(here, value[t]);
-        gates[i * together + t] = a;
+    for (index_t i = 0; i < self.n.keys; ++i) {
+      carried_of<Tokens> carried(g, self.state(i));
+      elements h = states[i * most + pairs - 1];
+      for (index_t r = pairs - 1; r >= 0; --r) {
+        const Tokens here = place(r, i);
+        const elements a = gates[i * most + r];
+        elements earlier = h, before = h, d_h = d_o[r];
+        if (r > 0)
+          earlier = states[i * most + r - 1];
+        else
+          load_parts<Tokens>(in, self.state(i), size - 1, earlier);
+#pragma GCC unroll 8
+        for (index_t t = 0; t < size; ++t)
+#pragma GCC unroll 8
+          for (index_t j = 0; j < Tokens::registers; ++j)
+            set_part(before, t, j, t > 0 ? part(h, t - 1, j) : part(earlier, size - 1, j));
         if constexpr (unit_keys) {
-          states[i * together + t] = h.next(a, value[t].v);
+          carried.next(a, d_h);
+          dv[r] = d_h;
         } else {
           const auto key = R::keys(self.x, here);
-          states[i * together + t] = h.next(a, key.k * value[t].v);
-          if constexpr (!simple_output) o[t] = fma(E(key.q), h.h, o[t]);
+          d_h = conj(elements(key.q)) * d_h;
+          carried.next(a, d_h);
+          dv[r] = fma(d_h, conj(elements(key.k)), dv[r]);
+          R::keys_adjoint(self.x, d, here,
+                          keys_of<elements>{d_o[r] * conj(h), d_h * conj(value[r].v), elements{}});
         }
-        if constexpr (unit_keys && !simple_output) o[t] = h.h;
+        R::gate_adjoint(self.x, d, here, value[r], d_value[r], a, d_h * conj(before));
+        h = earlier;
       }
+      carried.store(g, self.state(i));
     }
-    for (index_t t = 0; t < count; ++t) {
-      const place here = self.at(first + t, 0, tile_t + t);
-      const E to_o = R::output_adjoint(self.x, d, here, value[t], d_value[t], o[t],
-                                       self.output_gradient(d_out, here));
-      d_o[t] = whole() ? to_o : masked(to_o, in_use, C(0));
-    }
-    for (index_t i = 0; i < n.keys; ++i) {
-      const E before_run = in.load(i * n.width + w);
-      E carried = g.load(i * n.width + w);
-      for (index_t t = count - 1; t >= 0; --t) {
-        const place here = self.at(first + t, i, tile_t + t);
-        const E a = gates[i * together + t];
-        const E before = t > 0 ? states[i * together + t - 1] : before_run;
-        E gt;
-        if constexpr (unit_keys) {
-          gt = carried + d_o[t];
-          dv[t] = gt;
-        } else {
-          const auto key = R::keys(self.x, here);
-          gt = carried + conj(E(key.q)) * d_o[t];
-          dv[t] = dv[t] + gt * conj(E(key.k));
-          R::keys_adjoint(
-              x, d, here,
-              keys_of<E>{d_o[t] * conj(states[i * together + t]), gt * conj(value[t].v), E{}});
-        }
-        R::gate_adjoint(self.x, d, here, value[t], d_value[t], a, gt * conj(before));
-        // what goes on to the token before is rounded on its own, as a state is, so that a run may
-        // end anywhere
-        carried = reset_to(a, constant<Complex>(C(0)), conj(a) * gt);
-      }
-      g.store(i * n.width + w, carried);
-    }
-    for (index_t t = 0; t < count; ++t) {
-      d_value[t].v = d_value[t].v + dv[t];
-      R::values_adjoint(self.x, d, self.at(first + t, 0, tile_t + t), value[t], d_value[t]);
+    for (index_t r = 0; r < pairs; ++r) {
+      d_value[r].v = d_value[r].v + dv[r];
+      R::values_adjoint(self.x, d, place(r, 0), value[r], d_value[r]);
     }
   }
 
   /// The gradient of the state before the tokens only.
+  template <class Tokens>
   void retreat(const operand<const storage>& d_out, index_t first, index_t count,
-               planes<C, Complex> in, planes<C, Complex> g, E* gates) const {
-    values_type value[together];
-    E o[together], d_o[together];
-    for (index_t t = 0; t < count; ++t) {
-      value[t] = values(first + t);
-      o[t] = constant<Complex>(C(0));
+               planes<C, Complex> in, planes<C, Complex> g, elements_of<Tokens>* gates) const {
+    using elements = elements_of<Tokens>;
+    constexpr index_t size = Tokens::tokens, most = together / size;
+    const index_t pairs = count / size;
+    values_of<Tokens> value[most];
+    elements d_o[most];
+    recompute<Tokens, false>(first, pairs, in, value, d_o, gates, nullptr);
+    for (index_t r = 0; r < pairs; ++r) {
+      values_of<Tokens> ignored{};
+      d_o[r] = gradient_of_o(d_out, tiles_of_gradients{}, at<Tokens>(first + r * size), value[r],
+                             ignored, d_o[r]);
     }
     for (index_t i = 0; i < n.keys; ++i) {
-      sequential_walk<Complex, C> h(in.load(i * n.width + w), constant<Complex>(C(0)));
-      for (index_t t = 0; t < count; ++t) {
-        const place here = at(first + t, i);
-        const E a = gates[i * together + t] = gate(here, value[t]);
-        if constexpr (!simple_output) {
-          if constexpr (unit_keys) {
-            o[t] = h.next(a, value[t].v);
-          } else {
-            const auto key = R::keys(x, here);
-            o[t] = fma(E(key.q), h.next(a, key.k * value[t].v), o[t]);
-          }
-        }
+      carried_of<Tokens> carried(g, state(i));
+      for (index_t r = pairs - 1; r >= 0; --r) {
+        elements d_h = d_o[r];
+        if constexpr (!unit_keys)
+          d_h = conj(elements(R::keys(x, at<Tokens>(first + r * size, i)).q)) * d_h;
+        carried.next(gates[i * most + r], d_h);
       }
-    }
-    for (index_t t = 0; t < count; ++t) {
-      const place here = at(first + t);
-      values_type ignored{};
-      const E to_o = R::output_adjoint(x, tiles_of_gradients{}, here, value[t], ignored, o[t],
-                                       output_gradient(d_out, here));
-      d_o[t] = whole() ? to_o : masked(to_o, in_use, C(0));
-    }
-    for (index_t i = 0; i < n.keys; ++i) {
-      E carried = g.load(i * n.width + w);
-      for (index_t t = count - 1; t >= 0; --t) {
-        E gt = d_o[t];
-        if constexpr (!unit_keys) gt = conj(E(R::keys(x, at(first + t, i)).q)) * gt;
-        const E a = gates[i * together + t];
-        carried = reset_to(a, constant<Complex>(C(0)), conj(a) * (carried + gt));
-      }
-      g.store(i * n.width + w, carried);
+      carried.store(g, state(i));
     }
   }
 
  private:
+  index_t state(index_t key) const { return key * n.width + w; }
+
+  // What backward needs of forward: values, o where the epilogue's adjoint takes it, gates, states.
+  template <class Tokens, bool KeepStates>
+  GATESCAN_INLINE void recompute(index_t first, index_t pairs, planes<C, Complex> in,
+                                 values_of<Tokens>* value, elements_of<Tokens>* o,
+                                 elements_of<Tokens>* gates, elements_of<Tokens>* states) const {
+    using elements = elements_of<Tokens>;
+    using walk = sequential_walk<Complex, C>;
+    constexpr index_t size = Tokens::tokens, most = together / size;
+    for (index_t r = 0; r < pairs; ++r) {
+      value[r] = values(at<Tokens>(first + r * size));
+      o[r] = every<elements>(C(0));
+    }
+    for (index_t i = 0; i < n.keys; ++i) {
+      walk begin[Tokens::registers];
+      for (index_t j = 0; j < Tokens::registers; ++j)
+        begin[j] = walk(in.load(state(i) + j * lanes), constant<Complex>(C(0)));
+      walk_of<Tokens, walk> walks(begin);
+      for (index_t r = 0; r < pairs; ++r) {
+        const Tokens here = at<Tokens>(first + r * size, i);
+        const elements a = gates[i * most + r] = gate(here, value[r]);
+        if constexpr (!KeepStates && simple_output) continue;
+        elements h;
+        if constexpr (unit_keys) {
+          walks.next(a, value[r].v, h);
+          if constexpr (!simple_output) o[r] = h;
+        } else {
+          const auto key = R::keys(x, here);
+          walks.next(a, key.k * value[r].v, h);
+          if constexpr (!simple_output) o[r] = fma(elements(key.q), h, o[r]);
+        }
+        if constexpr (KeepStates) states[i * most + r] = h;
+      }
+    }
+  }
+  template <class Tokens>
+  GATESCAN_INLINE elements_of<Tokens> gradient_of_o(const operand<const storage>& d_out,
+                                                    const tiles_of_gradients& d, const Tokens& here,
+                                                    const values_of<Tokens>& value,
+                                                    values_of<Tokens>& d_value,
+                                                    const elements_of<Tokens>& o) const {
+    output_of<Tokens> d_y = every<output_of<Tokens>>(C(0));
+    if (d_out.given) {
+      if constexpr (is_complex<output_of<Tokens>>::value)
+        d_y = here.element(d_out);
+      else
+        d_y = here(d_out);
+    }
+    return mask<Tokens>(R::output_adjoint(x, d, here, value, d_value, o, mask<Tokens>(d_y, C(0))),
+                        C(0));
+  }
+  template <class Tokens>
+  static GATESCAN_INLINE void load_parts(planes<C, Complex> from, index_t at, index_t token,
+                                         elements_of<Tokens>& to) {
+#pragma GCC unroll 8
+    for (index_t j = 0; j < Tokens::registers; ++j)
+      set_part(to, token, j, from.load(at + j * lanes));
+  }
+
+  // The walks of a pair's registers.
+  template <class Tokens, class Walk>
+  struct walk_of {
+    Walk first, second;
+
+    GATESCAN_INLINE explicit walk_of(const Walk* walks)
+        : first(walks[0]), second(walks[Tokens::registers - 1]) {}
+    GATESCAN_INLINE void next(const elements_of<Tokens>& a, const elements_of<Tokens>& x_in,
+                              elements_of<Tokens>& states) {
+#pragma GCC unroll 8
+      for (index_t t = 0; t < Tokens::tokens; ++t) {
+        set_part(states, t, 0, first.next(part(a, t, 0), part(x_in, t, 0)));
+        if constexpr (Tokens::registers == 2)
+          set_part(states, t, 1, second.next(part(a, t, 1), part(x_in, t, 1)));
+      }
+    }
+    GATESCAN_INLINE void store(Walk* walks) const {
+      walks[0] = first;
+      if constexpr (Tokens::registers == 2) walks[1] = second;
+    }
+  };
+  // The gradient that goes from state to state against time. What goes on to the token before is
+  // rounded on its own, as a state is, so that a run may end anywhere.
+  template <class Tokens>
+  struct carried_of {
+    E first, second;
+
+    GATESCAN_INLINE carried_of(planes<C, Complex> g, index_t at)
+        : first(g.load(at)), second(g.load(at + (Tokens::registers - 1) * lanes)) {}
+    // d_h: from what a token's own output gives to what its state gets
+    GATESCAN_INLINE void next(const elements_of<Tokens>& a, elements_of<Tokens>& d_h) {
+#pragma GCC unroll 8
+      for (index_t t = Tokens::tokens - 1; t >= 0; --t) {
+        pass(first, part(a, t, 0), d_h, t, 0);
+        if constexpr (Tokens::registers == 2) pass(second, part(a, t, 1), d_h, t, 1);
+      }
+    }
+    GATESCAN_INLINE void store(planes<C, Complex> g, index_t at) const {
+      g.store(at, first);
+      if constexpr (Tokens::registers == 2) g.store(at + lanes, second);
+    }
+
+   private:
+    static GATESCAN_INLINE void pass(E& carried, E gate, elements_of<Tokens>& d_h, index_t t,
+                                     index_t r) {
+      const E g = carried + part(d_h, t, r);
+      set_part(d_h, t, r, g);
+      carried = reset_to(gate, constant<Complex>(C(0)), conj(gate) * g);
+    }
+  };
+
   template <class Walk, class S>
   GATESCAN_INLINE E row_step(const operand<S>& out, index_t t, index_t r, Walk& walk,
                              bool streaming) {
     w = r * lanes;
-    const values_type value = values(t);
+    const single here = at<single>(t);
+    const values_of<single> value = values(here);
     Walk h = walk;
-    const E o = h.next(gate(at(t), value), value.v);
+    const E o = h.next(gate(here, value), value.v);
     walk = h;
-    write(out, t, value, o, streaming);
+    write(out, t, 0, output(here, value, o), streaming);
     return o * register_type(0);
   }
   template <std::size_t Registers, class Walk, class S>

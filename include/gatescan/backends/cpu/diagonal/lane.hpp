@@ -14,7 +14,12 @@ template <class R, class T, bool Complex>
 class diagonal_lane {
   using kernels = channels<R, T, Complex>;
   using E = typename kernels::E;
-  using values_type = typename kernels::values_type;
+  using single = typename kernels::single;
+  using pair = typename kernels::pair;
+  template <class Tokens>
+  using values_of = typename kernels::template values_of<Tokens>;
+  template <class Tokens>
+  using elements_of = typename kernels::template elements_of<Tokens>;
 
  public:
   using storage = storage_t<T>;
@@ -46,12 +51,10 @@ class diagonal_lane {
       : p_(&p), x_(p.x), form_(plan.form), n_{p.n.keys, diagonal_width<C>(p.n)} {
     if (form_ != kernel_form::steps && !Complex) n_.parts = 2;
     const index_t tokens = (std::max)(plan.forward_run, plan.backward_run);
-    for (index_t r = 0; r < registers_a_line; ++r) {
-      values_[r] = scratch.take<values_type>(tokens);
-      o_[r] = scratch.take<E>(tokens);
-    }
-    exact_o_ = scratch.take<E>(tokens);
-    const index_t walks = unit_keys ? n_.width / kernels::lanes : n_.keys;
+    values_ = scratch.take<values_of<single>>(pair::registers * tokens);
+    o_ = scratch.take<E>(pair::registers * tokens);
+    exact_o_ = scratch.take<E>(pair::registers * tokens);
+    const index_t walks = unit_keys ? n_.width / kernels::lanes + 1 : pair::registers * n_.keys;
     walks_ = scratch.take<local_walk<Complex, C>>(walks);
     sequential_walks_ = scratch.take<sequential_walk<Complex, C>>(walks);
     products_ = scratch.take<C>(one_part());
@@ -61,8 +64,8 @@ class diagonal_lane {
     const index_t kept =
         form_ == kernel_form::attention ? (std::max)(tokens, kernels::together) : kernels::together;
     if (backward || form_ == kernel_form::attention) {
-      gates_ = scratch.take<E>(kept * n_.keys);
-      states_ = scratch.take<E>(kept * n_.keys);
+      gates_ = scratch.take<E>(pair::registers * kept * n_.keys);
+      states_ = scratch.take<E>(pair::registers * kept * n_.keys);
       query_ = scratch.take<E>(n_.keys);
     }
   }
@@ -124,39 +127,42 @@ class diagonal_lane {
     if constexpr (unit_keys)
       if (form_ != kernel_form::attention && result.given)
         return forward_rows(result, t, count, in, out);
-    for (index_t w = 0; w < n_.width; w += registers_a_line * kernels::lanes) {
-      const kernels line[] = {channels_at(w), channels_at(w + kernels::lanes)};
-      const index_t registers = (std::min)(registers_a_line, (n_.width - w) / kernels::lanes);
-      for (index_t r = 0; r < registers; ++r)
-        advance(line[r], t, count, in, out, values_[r], o_[r]);
-      if (result.given)
-        for (index_t i = 0; i < count; ++i)  // a line of memory at a time
-          for (index_t r = 0; r < registers; ++r)
-            if (line[r].in_use > 0) line[r].write(result, t + i, values_[r][i], o_[r][i], false);
-      ahead_.step(n_.width / (registers_a_line * kernels::lanes) + 1);
-    }
+    with_tokens(count, [&]<class Tokens>() {
+      for_each_register<Tokens>([&](const kernels& here) {
+        advance<Tokens, true>(here, t, count, in, out);
+        if (result.given) write<Tokens>(here, result, t, count);
+      });
+    });
   }
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     look_ahead(t, count);
-    for (index_t w = 0; w < n_.width; w += kernels::lanes) {
-      advance(channels_at(w), t, count, in, out, values_[0], nullptr);
-      ahead_.step(n_.width / kernels::lanes);
-    }
+    with_tokens(count, [&]<class Tokens>() {
+      for_each_register<Tokens>(
+          [&](const kernels& here) { advance<Tokens, false>(here, t, count, in, out); });
+    });
   }
   template <class Flush>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
                     index_t count, const C* in, C* g, Flush&& flush) {
     const auto d_out = results.out.lane(b_, h_, v_);
-    for (index_t w = 0; w < value_count(); w += kernels::lanes)
-      channels_at(w).backward(d_out, d, t, count, 0, state_planes(in), state_planes(g), gates_,
-                              states_);
+    with_tokens(count, [&]<class Tokens>() {
+      for_each_register<Tokens>([&](const kernels& here) {
+        here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
+                                       as<elements_of<Tokens>>(gates_),
+                                       as<elements_of<Tokens>>(states_));
+      });
+    });
     flush(t, count);
   }
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
                    C* g) {
-    for (index_t w = 0; w < n_.width; w += kernels::lanes)
-      channels_at(w).retreat(results.out.lane(b_, h_, v_), t, count, state_planes(in),
-                             state_planes(g), gates_);
+    const auto d_out = results.out.lane(b_, h_, v_);
+    with_tokens(count, [&]<class Tokens>() {
+      for_each_register<Tokens>([&](const kernels& here) {
+        here.template retreat<Tokens>(d_out, t, count, state_planes(in), state_planes(g),
+                                      as<elements_of<Tokens>>(gates_));
+      });
+    });
   }
 
   // The summary of a segment: the product of its gates.
@@ -178,9 +184,6 @@ class diagonal_lane {
   }
 
  private:
-  // written together: where a line of the cache is two registers, whole lines
-  static constexpr index_t registers_a_line = simd::register_bytes < 64 ? 2 : 1;
-
   index_t one_part() const { return n_.part_size() * (Complex ? 2 : 1); }
   planes<C, Complex> state_planes(const C* state) const {
     return {const_cast<C*>(state), n_.part_size()};
@@ -210,52 +213,95 @@ class diagonal_lane {
     return {x_, n_, w, static_cast<int>(std::clamp<index_t>(rest, 0, kernels::lanes))};
   }
 
-  // One register through a run: as the recurrence stands, or with a local sum. Where that gives Inf
-  // or NaN, the recurrence as it stands again: there a reset is exact, and nothing overflows that
-  // the definition does not overflow.
-  void advance(const kernels& here, index_t t, index_t count, const C* in, C* out,
-               values_type* values, E* o) const {
-    const auto sequential = [&](E* to, auto&& done) {
-      here.template forward<sequential_walk>(
-          t, count, values, to, sequential_walks_,
-          [&](index_t i) {
-            const index_t at = i * n_.width + here.w;
-            return sequential_walk<Complex, C>(state_planes(in).load(at), constant<Complex>(C(0)));
-          },
-          done);
+  // Scratch for numbers of several kinds in turn: of tokens alone, or of pairs of them.
+  template <class To, class From>
+  static To* as(From* p) {
+    return reinterpret_cast<To*>(static_cast<void*>(p));
+  }
+  // f.operator()<Tokens>() with the way that `count` tokens can go
+  template <class F>
+  void with_tokens(index_t count, F&& f) const {
+    if (value_count() == n_.width && form_ != kernel_form::attention &&
+        channels_at(0).by_pairs(count))
+      f.template operator()<pair>();
+    else
+      f.template operator()<single>();
+  }
+  template <class Tokens, class F>
+  void for_each_register(F&& f) {
+    constexpr index_t step = Tokens::registers * kernels::lanes;
+    for (index_t w = 0; w < round_up(value_count(), step); w += step) {
+      f(channels_at(w));
+      ahead_.step(n_.width / step);
+    }
+  }
+
+  // One register (or a pair's) through a run: as the recurrence stands, or with a local sum. Where
+  // that gives Inf or NaN, the recurrence as it stands again: there a reset is exact, and nothing
+  // overflows that the definition does not overflow. Fills values_ and o_.
+  template <class Tokens, bool WithOutput>
+  void advance(const kernels& here, index_t t, index_t count, const C* in, C* out) const {
+    constexpr index_t registers = Tokens::registers;
+    const auto values = as<values_of<Tokens>>(values_);
+    const auto for_each_state = [&](auto&& f) {  // f(walk, where its state is)
+      for (index_t i = 0; i < n_.keys; ++i)
+        for (index_t j = 0; j < registers; ++j)
+          f(i * registers + j, i * n_.width + here.w + j * kernels::lanes);
     };
-    if (form_ == kernel_form::steps)
-      return sequential(o, [&](index_t i, const auto& walk) {
-        store_end(out, i * n_.width + here.w, walk.end());
+    const auto sequential = [&](E* o) {
+      for_each_state([&](index_t i, index_t at) {
+        sequential_walks_[i] = {state_planes(in).load(at), constant<Complex>(C(0))};
       });
+      here.template forward<Tokens, WithOutput>(t, count, values, as<elements_of<Tokens>>(o),
+                                                sequential_walks_);
+    };
+    if (form_ == kernel_form::steps) {
+      sequential(o_);
+      for_each_state(
+          [&](index_t i, index_t at) { store_end(out, at, sequential_walks_[i].end()); });
+      return;
+    }
+    for_each_state([&](index_t i, index_t at) {
+      walks_[i] = {state_planes(in).load(at), load_low(in, at)};
+    });
+    here.template forward<Tokens, WithOutput>(t, count, values, as<elements_of<Tokens>>(o_),
+                                              walks_);
     const simd::pack<C> nothing(0);  // a number times 0 is 0 where it is finite, NaN elsewhere
     E check = constant<Complex>(C(0));
-    here.template forward<local_walk>(
-        t, count, values, form_ == kernel_form::attention ? nullptr : o, walks_,
-        [&](index_t i) {
-          const index_t at = i * n_.width + here.w;
-          return local_walk<Complex, C>(state_planes(in).load(at), load_low(in, at));
-        },
-        [&](index_t i, const auto& walk) {
-          const index_t at = i * n_.width + here.w;
-          const auto end = walk.end();
-          store_end(out, at, end);
-          state_planes(products_).store(at, walk.product);
-          check = check + end.value * nothing + end.error * nothing;
-        });
-    if (form_ == kernel_form::attention && o != nullptr)
-      here.attention(t, count, state_planes(in), values, o, gates_, states_, query_);
-    for (index_t i = 0; o != nullptr && i < count; ++i) check = check + o[i] * nothing;
+    for_each_state([&](index_t i, index_t at) {
+      const auto end = walks_[i].end();
+      store_end(out, at, end);
+      state_planes(products_).store(at, walks_[i].product);
+      check = check + end.value * nothing + end.error * nothing;
+    });
+    if constexpr (WithOutput && Tokens::registers == 1)
+      if (form_ == kernel_form::attention)
+        here.attention(t, count, state_planes(in), values_, o_, gates_, states_, query_);
+    const index_t outputs = WithOutput ? count * registers : 0;
+    for (index_t i = 0; i < outputs; ++i) check = check + o_[i] * nothing;
     if (is_zero(check)) return;
-    sequential(exact_o_, [&](index_t i, const auto& walk) {
-      const index_t at = i * n_.width + here.w;
+    sequential(exact_o_);
+    for_each_state([&](index_t i, index_t at) {
       const E fast = state_planes(out).load(at), low = load_low(out, at);
-      const auto end = walk.end();
+      const auto end = sequential_walks_[i].end();
       store_end(out, at,
                 {unless_finite(fast, fast, end.value), unless_finite(fast, low, end.error)});
     });
-    for (index_t i = 0; o != nullptr && i < count; ++i)
-      o[i] = unless_finite(o[i], o[i], exact_o_[i]);
+    for (index_t i = 0; i < outputs; ++i) o_[i] = unless_finite(o_[i], o_[i], exact_o_[i]);
+  }
+  template <class Tokens>
+  void write(const kernels& here, const operand<storage>& result, index_t t, index_t count) const {
+    constexpr index_t size = Tokens::tokens;
+    for (index_t i = 0; i < count; i += size) {
+      const auto y =
+          here.output(here.template at<Tokens>(t + i), as<values_of<Tokens>>(values_)[i / size],
+                      as<elements_of<Tokens>>(o_)[i / size]);
+#pragma GCC unroll 8
+      for (index_t j = 0; j < size; ++j)
+#pragma GCC unroll 8
+        for (index_t r = 0; r < Tokens::registers; ++r)
+          here.write(result, t + i + j, r, part(y, j, r), false);
+    }
   }
   static with_error<simd::pack<C>> with_low(with_error<simd::pack<C>> x, simd::pack<C> low) {
     return exact_sum(x.value, x.error + low);
@@ -302,9 +348,11 @@ class diagonal_lane {
       local_walk<Complex, C> fast(state_planes(in).load(at), load_low(in, at));
       sequential_walk<Complex, C> exact(fast.in, fast.in_low);
       for (index_t t = first; t < first + count && here.in_use > 0; ++t) {
-        const values_type value = here.values(t);
-        const E a = here.gate(here.at(t), value), o = fast.next(a, value.v);
-        here.write(result, t, value, unless_finite(o, o, exact.next(a, value.v)), false);
+        const single token = here.template at<single>(t);
+        const auto value = here.values(token);
+        const E a = here.gate(token, value), o = fast.next(a, value.v);
+        const E right = unless_finite(o, o, exact.next(a, value.v));
+        here.write(result, t, 0, here.output(token, value, right), false);
       }
       const auto end = fast.end();
       store_end(out, at,
@@ -357,9 +405,9 @@ class diagonal_lane {
   storage* packed_ = nullptr;
   kernel_form form_;
   diagonal_shape n_;
-  values_type* values_[registers_a_line] = {};
-  E* o_[registers_a_line] = {};
-  E *exact_o_ = nullptr, *gates_ = nullptr, *states_ = nullptr, *query_ = nullptr;
+  values_of<single>* values_ = nullptr;
+  E *o_ = nullptr, *exact_o_ = nullptr;
+  E *gates_ = nullptr, *states_ = nullptr, *query_ = nullptr;
   local_walk<Complex, C>* walks_ = nullptr;
   sequential_walk<Complex, C>* sequential_walks_ = nullptr;
   C* products_ = nullptr;

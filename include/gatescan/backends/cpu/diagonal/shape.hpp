@@ -23,7 +23,7 @@ struct diagonal_shape {
 /// states stay in L1 and that there is work for many threads. Depends on the shape only.
 template <class C>
 index_t diagonal_width(const sizes& n) {
-  constexpr index_t least = 64, most_states = 2048, wanted_blocks = 8;
+  constexpr index_t least = 256, most_states = 8192, wanted_blocks = 8;
   index_t width = simd::lanes<C>;
   while (width < n.values && 2 * width * n.keys <= most_states && (width < least || n.keys == 1)) {
     const index_t blocks = (n.values + 2 * width - 1) / (2 * width);

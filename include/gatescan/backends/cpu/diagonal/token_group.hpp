@@ -1,0 +1,123 @@
+#pragma once
+// How many neighbours go through a recurrence's math side by side: one token at one register of
+// channels, or a square of two tokens and two registers, which fill a line of memory.
+
+#include "../cursor.hpp"
+#include "../packs.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+// Any strides, and a register that may be used in part.
+template <class C, bool Complex>
+struct single_token : cursor<C, Complex, along::values> {
+  static constexpr index_t tokens = 1, registers = 1;
+};
+
+// Whole registers, of channels that lie side by side or share a number.
+template <class C, bool Complex>
+struct token_pair {
+  static constexpr index_t tokens = 2, registers = 2;
+  static constexpr index_t lanes = simd::lanes<C>;
+  using place = cursor<C, Complex, along::values>;
+  using register_type = simd::packs<C>;  // token by token
+  using element_type = std::conditional_t<Complex, cplx<register_type>, register_type>;
+
+  place first;
+
+  template <class S>
+  static bool fits(const operand<S>& x) {
+    return x.value == 0 || x.value == 1;
+  }
+  template <class S>
+  GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
+    return read(x, x.re);
+  }
+  template <class S>
+  GATESCAN_INLINE element_type element(const operand<S>& x) const {
+    if constexpr (Complex)
+      return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
+    else
+      return read(x, x.re);
+  }
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, const register_type& g) const {
+    if (d.given) add_plane(d, d.re, g);
+  }
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, const cplx<register_type>& g) const {
+    if (!d.given) return;
+    add_plane(d, d.re, g.re);
+    if (d.im != nullptr) add_plane(d, d.im, g.im);
+  }
+
+ private:
+  template <class S, class P>
+  GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
+    P *p = plane + first.offset(x), *next = p + x.time;
+    if (x.value == 0) {
+      const simd::pack<C> a(convert<C>(*p)), b(convert<C>(*next));
+      return {a, a, b, b};
+    }
+    const auto row = [](P* q) { return simd::load<C>(q, 1, lanes); };
+    return {row(p), row(p + lanes), row(next), row(next + lanes)};
+  }
+  GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane,
+                                 const register_type& g) const {
+    C* p = plane + first.tile_t * d.time + first.key * d.key + first.value * d.value;
+    const auto add_row = [](C* q, simd::pack<C> x) { simd::store(q, simd::load(q) + x); };
+    if (d.value == 0) {
+      if (d.time == 0) return add_row(p, (g.a + g.b) + (g.c + g.d));
+      add_row(p, g.a + g.b);
+      add_row(p + d.time, g.c + g.d);
+    } else if (d.time == 0) {
+      add_row(p, g.a + g.c);
+      add_row(p + lanes, g.b + g.d);
+    } else {
+      add_row(p, g.a);
+      add_row(p + lanes, g.b);
+      add_row(p + d.time, g.c);
+      add_row(p + d.time + lanes, g.d);
+    }
+  }
+};
+
+// The part of one token and register.
+template <class C>
+GATESCAN_INLINE simd::pack<C> part(const simd::pack<C>& x, index_t, index_t) {
+  return x;
+}
+template <class C>
+GATESCAN_INLINE simd::pack<C> part(const simd::packs<C>& x, index_t token, index_t r) {
+  return nth(x, static_cast<int>(2 * token + r));
+}
+template <class R>
+GATESCAN_INLINE auto part(const cplx<R>& x, index_t token, index_t r)
+    -> cplx<decltype(part(x.re, token, r))> {
+  return {part(x.re, token, r), part(x.im, token, r)};
+}
+template <class C>
+GATESCAN_INLINE void set_part(simd::pack<C>& x, index_t, index_t, simd::pack<C> y) {
+  x = y;
+}
+template <class C>
+GATESCAN_INLINE void set_part(simd::packs<C>& x, index_t token, index_t r, simd::pack<C> y) {
+  set_nth(x, static_cast<int>(2 * token + r), y);
+}
+template <class R, class C>
+GATESCAN_INLINE void set_part(cplx<R>& x, index_t token, index_t r, cplx<simd::pack<C>> y) {
+  set_part(x.re, token, r, y.re), set_part(x.im, token, r, y.im);
+}
+// The same real number everywhere.
+template <class E, class C>
+GATESCAN_INLINE E every(C x) {
+  if constexpr (is_complex<E>::value) {
+    using R = decltype(E::re);
+    return {R(x), R(0)};
+  } else {
+    return E(x);
+  }
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
