@@ -47,20 +47,42 @@ class driver {
     arena memory(scratch);
     lay_out_forward(memory);
     if (split_.segments > 1) scan_states();
-    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
-      station at = station_at(worker, item, false);
+    // groups of heads that go through time together
+    const index_t heads = split_.items() / std::max<index_t>(split_.sequences, 1);
+    const index_t groups = (heads + side_by_side_ - 1) / side_by_side_;
+    parallel_for(backend_, split_.sequences * groups, [&](index_t job, int worker) {
+      const index_t first = job / groups * heads + job % groups * side_by_side_;
+      const index_t end = (std::min)(first + side_by_side_, (job / groups + 1) * heads);
+      station at = station_at(worker, first, false);
       if constexpr (requires { at.lane.step_in_place(to, at.first); })
-        if (at.last == at.first + 1 && at.lane.step_in_place(to, at.first)) return;
-      if (split_.segments > 1)
-        copy_numbers(at.state, states_ + item * at.size(), at.size());
-      else
-        at.lane.load_state(p_.initial_state, at.state);
+        if (side_by_side_ == 1 && at.last == at.first + 1 && at.lane.step_in_place(to, at.first))
+          return;
+      C* states[most_side_by_side];
+      for (index_t item = first; item < end; ++item) {
+        C*& state = states[item - first] = at.state + (item - first) * at.size();
+        seek(at, item);
+        if (split_.segments > 1)
+          copy_numbers(state, states_ + item * at.size(), at.size());
+        else
+          at.lane.load_state(p_.initial_state, state);
+      }
       at.for_each_run(plan_.forward_run, [&](index_t t, index_t count) {
-        at.lane.forward_run(to, t, count, at.state, at.next);
-        std::swap(at.state, at.next);
+        for (index_t item = first; item < end; ++item) {
+          if (end - first > 1) {
+            seek(at, item);
+            const bool last = item + 1 == end;
+            at.lane.comes_next(head_of(last ? first : item + 1), last ? t + count : t);
+          }
+          at.lane.forward_run(to, t, count, states[item - first], at.next);
+          std::swap(states[item - first], at.next);
+        }
       });
       simd::fence();
-      if (segment_of(item) == split_.segments - 1) at.lane.store_state(to.final_state, at.state);
+      for (index_t item = first; item < end; ++item) {
+        if (segment_of(item) != split_.segments - 1) continue;
+        seek(at, item);
+        at.lane.store_state(to.final_state, states[item - first]);
+      }
     });
   }
 
@@ -91,7 +113,7 @@ class driver {
 
     station(arena& scratch, const driver& d, bool backward)
         : lane(scratch, d.p_, d.plan_, backward),
-          state(scratch.take<C>(lane.state_size())),
+          state(scratch.take<C>(d.side_by_side_ * lane.state_size())),
           next(scratch.take<C>(lane.state_size())) {
       if (!backward) return;
       g = scratch.take<C>(lane.state_size());
@@ -120,9 +142,8 @@ class driver {
   station station_at(int worker, index_t item, bool backward) {
     arena piece({pieces_ + static_cast<std::size_t>(worker) * piece_bytes_, piece_bytes_});
     station at(piece, *this, backward);
-    const index_t chain = item / split_.segments;
-    const index_t sequence = chain / (split_.heads * split_.value_blocks);
-    at.lane.seek(sequence, chain / split_.value_blocks % split_.heads, chain % split_.value_blocks);
+    seek(at, item);
+    const index_t sequence = sequence_of(item);
     const index_t begin = p_.first_token(sequence), end = p_.last_token(sequence);
     const index_t length = segment_tokens(end - begin);
     at.first = (std::min)(begin + segment_of(item) * length, end);
@@ -130,6 +151,16 @@ class driver {
     return at;
   }
 
+  void seek(station& at, index_t item) const {
+    const index_t chain = item / split_.segments;
+    at.lane.seek(sequence_of(item), head_of(item), chain % split_.value_blocks);
+  }
+  index_t sequence_of(index_t item) const {
+    return item / split_.segments / (split_.heads * split_.value_blocks);
+  }
+  index_t head_of(index_t item) const {
+    return item / split_.segments / split_.value_blocks % split_.heads;
+  }
   index_t segment_of(index_t item) const { return item % split_.segments; }
   index_t segment_tokens(index_t tokens) const {
     return split_.segments == 1
@@ -142,6 +173,20 @@ class driver {
     for (index_t s = 0; s < p_.n.sequences; ++s)
       longest = (std::max)(longest, p_.last_token(s) - p_.first_token(s));
     return longest;
+  }
+
+  // Rows of neighbouring heads lie in the same pages: heads that go through time together read
+  // memory in order. As many as leave work for every thread and states in the outer cache.
+  index_t heads_side_by_side() const {
+    if constexpr (!requires(Lane & lane) { lane.comes_next(0, 0); }) return 1;
+    if (plan_.form != kernel_form::blocks || split_.segments > 1) return 1;
+    constexpr index_t state_bytes = 256 << 10;
+    arena one;
+    const Lane lane(one, p_, plan_, false);
+    const index_t fit = state_bytes / (lane.state_size() * static_cast<index_t>(sizeof(C)));
+    const index_t shared = split_.items() / std::max<index_t>(thread_count(backend_), 1);
+    const index_t most = (std::min)(most_side_by_side, split_.heads);
+    return std::clamp<index_t>((std::min)(fit, shared), 1, std::max<index_t>(most, 1));
   }
 
   // ---- workspace
@@ -165,6 +210,7 @@ class driver {
   }
   void lay_out_forward(arena& memory) {
     split_.slots = 0;
+    side_by_side_ = heads_side_by_side();
     take_segments(memory);
     take_pieces(memory, false);
   }
@@ -330,6 +376,8 @@ class driver {
   gradient_target<C, C> state_target_{};
   std::byte* pieces_ = nullptr;
   std::size_t piece_bytes_ = 0;
+  static constexpr index_t most_side_by_side = 16;
+  index_t side_by_side_ = 1;  // heads
   C *products_ = nullptr, *states_ = nullptr, *gradients_ = nullptr;
 };
 

@@ -11,7 +11,7 @@
 // Inside a block the same again with quads of four tokens for blocks, and inside a quad running
 // products of the gates.
 
-#include "carry.hpp"
+#include "frame.hpp"
 #include "steps.hpp"
 
 namespace gatescan {
@@ -196,9 +196,10 @@ void decay_to_end(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<
 // A panel of S_out.
 template <bool Complex, class C>
 void carry_panel(index_t registers, index_t j, const matrix_tiles<C>& x, index_t tokens,
-                 const C* state_in, C* state_out, const chunk_scratch<C>& w) {
+                 const C* state_in, C* state_out, gate_product<C> gates,
+                 const chunk_scratch<C>& w) {
   const matrix_shape& n = x.n;
-  const carry<Complex, C> next(n, state_in, state_out, w.gates());
+  const carry<Complex, C> next(n, state_in, state_out, gates);
   simd::product_of_panel<C>(
       registers, n.rows, tokens, simd::by_columns<C>(w.k_decayed, n.rows), {x.v + j, n.value_pitch},
       {state_out + j, n.state_pitch},
@@ -227,11 +228,11 @@ void replace_non_finite_state(C* state, const C* exact, const matrix_shape& n) {
 
 /// o of every token and S_out from S_in. Results that are not finite are taken from the token by
 /// token form: there a reset is exact, and nothing overflows that the definition does not overflow.
-/// `ahead(steps)` is called so many times while the products run, to ask for the memory that comes
-/// next.
-template <bool Complex, class C, class Ahead>
+/// With Turning, states have one part and stand in the frame. `ahead(steps)` is called so many times
+/// while the products run, to ask for the memory that comes next.
+template <bool Complex, bool Turning = false, class C, class Ahead>
 void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
-                   const chunk_scratch<C>& w, Ahead&& ahead) {
+                   const chunk_scratch<C>& w, Ahead&& ahead, const turning_frame<C>& frame = {}) {
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens), steps = blocks + panels_of<C>(n);
   for (index_t r = 0; r < blocks; ++r) {
@@ -253,6 +254,11 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
     ahead(steps);
   }
   decay_to_end<Complex>(x, tokens, w);
+  if constexpr (Turning) {
+    frame.turn(n, w.gates(), state_in, state_out);
+    scale_keys<true>(w.q_decayed, tokens, n, frame.before, true);
+    scale_keys<true>(w.k_decayed, tokens, n, frame.after, true);
+  }
   const index_t pitch = blocks * block_tokens;
   simd::transpose<C>(tokens, n.rows, {w.q_decayed, n.rows}, {w.q_transposed, pitch});
   const auto queries = simd::by_columns<C>(w.q_transposed, pitch);
@@ -263,15 +269,23 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
         [o = x.o + j, pitch = n.value_pitch](index_t t, index_t c, simd::pack<C> sum) {
           return simd::load(o + t * pitch + c) + sum;
         });
-    carry_panel<Complex>(registers, j, x, tokens, state_in, state_out, w);
+    // in the frame both planes of a state are multiplied by the same real number
+    carry_panel<Complex && !Turning>(registers, j, x, tokens, state_in, state_out,
+                                     Turning ? frame.gates() : w.gates(), w);
     ahead(steps);
   });
 
+  if constexpr (Turning)  // a state in the frame has no low part
+    fill(state_out + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   if (all_finite(x.o, tokens, n.value_pitch, n.value_pitch) && state_finite(state_out, n)) return;
   matrix_tiles<C> exact = x;
   exact.o = w.spare_o;
   copy_numbers(w.spare_state, state_in, n.part_size());
   fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
+  if constexpr (Turning) {
+    frame.multiply(n, frame.before, w.spare_state);
+    frame.leave(n, state_out);
+  }
   steps_forward<Complex>(exact, tokens, w.spare_state);
   replace_non_finite(x.o, exact.o, tokens * n.value_pitch);
   replace_non_finite_state(state_out, w.spare_state, n);
@@ -285,7 +299,7 @@ void chunk_advance(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   decay_keys<Complex>(x, tokens, w);
   decay_to_end<Complex>(x, tokens, w);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-    carry_panel<Complex>(registers, j, x, tokens, state_in, state_out, w);
+    carry_panel<Complex>(registers, j, x, tokens, state_in, state_out, w.gates(), w);
     ahead(panels_of<C>(n));
   });
   if (state_finite(state_out, n)) return;

@@ -40,7 +40,10 @@ class matrix_lane {
       : p_(&p),
         x_(p.x),
         blocks_(plan.form != kernel_form::steps),
-        n_(matrix_shape::of<C>(p.n.keys, p.n.values, complex, blocks_)) {
+        in_frame_(turns && blocks_ && !backward),
+        n_(matrix_shape::of<C>(p.n.keys, p.n.values, complex,
+                               blocks_ && (std::is_same_v<C, double> ||
+                                           (complex && (backward || plan.segments > 1))))) {
     const index_t tokens = backward ? plan.backward_run : plan.forward_run;
     tiles_ = matrix_tiles<C>(scratch, n_, tokens);
     values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
@@ -48,7 +51,10 @@ class matrix_lane {
       chunk_ = chunk_scratch<C>(scratch, n_, tokens);
       log_gates_ = scratch.take<double>(n_.rows);
     }
-    if (!backward) return;
+    if (!backward) {
+      if (in_frame_) frame_ = turning_frame<C>(scratch, n_);
+      return;
+    }
     gradients_ = matrix_gradients<C>(scratch, n_, tokens);
     next_state_ = scratch.take<C>(n_.state_size());
     if (blocks_)
@@ -57,7 +63,7 @@ class matrix_lane {
       replay_ = replay_states<C>(scratch, n_, tokens);
   }
 
-  index_t state_size() const { return n_.state_size(); }
+  index_t state_size() const { return n_.state_size() + (in_frame_ ? frame_.size(n_) : 0); }
   index_t summary_size() const { return 2 * n_.rows; }
   index_t key_pitch() const { return n_.key_pitch; }
   index_t value_pitch() const { return n_.value_pitch; }
@@ -69,14 +75,18 @@ class matrix_lane {
 
   void seek(index_t sequence, index_t head, index_t) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head;
+    next_token_ = -1;
     R::operands([&](const char*, const axes&, presence, const auto& all,
                     auto& lane) { lane = all.lane(b_, h_, 0); },
                 p_->x, x_);
   }
 
+  /// What the run after the one that comes now works on, where that is not the same head.
+  void comes_next(index_t head, index_t token) { next_head_ = head, next_token_ = token; }
+
   template <class S>
   void load_state(const operand<S>& from, C* state) const {
-    fill(state, n_.state_size(), C(0));
+    fill(state, state_size(), C(0));
     if (!from.given) return;
     const index_t at = from.offset(s_, 0, h_);
     for (index_t i = 0; i < n_.keys; ++i) {
@@ -87,8 +97,9 @@ class matrix_lane {
                      from.value, n_.values);
     }
   }
-  void store_state(const operand<C>& to, const C* state) const {
+  void store_state(const operand<C>& to, C* state) const {
     if (!to.given) return;
+    if (in_frame_) frame_.leave(n_, state);
     const index_t at = to.offset(s_, 0, h_);
     for (index_t i = 0; i < n_.keys; ++i) {
       const C* row = state + i * n_.state_pitch;
@@ -108,7 +119,7 @@ class matrix_lane {
     load(t, count);
     look_ahead(t, count);
     ahead_.add(to.out.lane(b_, h_, 0), t, t + count, n_.keys, n_.values);
-    compute(count, in, out);
+    compute<turns>(count, in, out);
     write_out(to.out.lane(b_, h_, 0), t, count);
   }
   /// One token on the caller's own state, where that is laid out as the kernels need it.
@@ -130,6 +141,7 @@ class matrix_lane {
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     load(t, count);
     look_ahead(t, count);
+    if (in_frame_) frame_.reset(n_, out);
     if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_, ahead());
     copy_numbers(out, in, n_.state_size());
     steps_forward<complex>(tiles_, count, out);
@@ -182,6 +194,8 @@ class matrix_lane {
   using key_cursor = cursor<C, complex, along::keys>;
   using value_cursor = cursor<C, complex, along::values>;
   using register_type = simd::pack<C>;
+  // complex states in float go forward in a frame of their own (frame.hpp)
+  static constexpr bool turns = complex && std::is_same_v<C, float>;
   // in float, the product of a run's gates comes from the sum of their logarithms (carry.hpp)
   static constexpr bool sums_logs =
       std::is_same_v<C, float> && requires(const operands_type& x, key_cursor at) {
@@ -201,6 +215,7 @@ class matrix_lane {
   }
 
   bool apply(const C* product, const C* local, const C* in, C* out, bool conjugate) const {
+    if (in_frame_) frame_.reset(n_, out);
     const carry<complex, C> next(n_, in, out, {product, product + n_.rows}, conjugate);
     for (index_t i = 0; i < n_.rows; ++i)
       for (index_t j = 0; j < n_.value_pitch; j += width) {
@@ -260,12 +275,19 @@ class matrix_lane {
   void look_ahead(index_t first, index_t count) {
     constexpr index_t longest = 64;  // tokens ahead that the caches can hold
     ahead_.clear();
-    if (const index_t next = first + count; count <= longest)
-      R::operands(
-          [&](const char*, const axes&, presence, const auto& x) {
+    const index_t next = next_token_ >= 0 ? next_token_ : first + count;
+    if (count > longest) return;
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& all, const auto& own) {
+          const auto add = [&](const auto& x) {
             ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, n_.values);
-          },
-          x_);
+          };
+          if (next_token_ >= 0)
+            add(all.lane(b_, next_head_, 0));
+          else
+            add(own);
+        },
+        p_->x, x_);
   }
   auto ahead() {
     ahead_.begin();
@@ -276,8 +298,10 @@ class matrix_lane {
     add_log_gate(i, log.re);
     add_log_gate(n_.key_pitch + i, log.im);
   }
+  template <bool Turning = false>
   void compute(index_t count, const C* in, C* out) {
-    if (blocks_) return chunk_forward<complex>(tiles_, count, in, out, chunk_, ahead());
+    if (blocks_)
+      return chunk_forward<complex, Turning>(tiles_, count, in, out, chunk_, ahead(), frame_);
     copy_numbers(out, in, n_.state_size());
     steps_forward<complex>(tiles_, count, out);
   }
@@ -350,10 +374,11 @@ class matrix_lane {
 
   const problem* p_;
   operands_type x_;  // of this head
-  bool blocks_;
+  bool blocks_, in_frame_;
   matrix_shape n_;
   matrix_tiles<C> tiles_{};
   chunk_scratch<C> chunk_{};
+  turning_frame<C> frame_{};
   matrix_gradients<C> gradients_{};
   chunk_adjoint_scratch<C> adjoint_{};
   replay_states<C> replay_{};
@@ -362,6 +387,7 @@ class matrix_lane {
   double* log_gates_ = nullptr;
   prefetcher ahead_{};
   index_t b_ = 0, s_ = 0, h_ = 0;
+  index_t next_head_ = 0, next_token_ = -1;
 };
 
 }  // namespace detail

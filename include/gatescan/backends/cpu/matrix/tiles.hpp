@@ -22,10 +22,9 @@ struct matrix_shape {
   index_t parts;            // of a state: high and, where it pays, low between chunks (carry.hpp)
 
   template <class C>
-  static matrix_shape of(index_t keys, index_t values, bool complex, bool carries) {
+  static matrix_shape of(index_t keys, index_t values, bool complex, bool two_parts) {
     const index_t kp = padded<C>(keys);
     const index_t vp = padded<C>(values), rows = complex ? 2 * kp : kp;
-    const bool two_parts = carries && (complex || std::is_same_v<C, double>);
     return {keys, values, kp, rows, vp, spread<C>(vp), two_parts ? 2 : 1};
   }
   index_t part_size() const { return rows * state_pitch; }
