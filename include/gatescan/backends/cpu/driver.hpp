@@ -68,7 +68,7 @@ class driver {
       }
       at.for_each_run(plan_.forward_run, [&](index_t t, index_t count) {
         for (index_t item = first; item < end; ++item) {
-          if (end - first > 1) {
+          if constexpr (Lane::side_by_side) {
             seek(at, item);
             const bool last = item + 1 == end;
             at.lane.comes_next(head_of(last ? first : item + 1), last ? t + count : t);
@@ -178,7 +178,7 @@ class driver {
   // Rows of neighbouring heads lie in the same pages: heads that go through time together read
   // memory in order. As many as leave work for every thread and states in the outer cache.
   index_t heads_side_by_side() const {
-    if constexpr (!requires(Lane & lane) { lane.comes_next(0, 0); }) return 1;
+    if (!Lane::side_by_side) return 1;
     if (plan_.form != kernel_form::blocks || split_.segments > 1) return 1;
     constexpr index_t state_bytes = 256 << 10;
     arena one;

@@ -225,17 +225,23 @@ GATESCAN_INLINE T sum(pack<T> x) {
   return a[0];
 }
 
-/// to[i] += x's lane i
-GATESCAN_INLINE void add_widened(double* to, pack<float> x) {
-  typedef float half __attribute__((vector_size(register_bytes / 2)));
-  half parts[2];
-  static_assert(sizeof parts == sizeof x);
-  __builtin_memcpy(parts, &x, sizeof x);
-  for (int i = 0; i < 2; ++i) {
-    double* here = to + i * lanes<double>;
-    store(here, load(here) + pack<double>(__builtin_convertvector(parts[i], pack<double>::native)));
+/// Sums of floats in double, a register of them.
+struct widened {
+  pack<double> first{0}, second{0};
+
+  GATESCAN_INLINE void add(pack<float> x) {
+    typedef float half __attribute__((vector_size(register_bytes / 2)));
+    half parts[2];
+    static_assert(sizeof parts == sizeof x);
+    __builtin_memcpy(parts, &x, sizeof x);
+    first += pack<double>(__builtin_convertvector(parts[0], pack<double>::native));
+    second += pack<double>(__builtin_convertvector(parts[1], pack<double>::native));
   }
-}
+  GATESCAN_INLINE void store(double* to) const {
+    simd::store(to, first);
+    simd::store(to + lanes<double>, second);
+  }
+};
 
 namespace detail {
 

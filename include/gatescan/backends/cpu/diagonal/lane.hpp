@@ -30,6 +30,7 @@ class diagonal_lane {
 
   static constexpr bool scans = true, adjoint_scans = true;
   static constexpr preferences best_chunks{};
+  static constexpr bool side_by_side = false;  // heads go through time together
   static constexpr bool unit_keys = kernels::unit_keys;
 
   static index_t value_blocks(const sizes& n) {

@@ -235,15 +235,18 @@ void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, c
 
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
 /// return g is the gradient of the incoming state. Results that are not finite are taken from the
-/// token by token form.
-template <bool Complex, class C>
+/// token by token form. `ahead(steps)` as in chunk_forward.
+template <bool Complex, class C, class Ahead>
 void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
                     const matrix_gradients<C>& d, const chunk_scratch<C>& w,
-                    chunk_adjoint_scratch<C>& s) {
+                    chunk_adjoint_scratch<C>& s, Ahead&& ahead) {
   const matrix_shape& n = x.n;
-  const index_t blocks = blocks_of(tokens);
+  const index_t blocks = blocks_of(tokens), steps = 3 * blocks;
   copy_numbers(s.spare_g, g, n.state_size());
-  for (index_t b = 0; b < blocks; ++b) block_products<Complex>(x, tokens, b, w);
+  for (index_t b = 0; b < blocks; ++b) {
+    block_products<Complex>(x, tokens, b, w);
+    ahead(steps);
+  }
   fill(d.dk, tokens * n.rows, C(0));
   fill(d.dv, tokens * n.value_pitch, C(0));
   fill(s.z, blocks * n.rows, C(0));
@@ -254,6 +257,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     transpose_block(count, n.value_pitch, d.d_o + first * n.value_pitch, s.d_o_transposed);
     contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows);
     block_pairs<Complex>(x, tokens, b, w, d, s);
+    ahead(steps);
   }
   state_pairs<Complex>(x, tokens, state_in, g, w, d, s);
   for (index_t b = 0; b < blocks; ++b) {
@@ -265,6 +269,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
                           {x.v + first * n.value_pitch, n.value_pitch},
                           {s.d_scores, block_tokens, 1});
     block_interior<Complex>(x, first, count, s.z + b * n.rows, d, s.d_scores);
+    ahead(steps);
   }
   incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w);
 

@@ -8,6 +8,7 @@
 #include "../gradients.hpp"
 #include "../prefetch.hpp"
 #include "chunk_adjoint.hpp"
+#include "key_quad.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -28,6 +29,7 @@ class matrix_lane {
   // tokens, with K = V = 64, 12 heads 16.0 / 18.2 / 22.8 / 23.2 ms, backward with K = V = 128
   // 185 / 159 / 159 / 186 ms: its states at chunk starts leave the caches (one core, AVX2, L 2048).
   static constexpr preferences best_chunks{};
+  static constexpr bool side_by_side = true;  // heads go through time together
   static constexpr bool simple_output =
       std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
 
@@ -152,8 +154,9 @@ class matrix_lane {
                     index_t count, const C* in, C* g, Flush&& flush) {
     load(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
+    look_back(results, t, count);
     if (blocks_)
-      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_);
+      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_, ahead());
     else
       steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
@@ -192,6 +195,7 @@ class matrix_lane {
   static constexpr index_t width = simd::lanes<C>;
   using operands_type = typename R::template fields<operand<const storage>>;
   using key_cursor = cursor<C, complex, along::keys>;
+  using quad = key_quad<C, complex>;
   using value_cursor = cursor<C, complex, along::values>;
   using register_type = simd::pack<C>;
   // complex states in float go forward in a frame of their own (frame.hpp)
@@ -242,16 +246,24 @@ class matrix_lane {
     if constexpr (sums_logs)
       if (blocks_ && R::has_log_gate(x_)) {
         tiles_.log_gates = log_gates_;
-        fill(log_gates_, n_.rows, 0.0);
+        sum_log_gates(first, count);
       }
+    bool quads = n_.keys % quad::keys == 0;
+    R::operands([&](const char*, const axes&, presence,
+                    const auto& operand) { quads = quads && quad::fits(operand); },
+                x_);
     const operands_type x = x_;  // copies: what vectors are stored to might otherwise be these
     const matrix_shape n = n_;
     const matrix_tiles<C> to = tiles_;
     for (index_t t = 0; t < count; ++t) {
-      for (index_t i = 0; i < n.key_pitch; i += width) {
+      for (index_t i = 0; quads && i < n.keys; i += quad::keys) {
+        const auto key = R::keys(x, quad{keys_at(first + t, i)});
+        store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
+        store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
+        store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
+      }
+      for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
         const key_cursor at = keys_at(first + t, i);
-        if constexpr (sums_logs)
-          if (to.log_gates != nullptr) add_log_gate(i, R::log_gate(x, at));
         auto key = R::keys(x, at);
         if (at.count < width) {
           key.q = masked(key.q, at.count, C(0));
@@ -289,14 +301,41 @@ class matrix_lane {
         },
         p_->x, x_);
   }
+  // In backward the run before [first, first + count) comes next, and gradients are written.
+  void look_back(const backward_results<R, T>& results, index_t first, index_t count) {
+    ahead_.clear();
+    const index_t before = std::max<index_t>(first - count, p_->first_token(s_));
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& x, const auto& d) {
+          ahead_.add(x, before, first, n_.keys, n_.values);
+          if (d.given) ahead_.add(d.lane(b_, h_, 0), first, first + count, n_.keys, n_.values);
+        },
+        x_, results.d);
+    if (results.out.given)
+      ahead_.add(results.out.lane(b_, h_, 0), before, first, n_.keys, n_.values);
+  }
   auto ahead() {
     ahead_.begin();
     return [this](index_t steps) { ahead_.step(steps); };
   }
-  void add_log_gate(index_t i, register_type log) { simd::add_widened(log_gates_ + i, log); }
-  void add_log_gate(index_t i, cplx<register_type> log) {
-    add_log_gate(i, log.re);
-    add_log_gate(n_.key_pitch + i, log.im);
+  void sum_log_gates(index_t first, index_t count) {
+    const operands_type x = x_;  // a copy, as in load
+    for (index_t i = 0; i < n_.key_pitch; i += width) {
+      if constexpr (complex) {
+        simd::widened re{}, im{};
+        for (index_t t = 0; t < count; ++t) {
+          const auto log = R::log_gate(x, keys_at(first + t, i));
+          re.add(log.re);
+          im.add(log.im);
+        }
+        re.store(log_gates_ + i);
+        im.store(log_gates_ + n_.key_pitch + i);
+      } else {
+        simd::widened sum{};
+        for (index_t t = 0; t < count; ++t) sum.add(R::log_gate(x, keys_at(first + t, i)));
+        sum.store(log_gates_ + i);
+      }
+    }
   }
   template <bool Turning = false>
   void compute(index_t count, const C* in, C* out) {

@@ -26,6 +26,7 @@ class stepwise_lane {
 
   static constexpr bool scans = has_combine<R>, adjoint_scans = false;
   static constexpr preferences best_chunks{};
+  static constexpr bool side_by_side = false;  // heads go through time together
 
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
   static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
