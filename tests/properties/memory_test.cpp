@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <new>
 
@@ -97,6 +98,41 @@ TYPED_TEST(memory, M3_the_final_state_may_be_the_initial_state) {
       EXPECT_TRUE(same_bits(got.out, want.out));
       EXPECT_TRUE(same_bits(got.final_state, want.final_state));
     }
+}
+
+// M3: out may take the place of an operand of its shape, also where Inf and NaN send a chunk through
+// the token by token form
+template <class O>
+void expect_in_place(const char* operand) {
+  auto problem_in = problem<O>({2, 60, 2, 5, 16}, options{}, 94);
+  O::operands(
+      [&](const char* name, auto& x) {
+        if (std::string(name) != operand) return;
+        x.data[x.data.size() / 3] = INFINITY;
+        x.data[x.data.size() / 2] = NAN;
+      },
+      problem_in);
+  const auto in = rounded<O, float>(problem_in);
+  for (const mode& m : modes) {
+    SCOPED_TRACE(::testing::Message() << m << " " << operand);
+    everything<O, float> apart(in), same(in);
+    same.results.out = same.inputs.held[operand];
+    for (everything<O, float>* e : {&apart, &same})
+      with_mode(m, [&](auto chosen) {
+        gatescan::forward(gatescan::cpu{.threads = 1}, chosen, e->inputs.lib, e->results);
+      });
+    auto want = O::blank(in).out, got = want;
+    apart.out.read(want);
+    same.inputs.held[operand].read(got);
+    EXPECT_TRUE(same_bits(got, want));
+  }
+}
+TEST(quality, M3_out_may_be_an_operand) {
+  expect_in_place<real_elementwise>("x");
+  expect_in_place<real_elementwise>("a");
+  expect_in_place<gla>("v");
+  expect_in_place<selective_scan>("u");
+  expect_in_place<selective_scan>("z");
 }
 
 // M3: and the gradient of the initial state may replace that of the final state

@@ -126,7 +126,7 @@ class diagonal_lane {
     const auto result = to.out.lane(b_, h_, v_);
     look_ahead(t, count);
     if constexpr (unit_keys)
-      if (form_ != kernel_form::attention && result.given)
+      if (form_ != kernel_form::attention && result.given && !reads_again(result))
         return forward_rows(result, t, count, in, out);
     with_tokens(count, [&]<class Tokens>() {
       for_each_register<Tokens>([&](const kernels& here) {
@@ -323,6 +323,15 @@ class diagonal_lane {
     return {unless_finite(both, fast.re, exact.re), unless_finite(both, fast.im, exact.im)};
   }
 
+  // Rows are written before it is known that all is finite; what is not is then computed from the
+  // operands again, so that these may not be where the result is.
+  bool reads_again(const operand<storage>& result) const {
+    bool in_place = false;
+    R::operands([&](const char*, const axes&, presence,
+                    const auto& x) { in_place = in_place || x.re == result.re; },
+                x_);
+    return in_place && form_ != kernel_form::steps;
+  }
   void forward_rows(const operand<storage>& result, index_t first, index_t count, const C* in,
                     C* out) {
     const index_t registers = n_.width / kernels::lanes;

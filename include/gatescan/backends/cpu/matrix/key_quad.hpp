@@ -1,0 +1,62 @@
+#pragma once
+// Four registers of neighbouring keys of a token: where a recurrence reads for all of them at once.
+
+#include "../packs.hpp"
+#include "tiles.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class C, bool Complex>
+struct key_quad {
+  static constexpr index_t keys = 4 * simd::lanes<C>;
+  using register_type = simd::packs<C>;
+  using element_type = std::conditional_t<Complex, cplx<register_type>, register_type>;
+
+  cursor<C, Complex, along::keys> first;
+
+  template <class S>
+  static bool fits(const operand<S>& x) {
+    return x.key == 0 || x.key == 1;
+  }
+  template <class S>
+  GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
+    return read(x, x.re);
+  }
+  template <class S>
+  GATESCAN_INLINE element_type element(const operand<S>& x) const {
+    if constexpr (Complex)
+      return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
+    else
+      return read(x, x.re);
+  }
+
+ private:
+  template <class S, class P>
+  GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
+    P* p = plane + first.offset(x);
+    if (x.key == 0) return register_type(simd::pack<C>(convert<C>(*p)));
+    const auto row = [](P* q) { return simd::load<C>(q, 1, simd::lanes<C>); };
+    constexpr index_t lanes = simd::lanes<C>;
+    return {row(p), row(p + lanes), row(p + 2 * lanes), row(p + 3 * lanes)};
+  }
+};
+
+template <class C>
+GATESCAN_INLINE void store_quad(C* row, index_t, simd::packs<C> x) {
+  constexpr index_t lanes = simd::lanes<C>;
+  simd::store(row, x.a);
+  simd::store(row + lanes, x.b);
+  simd::store(row + 2 * lanes, x.c);
+  simd::store(row + 3 * lanes, x.d);
+}
+template <class C>
+GATESCAN_INLINE void store_quad(C* row, index_t pitch, cplx<simd::packs<C>> x) {
+  store_quad(row, pitch, x.re);
+  store_quad(row + pitch, pitch, x.im);
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,30 @@
+// The kernels at another register width than the machine's own: every recurrence and mode against
+// the oracle. Built once an instruction set (CMakeLists.txt).
+
+#include "../grid/grid.hpp"
+
+namespace grid {
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(grid);  // its checks are called here
+
+namespace {
+
+template <class O>
+void check_kernels() {
+  for (const sizes& n : {sizes{1, 3, 2, 2, 1}, sizes{2, 37, 2, 16, 16}, sizes{1, 40, 3, 5, 35},
+                         sizes{1, 33, 1, 64, 64}})
+    for (const gates gate : {gates::mild, gates::resets, gates::strong}) {
+      options c;
+      c.gate = gate;
+      check<O, float>(few_modes, n, c);
+    }
+}
+
+TEST(isa, real_elementwise) { check_kernels<real_elementwise>(); }
+TEST(isa, complex_elementwise) { check_kernels<complex_elementwise>(); }
+TEST(isa, gateloop) { check_kernels<gateloop>(); }
+TEST(isa, gla) { check_kernels<gla>(); }
+TEST(isa, selective_scan) { check_kernels<selective_scan>(); }
+
+}  // namespace
+}  // namespace grid
