@@ -148,6 +148,7 @@ class diagonal_lane {
     const auto d_out = results.out.lane(b_, h_, v_);
     with_tokens(count, [&]<class Tokens>() {
       for_each_register<Tokens>([&](const kernels& here) {
+        if (here.in_use == 0) return;
         here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
                                        as<elements_of<Tokens>>(gates_),
                                        as<elements_of<Tokens>>(states_));
@@ -231,7 +232,7 @@ class diagonal_lane {
   template <class Tokens, class F>
   void for_each_register(F&& f) {
     constexpr index_t step = Tokens::registers * kernels::lanes;
-    for (index_t w = 0; w < round_up(value_count(), step); w += step) {
+    for (index_t w = 0; w < n_.width; w += step) {  // states of unused channels are written too
       f(channels_at(w));
       ahead_.step(n_.width / step);
     }
