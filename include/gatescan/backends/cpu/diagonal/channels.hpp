@@ -39,6 +39,8 @@ struct channels {
       std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
   /// Tokens that go through the phases together: what they share stays in L1.
   static constexpr index_t together = 16;
+  template <class X, index_t N>
+  using list = X[static_cast<std::size_t>(N)];
   operands_type x;  // of this block of channels
   diagonal_shape n;
   index_t w;   // the register's first channel in the block
@@ -207,8 +209,8 @@ struct channels {
     const channels self = *this;  // copies, as in forward
     const tiles_of_gradients d = into;
     const index_t pairs = count / size;
-    values_of<Tokens> value[most], d_value[most] = {};
-    elements d_o[most], dv[most];
+    list<values_of<Tokens>, most> value, d_value = {};
+    list<elements, most> d_o, dv;
     const auto place = [&](index_t r, index_t key) {
       return self.template at<Tokens>(first + r * size, key, r * size);
     };
@@ -262,8 +264,8 @@ struct channels {
     using elements = elements_of<Tokens>;
     constexpr index_t size = Tokens::tokens, most = together / size;
     const index_t pairs = count / size;
-    values_of<Tokens> value[most];
-    elements d_o[most];
+    list<values_of<Tokens>, most> value;
+    list<elements, most> d_o;
     recompute<Tokens, false>(first, pairs, in, value, d_o, gates, nullptr);
     for (index_t r = 0; r < pairs; ++r) {
       values_of<Tokens> ignored{};
@@ -298,7 +300,7 @@ struct channels {
       o[r] = every<elements>(C(0));
     }
     for (index_t i = 0; i < n.keys; ++i) {
-      walk begin[Tokens::registers];
+      list<walk, Tokens::registers> begin;
       for (index_t j = 0; j < Tokens::registers; ++j)
         begin[j] = walk(in.load(state(i) + j * lanes), constant<Complex>(C(0)));
       walk_of<Tokens, walk> walks(begin);
