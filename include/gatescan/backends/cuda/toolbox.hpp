@@ -1,0 +1,55 @@
+#pragma once
+// What a kernel may ask of the machine. Kernels are plain C++ function objects ("programs") over a
+// `block`, so that one text runs on a GPU (hardware.cuh) and, for tests, anywhere.
+//
+//   struct program {
+//     index_t blocks() const;         blocks of the launch, any number
+//     int threads() const;            threads of a block, a multiple of 32
+//     int shared_bytes() const;       shared memory of a block
+//     template <class Block>
+//     GATESCAN_HD void operator()(Block& block) const;   what each thread of a block does
+//   };
+//
+// A device runs programs one after another: `gpu.run(program)`.
+
+#include <concepts>
+
+#include "../../core/view.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+inline constexpr int warp_threads = 32;
+
+template <class B>
+concept thread_block = requires(B block, float x, double y, int n, bool b) {
+  { block.index() } -> std::same_as<index_t>;  // which block of the launch
+  { block.thread() } -> std::same_as<int>;     // which thread of the block
+  { block.threads() } -> std::same_as<int>;
+  block.sync();                                    // all threads of the block; orders shared memory
+  block.sync_warp();                               // the 32 threads of a warp
+  { block.any(b) } -> std::same_as<bool>;          // sync(), and whether any thread said true
+  block.template shared<float>(n)[n];              // n numbers; threads ask in the same order
+  { block.shuffle(x, n) } -> std::same_as<float>;  // x of lane n of the warp
+  { block.shuffle_xor(x, n) } -> std::same_as<float>;  // x of lane (own ^ n)
+  { block.shuffle_xor(y, n) } -> std::same_as<double>;
+};
+
+// Where programs run: run(device, program).
+template <class D>
+concept device_backend = requires {
+  requires D::on_device;
+};
+
+/// The bytes that n numbers take of shared memory.
+template <class T>
+constexpr int shared_size(index_t n) {
+  return static_cast<int>((n * static_cast<index_t>(sizeof(T)) + 15) / 16 * 16);
+}
+
+constexpr index_t ceil_divide(index_t n, index_t d) { return (n + d - 1) / d; }
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
