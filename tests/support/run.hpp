@@ -15,7 +15,7 @@ namespace support {
 
 struct mode {
   enum kinds { recurrent, scan, chunked, attention } kind = recurrent;
-  int chunk = 0;  // 0: the library's default
+  int chunk = 0;  // or segments; 0: the library's default
   friend std::ostream& operator<<(std::ostream& o, const mode& m) {
     const char* names[] = {"recurrent", "scan", "chunked", "attention"};
     o << names[m.kind];
@@ -28,7 +28,7 @@ template <class F>
 auto with_mode(const mode& m, F f) {
   switch (m.kind) {
     case mode::scan:
-      return f(gatescan::scan{});
+      return f(gatescan::scan{m.chunk});
     case mode::chunked:
       return m.chunk > 0 ? f(gatescan::chunked{m.chunk}) : f(gatescan::chunked{});
     case mode::attention:
@@ -45,6 +45,13 @@ struct settings {
   unsigned char poison = poison_nan;  // of everything that the call must write
   std::set<std::string> unwanted;     // results and gradients that are not asked for
   bool planned = false;               // through a plan with a poisoned workspace
+};
+
+// Where operands of a format are computed with. Programs that run on a device say so for its formats
+// (tests/device).
+template <class T>
+struct backend_of {
+  static gatescan::cpu make(const settings& how) { return {.threads = how.threads}; }
 };
 
 // The gates, queries and keys of a complex problem are handed over as real views when they are real
@@ -178,7 +185,7 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
   const bool wants_state = how.unwanted.count("final_state") == 0;
   if (wants_state) lib.final_state = state;
   with_mode(m, [&](auto chosen) {
-    const gatescan::cpu backend{.threads = how.threads};
+    const auto backend = backend_of<T>::make(how);
     if (how.planned) {
       const gatescan::plan plan(backend, chosen,
                                 binding<O>::template problem<T>(in, like.final_state.extent(0)));
@@ -232,7 +239,7 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
   binding<O>::operands(lib_gradients, made);
 
   with_mode(m, [&](auto chosen) {
-    const gatescan::cpu backend{.threads = how.threads};
+    const auto backend = backend_of<T>::make(how);
     if (how.planned) {
       const int64 n = O::blank(in).final_state.extent(0);
       const gatescan::plan plan(backend, chosen, binding<O>::template problem<T>(in, n));
