@@ -1,0 +1,254 @@
+#pragma once
+// Backward through one run of tokens: states and gates again from the state before the run, then
+// the same scan against time. And how the gradient of the state gets to the ends of segments.
+
+#include "channel.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+namespace diagonal {
+
+// A thread's values, gates and states of a run, and o of its channel.
+template <class R, class T, bool Complex, int Keys>
+struct run_again {
+  using share = channel<R, T, Complex, Keys>;
+  using C = typename share::C;
+  using E = typename share::E;
+  static constexpr int run = share::run;
+  list<typename share::values_type, run> w;
+  list<list<E, Keys>, run> gates, states;
+  list<E, Keys> before;
+  list<E, run> o;
+
+  /// With several tiles of keys, o is the sum of the parts that each left.
+  template <bool Full, class Block>
+  GATESCAN_HD void from(Block& block, const share& here, index_t t, int count,
+                        const list<E, Keys>& in, const table<C, Complex>& parts, index_t row,
+                        index_t channel) {
+    here.template values<Full>(t, count, w);
+    for (int i = 0; i < run; ++i) o[i] = make<E>::from(0);
+    for (int n = 0; n < Keys; ++n) {
+      E h = before[n] = in[n];
+      if (!here.holds(n)) continue;
+      for (int i = 0; i < run; ++i) {
+        if (!Full && i >= count) continue;
+        const auto at = here.at(t + i, n);
+        const E a = R::gate(here.x, at, w[i]), add = here.input(at, w[i]);
+        h = is_zero(a) ? add : fma(a, h, add);
+        gates[i][n] = a, states[i][n] = h;
+        if constexpr (!share::simple_output) o[i] = here.read_out(at, h, o[i]);
+      }
+    }
+    if constexpr (!share::simple_output) {
+      if (parts.first == nullptr) {
+        here.add_lanes(block, o);
+      } else {
+        for (int i = 0; i < run; ++i) {
+          if (!Full && i >= count) continue;
+          o[i] = make<E>::from(0);
+          for (index_t tile = 0; tile < parts.keys; ++tile)
+            o[i] = o[i] + parts.load(row + i, tile, channel);
+        }
+      }
+    }
+  }
+  GATESCAN_HD E state_before(int i, int n) const { return i > 0 ? states[i - 1][n] : before[n]; }
+};
+
+// What the programs of a backward pass share: the states at the starts of runs, and o.
+template <class R, class T, bool Complex, int Keys>
+struct adjoint_task : task<R, T, Complex, Keys> {
+  using base = task<R, T, Complex, Keys>;
+  using share = typename base::share;
+  using C = typename base::C;
+  using S = typename base::S;
+  using E = typename base::E;
+  using W = typename base::W;
+  using again = run_again<R, T, Complex, Keys>;
+  using accumulators = typename R::template fields<accumulator<C>>;
+  operand<const S> d_out;
+  table<C, Complex> kept;   // states at the starts of runs
+  table<C, Complex> parts;  // of o, with several tiles of keys
+
+  GATESCAN_HD auto output_gradient(const operand<const S>& here_d_out, index_t t) const {
+    using output = typename share::output_type;
+    if (!here_d_out.given) return make<output>::from(0);
+    return load_number<output>(here_d_out, t * here_d_out.time);
+  }
+  GATESCAN_HD index_t row(const segment& s, index_t t) const {
+    return s.batch * this->cut.time + t;
+  }
+  GATESCAN_HD index_t run_row(const segment& s, index_t t) const {
+    return this->cut.first_run(s, share::run) + (t - s.first) / share::run;
+  }
+  template <bool Full, class Block>
+  GATESCAN_HD void run_once_more(Block& block, const share& here, const lane& l, const segment& s,
+                                 index_t t, int count, again& r) const {
+    list<E, Keys> in;
+    for (int n = 0; n < Keys; ++n) {
+      in[n] = make<E>::from(0);
+      if (here.holds(n)) in[n] = kept.load(run_row(s, t), here.key(n), l.channel);
+    }
+    r.template from<Full>(block, here, t, count, in, parts, row(s, t), l.channel);
+  }
+
+  // f(t, count, full) for the runs of a segment, the last one first
+  template <class F>
+  GATESCAN_HD static void for_each_run_backwards(const segment& s, F&& f) {
+    if (s.first == s.last) return;
+    for (index_t i = (s.last - s.first - 1) / share::run; i >= 0; --i) {
+      const index_t t = s.first + i * share::run;
+      if (s.last - t >= share::run)
+        f.template operator()<true>(t, share::run);
+      else
+        f.template operator()<false>(t, static_cast<int>(s.last - t));
+    }
+  }
+
+  // The gradient of the state before a segment from the one after it.
+  template <class Block>
+  GATESCAN_HD void retreat(Block& block, const share& here, const lane& l, const segment& s,
+                           list<E, Keys>& g) const {
+    const operand<const S> own_d_out = d_out.lane(s.batch, l.head, l.value);
+    for_each_run_backwards(s, [&]<bool Full>(index_t t, int count) {
+      again r;
+      run_once_more<Full>(block, here, l, s, t, count, r);
+      for (int i = share::run - 1; i >= 0; --i) {
+        if (!Full && i >= count) continue;
+        const auto at = here.at(t + i);
+        accumulators ignored{};
+        typename share::values_type d_w{};
+        const E d_o = R::output_adjoint(here.x, ignored, at, r.w[i], d_w, r.o[i],
+                                        output_gradient(own_d_out, t + i));
+        for (int n = 0; n < Keys; ++n) {
+          const E a = r.gates[i][n], to_state = query_gradient(here, t + i, n, d_o);
+          if (here.holds(n)) g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * (g[n] + to_state);
+        }
+      }
+    });
+  }
+  GATESCAN_HD static E query_gradient(const share& here, index_t t, int n, E d_o) {
+    if constexpr (share::unit_keys)
+      return d_o;
+    else
+      return here.holds(n) ? conj(E(R::keys(here.x, here.at(t, n)).q)) * d_o : make<E>::from(0);
+  }
+};
+
+// States at the starts of runs; with several tiles of keys also their parts of o.
+template <class R, class T, bool Complex, int Keys>
+struct keep_states : adjoint_task<R, T, Complex, Keys> {
+  using base = adjoint_task<R, T, Complex, Keys>;
+  using share = typename base::share;
+  using E = typename base::E;
+  using W = typename base::W;
+  table<double, Complex> states;  // at the starts of segments, where time is cut
+
+  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    const index_t a_slot = this->map.blocks_a_slot();
+    const segment s = this->cut.at(block.index() / a_slot);
+    const lane l = this->map.at(block.index() % a_slot, block.thread());
+    const share here = this->seek(l, s.batch);
+    const bool wants_parts = this->parts.first != nullptr;
+    list<W, Keys> h;
+    if (states.first != nullptr)
+      this->load_row(states, s.slot, l, here, h);
+    else
+      this->load_state(this->p.initial_state, s.sequence, l, here, h);
+    share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
+      list<E, Keys> start;
+      for (int n = 0; n < Keys; ++n) start[n] = make<E>::from(h[n]);
+      this->store_row(this->kept, this->run_row(s, t), l, here, start);
+      list<typename share::values_type, share::run> w;
+      list<E, share::run> o;
+      here.template values<Full>(t, count, w);
+      if (!wants_parts) {
+        if (s.last - t > count)
+          here.template advance<Full, false>(block, this->steps, t, count, w, h, o);
+        return;
+      }
+      here.template advance<Full, true>(block, this->steps, t, count, w, h, o);
+      for (int i = 0; i < share::run; ++i)
+        if ((Full || i < count) && l.active && l.part == 0)
+          this->parts.store(this->row(s, t + i), l.tile, l.channel, o[i]);
+    });
+  }
+};
+
+// The gradient of every segment's incoming state, had its last state none.
+template <class R, class T, bool Complex, int Keys>
+struct summarise_back : adjoint_task<R, T, Complex, Keys> {
+  using base = adjoint_task<R, T, Complex, Keys>;
+  using share = typename base::share;
+  using E = typename base::E;
+  table<double, Complex> gradients;
+
+  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    const index_t a_slot = this->map.blocks_a_slot();
+    const segment s = this->cut.at(block.index() / a_slot);
+    const lane l = this->map.at(block.index() % a_slot, block.thread());
+    const share here = this->seek(l, s.batch);
+    list<E, Keys> g;
+    for (int n = 0; n < Keys; ++n) g[n] = make<E>::from(0);
+    this->retreat(block, here, l, s, g);
+    list<typename base::W, Keys> end;
+    for (int n = 0; n < Keys; ++n) end[n] = make<typename base::W>::from(g[n]);
+    this->store_row(gradients, s.slot, l, here, end);
+  }
+};
+
+// The gradient of the state at every segment's end takes the place of that.
+template <class R, class T, bool Complex, int Keys>
+struct carry_back : adjoint_task<R, T, Complex, Keys> {
+  using base = adjoint_task<R, T, Complex, Keys>;
+  using share = typename base::share;
+  using C = typename base::C;
+  using E = typename base::E;
+  using W = typename base::W;
+  table<double, Complex> products, gradients;
+  operand<const C> final_state;  // its gradient
+
+  index_t blocks() const { return this->blocks_for(this->cut.sequences); }
+
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    const index_t a_slot = this->map.blocks_a_slot();
+    const index_t sequence = block.index() / a_slot;
+    const lane l = this->map.at(block.index() % a_slot, block.thread());
+    const share here = this->seek(l, this->cut.batch_of(sequence));
+    list<W, Keys> g;
+    this->load_state(final_state, sequence, l, here, g);
+    for (index_t i = this->cut.used_slots(sequence) - 1; i >= 0; --i) {
+      const index_t slot = this->cut.first_slot(sequence) + i;
+      list<W, Keys> product, start;
+      this->load_row(products, slot, l, here, product);
+      this->load_row(gradients, slot, l, here, start);
+      this->store_row(gradients, slot, l, here, g);
+      bool fine = true;
+      for (int n = 0; n < Keys; ++n) {
+        start[n] = fma(conj(product[n]), g[n], start[n]);
+        fine = fine && is_finite(make<E>::from(start[n]));
+      }
+      if (share::any_in_warp(block, !fine)) {  // Inf or NaN: through the tokens
+        list<E, Keys> e;
+        for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(g[n]);
+        this->retreat(block, here, l, this->cut.of(sequence, i), e);
+        for (int n = 0; n < Keys; ++n)
+          if (!is_finite(make<E>::from(start[n]))) start[n] = make<W>::from(e[n]);
+      }
+      for (int n = 0; n < Keys; ++n) g[n] = start[n];
+    }
+  }
+};
+
+}  // namespace diagonal
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
