@@ -3,7 +3,7 @@
 // (backend_of).
 #pragma once
 
-#include "../grid/grid.hpp"
+#include "../grid/check.hpp"
 
 namespace device_grid {
 

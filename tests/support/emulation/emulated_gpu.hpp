@@ -116,7 +116,7 @@ class machine {
   }
 
   // an exchange slot a thread: shuffles and votes
-  std::uint64_t& slot(int thread) { return threads_[static_cast<std::size_t>(thread)].slot; }
+  std::uint64_t& slot(int of) { return threads_[static_cast<std::size_t>(of)].slot; }
 
   void note(const void* at, bool write) {
     const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(at) -

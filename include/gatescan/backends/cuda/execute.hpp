@@ -4,17 +4,16 @@
 
 #include <span>
 
-#include "../../modes/schedule.hpp"
 #include "../../core/problem.hpp"
 #include "../../core/workspace.hpp"
+#include "../../modes/schedule.hpp"
+#include "matrix/runner.hpp"
 #include "toolbox.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T>
-class matrix_runner;
 template <class R, class T>
 class stepwise_runner;
 template <class R, class T, bool Complex>

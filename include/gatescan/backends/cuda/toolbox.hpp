@@ -48,7 +48,7 @@ constexpr int shared_size(index_t n) {
   return static_cast<int>((n * static_cast<index_t>(sizeof(T)) + 15) / 16 * 16);
 }
 
-constexpr index_t ceil_divide(index_t n, index_t d) { return (n + d - 1) / d; }
+GATESCAN_HD constexpr index_t ceil_divide(index_t n, index_t d) { return (n + d - 1) / d; }
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI
