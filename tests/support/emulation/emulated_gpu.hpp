@@ -29,10 +29,13 @@ struct emulation_error : std::logic_error {
 
 namespace emulation {
 
-// Where a thread stands, in barriers that it has passed.
+// Where a thread stands, in barriers that it has passed. Small: there is a history of them for every
+// four bytes of shared memory.
 struct moment {
-  int thread = -1;
-  int block_barriers = -1, warp_barriers = -1;
+  std::int16_t thread = -1;
+  std::uint16_t warp_barriers = 0;
+  int block_barriers = -1;
+  friend bool operator==(const moment&, const moment&) = default;
 };
 
 class machine;
@@ -123,6 +126,7 @@ class machine {
                                                  reinterpret_cast<std::byte*>(shared_.data()));
     word& w = touched_[offset / 4];
     const moment now = here();
+    if (!write && w.readers[1] == now) return;
     if (races(w.writer, now)) race(offset, w.writer, now, write ? "write" : "read", "write");
     if (write) {
       for (const moment& reader : w.readers)
@@ -270,7 +274,8 @@ class machine {
 
   moment here() const {
     const thread& t = threads_[static_cast<std::size_t>(current_)];
-    return {current_, t.block_barriers, t.warp_barriers};
+    return {static_cast<std::int16_t>(current_), static_cast<std::uint16_t>(t.warp_barriers),
+            t.block_barriers};
   }
   static bool same_time(const moment& a, const moment& b) {
     return a.block_barriers == b.block_barriers && a.warp_barriers == b.warp_barriers &&

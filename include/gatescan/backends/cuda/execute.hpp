@@ -7,17 +7,15 @@
 #include "../../core/problem.hpp"
 #include "../../core/workspace.hpp"
 #include "../../modes/schedule.hpp"
+#include "diagonal/runner.hpp"
+#include "map.hpp"
 #include "matrix/runner.hpp"
+#include "stepwise/runner.hpp"
 #include "toolbox.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
-
-template <class R, class T>
-class stepwise_runner;
-template <class R, class T, bool Complex>
-class diagonal_runner;
 
 // f.operator()<Runner>() with the runner of a problem
 template <class R, class T, class F>

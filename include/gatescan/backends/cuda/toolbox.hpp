@@ -44,7 +44,7 @@ concept device_backend = requires {
 
 /// The bytes that n numbers take of shared memory.
 template <class T>
-constexpr int shared_size(index_t n) {
+GATESCAN_HD constexpr int shared_size(index_t n) {
   return static_cast<int>((n * static_cast<index_t>(sizeof(T)) + 15) / 16 * 16);
 }
 

@@ -18,7 +18,7 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   using E = typename base::E;
   using W = typename base::W;
   using again = typename base::again;
-  using collector_type = collector<R, T, Complex, Keys>;
+  using collector_type = collector<R, T, Complex, Keys, share::run>;
   using sums = typename collector_type::sums;
   collector_type collect;
   table<double, Complex> gradients;  // of the states at the ends of segments, where time is cut

@@ -6,7 +6,8 @@
 #include <utility>
 
 #include "../gradients.hpp"
-#include "channel.hpp"
+#include "layout.hpp"
+#include "numbers.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -40,11 +41,11 @@ struct stage {
   }
 };
 
-template <class R, class T, bool Complex, int Keys>
+// Keys: of a thread. Run: tokens whose sums may wait for each other.
+template <class R, class T, bool Complex, int Keys, int Run>
 struct collector {
-  using share = channel<R, T, Complex, Keys>;
-  using C = typename share::C;
-  using S = typename share::S;
+  using C = state_t<T>;
+  using S = storage_t<T>;
   using sinks = typename R::template fields<gradient_sink<C, S>>;
   using wide_sums = sums_of<R, accumulator<double>, Keys>;
   using sums = sums_of<R, accumulator<C>, Keys>;
@@ -86,7 +87,7 @@ struct collector {
     constexpr index_t most_bytes = 16 * 1024;
     rows.warps = map.block_threads / warp_threads, rows.columns = map.columns();
     const index_t a_token = rows.size() * static_cast<index_t>(sizeof(C)) * planes();
-    while (rows.tokens < share::run && a_token * 2 * rows.tokens <= most_bytes) rows.tokens *= 2;
+    while (rows.tokens < Run && a_token * 2 * rows.tokens <= most_bytes) rows.tokens *= 2;
   }
   void take(arena& memory) {
     R::operands([&](const char*, const axes&, presence, auto& sink) { sink.take(memory); }, to);

@@ -21,7 +21,7 @@ class diagonal_runner {
   using task = diagonal::task<R, T, Complex, keys>;
   using share = typename task::share;
   using adjoint_task = diagonal::adjoint_task<R, T, Complex, keys>;
-  using collector = diagonal::collector<R, T, Complex, keys>;
+  using collector = diagonal::collector<R, T, Complex, keys, share::run>;
   using wide_table = diagonal::table<double, Complex>;
   using narrow_table = diagonal::table<C, Complex>;
 

@@ -79,6 +79,8 @@ struct matrix_outputs {
     sums_t sum;
 
     for (index_t first_key = 0; first_key < p.n.keys; first_key += kit::keys) {
+      const index_t keys_left = p.n.keys - first_key;
+      const int keys = keys_left < kit::keys ? static_cast<int>(keys_left) : kit::keys;
       walk::load_own(block, x, p.n, mine, first_key, own);
       // tiles of tokens from the own one on, away from it
       const index_t aligned = here.tokens.first;
@@ -101,7 +103,7 @@ struct matrix_outputs {
         }
         block.sync();
         if (diagonal) {
-          walk::meet_in_blocks(block, own, other, gates, scores);
+          walk::meet_in_blocks(block, keys, own, other, gates, scores);
           block.sync();
           add_own_blocks(thread, scores, values, sum);
         }
@@ -111,11 +113,11 @@ struct matrix_outputs {
           const int b = Adjoint ? n : kit::tokens / kit::sub - 1 - n;
           // nobody walks past the first one, and empty ones change nothing
           if ((diagonal && n == 0) || t + b * kit::sub >= there.last) continue;
-          walk::meet(block, diagonal, b, own, other, scores);
+          walk::meet(block, keys, diagonal, b, own, other, scores);
           block.sync();
           sum.add(thread, kit::sub, scores, kit::tokens, values + b * kit::sub * kit::values,
                   kit::values);
-          walk::move_on(block, diagonal, b, own, between);
+          walk::move_on(block, keys, diagonal, b, own, between);
           block.sync();
         }
       }
@@ -129,7 +131,8 @@ struct matrix_outputs {
         other[n] = !Adjoint && row >= kit::keys ? -number : number;
       }
       block.sync();
-      sum.add(thread, kit::rows, own, pitch, other, kit::values);
+      for (int row = 0; row < kit::rows; row += kit::keys)
+        sum.add(thread, keys, own + row * pitch, pitch, other + row * kit::values, kit::values);
       block.sync();
     }
     bool broken = false;
@@ -157,14 +160,13 @@ struct matrix_outputs {
   template <class Array>
   GATESCAN_HD void add_own_blocks(int thread, const Array& scores, const Array& values,
                                   sums_t& sum) const {
-    for (int m = 0; m < sums_t::rows; ++m) {
-      const int t = sums_t::row(thread, m), first = t / kit::sub * kit::sub;
-      for (int s = 0; s < kit::sub; ++s)
+    for (int s = 0; s < kit::sub; ++s)
+      for (int m = 0; m < sums_t::rows; ++m) {
+        const int t = sums_t::row(thread, m), row = (t / kit::sub * kit::sub + s) * kit::values;
+        const C score = scores[s * kit::tokens + t];
         for (int n = 0; n < sums_t::columns; ++n)
-          sum.sum[m][n] =
-              fma(C(scores[s * kit::tokens + t]),
-                  C(values[(first + s) * kit::values + sums_t::column(thread, n)]), sum.sum[m][n]);
-    }
+          sum.sum[m][n] = fma(score, C(values[row + sums_t::column(thread, n)]), sum.sum[m][n]);
+      }
   }
 
   GATESCAN_HD C state_part(const chunk_place& here, index_t head, int plane, index_t key,

@@ -13,6 +13,7 @@ struct chunk_walk {
   using kit = matrix_types<R, T>;
   using C = typename kit::C;
   using E = typename kit::E;
+  // `keys`: those of the tile that are there
   static constexpr int pitch = kit::tokens + 1, plane = kit::keys * pitch;
 
   /// own = q (backward k), 0 outside
@@ -49,12 +50,13 @@ struct chunk_walk {
   /// Pairs inside blocks of 16: scores[other token of the block][own token]. Own numbers are
   /// multiplied by the gates up to the end of their block.
   template <class Block, class Array>
-  GATESCAN_HD static void meet_in_blocks(Block& block, const Array& own, const Array& other,
-                                         const Array& gates, const Array& scores) {
+  GATESCAN_HD static void meet_in_blocks(Block& block, int keys, const Array& own,
+                                         const Array& other, const Array& gates,
+                                         const Array& scores) {
     const int lane = block.thread() % warp_threads, mine = lane % kit::sub,
               first = block.thread() / warp_threads * kit::sub;
     C score[kit::sub] = {};
-    for (int i = lane / kit::sub; i < kit::keys; i += 2) {
+    for (int i = lane / kit::sub; i < keys; i += 2) {
       const int row = i * pitch + first;
       E number = number_at<E>(own, row + mine, plane);
       for (int n = 0; n < kit::sub; ++n) {
@@ -98,18 +100,19 @@ struct chunk_walk {
 
   /// Own tokens with the 16 of block b: scores as above, 0 for own tokens that do not see them.
   template <class Block, class Array>
-  GATESCAN_HD static void meet(Block& block, bool diagonal, int b, const Array& own,
+  GATESCAN_HD static void meet(Block& block, int keys, bool diagonal, int b, const Array& own,
                                const Array& other, const Array& scores) {
     const int warp = block.thread() / warp_threads, lane = block.thread() % warp_threads;
     const int mine = warp * kit::sub + lane % 8, theirs = b * kit::sub + lane / 8;
     C sum[2][4] = {};
     if (walks_past(diagonal, warp, b)) {
-      for (int row = 0; row < kit::rows; ++row) {
+      for (int n = 0; n < kit::planes * keys; ++n) {
+        const int row = n < keys ? n : n - keys + kit::keys;
         C x[2], y[4];
         for (int m = 0; m < 2; ++m) x[m] = own[row * pitch + mine + 8 * m];
-        for (int n = 0; n < 4; ++n) y[n] = other[row * pitch + theirs + 4 * n];
+        for (int s = 0; s < 4; ++s) y[s] = other[row * pitch + theirs + 4 * s];
         for (int m = 0; m < 2; ++m)
-          for (int n = 0; n < 4; ++n) sum[m][n] = fma(x[m], y[n], sum[m][n]);
+          for (int s = 0; s < 4; ++s) sum[m][s] = fma(x[m], y[s], sum[m][s]);
       }
     }
     for (int m = 0; m < 2; ++m)
@@ -118,11 +121,11 @@ struct chunk_walk {
   }
   /// Own numbers of those that have met block b, times its product.
   template <class Block, class Array>
-  GATESCAN_HD static void move_on(Block& block, bool diagonal, int b, const Array& own,
+  GATESCAN_HD static void move_on(Block& block, int keys, bool diagonal, int b, const Array& own,
                                   const Array& between) {
     const int warp = block.thread() / warp_threads, lane = block.thread() % warp_threads;
     if (!walks_past(diagonal, warp, b)) return;
-    for (int i = lane / kit::sub; i < kit::keys; i += 2) {
+    for (int i = lane / kit::sub; i < keys; i += 2) {
       const int at = i * pitch + warp * kit::sub + lane % kit::sub;
       const E product = number_at<E>(between, b * kit::rows + i, kit::keys);
       put_number(own, at, plane, decayed(product, number_at<E>(own, at, plane)));

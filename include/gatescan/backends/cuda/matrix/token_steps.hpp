@@ -81,7 +81,6 @@ struct matrix_steps {
       const index_t left = here.tokens.last - first;
       const int count = left < kit::sub ? static_cast<int>(left) : kit::sub;
       const bool begins = first == here.tokens.first, ends = left <= kit::sub;
-      C sum[kit::sub] = {};
       block.sync();
       for (int n = block.thread(); n < count * columns; n += kit::threads) {
         const index_t t = first + n / columns, j = first_value + n % columns;
@@ -117,19 +116,19 @@ struct matrix_steps {
         }
         block.sync();
         // no number beyond the last key: 0 times Inf is not nothing
-        const index_t mine = ceil_divide(p.n.keys - first_key - warp, warps);
-        for (int t = 0; t < kit::sub; ++t) {
-          if (t >= count) break;
+        const index_t keys_here = ceil_divide(p.n.keys - first_key - warp, warps);
+        for (int t = 0; t < count; ++t) {
           const C v = values[t * columns + lane];
-          C o_t = sum[t];
+          const int mine = (warp * kit::sub + t) * columns + lane;
+          C o_t = first_key == 0 ? C(0) : C(partial[mine]);
           for (int m = 0; m < keys_a_thread; ++m) {
-            if (m >= mine) break;
+            if (m >= keys_here) break;
             const int row = t * pitch + warp + warps * m;
             const E gate = number_at<E>(gates, row, kit::keys);
             state[m] = fma(number_at<E>(k, row, kit::keys), v, decayed(gate, state[m]));
             o_t = o_t + real_part(number_at<E>(q, row, kit::keys) * state[m]);
           }
-          sum[t] = o_t;
+          partial[mine] = o_t;
         }
         if (ends ? !scan : !only) {
           for (int m = 0; m < keys_a_thread; ++m) {
@@ -142,8 +141,6 @@ struct matrix_steps {
           }
         }
       }
-      for (int t = 0; t < kit::sub; ++t)
-        if (t < count) partial[(warp * kit::sub + t) * columns + lane] = sum[t];
       block.sync();
       for (int n = block.thread(); n < count * columns; n += kit::threads) {
         const index_t t = first + n / columns, j = first_value + n % columns;
