@@ -110,10 +110,10 @@ class matrix_runner {
   }
 
   matrix_steps<R, T> steps(const operand<typename kit::S>& out, const operand<C>& state) const {
-    return {p_, {}, {}, resting_, out, state, nullptr};
+    return {p_, false, {}, {}, resting_, out, state, nullptr};
   }
   matrix_steps<R, T> segment_steps(const operand<typename kit::S>& out) const {
-    return {p_, chunks_, states_, resting_, out, {}, nullptr};
+    return {p_, true, chunks_, states_, resting_, out, {}, nullptr};
   }
   matrix_outputs<R, T, false> outputs(const operand<typename kit::S>& out, C* o) const {
     if (plan_.form == kernel_form::attention && o == nullptr)

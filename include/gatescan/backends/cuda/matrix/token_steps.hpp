@@ -21,6 +21,7 @@ struct matrix_steps {
   static constexpr int pitch = kit::rows;
 
   problem_of<R, T> p;
+  bool scan = false;
   time_chunks segments;         // of a scan
   chunk_states<R, T> starts{};  // of a scan: states at segments' starts
   C* resting = nullptr;         // [item][plane][key][columns], where keys are more than a tile
@@ -28,10 +29,8 @@ struct matrix_steps {
   operand<C> final_state{};  // not of a scan
   C* o = nullptr;            // before the epilogue, in place of the output
 
-  bool scans() const { return starts.states != nullptr; }
   index_t items() const {
-    return (scans() ? segments.slots : p.n.sequences) * p.n.heads *
-           ceil_divide(p.n.values, columns);
+    return (scan ? segments.slots : p.n.sequences) * p.n.heads * ceil_divide(p.n.values, columns);
   }
   GATESCAN_HD index_t resting_size() const { return kit::planes * p.n.keys * columns; }
   bool needs_rest() const { return p.n.keys > kit::keys && p.n.time > kit::sub; }
@@ -48,7 +47,6 @@ struct matrix_steps {
     index_t rest = block.index();
     const index_t first_value = rest % tiles * columns;
     const index_t head = (rest /= tiles) % p.n.heads;
-    const bool scan = starts.states != nullptr;
     chunk_place here{};
     if (scan) {
       here = segments.at(p, rest / p.n.heads);
