@@ -47,12 +47,19 @@ struct settings {
   bool planned = false;               // through a plan with a poisoned workspace
 };
 
-// Where operands of a format are computed with. Programs that run on a device say so for its formats
-// (tests/device).
+// Where operands of a format are computed with. Programs that run on a device say so for its
+// formats (tests/device).
+#if defined(__CUDACC__)
+template <class T>
+struct backend_of {
+  static gatescan::cuda make(const settings&) { return {}; }
+};
+#else
 template <class T>
 struct backend_of {
   static gatescan::cpu make(const settings& how) { return {.threads = how.threads}; }
 };
+#endif
 
 // The gates, queries and keys of a complex problem are handed over as real views when they are real
 // (and not all zero, so that a piece of a complex one is complex too).
@@ -123,7 +130,7 @@ struct prepared {
   using S = gatescan::state_t<T>;
 
   prepared(const typename O::inputs& in, const settings& how) {
-    held.offsets = in.sequence_offsets;
+    held.offsets.assign(in.sequence_offsets.begin(), in.sequence_offsets.end());
     O::operands(
         [&](const char* name, auto& x) {
           if (std::string(name) == "initial_state")
@@ -166,7 +173,7 @@ struct workspace {
  private:
   static constexpr std::size_t guard = 256;
   unsigned char poison_;
-  std::vector<std::byte> memory_;
+  memory<std::byte> memory_;
   std::size_t first_ = 0, bytes_ = 0;
 };
 
@@ -195,6 +202,7 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
     } else {
       gatescan::forward(backend, chosen, p.lib, lib);
     }
+    finish(backend);
   });
   EXPECT_TRUE(out.guards_intact()) << "out";
   EXPECT_TRUE(state.guards_intact()) << "final_state";
@@ -249,6 +257,7 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
     } else {
       gatescan::backward(backend, chosen, p.lib, lib_dout, lib_gradients);
     }
+    finish(backend);
   });
 
   typename O::inputs result;

@@ -29,8 +29,8 @@ struct emulation_error : std::logic_error {
 
 namespace emulation {
 
-// Where a thread stands, in barriers that it has passed. Small: there is a history of them for every
-// four bytes of shared memory.
+// Where a thread stands, in barriers that it has passed. Small: there is a history of them for
+// every four bytes of shared memory.
 struct moment {
   std::int16_t thread = -1;
   std::uint16_t warp_barriers = 0;

@@ -1,8 +1,8 @@
 #pragma once
-// Where gradients go. A thread sums what it knows of an element in an accumulator and leaves it in a
-// sink. Where one element of a gradient collects from several threads (grouped heads, parameters
-// without a time axis, stride 0, keys whose values lie in several blocks), each leaves a partial sum
-// in scratch, and one program adds them in a fixed order: no atomics, the same bits every time.
+// Where gradients go. A thread sums what it knows of an element in an accumulator and leaves it in
+// a sink. Where one element of a gradient collects from several threads (grouped heads, parameters
+// without a time axis, stride 0, keys whose values lie in several blocks), each leaves a partial
+// sum in scratch, and one program adds them in a fixed order: no atomics, the same bits every time.
 
 #include "../../core/problem.hpp"
 #include "../../core/workspace.hpp"
@@ -14,9 +14,9 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 // The gradient of one operand on its way to the caller's memory. Threads see an index space
-// [copy][lead][token][head][key][value], of the axes that the operand declares: lead counts batches,
-// or sequences for an operand without a time axis; copies are the threads (work items) that know a
-// part of the same element. Every element of it is stored exactly once.
+// [copy][lead][token][head][key][value], of the axes that the operand declares: lead counts
+// batches, or sequences for an operand without a time axis; copies are the threads (work items)
+// that know a part of the same element. Every element of it is stored exactly once.
 template <class C, class S>
 struct gradient_sink {
   operand<S> to{};

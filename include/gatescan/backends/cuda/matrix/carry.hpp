@@ -1,7 +1,7 @@
 #pragma once
-// From chunk to chunk, in order: a thread an entry of the state, in double for states in float. What
-// chunks add is replaced by the state at their start (backward: its gradient at their end). Where
-// something is not finite, the thread walks the chunk's tokens: resets are exact there.
+// From chunk to chunk, in order: a thread an entry of the state, in double for states in float.
+// What chunks add is replaced by the state at their start (backward: its gradient at their end).
+// Where something is not finite, the thread walks the chunk's tokens: resets are exact there.
 
 #include "summaries.hpp"
 

@@ -1,15 +1,15 @@
 #pragma once
-// Backward, the key side of a chunk: gradients of q, k and the gates. A gate a_t is met by every pair
-// (query r >= t, key s < t); with S the states, G the gradient of the state at the chunk's end
+// Backward, the key side of a chunk: gradients of q, k and the gates. A gate a_t is met by every
+// pair (query r >= t, key s < t); with S the states, G the gradient of the state at the chunk's end
 //
 //   Y_r(t) = S_{t-1} do_r                    Y_r(t+1) = a_t Y_r(t) + dP_rt k_t    dP_rs = do_r v_s
 //   x_r(t) = q_r prod_{j=t+1..r} a_j
 //   conj(da_t) = sum_{r>=t} x_r(t) Y_r(t)    conj(dk_t) = sum_{r>=t} x_r(t) dP_rt
 //   conj(dq_r) = Y_r(r+1)
 //
-// and G is one more query, after the last token: x = 1, dP_s = conj(G) v_s. Strictly causal, so exact
-// at a gate of 0. A thread has one key and every so manieth query; tokens by 16, whose sums are in
-// registers: Y goes up through them, then x down.
+// and G is one more query, after the last token: x = 1, dP_s = conj(G) v_s. Strictly causal, so
+// exact at a gate of 0. A thread has one key and every so manieth query; tokens by 16, whose sums
+// are in registers: Y goes up through them, then x down.
 
 #include "chunk_keys_replay.hpp"
 #include "gradient_stores.hpp"

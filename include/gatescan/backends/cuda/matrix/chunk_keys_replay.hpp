@@ -1,7 +1,7 @@
 #pragma once
-// The gradients of q, k and the gates of one key in a chunk by the recurrence itself: a thread walks
-// the states forward and their gradients back, value after value. For chunks where the fast form met
-// something that is not finite.
+// The gradients of q, k and the gates of one key in a chunk by the recurrence itself: a thread
+// walks the states forward and their gradients back, value after value. For chunks where the fast
+// form met something that is not finite.
 
 #include "summaries.hpp"
 
@@ -9,7 +9,8 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// put(t, gradients) and get(t) are the sums of a token, keep(t, state) and kept(t) a number a token.
+/// put(t, gradients) and get(t) are the sums of a token, keep(t, state) and kept(t) a number a
+/// token.
 template <class R, class T, class Put, class Get, class Kept, class Keep>
 GATESCAN_HD void replay_keys(const problem_of<R, T>& p,
                              const typename matrix_types<R, T>::fields& x, const chunk_place& here,

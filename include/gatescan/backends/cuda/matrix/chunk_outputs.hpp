@@ -1,6 +1,6 @@
 #pragma once
-// Last pass over chunks: outputs, or backward the gradient of the values. With P_ts = Re sum_i q_t[i]
-// k_s[i] prod_{j=s+1..t} a_j[i] for s <= t
+// Last pass over chunks: outputs, or backward the gradient of the values. With P_ts = Re sum_i
+// q_t[i] k_s[i] prod_{j=s+1..t} a_j[i] for s <= t
 //
 //   o_t  = sum_s P_ts v_s   + Re(q_t prod_{j<=t} a_j . state at the chunk's start)
 //   dv_s = sum_t P_ts do_t  + Re(k_s prod_{j>s} a_j . conj(gradient of the state at its end))

@@ -1,6 +1,7 @@
 #pragma once
-// How a tile of 64 tokens meets other tokens: the steps of matrix_outputs on one tile of keys. Arrays
-// are [row][token], complex numbers two rows. Threads of a warp have 16 of the tile's tokens.
+// How a tile of 64 tokens meets other tokens: the steps of matrix_outputs on one tile of keys.
+// Arrays are [row][token], complex numbers two rows. Threads of a warp have 16 of the tile's
+// tokens.
 
 #include "tile.hpp"
 

@@ -1,8 +1,8 @@
 #pragma once
-// First pass over chunks: what a chunk adds to the state, and the product of its gates. Backward the
-// same, from what the outputs add to the gradient of the state at the chunk's start.
+// First pass over chunks: what a chunk adds to the state, and the product of its gates. Backward
+// the same, from what the outputs add to the gradient of the state at the chunk's start.
 //
-//   forward  sum_s (k_s prod_{j>s} a_j) v_s^T        backward  sum_t conj(q_t prod_{j<=t} a_j) do_t^T
+//   forward  sum_s (k_s prod_{j>s} a_j) v_s^T      backward  sum_t conj(q_t prod_{j<=t} a_j) do_t^T
 //
 // A block works on a tile of keys and values; half of its threads multiply keys by gates, one key
 // each, while the others fetch values.
