@@ -26,20 +26,18 @@ struct axes {
   unsigned found = 0;  // a bit an axis
 
   consteval axes(std::initializer_list<axis> list) {
-    for (axis a : list) add(a);
+    for (axis a : list) {
+      of[rank++] = a;
+      found |= 1u << static_cast<int>(a);
+    }
   }
   GATESCAN_HD constexpr bool has(axis a) const { return (found >> static_cast<int>(a) & 1u) != 0; }
   constexpr axes without(axis a) const {
     axes rest{};
     for (int i = 0; i < rank; ++i)
-      if (of[i] != a) rest.add(of[i]);
+      if (of[i] != a) rest.of[rest.rank++] = of[i];
+    rest.found = found & ~(1u << static_cast<int>(a));
     return rest;
-  }
-
- private:
-  constexpr void add(axis a) {
-    of[rank++] = a;
-    found |= 1u << static_cast<int>(a);
   }
 };
 
