@@ -9,24 +9,38 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace diagonal {
 
-// A thread's values, gates and states of a run, and o of its channel.
+// Where the lanes of a channel keep what they share of a run: what `values` returned, o, and its
+// gradient.
+template <class Share, class Block>
+struct run_room {
+  using values_type = typename Share::values_type;
+  using E = typename Share::E;
+  decltype(Share::template tokens<values_type>(std::declval<Block&>(), channel_map{})) w;
+  decltype(Share::template tokens<E>(std::declval<Block&>(), channel_map{})) o, d_o;
+
+  GATESCAN_HD run_room(Block& block, const channel_map& map)
+      : w(Share::template tokens<values_type>(block, map)),
+        o(Share::template tokens<E>(block, map)),
+        d_o(Share::template tokens<E>(block, map)) {}
+};
+
+// A thread's gates and states of a run.
 template <class R, class T, bool Complex, int Keys>
 struct run_again {
   using share = channel<R, T, Complex, Keys>;
   using C = typename share::C;
   using E = typename share::E;
   static constexpr int run = share::run;
-  list<typename share::values_type, run> w;
   list<list<E, Keys>, run> gates, states;
   list<E, Keys> before;
-  list<E, run> o;
 
   /// With several tiles of keys, o is the sum of the parts that each left.
-  template <bool Full, class Block>
-  GATESCAN_HD void from(Block& block, const share& here, index_t t, int count,
+  template <bool Full, class Block, class Room>
+  GATESCAN_HD void from(Block& block, Room& room, const share& here, index_t t, int count,
                         const list<E, Keys>& in, const table<C, Complex>& parts, index_t row,
                         index_t channel) {
-    here.template values<Full>(t, count, w);
+    here.template values<Full>(block, t, count, room.w);
+    list<E, run> o;
     for (int i = 0; i < run; ++i) o[i] = make<E>::from(0);
     for (int n = 0; n < Keys; ++n) {
       E h = before[n] = in[n];
@@ -34,23 +48,20 @@ struct run_again {
       for (int i = 0; i < run; ++i) {
         if (!Full && i >= count) continue;
         const auto at = here.at(t + i, n);
-        const E a = R::gate(here.x, at, w[i]), add = here.input(at, w[i]);
+        const auto w = room.w.at(i);
+        const E a = R::gate(here.x, at, w), add = here.input(at, w);
         h = is_zero(a) ? add : fma(a, h, add);
         gates[i][n] = a, states[i][n] = h;
         if constexpr (!share::simple_output) o[i] = here.read_out(at, h, o[i]);
       }
     }
-    if constexpr (!share::simple_output) {
-      if (parts.first == nullptr) {
-        here.add_lanes(block, o);
-      } else {
-        for (int i = 0; i < run; ++i) {
-          if (!Full && i >= count) continue;
-          o[i] = make<E>::from(0);
-          for (index_t tile = 0; tile < parts.keys; ++tile)
-            o[i] = o[i] + parts.load(row + i, tile, channel);
-        }
-      }
+    if constexpr (!share::simple_output)
+      if (parts.first == nullptr) here.add_lanes(block, o);
+    for (int i = 0; i < run; ++i) {
+      if ((!Full && i >= count) || !here.owns(i)) continue;
+      for (index_t tile = 0; parts.first != nullptr && tile < parts.keys; ++tile)
+        o[i] = (tile > 0 ? o[i] : make<E>::from(0)) + parts.load(row + i, tile, channel);
+      room.o.put(i, o[i]);
     }
   }
   GATESCAN_HD E state_before(int i, int n) const { return i > 0 ? states[i - 1][n] : before[n]; }
@@ -82,17 +93,37 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   GATESCAN_HD index_t run_row(const segment& s, index_t t) const {
     return this->cut.first_run(s, share::run) + (t - s.first) / share::run;
   }
-  template <bool Full, class Block>
-  GATESCAN_HD void run_once_more(Block& block, const share& here, const lane& l, const segment& s,
-                                 index_t t, int count, again& r) const {
+  /// Gates and states again, and the gradient of o.
+  template <bool Full, class Block, class Room>
+  GATESCAN_HD void run_once_more(Block& block, Room& room, const share& here, const lane& l,
+                                 const segment& s, index_t t, int count, again& r) const {
     list<E, Keys> in;
     for (int n = 0; n < Keys; ++n) {
       in[n] = make<E>::from(0);
       if (here.holds(n)) in[n] = kept.load(run_row(s, t), here.key(n), l.channel);
     }
-    r.template from<Full>(block, here, t, count, in, parts, row(s, t), l.channel);
+    r.template from<Full>(block, room, here, t, count, in, parts, row(s, t), l.channel);
+    here.template for_own_tokens<Full>(count, [&](int i, bool there) {
+      if (!there) return;
+      accumulators ignored{};
+      typename share::values_type also_ignored{};
+      room.d_o.put(i,
+                   of_output(here, l, s, t + i, room.w.at(i), room.o.at(i), ignored, also_ignored));
+    });
+    share::meet(block);
+  }
+  /// The gradient of o at a token.
+  template <class D, class Values>
+  GATESCAN_HD E of_output(const share& here, const lane& l, const segment& s, index_t t,
+                          const Values& w, E o, const D& d, Values& d_w) const {
+    return R::output_adjoint(here.x, d, here.at(t), w, d_w, o,
+                             output_gradient(d_out.lane(s.batch, l.head, l.value), t));
   }
 
+  static int room_bytes(const channel_map& map) {
+    return share::template token_bytes<typename share::values_type>(map) +
+           2 * share::template token_bytes<E>(map);
+  }
   // f(t, count, full) for the runs of a segment, the last one first
   template <class F>
   GATESCAN_HD static void for_each_run_backwards(const segment& s, F&& f) {
@@ -107,23 +138,18 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   }
 
   // The gradient of the state before a segment from the one after it.
-  template <class Block>
-  GATESCAN_HD void retreat(Block& block, const share& here, const lane& l, const segment& s,
-                           list<E, Keys>& g) const {
-    const operand<const S> own_d_out = d_out.lane(s.batch, l.head, l.value);
+  template <class Block, class Room>
+  GATESCAN_HD void retreat(Block& block, Room& room, const share& here, const lane& l,
+                           const segment& s, list<E, Keys>& g) const {
     for_each_run_backwards(s, [&]<bool Full>(index_t t, int count) {
       again r;
-      run_once_more<Full>(block, here, l, s, t, count, r);
-      for (int i = share::run - 1; i >= 0; --i) {
-        if (!Full && i >= count) continue;
-        const auto at = here.at(t + i);
-        accumulators ignored{};
-        typename share::values_type d_w{};
-        const E d_o = R::output_adjoint(here.x, ignored, at, r.w[i], d_w, r.o[i],
-                                        output_gradient(own_d_out, t + i));
-        for (int n = 0; n < Keys; ++n) {
-          const E a = r.gates[i][n], to_state = query_gradient(here, t + i, n, d_o);
-          if (here.holds(n)) g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * (g[n] + to_state);
+      run_once_more<Full>(block, room, here, l, s, t, count, r);
+      for (int n = 0; n < Keys; ++n) {
+        if (!here.holds(n)) continue;
+        for (int i = share::run - 1; i >= 0; --i) {
+          if (!Full && i >= count) continue;
+          const E a = r.gates[i][n], to_state = query_gradient(here, t + i, n, room.d_o.at(i));
+          g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * (g[n] + to_state);
         }
       }
     });
@@ -132,7 +158,7 @@ struct adjoint_task : task<R, T, Complex, Keys> {
     if constexpr (share::unit_keys)
       return d_o;
     else
-      return here.holds(n) ? conj(E(R::keys(here.x, here.at(t, n)).q)) * d_o : make<E>::from(0);
+      return conj(E(R::keys(here.x, here.at(t, n)).q)) * d_o;
   }
 };
 
@@ -146,6 +172,9 @@ struct keep_states : adjoint_task<R, T, Complex, Keys> {
   table<double, Complex> states;  // at the starts of segments, where time is cut
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  int shared_bytes() const {
+    return share::template token_bytes<typename share::values_type>(this->map);
+  }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -154,6 +183,7 @@ struct keep_states : adjoint_task<R, T, Complex, Keys> {
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const share here = this->seek(l, s.batch);
     const bool wants_parts = this->parts.first != nullptr;
+    auto w = share::template tokens<typename share::values_type>(block, this->map);
     list<W, Keys> h;
     if (states.first != nullptr)
       this->load_row(states, s.slot, l, here, h);
@@ -163,9 +193,8 @@ struct keep_states : adjoint_task<R, T, Complex, Keys> {
       list<E, Keys> start;
       for (int n = 0; n < Keys; ++n) start[n] = make<E>::from(h[n]);
       this->store_row(this->kept, this->run_row(s, t), l, here, start);
-      list<typename share::values_type, share::run> w;
       list<E, share::run> o;
-      here.template values<Full>(t, count, w);
+      here.template values<Full>(block, t, count, w);
       if (!wants_parts) {
         if (s.last - t > count)
           here.template advance<Full, false>(block, this->steps, t, count, w, h, o);
@@ -188,6 +217,7 @@ struct summarise_back : adjoint_task<R, T, Complex, Keys> {
   table<double, Complex> gradients;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  int shared_bytes() const { return base::room_bytes(this->map); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -195,9 +225,10 @@ struct summarise_back : adjoint_task<R, T, Complex, Keys> {
     const segment s = this->cut.at(block.index() / a_slot);
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const share here = this->seek(l, s.batch);
+    run_room<share, Block> room(block, this->map);
     list<E, Keys> g;
     for (int n = 0; n < Keys; ++n) g[n] = make<E>::from(0);
-    this->retreat(block, here, l, s, g);
+    this->retreat(block, room, here, l, s, g);
     list<typename base::W, Keys> end;
     for (int n = 0; n < Keys; ++n) end[n] = make<typename base::W>::from(g[n]);
     this->store_row(gradients, s.slot, l, here, end);
@@ -216,6 +247,7 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
   operand<const C> final_state;  // its gradient
 
   index_t blocks() const { return this->blocks_for(this->cut.sequences); }
+  int shared_bytes() const { return base::room_bytes(this->map); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -223,6 +255,7 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
     const index_t sequence = block.index() / a_slot;
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const share here = this->seek(l, this->cut.batch_of(sequence));
+    run_room<share, Block> room(block, this->map);
     list<W, Keys> g;
     this->load_state(final_state, sequence, l, here, g);
     for (index_t i = this->cut.used_slots(sequence) - 1; i >= 0; --i) {
@@ -239,7 +272,7 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
       if (share::any_in_warp(block, !fine)) {  // Inf or NaN: through the tokens
         list<E, Keys> e;
         for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(g[n]);
-        this->retreat(block, here, l, this->cut.of(sequence, i), e);
+        this->retreat(block, room, here, l, this->cut.of(sequence, i), e);
         for (int n = 0; n < Keys; ++n)
           if (!is_finite(make<E>::from(start[n]))) start[n] = make<W>::from(e[n]);
       }

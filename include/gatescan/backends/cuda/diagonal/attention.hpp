@@ -81,9 +81,9 @@ struct attend : task<R, T, Complex, Keys> {
     this->load_state(this->p.initial_state, sequence, l, here, in);
     for (int n = 0; n < Keys; ++n) h[n] = make<E>::from(in[n]);
     for (index_t s = first; s <= t; ++s) {
-      list<typename share::values_type, share::run> w;
+      own_tokens<typename share::values_type, share::run> w;
       list<E, share::run> ignored;
-      here.template values<false>(s, 1, w);
+      w.put(0, R::values(here.x, here.at(s)));
       here.template walk<false, false>(s, 1, w, h, ignored);
     }
     for (int n = 0; n < Keys; ++n)

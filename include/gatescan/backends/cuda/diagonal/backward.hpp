@@ -18,7 +18,8 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   using E = typename base::E;
   using W = typename base::W;
   using again = typename base::again;
-  using collector_type = collector<R, T, Complex, Keys, share::run>;
+  using collector_type = collector<R, T, Complex, Keys, share::run, share::unit_keys>;
+  using values_type = typename share::values_type;
   using sums = typename collector_type::sums;
   collector_type collect;
   table<double, Complex> gradients;  // of the states at the ends of segments, where time is cut
@@ -26,7 +27,10 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   gradient_sink<C, C> initial_state;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
-  int shared_bytes() const { return collect.shared_bytes(); }
+  int shared_bytes() const {
+    return base::room_bytes(this->map) + collect.shared_bytes() +
+           share::template token_bytes<values_type>(this->map);
+  }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -34,7 +38,9 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
     const segment s = this->cut.at(block.index() / a_slot);
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const share here = this->seek(l, s.batch);
-    const auto staged = block.template shared<C>(collect.rows.size() * (collect.complex ? 2 : 1));
+    const auto meeting = collect.room(block);
+    run_room<share, Block> room(block, this->map);
+    auto d_values = share::template tokens<values_type>(block, this->map);
     list<W, Keys> after;
     if (gradients.first != nullptr)
       this->load_row(gradients, s.slot, l, here, after);
@@ -45,27 +51,41 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
 
     sums own{};
     typename collector_type::wide_sums total{};
-    const operand<const S> own_d_out = this->d_out.lane(s.batch, l.head, l.value);
     base::for_each_run_backwards(s, [&]<bool Full>(index_t t, int count) {
       again r;
-      this->template run_once_more<Full>(block, here, l, s, t, count, r);
+      this->template run_once_more<Full>(block, room, here, l, s, t, count, r);
       for (int i = share::run - 1; i >= 0; --i) {
         if (!Full && i >= count) continue;
         collector_type::forget_tokens(own);
-        token(here, l, t + i, i, r, this->output_gradient(own_d_out, t + i), g, own);
-        const int row = i % collect.rows.tokens;
-        collect.template leave<true>(block, staged, l, s, t + i, row, own);
-        if (row == 0) {
-          const int staged_tokens = count - i;
-          collect.template flush<true>(
-              block, staged, l, s, t + i,
-              staged_tokens < collect.rows.tokens ? staged_tokens : collect.rows.tokens);
+        const values_type w = room.w.at(i);
+        values_type d_w{};
+        of_keys(here, t + i, i, r, w, room.d_o.at(i), d_w, g, own);
+        collect.leave_keys(block, meeting, l, s, t + i, i, own);
+        if constexpr (share::unit_keys) {
+          collector_type::add_keys_to_channel(own);
+          of_channel(here, l, s, t + i, w, room.o.at(i), d_w, own.of_channel);
+          collect.leave_channel(block, meeting, l, s, t + i, i, true, own.of_channel);
+        } else {
+          d_w = add_over_lanes<C>(block, d_w, here.lanes);
+          if (here.owns(i)) d_values.put(i, d_w);
         }
       }
+      if constexpr (!share::unit_keys) {
+        share::meet(block);
+        here.template for_own_tokens<Full>(count, [&](int i, bool there) {
+          collector_type::forget_tokens(own);
+          if (there) {
+            values_type d_w = d_values.at(i);
+            of_channel(here, l, s, t + i, room.w.at(i), room.o.at(i), d_w, own.of_channel);
+          }
+          collect.leave_channel(block, meeting, l, s, t + i, i, there, own.of_channel);
+        });
+      }
+      collect.template flush<true>(block, meeting, l, s, t, count);
       collector_type::add_to_total(own, total);
     });
-    collect.template leave<false>(block, staged, l, s, 0, 0, total);
-    collect.template flush<false>(block, staged, l, s, 0, 1);
+    collect.leave_totals(block, meeting, l, s, total);
+    collect.template flush<false>(block, meeting, l, s, 0, 1);
     if (!s.opens || !l.active || !initial_state.to.given) return;
     for (int n = 0; n < Keys; ++n)
       if (here.holds(n)) {
@@ -80,42 +100,35 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   GATESCAN_HD static void split(C x, accumulator<C>& sum) { sum.re = x; }
   GATESCAN_HD static void split(cplx<C> x, accumulator<C>& sum) { sum.re = x.re, sum.im = x.im; }
 
-  // One token: adds its gradients to `own`, and takes g to before it. What comes from the output
-  // counts once, not once a lane of the channel.
-  template <class Output>
-  GATESCAN_HD void token(const share& here, const lane& l, index_t t, int i, const again& r,
-                         Output to_out, list<E, Keys>& g, sums& own) const {
-    using values_type = typename share::values_type;
-    const auto at = here.at(t);
-    typename R::template fields<accumulator<C>> of_output{};
-    values_type d_w{};
-    const E d_o = R::output_adjoint(here.x, of_output, at, r.w[i], d_w, r.o[i], to_out);
-    if (l.part == 0 && l.tile == 0)
-      R::operands([](const char*, const axes&, presence, auto& sum,
-                     const auto& more) { sum.re += more.re, sum.im += more.im; },
-                  own.of_channel, of_output);
-    else
-      d_w = values_type{};
+  // The keys' part of a token: adds their gradients to `own`, and takes g to before it.
+  GATESCAN_HD void of_keys(const share& here, index_t t, int i, const again& r,
+                           const values_type& w, E d_o, values_type& d_w, list<E, Keys>& g,
+                           sums& own) const {
     for (int n = 0; n < Keys; ++n) {
       if (!here.holds(n)) continue;
-      const auto at_key = here.at(t, n);
+      const auto at = here.at(t, n);
       const E a = r.gates[i][n];
       E to_state;
       if constexpr (share::unit_keys) {
         to_state = g[n] + d_o;
         d_w.v = d_w.v + to_state;
       } else {
-        const auto key = R::keys(here.x, at_key);
+        const auto key = R::keys(here.x, at);
         to_state = g[n] + conj(E(key.q)) * d_o;
         d_w.v = d_w.v + to_state * conj(E(key.k));
-        R::keys_adjoint(here.x, own.of_key[n], at_key,
-                        keys_of<E>{d_o * conj(r.states[i][n]), to_state * conj(r.w[i].v), E{}});
+        R::keys_adjoint(here.x, own.of_key[n], at,
+                        keys_of<E>{d_o * conj(r.states[i][n]), to_state * conj(w.v), E{}});
       }
-      R::gate_adjoint(here.x, own.of_key[n], at_key, r.w[i], d_w, a,
-                      to_state * conj(r.state_before(i, n)));
+      R::gate_adjoint(here.x, own.of_key[n], at, w, d_w, a, to_state * conj(r.state_before(i, n)));
       g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * to_state;
     }
-    R::values_adjoint(here.x, own.of_channel, at, r.w[i], d_w);
+  }
+  // The channel's part. What comes from the output counts once, not once a tile of keys.
+  template <class D>
+  GATESCAN_HD void of_channel(const share& here, const lane& l, const segment& s, index_t t,
+                              const values_type& w, E o, values_type& d_w, const D& d) const {
+    if (l.tile == 0) this->of_output(here, l, s, t, w, o, d, d_w);
+    R::values_adjoint(here.x, d, here.at(t), w, d_w);
   }
 };
 

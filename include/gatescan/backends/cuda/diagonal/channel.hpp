@@ -7,6 +7,7 @@
 
 #include "../../../core/concepts.hpp"
 #include "../../../core/problem.hpp"
+#include "lanes.hpp"
 #include "layout.hpp"
 #include "numbers.hpp"
 
@@ -35,10 +36,10 @@ struct channel {
 
   operands x;  // of this channel: only the strides of time and key count
   index_t keys, first_key;
-  int lanes;
+  int lanes, part;  // threads of the channel, and which of them this is
 
   GATESCAN_HD channel(const operands& all, const lane& l, index_t batch, const channel_map& map)
-      : x(all), keys(map.keys), first_key(l.key), lanes(map.lanes) {
+      : x(all), keys(map.keys), first_key(l.key), lanes(map.lanes), part(l.part) {
     R::operands([&](const char*, const axes&, presence, const auto& from,
                     auto& to) { to = from.lane(batch, l.head, l.value); },
                 all, x);
@@ -61,15 +62,51 @@ struct channel {
       return fma(E(R::keys(x, here).q), h, sum);
   }
 
-  template <bool Full>
-  GATESCAN_HD void values(index_t t, int count, list<values_type, run>& w) const {
-    for (int i = 0; i < run; ++i)
-      if (Full || i < count) w[i] = R::values(x, at(t + i));
+  // ---- what the lanes of a channel need only once: each does it for some of the tokens
+
+  template <class V, class Block>
+  GATESCAN_HD static auto tokens(Block& block, const channel_map& map) {
+    if constexpr (unit_keys) {
+      return own_tokens<V, run>{};
+    } else {
+      const index_t width = block.threads() / map.lanes;
+      const auto array = block.template shared<V>(run * width);
+      return shared_tokens<V, std::remove_const_t<decltype(array)>>{
+          array, block.thread() / map.lanes, width};
+    }
+  }
+  template <class V>
+  static int token_bytes(const channel_map& map) {
+    return unit_keys ? 0 : shared_size<V>(run * (map.block_threads / map.lanes));
+  }
+  /// f(i, whether there is such a token) for the tokens of a run that are this thread's. Every lane
+  /// of a warp calls it as often.
+  template <bool Full, class F>
+  GATESCAN_HD void for_own_tokens(int count, F&& f) const {
+    if constexpr (unit_keys) {
+      for (int i = 0; i < run; ++i)
+        if (Full || i < count) f(i, true);
+    } else {
+      for (int i = part; i - part < count; i += lanes) f(i, i < count);
+    }
+  }
+  GATESCAN_HD bool owns(int i) const { return unit_keys || (i & (lanes - 1)) == part; }
+  template <class Block>
+  GATESCAN_HD static void meet(Block& block) {
+    if constexpr (!unit_keys) block.sync_warp();
+  }
+  template <bool Full, class Block, class Values>
+  GATESCAN_HD void values(Block& block, index_t t, int count, Values& w) const {
+    meet(block);  // the last run's are read
+    for_own_tokens<Full>(count, [&](int i, bool there) {
+      if (there) w.put(i, R::values(x, at(t + i)));
+    });
+    meet(block);
   }
 
   /// States after the tokens as the recurrence stands; adds this thread's part of o.
-  template <bool Full, bool Outputs>
-  GATESCAN_HD void walk(index_t t, int count, const list<values_type, run>& w, list<E, Keys>& h,
+  template <bool Full, bool Outputs, class Values>
+  GATESCAN_HD void walk(index_t t, int count, const Values& values_of, list<E, Keys>& h,
                         list<E, run>& o) const {
     for (int n = 0; n < Keys; ++n) {
       if (!holds(n)) continue;
@@ -77,7 +114,8 @@ struct channel {
       for (int i = 0; i < run; ++i) {
         if (!Full && i >= count) continue;
         const spot here = at(t + i, n);
-        const E a = R::gate(x, here, w[i]), in = input(here, w[i]);
+        const values_type w = values_of.at(i);
+        const E a = R::gate(x, here, w), in = input(here, w);
         s = is_zero(a) ? in : fma(a, s, in);
         if constexpr (Outputs) o[i] = read_out(here, s, o[i]);
       }
@@ -87,9 +125,9 @@ struct channel {
 
   /// The same from a local sum: h = (product of gates) h_in + local. NaN in what is returned tells
   /// of Inf or NaN in the states. visit(n, product, local, cut) at the end.
-  template <bool Full, bool Outputs, class Visit>
-  GATESCAN_HD void local(index_t t, int count, const list<values_type, run>& w,
-                         const list<W, Keys>& h, list<E, run>& o, Visit&& visit) const {
+  template <bool Full, bool Outputs, class Values, class Visit>
+  GATESCAN_HD void local(index_t t, int count, const Values& w, const list<W, Keys>& h,
+                         list<E, run>& o, Visit&& visit) const {
     for (int n = 0; n < Keys; ++n) {
       if (!holds(n)) continue;
       E in = make<E>::from(h[n]), product = make<E>::from(1), sum = make<E>::from(0);
@@ -97,7 +135,8 @@ struct channel {
       for (int i = 0; i < run; ++i) {
         if (!Full && i >= count) continue;
         const spot here = at(t + i, n);
-        const E a = R::gate(x, here, w[i]), add = input(here, w[i]);
+        const values_type v = w.at(i);
+        const E a = R::gate(x, here, v), add = input(here, v);
         const bool reset = is_zero(a);
         sum = reset ? add : fma(a, sum, add);
         product = reset ? make<E>::from(0) : product * a;
@@ -114,10 +153,9 @@ struct channel {
   /// States and, if asked for, o of all keys of the tile after `count` tokens. Where the fast form
   /// gives Inf or NaN, the recurrence as it stands: there a reset is exact, and nothing overflows
   /// that the definition does not overflow.
-  template <bool Full, bool Outputs, class Block>
-  GATESCAN_HD void advance(Block& block, bool steps, index_t t, int count,
-                           const list<values_type, run>& w, list<W, Keys>& h,
-                           list<E, run>& o) const {
+  template <bool Full, bool Outputs, class Block, class Values>
+  GATESCAN_HD void advance(Block& block, bool steps, index_t t, int count, const Values& w,
+                           list<W, Keys>& h, list<E, run>& o) const {
     for (int i = 0; i < run; ++i) o[i] = make<E>::from(0);
     if (steps) {
       exactly<Full, Outputs>(block, t, count, w, h, o);
@@ -150,9 +188,9 @@ struct channel {
     }
     for (int n = 0; n < Keys; ++n) h[n] = end[n];
   }
-  template <bool Full, bool Outputs, class Block>
-  GATESCAN_HD void exactly(Block& block, index_t t, int count, const list<values_type, run>& w,
-                           list<W, Keys>& h, list<E, run>& o) const {
+  template <bool Full, bool Outputs, class Block, class Values>
+  GATESCAN_HD void exactly(Block& block, index_t t, int count, const Values& w, list<W, Keys>& h,
+                           list<E, run>& o) const {
     list<E, Keys> e;
     for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(h[n]);
     walk<Full, Outputs>(t, count, w, e, o);

@@ -29,20 +29,21 @@ struct sums_of {
   list<fields, Keys> of_key = {};
 };
 
-// Where sums of a block's channels meet: [operand][token][warp][key of the tile], in two planes.
+// Shared memory, [operand][token][part][column] in two planes: sums of a warp's channels for every
+// key of the tile, or of the lanes of a channel for every channel of the block.
 struct stage {
-  int operands = 0, tokens = 1, warps = 1, columns = 1;
+  int operands = 0, tokens = 1, parts = 1, columns = 1;
 
   GATESCAN_HD index_t size() const {
-    return static_cast<index_t>(operands) * tokens * warps * columns;
+    return static_cast<index_t>(operands) * tokens * parts * columns;
   }
-  GATESCAN_HD index_t at(int op, int token, int warp, int column) const {
-    return ((static_cast<index_t>(op) * tokens + token) * warps + warp) * columns + column;
+  GATESCAN_HD index_t at(int op, int token, int part, int column) const {
+    return ((static_cast<index_t>(op) * tokens + token) * parts + part) * columns + column;
   }
 };
 
-// Keys: of a thread. Run: tokens whose sums may wait for each other.
-template <class R, class T, bool Complex, int Keys, int Run>
+// Keys: of a thread. Run: tokens that go together. Alone: a channel has one thread.
+template <class R, class T, bool Complex, int Keys, int Run, bool Alone>
 struct collector {
   using C = state_t<T>;
   using S = storage_t<T>;
@@ -52,7 +53,7 @@ struct collector {
 
   sinks to{};
   channel_map map;
-  stage rows;
+  stage rows, extras;
   bool complex = false;
   index_t pieces = 1;  // segments of a sequence that leave a copy each (operands with a batch)
 
@@ -81,13 +82,13 @@ struct collector {
           }
           sink = gradient_sink<C, S>(target, a, of, cut.packed, copies);
           if (target.given && !has_values(a)) ++rows.operands;
+          if (target.given && !has_keys(a) && a.has(axis::time) && !Alone) ++extras.operands;
           complex = complex || target.im != nullptr;
         },
         d, to);
-    constexpr index_t most_bytes = 16 * 1024;
-    rows.warps = map.block_threads / warp_threads, rows.columns = map.columns();
-    const index_t a_token = rows.size() * static_cast<index_t>(sizeof(C)) * planes();
-    while (rows.tokens < Run && a_token * 2 * rows.tokens <= most_bytes) rows.tokens *= 2;
+    rows.tokens = extras.tokens = Run;
+    rows.parts = map.block_threads / warp_threads, rows.columns = map.columns();
+    extras.columns = map.block_threads / map.lanes;
   }
   void take(arena& memory) {
     R::operands([&](const char*, const axes&, presence, auto& sink) { sink.take(memory); }, to);
@@ -103,7 +104,9 @@ struct collector {
         to);
   }
   int planes() const { return complex ? 2 : 1; }
-  int shared_bytes() const { return shared_size<C>(rows.size() * planes()); }
+  int shared_bytes() const {
+    return shared_size<C>(rows.size() * planes()) + shared_size<C>(extras.size() * planes());
+  }
 
   // ---- in a thread
 
@@ -113,6 +116,17 @@ struct collector {
     };
     R::operands(forget, s.of_channel);
     for (int n = 0; n < Keys; ++n) R::operands(forget, s.of_key[n]);
+  }
+  /// Where a channel has one thread, an operand without keys has one sum.
+  GATESCAN_HD static void add_keys_to_channel(sums& s) {
+    for (int n = 0; n < Keys; ++n)
+      R::operands(
+          [](const char*, const axes& a, presence, auto& sum, auto& of_key) {
+            if (has_keys(a)) return;
+            sum.re += of_key.re, sum.im += of_key.im;
+            of_key.re = of_key.im = 0;
+          },
+          s.of_channel, s.of_key[n]);
   }
   /// Moves the sums of what has no time to `total`.
   GATESCAN_HD static void add_to_total(sums& s, wide_sums& total) {
@@ -126,18 +140,67 @@ struct collector {
     for (int n = 0; n < Keys; ++n) R::operands(move, s.of_key[n], total.of_key[n]);
   }
 
-  /// Stores the sums of the operands with a time axis at token t, or of those without one. What is
-  /// summed over channels goes to row `token` of the stage. Called by all threads of a block.
-  template <bool Timed, class Block, class Shared, class Sums>
-  GATESCAN_HD void leave(Block& block, Shared staged, const lane& l, const segment& s, index_t t,
-                         int token, const Sums& own) const {
-    leave_all<Timed>(block, staged, l, s, t, token, own,
+  template <class Array>
+  struct shared_room {
+    Array rows, extras;
+  };
+  template <class Block>
+  GATESCAN_HD auto room(Block& block) const {
+    const index_t n = complex ? 2 : 1;
+    const auto first = block.template shared<C>(rows.size() * n);
+    const auto second = block.template shared<C>(extras.size() * n);
+    return shared_room<std::remove_const_t<decltype(first)>>{first, second};
+  }
+
+  /// After the keys' part of token t, the i-th of its run. The sums of operands with keys go to
+  /// their sink or to the stage; what operands without keys got waits for `leave_channel`. Called
+  /// by all threads of a block, as the others are.
+  template <class Block, class Room>
+  GATESCAN_HD void leave_keys(Block& block, const Room& room, const lane& l, const segment& s,
+                              index_t t, int i, const sums& own) const {
+    leave_each_key(block, room, l, s, t, i, own,
+                   std::make_index_sequence<static_cast<std::size_t>(Keys)>{});
+  }
+  /// After the channel's part of token t: the sums of operands without keys. Lanes may be at
+  /// different tokens of a run, or (not `there`) at none.
+  template <class Block, class Room>
+  GATESCAN_HD void leave_channel(Block& block, const Room& room, const lane& l, const segment& s,
+                                 index_t t, int i, bool there,
+                                 const typename sums::fields& own) const {
+    int op = 0, extra = 0;
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& sink, const auto& of_channel) {
+          if (!sink.to.given) return;
+          const int row = has_values(a) ? 0 : op++;
+          if (!a.has(axis::time) || has_keys(a)) return;
+          accumulator<C> sum = of_channel;
+          if (!Alone && there) {
+            const index_t from = extras.at(extra, i, 0, block.thread() / map.lanes);
+            sum.re += room.extras[from];
+            if (complex) sum.im += room.extras[extras.size() + from];
+          }
+          if (!Alone) ++extra;
+          const bool mine = there && l.active;
+          if (has_values(a)) {
+            if (mine) sink.store(spot(l, s, t, 0), lead(sink, s), copy(a, sink, l, s), sum);
+          } else {
+            const bool first_of_warp = block.thread() % warp_threads < map.lanes;
+            to_stage(block, room, row, i, 0, sum, mine, there && first_of_warp);
+          }
+        },
+        to, own);
+  }
+  /// After all tokens of a segment: the operands without time.
+  template <class Block, class Room>
+  GATESCAN_HD void leave_totals(Block& block, const Room& room, const lane& l, const segment& s,
+                                const wide_sums& total) const {
+    leave_all_totals(block, room, l, s, total,
                      std::make_index_sequence<static_cast<std::size_t>(Keys)>{});
   }
 
   /// Empties `count` rows of the stage, of tokens from t on.
-  template <bool Timed, class Block, class Shared>
-  GATESCAN_HD void flush(Block& block, Shared staged, const lane& l, const segment& s, index_t t,
+  template <bool Timed, class Block, class Room>
+  GATESCAN_HD void flush(Block& block, const Room& room, const lane& l, const segment& s, index_t t,
                          int count) const {
     if (rows.operands == 0) return;
     block.sync();
@@ -153,9 +216,9 @@ struct collector {
             const index_t key = has_keys(a) ? l.tile * rows.columns + column : 0;
             if (has_keys(a) && key >= map.keys) continue;
             accumulator<C> sum;
-            for (int warp = 0; warp < rows.warps; ++warp) {
-              sum.re += staged[rows.at(here, token, warp, column)];
-              if (complex) sum.im += staged[rows.size() + rows.at(here, token, warp, column)];
+            for (int warp = 0; warp < rows.parts; ++warp) {
+              sum.re += room.rows[rows.at(here, token, warp, column)];
+              if (complex) sum.im += room.rows[rows.size() + rows.at(here, token, warp, column)];
             }
             sink.store(place<C, Complex>{s.batch, t + token, l.head, key, 0}, lead(sink, s),
                        copy(a, sink, l, s), sum);
@@ -177,48 +240,84 @@ struct collector {
     if (!a.has(axis::time) && sink.to.batch != 0) c = c * pieces + s.slot % pieces;
     return c;
   }
-  template <bool Timed, class Block, class Shared, class Sums, std::size_t... N>
-  GATESCAN_HD void leave_all(Block& block, Shared staged, const lane& l, const segment& s,
-                             index_t t, int token, const Sums& own,
-                             std::index_sequence<N...>) const {
+  GATESCAN_HD static place<C, Complex> spot(const lane& l, const segment& s, index_t t,
+                                            index_t key) {
+    return {s.batch, t, l.head, key, l.value};
+  }
+  GATESCAN_HD bool owns(const lane& l, int i) const {
+    return Alone || (i & (map.lanes - 1)) == l.part;
+  }
+  // Adds over the channels of a warp; the lanes that `write` have the sum.
+  template <class Block, class Room>
+  GATESCAN_HD void to_stage(Block& block, const Room& room, int op, int i, int column,
+                            accumulator<C> sum, bool mine, bool write) const {
+    if (!mine) sum.re = sum.im = 0;
+    add_over(block, sum, map.lanes, warp_threads);
+    if (!write) return;
+    const index_t at = rows.at(op, i, block.thread() / warp_threads, column);
+    room.rows[at] = sum.re;
+    if (complex) room.rows[rows.size() + at] = sum.im;
+  }
+  // The sums of an operand with keys.
+  template <class Block, class Room, class Sink>
+  GATESCAN_HD void leave_by_key(Block& block, const Room& room, const lane& l, const segment& s,
+                                index_t t, int i, int op, const axes& a, const Sink& sink,
+                                const list<accumulator<C>, Keys>& sum) const {
+    for (int n = 0; n < Keys; ++n) {
+      const index_t key = l.key + n * map.lanes;
+      const bool mine = l.active && key < map.keys;
+      if (!has_values(a))
+        to_stage(block, room, op, i, n * map.lanes + l.part, sum[n], mine,
+                 block.thread() % warp_threads < map.lanes);
+      else if (mine)
+        sink.store(spot(l, s, t, key), lead(sink, s), copy(a, sink, l, s), sum[n]);
+    }
+  }
+  template <class Block, class Room, std::size_t... N>
+  GATESCAN_HD void leave_each_key(Block& block, const Room& room, const lane& l, const segment& s,
+                                  index_t t, int i, const sums& own,
+                                  std::index_sequence<N...>) const {
+    int op = 0, extra = 0;
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& sink, const auto&... of_key) {
+          if (!sink.to.given) return;
+          const int row = has_values(a) ? 0 : op++;
+          if (!a.has(axis::time)) return;
+          list<accumulator<C>, Keys> sum = {of_key...};
+          if (has_keys(a)) return leave_by_key(block, room, l, s, t, i, row, a, sink, sum);
+          if (Alone) return;
+          for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
+          add_over(block, sum[0], 1, map.lanes);
+          const index_t at = extras.at(extra++, i, 0, block.thread() / map.lanes);
+          if (!owns(l, i)) return;
+          room.extras[at] = sum[0].re;
+          if (complex) room.extras[extras.size() + at] = sum[0].im;
+        },
+        to, own.of_key[N]...);
+  }
+  template <class Block, class Room, std::size_t... N>
+  GATESCAN_HD void leave_all_totals(Block& block, const Room& room, const lane& l, const segment& s,
+                                    const wide_sums& total, std::index_sequence<N...>) const {
     int op = 0;
     R::operands(
         [&](const char*, const axes& a, presence, const auto& sink, const auto& of_channel,
             const auto&... of_key) {
           if (!sink.to.given) return;
-          const int here = has_values(a) ? 0 : op++;
-          if (a.has(axis::time) != Timed) return;
+          const int row = has_values(a) ? 0 : op++;
+          if (a.has(axis::time)) return;
           list<accumulator<C>, Keys> sum = {narrow(of_key)...};
+          if (has_keys(a)) return leave_by_key(block, room, l, s, 0, 0, row, a, sink, sum);
+          for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
           const accumulator<C> rest = narrow(of_channel);
-          const place<C, Complex> at{s.batch, t, l.head, 0, l.value};
-          if (has_keys(a)) {
-            if (l.part == 0 && l.tile == 0) sum[0].re += rest.re, sum[0].im += rest.im;
-          } else {
-            for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
-            sum[0].re += rest.re, sum[0].im += rest.im;
-            add_over(block, sum[0], 1, map.lanes);
-          }
-          for (int n = 0; n < Keys; ++n) {
-            if (n > 0 && !has_keys(a)) continue;
-            const index_t key = has_keys(a) ? l.key + n * map.lanes : 0;
-            const bool mine = l.active && (has_keys(a) ? key < map.keys : l.part == 0);
-            if (has_values(a)) {
-              place<C, Complex> here_at = at;
-              here_at.key = key;
-              if (mine) sink.store(here_at, lead(sink, s), copy(a, sink, l, s), sum[n]);
-              continue;
-            }
-            if (!mine) sum[n].re = sum[n].im = 0;
-            add_over(block, sum[n], map.lanes, warp_threads);
-            const int in_warp = block.thread() % warp_threads;
-            if (in_warp >= (has_keys(a) ? map.lanes : 1)) continue;
-            const index_t to_row = rows.at(here, token, block.thread() / warp_threads,
-                                           has_keys(a) ? n * map.lanes + l.part : 0);
-            staged[to_row] = sum[n].re;
-            if (complex) staged[rows.size() + to_row] = sum[n].im;
-          }
+          sum[0].re += rest.re, sum[0].im += rest.im;
+          add_over(block, sum[0], 1, map.lanes);
+          const bool mine = l.active && l.part == 0;
+          if (!has_values(a))
+            to_stage(block, room, row, 0, 0, sum[0], mine, block.thread() % warp_threads == 0);
+          else if (mine)
+            sink.store(spot(l, s, 0, 0), lead(sink, s), copy(a, sink, l, s), sum[0]);
         },
-        to, own.of_channel, own.of_key[N]...);
+        to, total.of_channel, total.of_key[N]...);
   }
   template <class A>
   GATESCAN_HD static accumulator<C> narrow(const A& sum) {

@@ -19,6 +19,9 @@ struct summarise : task<R, T, Complex, Keys> {
   table<double, Complex> products, states;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  int shared_bytes() const {
+    return share::template token_bytes<typename share::values_type>(this->map);
+  }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -26,12 +29,12 @@ struct summarise : task<R, T, Complex, Keys> {
     const segment s = this->cut.at(block.index() / a_slot);
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const share here = this->seek(l, s.batch);
+    auto w = share::template tokens<typename share::values_type>(block, this->map);
     list<W, Keys> product, state;
     for (int n = 0; n < Keys; ++n) product[n] = make<W>::from(1), state[n] = make<W>::from(0);
     share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
-      list<typename share::values_type, share::run> w;
       list<E, share::run> o;
-      here.template values<Full>(t, count, w);
+      here.template values<Full>(block, t, count, w);
       here.template local<Full, false>(
           t, count, w, state, o, [&](int n, E run_product, E run_sum, bool reset) {
             const W by = make<W>::from(run_product), sum = make<W>::from(run_sum);
@@ -88,9 +91,9 @@ struct carry : task<R, T, Complex, Keys> {
     for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(h[n]);
     for (index_t t = s.first; t < s.last; t += share::run) {
       const int count = static_cast<int>(s.last - t < share::run ? s.last - t : share::run);
-      list<typename share::values_type, share::run> w;
+      own_tokens<typename share::values_type, share::run> w;
       list<E, share::run> o;
-      here.template values<false>(t, count, w);
+      for (int i = 0; i < count; ++i) w.put(i, R::values(here.x, here.at(t + i)));
       here.template walk<false, false>(t, count, w, e, o);
     }
     for (int n = 0; n < Keys; ++n)
@@ -113,6 +116,10 @@ struct run_segments : task<R, T, Complex, Keys> {
   table<C, Complex> parts;  // of o: [batch and token][tile]
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  int shared_bytes() const {
+    return share::template token_bytes<typename share::values_type>(this->map) +
+           share::template token_bytes<E>(this->map);
+  }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -126,23 +133,27 @@ struct run_segments : task<R, T, Complex, Keys> {
     else
       this->load_state(this->p.initial_state, s.sequence, l, here, h);
     const operand<S> to = out.lane(s.batch, l.head, l.value);
+    auto w = share::template tokens<typename share::values_type>(block, this->map);
+    auto sums = share::template tokens<E>(block, this->map);
     share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
-      list<typename share::values_type, share::run> w;
       list<E, share::run> o;
-      here.template values<Full>(t, count, w);
+      here.template values<Full>(block, t, count, w);
       if (!out.given) {
         here.template advance<Full, false>(block, this->steps, t, count, w, h, o);
         return;
       }
       here.template advance<Full, true>(block, this->steps, t, count, w, h, o);
-      if (!l.active || l.part != 0) return;
-      for (int i = 0; i < share::run; ++i) {
-        if (!Full && i >= count) continue;
+      for (int i = 0; i < share::run; ++i)
+        if ((Full || i < count) && here.owns(i)) sums.put(i, o[i]);
+      share::meet(block);
+      here.template for_own_tokens<Full>(count, [&](int i, bool there) {
+        if (!there || !l.active) return;
         if (parts.first != nullptr)
-          parts.store(s.batch * this->cut.time + t + i, l.tile, l.channel, o[i]);
+          parts.store(s.batch * this->cut.time + t + i, l.tile, l.channel, sums.at(i));
         else
-          store_number(to, (t + i) * to.time, R::output(here.x, here.at(t + i), w[i], o[i]));
-      }
+          store_number(to, (t + i) * to.time,
+                       R::output(here.x, here.at(t + i), w.at(i), sums.at(i)));
+      });
     });
     if (!final_state.given || !s.closes || !l.active) return;
     for (int n = 0; n < Keys; ++n)

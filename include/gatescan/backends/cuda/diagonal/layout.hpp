@@ -118,7 +118,7 @@ struct channel_map {
   index_t channel_blocks = 0;  // a head, or all in all where flat
 
   channel_map() = default;
-  channel_map(const sizes& n, int per_thread, bool over_heads)
+  channel_map(const sizes& n, int per_thread, bool over_heads, int most_threads = 128)
       : heads(n.heads),
         values(n.values),
         keys(n.keys),
@@ -127,7 +127,7 @@ struct channel_map {
     while (lanes < warp_threads && lanes * per_thread < keys) lanes *= 2;
     tiles = ceil_divide(keys, lanes * per_thread);
     const index_t together = flat ? heads * values : values;
-    while (block_threads < 128 && block_threads / lanes < together) block_threads *= 2;
+    while (block_threads < most_threads && block_threads / lanes < together) block_threads *= 2;
     channel_blocks = ceil_divide(together, block_threads / lanes);
   }
   GATESCAN_HD index_t channels() const { return heads * values; }

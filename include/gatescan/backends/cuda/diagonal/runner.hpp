@@ -21,7 +21,7 @@ class diagonal_runner {
   using task = diagonal::task<R, T, Complex, keys>;
   using share = typename task::share;
   using adjoint_task = diagonal::adjoint_task<R, T, Complex, keys>;
-  using collector = diagonal::collector<R, T, Complex, keys, share::run>;
+  using collector = diagonal::collector<R, T, Complex, keys, share::run, share::unit_keys>;
   using wide_table = diagonal::table<double, Complex>;
   using narrow_table = diagonal::table<C, Complex>;
 
@@ -59,20 +59,24 @@ class diagonal_runner {
 
   void lay_out_backward(arena& memory, const results& r) {
     const sizes& n = shared_.p.n;
-    shared_.map = {n, keys, collector::over_heads(r.d)};
+    int threads = 128;
+    do {  // fewer where they would need too much shared memory
+      shared_.map = {n, keys, collector::over_heads(r.d), threads};
+      collect_ = collector(r.d, n, shared_.cut, shared_.map);
+      threads /= 2;
+    } while (threads >= warp_threads && differentiation(r).shared_bytes() > most_shared_bytes);
     take_segments(memory);
     const index_t channels = shared_.map.channels();
     if (shared_.cut.cuts()) gradients_.take(memory, shared_.cut.slots(), n.keys, channels);
     kept_.take(memory, shared_.cut.runs(n.batch, share::run), n.keys, channels);
     if (!share::simple_output && shared_.map.tiles > 1) take_parts(memory, shared_.map.tiles);
-    collect_ = collector(r.d, n, shared_.cut, shared_.map);
     collect_.take(memory);
     initial_state_ = gradient_sink<C, C>(r.initial_state, R::state_axes, n, shared_.cut.packed, 1);
     initial_state_.take(memory);
   }
   template <class Device>
   void backward(const Device& gpu, const results& r) {
-    const adjoint_task shared{{shared_}, r.out, kept_, parts_};
+    const adjoint_task shared = adjoint(r);
     carry_states(gpu);
     run(gpu, diagonal::keep_states<R, T, Complex, keys>{{shared}, states_});
     if (shared_.cut.cuts()) {
@@ -80,13 +84,19 @@ class diagonal_runner {
       run(gpu, diagonal::carry_back<R, T, Complex, keys>{
                    {shared}, products_, gradients_, r.final_state});
     }
-    run(gpu, diagonal::differentiate<R, T, Complex, keys>{
-                 {shared}, collect_, gradients_, r.final_state, initial_state_});
+    run(gpu, differentiation(r));
     collect_.add(gpu, shared_.p.n, shared_.cut);
     add_partial_sums(gpu, initial_state_, shared_.p.n, shared_.cut.packed);
   }
 
  private:
+  static constexpr int most_shared_bytes = 96 * 1024;
+
+  adjoint_task adjoint(const results& r) const { return {{shared_}, r.out, kept_, parts_}; }
+  auto differentiation(const results& r) const {
+    return diagonal::differentiate<R, T, Complex, keys>{
+        {adjoint(r)}, collect_, gradients_, r.final_state, initial_state_};
+  }
   // in units of which `enough_lanes` fill the device
   static index_t lanes(const sizes& n) {
     constexpr index_t threads_a_lane = 2048;

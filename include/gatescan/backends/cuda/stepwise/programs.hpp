@@ -167,7 +167,7 @@ struct differentiate : task<R, T> {
   using C = typename base::C;
   using S = typename base::S;
   using state = typename base::state;
-  using collector = diagonal::collector<R, T, false, 1, base::run>;
+  using collector = diagonal::collector<R, T, false, 1, base::run, true>;
   operand<const S> d_out;
   operand<const C> d_final_state;
   typename base::table kept;
@@ -183,7 +183,7 @@ struct differentiate : task<R, T> {
     const segment s = this->cut.at(block.index() / a_slot);
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const auto x = this->of(l, s.batch);
-    const auto staged = block.template shared<C>(collect.rows.size());
+    const auto meeting = collect.room(block);
     const operand<const S> own_d_out = d_out.lane(s.batch, l.head, l.value);
     const index_t first_row = this->cut.first_run(s, base::run);
 
@@ -212,17 +212,13 @@ struct differentiate : task<R, T> {
         R::output_adjoint(x, own.of_channel, at, w, d_w, history[j + 1], to_out, g);
         g = R::step_adjoint(x, w, d_w, history[j], g);
         R::values_adjoint(x, own.of_channel, at, w, d_w);
-        const int row = j % collect.rows.tokens;
-        collect.template leave<true>(block, staged, l, s, t + j, row, own);
-        if (row == 0)
-          collect.template flush<true>(
-              block, staged, l, s, t + j,
-              count - j < collect.rows.tokens ? count - j : collect.rows.tokens);
+        collect.leave_channel(block, meeting, l, s, t + j, j, true, own.of_channel);
       }
+      collect.template flush<true>(block, meeting, l, s, t, count);
       collector::add_to_total(own, total);
     }
-    collect.template leave<false>(block, staged, l, s, 0, 0, total);
-    collect.template flush<false>(block, staged, l, s, 0, 1);
+    collect.leave_totals(block, meeting, l, s, total);
+    collect.template flush<false>(block, meeting, l, s, 0, 1);
     if (!s.opens || !l.active || !initial_state.to.given) return;
     const auto n = base::numbers_type::from(g);
     for (int i = 0; i < R::states; ++i) {

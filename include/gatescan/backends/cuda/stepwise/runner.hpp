@@ -15,7 +15,7 @@ class stepwise_runner {
   using problem = problem_of<R, T>;
   using results = backward_results<R, T>;
   using task = stepwise::task<R, T>;
-  using collector = diagonal::collector<R, T, false, 1, task::run>;
+  using collector = diagonal::collector<R, T, false, 1, task::run, true>;
   using summary = decltype(stepwise::summary_of<R, C>());
 
  public:
