@@ -18,8 +18,8 @@ enum class axis { batch, sequence, time, head, group, key, key_or_one, value, ch
 
 enum class presence { required, optional };
 
-/// The axes of an operand in the caller's order. Made at compile time, so that device code that asks
-/// for one costs nothing.
+/// The axes of an operand in the caller's order. Made at compile time, so that device code that
+/// asks for one costs nothing.
 struct axes {
   int rank = 0;
   axis of[max_rank] = {};

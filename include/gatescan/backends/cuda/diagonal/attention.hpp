@@ -1,6 +1,6 @@
 #pragma once
-// o by full surrogate attention, P_ts = sum_n q_t[n] k_s[n] prod_{j=s+1..t} a_j[n]: a thread a token
-// and channel walks back through its sequence with the product of the gates.
+// o by full surrogate attention, P_ts = sum_n q_t[n] k_s[n] prod_{j=s+1..t} a_j[n]: for every token
+// and channel a thread walks back through the sequence with the product of the gates.
 
 #include "channel.hpp"
 

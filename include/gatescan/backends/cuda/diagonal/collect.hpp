@@ -244,9 +244,6 @@ struct collector {
                                             index_t key) {
     return {s.batch, t, l.head, key, l.value};
   }
-  GATESCAN_HD bool owns(const lane& l, int i) const {
-    return Alone || (i & (map.lanes - 1)) == l.part;
-  }
   // Adds over the channels of a warp; the lanes that `write` have the sum.
   template <class Block, class Room>
   GATESCAN_HD void to_stage(Block& block, const Room& room, int op, int i, int column,
@@ -285,13 +282,14 @@ struct collector {
           if (!a.has(axis::time)) return;
           list<accumulator<C>, Keys> sum = {of_key...};
           if (has_keys(a)) return leave_by_key(block, room, l, s, t, i, row, a, sink, sum);
-          if (Alone) return;
-          for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
-          add_over(block, sum[0], 1, map.lanes);
-          const index_t at = extras.at(extra++, i, 0, block.thread() / map.lanes);
-          if (!owns(l, i)) return;
-          room.extras[at] = sum[0].re;
-          if (complex) room.extras[extras.size() + at] = sum[0].im;
+          if constexpr (!Alone) {
+            for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
+            add_over(block, sum[0], 1, map.lanes);
+            const index_t at = extras.at(extra++, i, 0, block.thread() / map.lanes);
+            if ((i & (map.lanes - 1)) != l.part) return;
+            room.extras[at] = sum[0].re;
+            if (complex) room.extras[extras.size() + at] = sum[0].im;
+          }
         },
         to, own.of_key[N]...);
   }

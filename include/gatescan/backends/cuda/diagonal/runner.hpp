@@ -104,8 +104,8 @@ class diagonal_runner {
     const index_t full = n.sequences * map.channels() * map.lanes * map.tiles / threads_a_lane;
     return full > 1 ? full : 1;
   }
-  // Time is cut where there are too few channels to fill the device: in multiples of the chunk, long
-  // enough that summaries are little beside the operands.
+  // Time is cut where there are too few channels to fill the device, in multiples of the chunk,
+  // long enough that summaries are little beside the operands.
   static index_t segment_tokens(const sizes& n, const schedule& plan) {
     constexpr index_t least = 64, wanted = preferences::enough_lanes;
     const index_t time = n.time > 1 ? n.time : 1;

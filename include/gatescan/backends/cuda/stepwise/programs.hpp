@@ -1,6 +1,6 @@
 #pragma once
 // Programs of a recurrence with a step of its own: a thread a channel, token by token, the state in
-// registers. Where the recurrence has an associative operator, segments of time are reduced with it.
+// registers. Where there is an associative operator, segments of time are reduced with it.
 
 #include <type_traits>
 
