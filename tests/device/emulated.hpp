@@ -9,6 +9,7 @@ namespace support {
 
 template <class T>
 struct backend_of<gatescan::device<T>> {
+  using format = gatescan::device<T>;
   static emulated_gpu make(const settings&) { return {}; }
 };
 

@@ -47,16 +47,18 @@ struct settings {
   bool planned = false;               // through a plan with a poisoned workspace
 };
 
-// Where operands of a format are computed with. Programs that run on a device say so for its
-// formats (tests/device).
+// Where numbers of a format are computed with, and as which format of the library. Programs that
+// run on a device say so (tests/device).
 #if defined(__CUDACC__)
 template <class T>
 struct backend_of {
+  using format = T;
   static gatescan::cuda make(const settings&) { return {}; }
 };
 #else
 template <class T>
 struct backend_of {
+  using format = T;
   static gatescan::cpu make(const settings& how) { return {.threads = how.threads}; }
 };
 #endif
@@ -181,13 +183,14 @@ template <class O, class T>
 typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
                                 const settings& how = {}) {
   using R = typename binding<O>::recurrence;
-  prepared<O, T> p(in, how);
+  using F = typename backend_of<T>::format;
+  prepared<O, F> p(in, how);
   typename O::outputs like = O::blank(in), result;
   const bool complex_state = requires { like.final_state.data[0].re; };
   const bool complex_out = requires { like.out.data[0].re; };
   auto out = room<gatescan::storage_t<T>>(like.out, complex_out, how);
   auto state = room<gatescan::state_t<T>>(like.final_state, complex_state, how);
-  typename R::template outputs<T> lib;
+  typename R::template outputs<F> lib;
   lib.out = out;
   const bool wants_state = how.unwanted.count("final_state") == 0;
   if (wants_state) lib.final_state = state;
@@ -195,7 +198,7 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
     const auto backend = backend_of<T>::make(how);
     if (how.planned) {
       const gatescan::plan plan(backend, chosen,
-                                binding<O>::template problem<T>(in, like.final_state.extent(0)));
+                                binding<O>::template problem<F>(in, like.final_state.extent(0)));
       workspace w(plan.workspace_bytes(), how.poison);
       plan.forward(p.lib, lib, {w.span()});
       EXPECT_TRUE(w.guards_intact()) << "workspace";
@@ -218,7 +221,8 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
   using R = typename binding<O>::recurrence;
   using s = gatescan::storage_t<T>;
   using S = gatescan::state_t<T>;
-  prepared<O, T> p(in, how);
+  using Format = typename backend_of<T>::format;
+  prepared<O, Format> p(in, how);
   const auto give = [&]<class F, class X>(F, const X& x) {
     using E = std::decay_t<decltype(x.data[0])>;
     stored<F> r;
@@ -228,11 +232,11 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
   };
   auto out = give(s{}, dout.out);
   auto state = give(S{}, dout.final_state);
-  typename R::template output_gradients<T> lib_dout;
+  typename R::template output_gradients<Format> lib_dout;
   lib_dout.out = out;
   lib_dout.final_state = state;
 
-  operand_set<T> made;
+  operand_set<Format> made;
   O::operands(
       [&](const char* name, auto& x) {
         if (!x.given() || how.unwanted.count(name) > 0) return;
@@ -243,14 +247,14 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
           made[name] = room<s>(x, complex, how);
       },
       in);
-  typename R::template gradients<T> lib_gradients;
+  typename R::template gradients<Format> lib_gradients;
   binding<O>::operands(lib_gradients, made);
 
   with_mode(m, [&](auto chosen) {
     const auto backend = backend_of<T>::make(how);
     if (how.planned) {
       const int64 n = O::blank(in).final_state.extent(0);
-      const gatescan::plan plan(backend, chosen, binding<O>::template problem<T>(in, n));
+      const gatescan::plan plan(backend, chosen, binding<O>::template problem<Format>(in, n));
       workspace w(plan.workspace_bytes(p.lib, lib_gradients), how.poison);
       plan.backward(p.lib, lib_dout, lib_gradients, {w.span()});
       EXPECT_TRUE(w.guards_intact()) << "workspace";

@@ -239,22 +239,30 @@ struct matrix_keys_adjoint {
                         conj(number_at<E>(a.k, t * rows + lane, keys)),
                         conj(number_at<E>(a.gates, t * rows + lane, keys))};
     };
+    const auto all_finite = [](const keys_of<E>& g) {
+      return is_finite(g.q) && is_finite(g.k) && is_finite(g.gate);
+    };
     bool broken = false;
-    for (int t = group; t < count && key < p.n.keys; t += groups) {
-      const keys_of<E> g = gradient(t);
-      broken = broken || !is_finite(g.q) || !is_finite(g.k) || !is_finite(g.gate);
-    }
+    for (int t = group; t < count && key < p.n.keys; t += groups)
+      broken = broken || !all_finite(gradient(t));
     if (block.any(broken)) {
-      if (group == 0 && key < p.n.keys)
-        replay_keys<R, T>(
-            p, x, here, head, key, states, adjoints, d_o,
-            [&](int t, keys_of<E> g) {
-              put_number(a.y, y_at(t / sub, t, lane), keys, conj(g.q));
-              put_number(a.k, t * rows + lane, keys, conj(g.k));
-              put_number(a.gates, t * rows + lane, keys, conj(g.gate));
-            },
-            gradient, [&](int t) -> E { return number_at<E>(a.x, t * rows + lane, keys); },
-            [&](int t, E state) { put_number(a.x, t * rows + lane, keys, state); });
+      if (group == 0 && key < p.n.keys) {
+        // what the fast form has used up: states, and sums of the three gradients
+        const auto d_q = a.d_end, d_k = a.d_scores, d_gate = a.d_scores + tokens * rows;
+        const replay_memory<typename arrays<Block>::array> memory{a.x, d_q, d_k, d_gate};
+        static_assert(2 * tokens * rows <= tokens * pitch);
+        replay_keys(p, x, here, head, key, states, adjoints, d_o, memory, rows, lane, keys);
+        // what was finite stays as it is: a NaN changes no bit of what does not depend on it
+        for (int t = 0; t < count; ++t) {
+          const int at = t * rows + lane;
+          const keys_of<E> g = gradient(t);
+          if (!is_finite(g.q))
+            put_number(a.y, y_at(t / sub, t, lane), keys, conj(number_at<E>(d_q, at, keys)));
+          if (!is_finite(g.k)) put_number(a.k, at, keys, conj(number_at<E>(d_k, at, keys)));
+          if (!is_finite(g.gate))
+            put_number(a.gates, at, keys, conj(number_at<E>(d_gate, at, keys)));
+        }
+      }
       block.sync();
     }
     for (int t = group; t < count && key < p.n.keys; t += groups) {

@@ -115,8 +115,11 @@ struct matrix_outputs {
           if ((diagonal && n == 0) || t + b * kit::sub >= there.last) continue;
           walk::meet(block, keys, diagonal, b, own, other, scores);
           block.sync();
-          sum.add(thread, kit::sub, scores, kit::tokens, values + b * kit::sub * kit::values,
-                  kit::values);
+          // only those that see them: 0 times NaN is not nothing
+          const int from = diagonal && !Adjoint ? (b + 1) * kit::sub : 0,
+                    to = diagonal && Adjoint ? b * kit::sub : kit::tokens;
+          sum.add(thread, from, to, kit::sub, scores, kit::tokens,
+                  values + b * kit::sub * kit::values, kit::values);
           walk::move_on(block, keys, diagonal, b, own, between);
           block.sync();
         }
@@ -141,7 +144,7 @@ struct matrix_outputs {
       own[t * kit::values + column] = total;
     });
     if (block.any(broken)) {
-      recompute(block, x, head_d_out, here, head, mine, first_value, own);
+      recompute(block, x, head_d_out, here, head, mine, first_value, other, own);
       block.sync();
     }
     finish(block, x, head_d_out, here, head, mine, first_value, own);
@@ -163,6 +166,7 @@ struct matrix_outputs {
     for (int s = 0; s < kit::sub; ++s)
       for (int m = 0; m < sums_t::rows; ++m) {
         const int t = sums_t::row(thread, m), row = (t / kit::sub * kit::sub + s) * kit::values;
+        if (Adjoint ? s < t % kit::sub : s > t % kit::sub) continue;
         const C score = scores[s * kit::tokens + t];
         for (int n = 0; n < sums_t::columns; ++n)
           sum.sum[m][n] = fma(score, C(values[row + sums_t::column(thread, n)]), sum.sum[m][n]);
@@ -186,21 +190,21 @@ struct matrix_outputs {
       return state_part(here, head, 0, key, value);
   }
 
-  // a thread a column, over all keys and the chunk's tokens
+  // A thread a column, over all keys and the chunk's tokens. What was finite stays as it is, so
+  // that a NaN changes no bit of what does not depend on it.
   template <class Block, class Array, class Gradient>
   GATESCAN_HD void recompute(Block& block, const typename kit::fields& x,
                              const Gradient& head_d_out, const chunk_place& here, index_t head,
-                             const token_range& mine, index_t first_value,
+                             const token_range& mine, index_t first_value, const Array& again,
                              const Array& result) const {
-    block.sync();  // everyone has left its sums
     const int column = block.thread();
     const index_t value = first_value + column;
     if (column >= kit::values || value >= p.n.values) return;
-    for (int t = 0; t < kit::tokens; ++t) result[t * kit::values + column] = C(0);
+    for (int t = 0; t < kit::tokens; ++t) again[t * kit::values + column] = C(0);
     const auto collect = [&](index_t t, C term) {
       if (t < mine.first || t >= mine.last) return;
       const int n = static_cast<int>(t - mine.first) * kit::values + column;
-      result[n] = C(result[n]) + term;
+      again[n] = C(again[n]) + term;
     };
     for (index_t key = 0; key < p.n.keys; ++key) {
       E state = state_at(here, head, key, value);
@@ -220,6 +224,8 @@ struct matrix_outputs {
         }
       }
     }
+    for (int n = column; n < kit::tokens * kit::values; n += kit::values)
+      if (!is_finite(C(result[n]))) result[n] = C(again[n]);
   }
 
   template <class Block, class Array, class Gradient>

@@ -138,13 +138,20 @@ struct tile_sums {
   /// += sum over d of a[d][row] b[d][column]
   template <class A, class B>
   GATESCAN_HD void add(int thread, int depth, const A& a, int a_pitch, const B& b, int b_pitch) {
+    add(thread, 0, M, depth, a, a_pitch, b, b_pitch);
+  }
+  /// The same for rows [first, last), multiples of 8.
+  template <class A, class B>
+  GATESCAN_HD void add(int thread, int first, int last, int depth, const A& a, int a_pitch,
+                       const B& b, int b_pitch) {
     for (int d = 0; d < depth; ++d) {
-      registers<C, rows> x;
       registers<C, columns> y;
-      for (int m = 0; m < rows; ++m) x[m] = a[d * a_pitch + row(thread, m)];
       for (int n = 0; n < columns; ++n) y[n] = b[d * b_pitch + column(thread, n)];
-      for (int m = 0; m < rows; ++m)
-        for (int n = 0; n < columns; ++n) sum[m][n] = fma(x[m], y[n], sum[m][n]);
+      for (int m = 0; m < rows; ++m) {
+        if (8 * m < first || 8 * m >= last) continue;
+        const C x = a[d * a_pitch + row(thread, m)];
+        for (int n = 0; n < columns; ++n) sum[m][n] = fma(x, y[n], sum[m][n]);
+      }
     }
   }
   /// f(row, column, sum)
