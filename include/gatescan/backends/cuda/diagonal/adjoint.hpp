@@ -9,62 +9,24 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace diagonal {
 
-// Where the lanes of a channel keep what they share of a run: what `values` returned, o, and its
-// gradient.
+// A run of tokens: what `values` returned, o, its gradient, gates and states. What is shared, and
+// what would be too much for registers, is in shared memory.
 template <class Share, class Block>
 struct run_room {
   using values_type = typename Share::values_type;
   using E = typename Share::E;
   decltype(Share::template tokens<values_type>(std::declval<Block&>(), channel_map{})) w;
   decltype(Share::template tokens<E>(std::declval<Block&>(), channel_map{})) o, d_o;
+  decltype(Share::key_tokens(std::declval<Block&>())) gates, states;
+  list<E, Share::thread_keys> before;  // the states before the run
 
   GATESCAN_HD run_room(Block& block, const channel_map& map)
       : w(Share::template tokens<values_type>(block, map)),
         o(Share::template tokens<E>(block, map)),
-        d_o(Share::template tokens<E>(block, map)) {}
-};
-
-// A thread's gates and states of a run.
-template <class R, class T, bool Complex, int Keys>
-struct run_again {
-  using share = channel<R, T, Complex, Keys>;
-  using C = typename share::C;
-  using E = typename share::E;
-  static constexpr int run = share::run;
-  list<list<E, Keys>, run> gates, states;
-  list<E, Keys> before;
-
-  /// With several tiles of keys, o is the sum of the parts that each left.
-  template <bool Full, class Block, class Room>
-  GATESCAN_HD void from(Block& block, Room& room, const share& here, index_t t, int count,
-                        const list<E, Keys>& in, const table<C, Complex>& parts, index_t row,
-                        index_t channel) {
-    here.template values<Full>(block, t, count, room.w);
-    list<E, run> o;
-    for (int i = 0; i < run; ++i) o[i] = make<E>::from(0);
-    for (int n = 0; n < Keys; ++n) {
-      E h = before[n] = in[n];
-      if (!here.holds(n)) continue;
-      for (int i = 0; i < run; ++i) {
-        if (!Full && i >= count) continue;
-        const auto at = here.at(t + i, n);
-        const auto w = room.w.at(i);
-        const E a = R::gate(here.x, at, w), add = here.input(at, w);
-        h = is_zero(a) ? add : fma(a, h, add);
-        gates[i][n] = a, states[i][n] = h;
-        if constexpr (!share::simple_output) o[i] = here.read_out(at, h, o[i]);
-      }
-    }
-    if constexpr (!share::simple_output)
-      if (parts.first == nullptr) here.add_lanes(block, o);
-    for (int i = 0; i < run; ++i) {
-      if ((!Full && i >= count) || !here.owns(i)) continue;
-      for (index_t tile = 0; parts.first != nullptr && tile < parts.keys; ++tile)
-        o[i] = (tile > 0 ? o[i] : make<E>::from(0)) + parts.load(row + i, tile, channel);
-      room.o.put(i, o[i]);
-    }
-  }
-  GATESCAN_HD E state_before(int i, int n) const { return i > 0 ? states[i - 1][n] : before[n]; }
+        d_o(Share::template tokens<E>(block, map)),
+        gates(Share::key_tokens(block)),
+        states(Share::key_tokens(block)) {}
+  GATESCAN_HD E state_before(int i, int n) const { return i > 0 ? states.at(i - 1, n) : before[n]; }
 };
 
 // What the programs of a backward pass share: the states at the starts of runs, and o.
@@ -76,7 +38,6 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   using S = typename base::S;
   using E = typename base::E;
   using W = typename base::W;
-  using again = run_again<R, T, Complex, Keys>;
   using accumulators = typename R::template fields<accumulator<C>>;
   operand<const S> d_out;
   table<C, Complex> kept;   // states at the starts of runs
@@ -93,16 +54,42 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   GATESCAN_HD index_t run_row(const segment& s, index_t t) const {
     return this->cut.first_run(s, share::run) + (t - s.first) / share::run;
   }
-  /// Gates and states again, and the gradient of o.
+  /// Gates and states again, and the gradient of o. With several tiles of keys, o is the sum of the
+  /// parts that each left.
   template <bool Full, class Block, class Room>
   GATESCAN_HD void run_once_more(Block& block, Room& room, const share& here, const lane& l,
-                                 const segment& s, index_t t, int count, again& r) const {
-    list<E, Keys> in;
+                                 const segment& s, index_t t, int count) const {
+    constexpr int run = share::run;
+    here.template values<Full>(block, t, count, room.w);
+    list<E, run> o;
+    for (int i = 0; i < run; ++i) o[i] = make<E>::from(0);
     for (int n = 0; n < Keys; ++n) {
-      in[n] = make<E>::from(0);
-      if (here.holds(n)) in[n] = kept.load(run_row(s, t), here.key(n), l.channel);
+      room.before[n] = make<E>::from(0);
+      if (!here.holds(n)) continue;
+      E h = room.before[n] = kept.load(run_row(s, t), here.key(n), l.channel);
+      for (int i = 0; i < run; ++i) {
+        if (!Full && i >= count) continue;
+        const auto at = here.at(t + i, n);
+        const typename share::values_type w = room.w.at(i);
+        const E a = R::gate(here.x, at, w), add = here.input(at, w);
+        h = is_zero(a) ? add : fma(a, h, add);
+        room.gates.put(i, n, a);
+        room.states.put(i, n, h);
+        if constexpr (!share::simple_output) o[i] = here.read_out(at, h, o[i]);
+      }
     }
-    r.template from<Full>(block, room, here, t, count, in, parts, row(s, t), l.channel);
+    if constexpr (!share::simple_output) {
+      if (parts.first == nullptr) here.add_lanes(block, o);
+      for (int i = 0; i < run; ++i) {
+        if ((!Full && i >= count) || !here.owns(i)) continue;
+        for (index_t tile = 0; parts.first != nullptr && tile < parts.keys; ++tile) {
+          const E part = parts.load(row(s, t) + i, tile, l.channel);
+          o[i] = tile > 0 ? o[i] + part : part;
+        }
+      }
+    }
+    for (int i = 0; i < run; ++i)
+      if ((Full || i < count) && here.owns(i)) room.o.put(i, o[i]);
     here.template for_own_tokens<Full>(count, [&](int i, bool there) {
       if (!there) return;
       accumulators ignored{};
@@ -122,7 +109,7 @@ struct adjoint_task : task<R, T, Complex, Keys> {
 
   static int room_bytes(const channel_map& map) {
     return share::template token_bytes<typename share::values_type>(map) +
-           2 * share::template token_bytes<E>(map);
+           2 * share::template token_bytes<E>(map) + 2 * share::key_token_bytes(map);
   }
   // f(t, count, full) for the runs of a segment, the last one first
   template <class F>
@@ -142,13 +129,13 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   GATESCAN_HD void retreat(Block& block, Room& room, const share& here, const lane& l,
                            const segment& s, list<E, Keys>& g) const {
     for_each_run_backwards(s, [&]<bool Full>(index_t t, int count) {
-      again r;
-      run_once_more<Full>(block, room, here, l, s, t, count, r);
+      run_once_more<Full>(block, room, here, l, s, t, count);
       for (int n = 0; n < Keys; ++n) {
         if (!here.holds(n)) continue;
         for (int i = share::run - 1; i >= 0; --i) {
           if (!Full && i >= count) continue;
-          const E a = r.gates[i][n], to_state = query_gradient(here, t + i, n, room.d_o.at(i));
+          const E a = room.gates.at(i, n),
+                  to_state = query_gradient(here, t + i, n, room.d_o.at(i));
           g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * (g[n] + to_state);
         }
       }

@@ -17,7 +17,6 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   using S = typename base::S;
   using E = typename base::E;
   using W = typename base::W;
-  using again = typename base::again;
   using collector_type = collector<R, T, Complex, Keys, share::run, share::unit_keys>;
   using values_type = typename share::values_type;
   using sums = typename collector_type::sums;
@@ -52,14 +51,13 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
     sums own{};
     typename collector_type::wide_sums total{};
     base::for_each_run_backwards(s, [&]<bool Full>(index_t t, int count) {
-      again r;
-      this->template run_once_more<Full>(block, room, here, l, s, t, count, r);
+      this->template run_once_more<Full>(block, room, here, l, s, t, count);
       for (int i = share::run - 1; i >= 0; --i) {
         if (!Full && i >= count) continue;
         collector_type::forget_tokens(own);
         const values_type w = room.w.at(i);
         values_type d_w{};
-        of_keys(here, t + i, i, r, w, room.d_o.at(i), d_w, g, own);
+        of_keys(here, t + i, i, room, w, d_w, g, own);
         collect.leave_keys(block, meeting, l, s, t + i, i, own);
         if constexpr (share::unit_keys) {
           collector_type::add_keys_to_channel(own);
@@ -101,13 +99,15 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   GATESCAN_HD static void split(cplx<C> x, accumulator<C>& sum) { sum.re = x.re, sum.im = x.im; }
 
   // The keys' part of a token: adds their gradients to `own`, and takes g to before it.
-  GATESCAN_HD void of_keys(const share& here, index_t t, int i, const again& r,
-                           const values_type& w, E d_o, values_type& d_w, list<E, Keys>& g,
+  template <class Room>
+  GATESCAN_HD void of_keys(const share& here, index_t t, int i, const Room& room,
+                           const values_type& w, values_type& d_w, list<E, Keys>& g,
                            sums& own) const {
+    const E d_o = room.d_o.at(i);
     for (int n = 0; n < Keys; ++n) {
       if (!here.holds(n)) continue;
       const auto at = here.at(t, n);
-      const E a = r.gates[i][n];
+      const E a = room.gates.at(i, n);
       E to_state;
       if constexpr (share::unit_keys) {
         to_state = g[n] + d_o;
@@ -117,9 +117,10 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
         to_state = g[n] + conj(E(key.q)) * d_o;
         d_w.v = d_w.v + to_state * conj(E(key.k));
         R::keys_adjoint(here.x, own.of_key[n], at,
-                        keys_of<E>{d_o * conj(r.states[i][n]), to_state * conj(w.v), E{}});
+                        keys_of<E>{d_o * conj(room.states.at(i, n)), to_state * conj(w.v), E{}});
       }
-      R::gate_adjoint(here.x, own.of_key[n], at, w, d_w, a, to_state * conj(r.state_before(i, n)));
+      R::gate_adjoint(here.x, own.of_key[n], at, w, d_w, a,
+                      to_state * conj(room.state_before(i, n)));
       g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * to_state;
     }
   }

@@ -29,6 +29,7 @@ struct channel {
   using output_type =
       decltype(R::output(std::declval<const operands&>(), std::declval<const spot&>(),
                          std::declval<const values_type&>(), E{}));
+  static constexpr int thread_keys = Keys;
   static constexpr bool unit_keys = has_unit_keys<R>();
   static constexpr bool simple_output =
       std::is_base_of_v<plain_output, R>;  // its adjoint does not ask for o
@@ -74,6 +75,19 @@ struct channel {
       return shared_tokens<V, std::remove_const_t<decltype(array)>>{
           array, block.thread() / map.lanes, width};
     }
+  }
+  template <class Block>
+  GATESCAN_HD static auto key_tokens(Block& block) {
+    if constexpr (unit_keys) {
+      return own_key_tokens<E, run, Keys>{};
+    } else {
+      const auto array = block.template shared<E>(run * Keys * block.threads());
+      return shared_key_tokens<E, std::remove_const_t<decltype(array)>, Keys>{array, block.thread(),
+                                                                              block.threads()};
+    }
+  }
+  static int key_token_bytes(const channel_map& map) {
+    return unit_keys ? 0 : shared_size<E>(run * Keys * map.block_threads);
   }
   template <class V>
   static int token_bytes(const channel_map& map) {

@@ -26,6 +26,23 @@ struct shared_tokens {
   GATESCAN_HD void put(int i, const V& x) const { of[i * pitch + channel] = x; }
 };
 
+// The same for each key of a thread, which nobody else reads.
+template <class E, int Run, int Keys>
+struct own_key_tokens {
+  list<list<E, Keys>, Run> of;
+
+  GATESCAN_HD E at(int i, int n) const { return of[i][n]; }
+  GATESCAN_HD void put(int i, int n, E x) { of[i][n] = x; }
+};
+template <class E, class Array, int Keys>
+struct shared_key_tokens {
+  Array of;
+  index_t thread, threads;
+
+  GATESCAN_HD E at(int i, int n) const { return of[(i * Keys + n) * threads + thread]; }
+  GATESCAN_HD void put(int i, int n, E x) const { of[(i * Keys + n) * threads + thread] = x; }
+};
+
 // Adds a structure of numbers over the lanes of a channel, the same bits in each.
 template <class C, class V, class Block>
 GATESCAN_HD V add_over_lanes(Block& block, const V& x, int lanes) {
