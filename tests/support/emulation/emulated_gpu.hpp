@@ -4,12 +4,14 @@
 // barrier, and when a block asks for more shared memory than its program said.
 #pragma once
 
+#include <array>
 #include <boost/context/fiber.hpp>
 #include <boost/context/fixedsize_stack.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <gatescan/backends/cuda/toolbox.hpp>
+#include <gatescan/core/scalar.hpp>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -22,6 +24,7 @@
 namespace support {
 
 using gatescan::index_t;
+using gatescan::detail::bf16_pair;
 
 struct emulation_error : std::logic_error {
   using std::logic_error::logic_error;
@@ -121,6 +124,10 @@ class machine {
   // an exchange slot a thread: shuffles and votes
   std::uint64_t& slot(int of) { return threads_[static_cast<std::size_t>(of)].slot; }
 
+  // and what a warp's matrix product takes of one: a, then b
+  using matrix_fragments = std::array<gatescan::detail::bf16_pair, 6>;
+  matrix_fragments& fragments(int of) { return threads_[static_cast<std::size_t>(of)].fragments; }
+
   void note(const void* at, bool write) {
     const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(at) -
                                                  reinterpret_cast<std::byte*>(shared_.data()));
@@ -151,6 +158,7 @@ class machine {
     emulation::machine::waits waits = waits::no;
     int block_barriers = 0, warp_barriers = 0;
     std::uint64_t slot = 0;
+    matrix_fragments fragments{};
     void* fake_stack = nullptr;
     const void* stack_bottom = nullptr;
     std::size_t stack_size = 0;
@@ -354,6 +362,33 @@ class block {
   template <class T>
   T shuffle_xor(T x, int lane_mask) {
     return shuffle(x, (thread_ % gatescan::detail::warp_threads) ^ lane_mask);
+  }
+  bf16_pair rounded(float first, float second) {
+    const std::uint32_t low = gatescan::bf16(first).bits, high = gatescan::bf16(second).bits;
+    return {low | high << 16};
+  }
+  void multiply(float (&sum)[4], const bf16_pair (&a)[4], const bf16_pair (&b)[2]) {
+    auto& mine = machine_.fragments(thread_);
+    for (std::size_t i = 0; i < 4; ++i) mine[i] = a[i];
+    for (std::size_t i = 0; i < 2; ++i) mine[4 + i] = b[i];
+    sync_warp();
+    const int lanes = gatescan::detail::warp_threads, warp = thread_ / lanes * lanes,
+              lane = thread_ % lanes;
+    const auto half = [](bf16_pair pair, int k) {
+      return gatescan::detail::bits_as<float>(k % 2 == 0 ? pair.bits << 16
+                                                         : pair.bits & 0xffff0000u);
+    };
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+      for (int k = 0; k < 16; ++k) {
+        const auto& of_row = machine_.fragments(warp + row % 8 * 4 + k % 8 / 2);
+        const auto& of_column = machine_.fragments(warp + column * 4 + k % 8 / 2);
+        const float x = half(of_row[static_cast<std::size_t>(row / 8 + k / 8 * 2)], k),
+                    y = half(of_column[static_cast<std::size_t>(4 + k / 8)], k);
+        sum[i] += x * y;
+      }
+    }
+    sync_warp();
   }
 
  private:

@@ -29,8 +29,8 @@ struct matrix_keys_adjoint {
   static constexpr int depth = 16;            // values that are worked on together
   static constexpr int pitch = tokens + 1;    // of dP
   static constexpr int queries = tokens + 1;  // the last one is G
-  using scores = tile_sums<C, tokens, tokens>;
-  using contractions = tile_sums<C, tokens, rows>;
+  using scores = product_sums<kit, tokens, tokens>;
+  using contractions = product_sums<kit, tokens, rows>;
 
   problem_of<R, T> p;
   time_chunks chunks;
@@ -124,9 +124,9 @@ struct matrix_keys_adjoint {
         adjoint[at] = row < keys ? g : -g;
       }
       block.sync();
-      d_scores.add(thread, depth, d_outs, tokens, values, tokens);
-      from_start.add(thread, depth, d_outs, tokens, state, rows);
-      from_end.add(thread, depth, values, tokens, adjoint, rows);
+      d_scores.add(block, depth, d_outs, tokens, values, tokens);
+      from_start.add(block, depth, d_outs, tokens, state, rows);
+      from_end.add(block, depth, values, tokens, adjoint, rows);
       if (thread < keys)
         for (int j = 0; j < depth; ++j)
           both = both + number_at<E>(adjoint, j * rows + thread, keys) *

@@ -23,7 +23,7 @@ struct matrix_outputs {
   using C = typename kit::C;
   using S = typename kit::S;
   using E = typename kit::E;
-  using sums_t = tile_sums<C, kit::tokens, kit::values>;
+  using sums_t = product_sums<kit, kit::tokens, kit::values>;
   static constexpr int pitch = kit::tokens + 1;  // of [row][token]
 
   problem_of<R, T> p;
@@ -77,6 +77,9 @@ struct matrix_outputs {
     const int thread = block.thread();
     using walk = chunk_walk<R, T, Adjoint>;
     sums_t sum;
+    // Of the thread's column the first own token (backward the last) that sees a value that is not
+    // finite. Such values are left out: in products 0 times NaN would reach tokens that do not.
+    int tainted = Adjoint ? -1 : kit::tokens;
 
     for (index_t first_key = 0; first_key < p.n.keys; first_key += kit::keys) {
       const index_t keys_left = p.n.keys - first_key;
@@ -99,13 +102,18 @@ struct matrix_outputs {
             else
               number = R::values(x, typename kit::at{0, time, 0, 0, value}).v;
           }
+          if (!is_finite(number)) {
+            number = 0;
+            const int seen = diagonal ? n / kit::values : Adjoint ? kit::tokens : 0;
+            tainted = Adjoint == (seen > tainted) ? seen : tainted;
+          }
           values[n] = number;
         }
         block.sync();
         if (diagonal) {
           walk::meet_in_blocks(block, keys, own, other, gates, scores);
           block.sync();
-          add_own_blocks(thread, scores, values, sum);
+          add_own_blocks(block, scores, values, sum);
         }
         walk::decay_other(block, other, gates, between);
         block.sync();
@@ -115,10 +123,10 @@ struct matrix_outputs {
           if ((diagonal && n == 0) || t + b * kit::sub >= there.last) continue;
           walk::meet(block, keys, diagonal, b, own, other, scores);
           block.sync();
-          // only those that see them: 0 times NaN is not nothing
+          // only by those that see them
           const int from = diagonal && !Adjoint ? (b + 1) * kit::sub : 0,
                     to = diagonal && Adjoint ? b * kit::sub : kit::tokens;
-          sum.add(thread, from, to, kit::sub, scores, kit::tokens,
+          sum.add(block, from, to, kit::sub, scores, kit::tokens,
                   values + b * kit::sub * kit::values, kit::values);
           walk::move_on(block, keys, diagonal, b, own, between);
           block.sync();
@@ -135,14 +143,23 @@ struct matrix_outputs {
       }
       block.sync();
       for (int row = 0; row < kit::rows; row += kit::keys)
-        sum.add(thread, keys, own + row * pitch, pitch, other + row * kit::values, kit::values);
+        sum.add(block, keys, own + row * pitch, pitch, other + row * kit::values, kit::values);
       block.sync();
     }
     bool broken = false;
+    gates[thread] = static_cast<C>(tainted);
     sum.for_each(thread, [&](int t, int column, C total) {
       broken = broken || !is_finite(total);
       own[t * kit::values + column] = total;
     });
+    block.sync();
+    for (int n = thread; n < kit::tokens * kit::values; n += kit::threads)
+      for (int i = n % kit::values; i < kit::threads; i += kit::values) {
+        const int seen = static_cast<int>(C(gates[i])), t = n / kit::values;
+        if (Adjoint ? t > seen : t < seen) continue;
+        own[n] = C(0) / C(0);
+        broken = true;
+      }
     if (block.any(broken)) {
       recompute(block, x, head_d_out, here, head, mine, first_value, other, own);
       block.sync();
@@ -160,13 +177,23 @@ struct matrix_outputs {
   }
 
   // P v of the tokens' own blocks of 16: scores are [token of the block][token]
-  template <class Array>
-  GATESCAN_HD void add_own_blocks(int thread, const Array& scores, const Array& values,
+  template <class Block, class Array>
+  GATESCAN_HD void add_own_blocks(Block& block, const Array& scores, const Array& values,
                                   sums_t& sum) const {
+    const int thread = block.thread();
+    if constexpr (kit::splits) {
+      sum.add(block, kit::sub, scores, kit::tokens,
+              values + thread / warp_threads * kit::sub * kit::values, kit::values);
+    } else {
+      add_exactly(thread, scores, values, sum);
+    }
+  }
+  template <class Array>
+  GATESCAN_HD void add_exactly(int thread, const Array& scores, const Array& values,
+                               sums_t& sum) const {
     for (int s = 0; s < kit::sub; ++s)
       for (int m = 0; m < sums_t::rows; ++m) {
         const int t = sums_t::row(thread, m), row = (t / kit::sub * kit::sub + s) * kit::values;
-        if (Adjoint ? s < t % kit::sub : s > t % kit::sub) continue;
         const C score = scores[s * kit::tokens + t];
         for (int n = 0; n < sums_t::columns; ++n)
           sum.sum[m][n] = fma(score, C(values[row + sums_t::column(thread, n)]), sum.sum[m][n]);

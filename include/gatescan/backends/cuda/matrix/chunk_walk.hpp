@@ -105,20 +105,32 @@ struct chunk_walk {
                                const Array& other, const Array& scores) {
     const int warp = block.thread() / warp_threads, lane = block.thread() % warp_threads;
     const int mine = warp * kit::sub + lane % 8, theirs = b * kit::sub + lane / 8;
-    C sum[2][4] = {};
-    if (walks_past(diagonal, warp, b)) {
-      for (int n = 0; n < kit::planes * keys; ++n) {
-        const int row = n < keys ? n : n - keys + kit::keys;
-        C x[2], y[4];
-        for (int m = 0; m < 2; ++m) x[m] = own[row * pitch + mine + 8 * m];
-        for (int s = 0; s < 4; ++s) y[s] = other[row * pitch + theirs + 4 * s];
-        for (int m = 0; m < 2; ++m)
-          for (int s = 0; s < 4; ++s) sum[m][s] = fma(x[m], y[s], sum[m][s]);
+    if constexpr (kit::splits) {
+      warp_sums<kit::sub> sum;
+      if (walks_past(diagonal, warp, b))
+        for (int row = 0; row < kit::rows; row += kit::keys)
+          sum.add(block, (keys + 15) / 16 * 16, own + (row * pitch + warp * kit::sub), pitch,
+                  other + (row * pitch + b * kit::sub), pitch);
+      for (int tile = 0; tile < kit::sub / 8; ++tile)
+        for (int i = 0; i < 4; ++i)
+          scores[sum.column(lane, tile, i) * kit::tokens + warp * kit::sub + sum.row(lane, i)] =
+              sum.sum[tile][i];
+    } else {
+      C sum[2][4] = {};
+      if (walks_past(diagonal, warp, b)) {
+        for (int n = 0; n < kit::planes * keys; ++n) {
+          const int row = n < keys ? n : n - keys + kit::keys;
+          C x[2], y[4];
+          for (int m = 0; m < 2; ++m) x[m] = own[row * pitch + mine + 8 * m];
+          for (int s = 0; s < 4; ++s) y[s] = other[row * pitch + theirs + 4 * s];
+          for (int m = 0; m < 2; ++m)
+            for (int s = 0; s < 4; ++s) sum[m][s] = fma(x[m], y[s], sum[m][s]);
+        }
       }
+      for (int m = 0; m < 2; ++m)
+        for (int n = 0; n < 4; ++n)
+          scores[(lane / 8 + 4 * n) * kit::tokens + mine + 8 * m] = sum[m][n];
     }
-    for (int m = 0; m < 2; ++m)
-      for (int n = 0; n < 4; ++n)
-        scores[(lane / 8 + 4 * n) * kit::tokens + mine + 8 * m] = sum[m][n];
   }
   /// Own numbers of those that have met block b, times its product.
   template <class Block, class Array>

@@ -127,7 +127,7 @@ struct matrix_summaries {
     const bool has_key = thread < kit::keys && key < p.n.keys;
     E decay = real_number<E>(C(1));
     exact_gates<R, T> product;
-    tile_sums<C, kit::rows, kit::values> sum;
+    product_sums<kit, kit::rows, kit::values, true> sum;
 
     const index_t steps = ceil_divide(count, kit::sub);
     for (index_t step = 0; step < steps; ++step) {
@@ -166,7 +166,7 @@ struct matrix_summaries {
         }
       }
       block.sync();
-      sum.add(thread, kit::sub, keys, kit::rows, values, kit::values);
+      sum.add(block, kit::sub, keys, kit::rows, values, kit::values);
     }
     C* const state = to.state(here.slot, head);
     sum.for_each(thread, [&](int row, int column, C total) {

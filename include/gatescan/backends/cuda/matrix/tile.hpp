@@ -4,6 +4,7 @@
 
 #include "../gradients.hpp"
 #include "chunks.hpp"
+#include "warp_product.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -30,6 +31,8 @@ struct matrix_types {
   static constexpr int rows = sizeof(C) == 8 ? 32 : 64;    // real rows of a tile of keys
   static constexpr int keys = rows / planes;               // keys of a tile
   static constexpr int values = sizeof(C) == 8 ? 32 : 64;  // values of a tile
+  // operands that are short anyway are multiplied in bfloat16, each number as two of them
+  static constexpr bool splits = sizeof(S) == 2 && sizeof(C) == 4;
   static constexpr int key_side_rows = rows / 2, key_side_keys = keys / 2;
 };
 
@@ -136,14 +139,15 @@ struct tile_sums {
   GATESCAN_HD static int column(int thread, int n) { return thread % 16 + 16 * n; }
 
   /// += sum over d of a[d][row] b[d][column]
-  template <class A, class B>
-  GATESCAN_HD void add(int thread, int depth, const A& a, int a_pitch, const B& b, int b_pitch) {
-    add(thread, 0, M, depth, a, a_pitch, b, b_pitch);
+  template <class Block, class A, class B>
+  GATESCAN_HD void add(Block& block, int depth, const A& a, int a_pitch, const B& b, int b_pitch) {
+    add(block, 0, M, depth, a, a_pitch, b, b_pitch);
   }
   /// The same for rows [first, last), multiples of 8.
-  template <class A, class B>
-  GATESCAN_HD void add(int thread, int first, int last, int depth, const A& a, int a_pitch,
+  template <class Block, class A, class B>
+  GATESCAN_HD void add(Block& block, int first, int last, int depth, const A& a, int a_pitch,
                        const B& b, int b_pitch) {
+    const int thread = block.thread();
     for (int d = 0; d < depth; ++d) {
       registers<C, columns> y;
       for (int n = 0; n < columns; ++n) y[n] = b[d * b_pitch + column(thread, n)];
@@ -161,6 +165,11 @@ struct tile_sums {
       for (int n = 0; n < columns; ++n) f(row(thread, m), column(thread, n), sum[m][n]);
   }
 };
+
+/// How a kit multiplies tiles of M rows and N columns; Exactly: with no error but that of float.
+template <class Kit, int M, int N, bool Exactly = false>
+using product_sums = std::conditional_t<Kit::splits && M == 64, split_sums<N, Exactly>,
+                                        tile_sums<typename Kit::C, M, N>>;
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI
