@@ -51,9 +51,6 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   GATESCAN_HD index_t row(const segment& s, index_t t) const {
     return s.batch * this->cut.time + t;
   }
-  GATESCAN_HD index_t run_row(const segment& s, index_t t) const {
-    return this->cut.first_run(s, share::run) + (t - s.first) / share::run;
-  }
   /// Gates and states again, and the gradient of o. With several tiles of keys, o is the sum of the
   /// parts that each left.
   template <bool Full, class Block, class Room>
@@ -66,7 +63,7 @@ struct adjoint_task : task<R, T, Complex, Keys> {
     for (int n = 0; n < Keys; ++n) {
       room.before[n] = make<E>::from(0);
       if (!here.holds(n)) continue;
-      E h = room.before[n] = kept.load(run_row(s, t), here.key(n), l.channel);
+      E h = room.before[n] = kept.load(this->cut.run_row(s, t, share::run), here.key(n), l.channel);
       for (int i = 0; i < run; ++i) {
         if (!Full && i >= count) continue;
         const auto at = here.at(t + i, n);
@@ -111,24 +108,24 @@ struct adjoint_task : task<R, T, Complex, Keys> {
     return share::template token_bytes<typename share::values_type>(map) +
            2 * share::template token_bytes<E>(map) + 2 * share::key_token_bytes(map);
   }
-  // f(t, count, full) for the runs of a segment, the last one first
-  template <class F>
+  // f.operator()<Full>(t, count) for the runs of a segment, the last one first; not Fast: less code
+  template <bool Fast = true, class F>
   GATESCAN_HD static void for_each_run_backwards(const segment& s, F&& f) {
     if (s.first == s.last) return;
     for (index_t i = (s.last - s.first - 1) / share::run; i >= 0; --i) {
-      const index_t t = s.first + i * share::run;
-      if (s.last - t >= share::run)
-        f.template operator()<true>(t, share::run);
+      const index_t t = s.first + i * share::run, left = s.last - t;
+      if (Fast && left >= share::run)
+        f.template operator()<Fast>(t, share::run);
       else
-        f.template operator()<false>(t, static_cast<int>(s.last - t));
+        f.template operator()<false>(t, static_cast<int>(left < share::run ? left : share::run));
     }
   }
 
   // The gradient of the state before a segment from the one after it.
-  template <class Block, class Room>
+  template <bool Fast, class Block, class Room>
   GATESCAN_HD void retreat(Block& block, Room& room, const share& here, const lane& l,
                            const segment& s, list<E, Keys>& g) const {
-    for_each_run_backwards(s, [&]<bool Full>(index_t t, int count) {
+    for_each_run_backwards<Fast>(s, [&]<bool Full>(index_t t, int count) {
       run_once_more<Full>(block, room, here, l, s, t, count);
       for (int n = 0; n < Keys; ++n) {
         if (!here.holds(n)) continue;
@@ -146,52 +143,6 @@ struct adjoint_task : task<R, T, Complex, Keys> {
       return d_o;
     else
       return conj(E(R::keys(here.x, here.at(t, n)).q)) * d_o;
-  }
-};
-
-// States at the starts of runs; with several tiles of keys also their parts of o.
-template <class R, class T, bool Complex, int Keys>
-struct keep_states : adjoint_task<R, T, Complex, Keys> {
-  using base = adjoint_task<R, T, Complex, Keys>;
-  using share = typename base::share;
-  using E = typename base::E;
-  using W = typename base::W;
-  table<double, Complex> states;  // at the starts of segments, where time is cut
-
-  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
-  int shared_bytes() const {
-    return share::template token_bytes<typename share::values_type>(this->map);
-  }
-
-  template <class Block>
-  GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->cut.at(block.index() / a_slot);
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const share here = this->seek(l, s.batch);
-    const bool wants_parts = this->parts.first != nullptr;
-    auto w = share::template tokens<typename share::values_type>(block, this->map);
-    list<W, Keys> h;
-    if (states.first != nullptr)
-      this->load_row(states, s.slot, l, here, h);
-    else
-      this->load_state(this->p.initial_state, s.sequence, l, here, h);
-    share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
-      list<E, Keys> start;
-      for (int n = 0; n < Keys; ++n) start[n] = make<E>::from(h[n]);
-      this->store_row(this->kept, this->run_row(s, t), l, here, start);
-      list<E, share::run> o;
-      here.template values<Full>(block, t, count, w);
-      if (!wants_parts) {
-        if (s.last - t > count)
-          here.template advance<Full, false>(block, this->steps, t, count, w, h, o);
-        return;
-      }
-      here.template advance<Full, true>(block, this->steps, t, count, w, h, o);
-      for (int i = 0; i < share::run; ++i)
-        if ((Full || i < count) && l.active && l.part == 0)
-          this->parts.store(this->row(s, t + i), l.tile, l.channel, o[i]);
-    });
   }
 };
 
@@ -215,7 +166,7 @@ struct summarise_back : adjoint_task<R, T, Complex, Keys> {
     run_room<share, Block> room(block, this->map);
     list<E, Keys> g;
     for (int n = 0; n < Keys; ++n) g[n] = make<E>::from(0);
-    this->retreat(block, room, here, l, s, g);
+    this->template retreat<true>(block, room, here, l, s, g);
     list<typename base::W, Keys> end;
     for (int n = 0; n < Keys; ++n) end[n] = make<typename base::W>::from(g[n]);
     this->store_row(gradients, s.slot, l, here, end);
@@ -259,7 +210,7 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
       if (share::any_in_warp(block, !fine)) {  // Inf or NaN: through the tokens
         list<E, Keys> e;
         for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(g[n]);
-        this->retreat(block, room, here, l, this->cut.of(sequence, i), e);
+        this->template retreat<false>(block, room, here, l, this->cut.of(sequence, i), e);
         for (int n = 0; n < Keys; ++n)
           if (!is_finite(make<E>::from(start[n]))) start[n] = make<W>::from(e[n]);
       }

@@ -101,7 +101,8 @@ struct carry : task<R, T, Complex, Keys> {
   }
 };
 
-// Outputs and final states. With several tiles of keys each leaves its part of o in `parts`.
+// Outputs, final states, and for backward the states at the starts of runs: what is asked for. With
+// several tiles of keys each leaves its part of o in `parts`.
 template <class R, class T, bool Complex, int Keys>
 struct run_segments : task<R, T, Complex, Keys> {
   using base = task<R, T, Complex, Keys>;
@@ -114,6 +115,7 @@ struct run_segments : task<R, T, Complex, Keys> {
   operand<S> out;
   operand<C> final_state;
   table<C, Complex> parts;  // of o: [batch and token][tile]
+  table<C, Complex> kept{};
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
   int shared_bytes() const {
@@ -137,8 +139,13 @@ struct run_segments : task<R, T, Complex, Keys> {
     auto sums = share::template tokens<E>(block, this->map);
     share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
       list<E, share::run> o;
+      if (kept.first != nullptr) {
+        list<E, Keys> start;
+        for (int n = 0; n < Keys; ++n) start[n] = make<E>::from(h[n]);
+        this->store_row(kept, this->cut.run_row(s, t, share::run), l, here, start);
+      }
       here.template values<Full>(block, t, count, w);
-      if (!out.given) {
+      if (!out.given && parts.first == nullptr) {
         here.template advance<Full, false>(block, this->steps, t, count, w, h, o);
         return;
       }

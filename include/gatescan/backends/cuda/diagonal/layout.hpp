@@ -94,8 +94,9 @@ struct time_cut {
   GATESCAN_HD index_t runs(index_t batches, int run) const {
     return batches * time / run + slots();
   }
-  GATESCAN_HD index_t first_run(const segment& s, int run) const {
-    return (s.batch * time + s.first) / run + s.slot;
+  /// The row of the run that starts at token t of a segment.
+  GATESCAN_HD index_t run_row(const segment& s, index_t t, int run) const {
+    return (s.batch * time + s.first) / run + s.slot + (t - s.first) / run;
   }
 };
 

@@ -51,7 +51,11 @@ class diagonal_runner {
     if (!attends || to.final_state.given) {
       carry_states(gpu);
       run(gpu, diagonal::run_segments<R, T, Complex, keys>{
-                   {shared_}, states_, attends ? operand<S>{} : to.out, to.final_state, parts_});
+                   {shared_},
+                   states_,
+                   attends ? operand<S>{} : to.out,
+                   to.final_state,
+                   attends || !to.out.given ? narrow_table{} : parts_});
     }
     if (to.out.given && parts_.rows > 0)
       run(gpu, diagonal::finish<R, T, Complex>{shared_.p, shared_.map, to.out, parts_});
@@ -78,7 +82,8 @@ class diagonal_runner {
   void backward(const Device& gpu, const results& r) {
     const adjoint_task shared = adjoint(r);
     carry_states(gpu);
-    run(gpu, diagonal::keep_states<R, T, Complex, keys>{{shared}, states_});
+    run(gpu,
+        diagonal::run_segments<R, T, Complex, keys>{{shared_}, states_, {}, {}, parts_, kept_});
     if (shared_.cut.cuts()) {
       run(gpu, diagonal::summarise_back<R, T, Complex, keys>{{shared}, gradients_});
       run(gpu, diagonal::carry_back<R, T, Complex, keys>{

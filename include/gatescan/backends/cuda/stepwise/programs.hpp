@@ -185,12 +185,11 @@ struct differentiate : task<R, T> {
     const auto x = this->of(l, s.batch);
     const auto meeting = collect.room(block);
     const operand<const S> own_d_out = d_out.lane(s.batch, l.head, l.value);
-    const index_t first_row = this->cut.first_run(s, base::run);
 
     state h = this->load(this->p.initial_state, s.sequence, l);
     for (index_t t = s.first; t < s.last; ++t) {
       if ((t - s.first) % base::run == 0)
-        this->store(kept, first_row + (t - s.first) / base::run, l, h);
+        this->store(kept, this->cut.run_row(s, t, base::run), l, h);
       h = R::step(x, R::values(x, this->at(t)), h);
     }
     state g = this->load(d_final_state, s.sequence, l);
@@ -200,7 +199,7 @@ struct differentiate : task<R, T> {
       const index_t t = s.first + i * base::run;
       const int count = static_cast<int>(s.last - t < base::run ? s.last - t : base::run);
       list<state, base::run + 1> history;
-      history[0] = this->load(kept, first_row + i, l);
+      history[0] = this->load(kept, this->cut.run_row(s, t, base::run), l);
       for (int j = 0; j < count; ++j)
         history[j + 1] = R::step(x, R::values(x, this->at(t + j)), history[j]);
       for (int j = count - 1; j >= 0; --j) {
