@@ -2,6 +2,9 @@
 // little shared memory does not pass.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <gatescan/backends/cuda/matrix/warp_product.hpp>
+
 #include "../support/emulation/emulated_gpu.hpp"
 
 namespace {
@@ -123,6 +126,32 @@ TEST(emulation, shared_memory_starts_as_nan) {
     nan = nan && x != x;
   });
   EXPECT_TRUE(nan);
+}
+
+// a product of 16 x 32 by 32 x 24 numbers in float, on the matrix unit
+TEST(emulation, warps_multiply_matrices) {
+  constexpr int rows = 16, columns = 24, depth = 32;
+  std::vector<float> a(depth * rows), b(depth * columns), c(rows * columns);
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = std::sin(static_cast<float>(i));
+  for (std::size_t i = 0; i < b.size(); ++i) b[i] = std::cos(static_cast<float>(i * i % 97));
+  run_body([&](auto& block) {
+    gatescan::detail::warp_sums<columns> sum;
+    sum.add(block, depth, a.data(), rows, b.data(), columns);
+    const int lane = block.thread() % 32;
+    for (int tile = 0; tile < columns / 8; ++tile)
+      for (int i = 0; i < 4; ++i)
+        c[static_cast<std::size_t>(sum.row(lane, i) * columns + sum.column(lane, tile, i))] =
+            sum.sum[tile][i];
+  });
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < columns; ++j) {
+      double want = 0, size = 0;
+      for (std::size_t d = 0; d < depth; ++d) {
+        const double term = double{a[d * rows + i]} * double{b[d * columns + j]};
+        want += term, size += std::fabs(term);
+      }
+      EXPECT_NEAR(double{c[i * columns + j]}, want, 0x1p-16 * size) << i << " " << j;
+    }
 }
 
 }  // namespace

@@ -21,9 +21,10 @@ const std::vector<mode> modes{{mode::recurrent, 0},
                               {mode::chunked, 7},
                               {mode::attention, 0}};
 
-template <class O>
+template <class Cell>
 class nan_device : public ::testing::Test {};
-using recurrences = ::testing::Types<gla, gateloop>;
+using recurrences = ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
+                                     grid::cell<gla, gatescan::bf16>>;
 TYPED_TEST_SUITE(nan_device, recurrences);
 
 template <class T>
@@ -45,10 +46,11 @@ bool same_elsewhere(const tensor<T>& x, const tensor<T>& y, F changed) {
 }
 
 TYPED_TEST(nan_device, N7_not_finite_goes_forward_only) {
-  using O = TypeParam;
-  const auto clean = rounded<O, float>(problem<O>(n, options{}, 41));
+  using O = typename TypeParam::oracle;
+  using T = typename TypeParam::scalar;
+  const auto clean = rounded<O, T>(problem<O>(n, options{}, 41));
   for (const mode& m : modes) {
-    const auto want = run_forward<O, float>(m, clean);
+    const auto want = run_forward<O, T>(m, clean);
     for (const std::string target : {"q", "k", "v", "log_decay", "log_magnitude"})
       for (const double bad : {nan, inf}) {
         SCOPED_TRACE(::testing::Message() << m << " " << bad << " in " << target);
@@ -58,22 +60,22 @@ TYPED_TEST(nan_device, N7_not_finite_goes_forward_only) {
               if (target == name) poke(x, bad);
             },
             dirty);
-        const auto got = run_forward<O, float>(m, dirty);
+        const auto got = run_forward<O, T>(m, dirty);
         EXPECT_TRUE(same_elsewhere(got.out, want.out, [](int64 t) { return t >= where; }));
       }
   }
 }
 
 TYPED_TEST(nan_device, N7_gradients_go_backward_only) {
-  using O = TypeParam;
-  const auto clean = rounded<O, float>(problem<O>(n, options{}, 42));
-  const auto d = rounded_results<O, float>(random_gradients<O>(O::forward(clean), 43));
+  using O = typename TypeParam::oracle;
+  using T = typename TypeParam::scalar;
+  const auto clean = rounded<O, T>(problem<O>(n, options{}, 42));
+  const auto d = rounded_results<O, T>(random_gradients<O>(O::forward(clean), 43));
   for (const mode& m : modes) {
     SCOPED_TRACE(m);
     auto dirty = d;
     poke(dirty.out, nan);
-    const auto want = run_backward<O, float>(m, clean, d),
-               got = run_backward<O, float>(m, clean, dirty);
+    const auto want = run_backward<O, T>(m, clean, d), got = run_backward<O, T>(m, clean, dirty);
     O::operands(
         [&](const char* name, auto& g, auto& w) {
           if (!g.given() || std::string(name) == "initial_state") return;
@@ -86,7 +88,8 @@ TYPED_TEST(nan_device, N7_gradients_go_backward_only) {
 
 // N3: what was Inf or NaN before a reset of all gates is forgotten
 TYPED_TEST(nan_device, N3_resets_forget) {
-  using O = TypeParam;
+  using O = typename TypeParam::oracle;
+  using T = typename TypeParam::scalar;
   auto in = problem<O>(n, options{}, 44);
   O::operands(
       [](const char* name, auto& x) {
@@ -97,17 +100,16 @@ TYPED_TEST(nan_device, N3_resets_forget) {
           x.data[reset + i] = -inf;
       },
       in);
-  in = rounded<O, float>(in);
-  const auto d = rounded_results<O, float>(random_gradients<O>(O::forward(in), 45));
+  in = rounded<O, T>(in);
+  const auto d = rounded_results<O, T>(random_gradients<O>(O::forward(in), 45));
   for (const mode& m : modes)
     for (const double bad : {nan, inf, 3e38}) {
       SCOPED_TRACE(::testing::Message() << m << " " << bad);
       auto dirty = in;
       poke(dirty.k, bad);
       poke(dirty.v, bad);
-      const auto want = run_forward<O, float>(m, in), got = run_forward<O, float>(m, dirty);
-      const auto want_d = run_backward<O, float>(m, in, d),
-                 got_d = run_backward<O, float>(m, dirty, d);
+      const auto want = run_forward<O, T>(m, in), got = run_forward<O, T>(m, dirty);
+      const auto want_d = run_backward<O, T>(m, in, d), got_d = run_backward<O, T>(m, dirty, d);
       const auto near = [](const auto& x, const auto& y) {  // after the reset
         double error = 0, size = 0;
         const auto from = static_cast<std::size_t>((where + 1) * n.H * x.extent(3));
@@ -115,7 +117,7 @@ TYPED_TEST(nan_device, N3_resets_forget) {
           error += square(x.data[i] - y.data[i]);
           size += square(y.data[i]);
         }
-        return std::sqrt(error) <= 1e-5 * std::sqrt(size);
+        return std::sqrt(error) <= tolerance_of<T>().gradient * std::sqrt(size);
       };
       EXPECT_TRUE(near(got.out, want.out));
       EXPECT_LE(rms(difference(got.final_state, want.final_state)), 1e-5 * rms(want.final_state));

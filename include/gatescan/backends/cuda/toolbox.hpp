@@ -28,8 +28,19 @@ struct bf16_pair {
   std::uint32_t bits = 0;
 };
 
+/// A warp's product: sum (16 x 8) += a (16 x 16) b (16 x 8). Lane l has, with g = l / 4 and
+/// i = 2 (l % 4): sum[0, 1] row g, columns i, i + 1; sum[2, 3] the same of row g + 8; a[0] row g,
+/// columns i, i + 1; a[1] row g + 8; a[2], a[3] the same at columns i + 8; b[0] rows i, i + 1 of
+/// column g; b[1] rows i + 8, i + 9.
 template <class B>
-concept thread_block = requires(B block, float x, double y, int n, bool b) {
+concept matrix_unit = requires(B block, float x, float (&sum)[4], const bf16_pair (&a)[4],
+                               const bf16_pair (&b)[2]) {
+  { block.rounded(x, x) } -> std::same_as<bf16_pair>;
+  block.multiply(sum, a, b);
+};
+
+template <class B>
+concept thread_block = matrix_unit<B> && requires(B block, float x, double y, int n, bool b) {
   { block.index() } -> std::same_as<index_t>;  // which block of the launch
   { block.thread() } -> std::same_as<int>;     // which thread of the block
   { block.threads() } -> std::same_as<int>;
@@ -40,14 +51,6 @@ concept thread_block = requires(B block, float x, double y, int n, bool b) {
   { block.shuffle(x, n) } -> std::same_as<float>;  // x of lane n of the warp
   { block.shuffle_xor(x, n) } -> std::same_as<float>;  // x of lane (own ^ n)
   { block.shuffle_xor(y, n) } -> std::same_as<double>;
-}
-&&requires(B block, float x, float (&sum)[4], const bf16_pair (&a)[4], const bf16_pair (&b)[2]) {
-  { block.rounded(x, x) } -> std::same_as<bf16_pair>;
-  // sum (16 x 8) += a (16 x 16) b (16 x 8), by a warp. Lane l has, with g = l / 4 and i = 2 (l % 4),
-  // sum[0, 1] row g, columns i, i + 1; sum[2, 3] the same of row g + 8; a[0] row g, columns i, i + 1;
-  // a[1] row g + 8; a[2], a[3] the same at columns i + 8; b[0] rows i, i + 1 of column g; b[1] rows
-  // i + 8, i + 9.
-  block.multiply(sum, a, b);
 };
 
 // Where programs run: run(device, program).

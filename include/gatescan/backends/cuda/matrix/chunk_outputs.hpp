@@ -12,6 +12,7 @@
 
 #include "chunk_walk.hpp"
 #include "gradient_stores.hpp"
+#include "summaries.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -3,6 +3,7 @@
 // bfloat16, and of the four products the smallest is left out. The error of a term is 2^-17 of it.
 // With a third part of a, and all of b in two (an operand of 16 bits), it is that of float.
 
+#include "../../../core/scalar.hpp"
 #include "../toolbox.hpp"
 
 namespace gatescan {
