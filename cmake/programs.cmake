@@ -59,3 +59,21 @@ function(gatescan_add_program target)
   target_link_libraries(${target} PRIVATE gatescan::gatescan gatescan_warnings gatescan_native)
   gatescan_link_third_party(${target} ${ARGN})
 endfunction()
+
+# gatescan_add_device_program(name file.cu): a program by nvcc, nothing where there is none. PTX goes
+# along, so that newer devices run it too.
+find_program(GATESCAN_NVCC nvcc)
+mark_as_advanced(GATESCAN_NVCC)
+function(gatescan_add_device_program name source)
+  if(GATESCAN_NVCC)
+    cmake_path(GET source PARENT_PATH folder)
+    file(GLOB neighbours CONFIGURE_DEPENDS ${folder}/*.cuh)
+    set(program ${CMAKE_CURRENT_BINARY_DIR}/${name})
+    add_custom_command(OUTPUT ${program}
+      COMMAND ${GATESCAN_NVCC} -std=c++20 -O3 -arch=sm_80 --Werror all-warnings
+        -I${PROJECT_SOURCE_DIR}/include ${source} -o ${program}
+      DEPENDS ${source} ${neighbours} ${gatescan_headers} ${gatescan_cuda_headers}
+      VERBATIM)
+    add_custom_target(${name} ALL DEPENDS ${program})
+  endif()
+endfunction()

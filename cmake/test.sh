@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . cmake/dependencies.sh
 
 need g++ cmake ninja-build pkg-config python3 libgtest-dev librapidcheck-dev libbenchmark-dev \
-  libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev
+  libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev libboost-context-dev
 jobs=$(nproc)
 
 [ $# -gt 0 ] || set -- ci asan tsan

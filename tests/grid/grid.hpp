@@ -3,61 +3,12 @@
 // of full width, and 16-bit storage.
 #pragma once
 
-#include "../support/compare.hpp"
-#include "../support/run.hpp"
+#include "check.hpp"
 
 namespace grid {
 
-using namespace support;
-
-inline const std::vector<mode> all_modes{
-    {mode::recurrent, 0}, {mode::scan, 0},      {mode::chunked, 0},  {mode::chunked, 1},
-    {mode::chunked, 2},   {mode::chunked, 16},  {mode::chunked, 19}, {mode::chunked, 64},
-    {mode::chunked, 300}, {mode::attention, 0},
-};
-inline const std::vector<mode> few_modes{
-    {mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 5}, {mode::attention, 0}};
-
-inline const std::vector<gates> all_gates{gates::mild,   gates::near_one, gates::one,
-                                          gates::strong, gates::resets,   gates::tiny,
-                                          gates::signs,  gates::mixed};
-
-inline const std::vector<sizes> all_sizes{{1, 1, 1, 1, 1},   {1, 2, 1, 1, 1},    {1, 3, 2, 2, 1},
-                                          {2, 7, 3, 5, 2},   {1, 16, 2, 8, 8},   {2, 17, 2, 3, 7},
-                                          {1, 31, 2, 17, 1}, {1, 64, 2, 16, 16}, {1, 65, 3, 1, 9},
-                                          {1, 97, 1, 33, 5}, {2, 130, 2, 4, 19}};
-inline const std::vector<sizes> empty_sizes{{2, 0, 2, 3, 3}, {0, 4, 1, 2, 2}, {1, 0, 1, 1, 1}};
-
-// 1, 2, 3, ... printed with every failure
-inline std::uint64_t next_seed() {
-  static std::uint64_t seed = 0;
-  return ++seed;
-}
-
-template <class O, class T>
-void check(const std::vector<mode>& modes, const sizes& n, const options& c,
-           const settings& how = {}) {
-  const std::uint64_t seed = next_seed();
-  const auto in = rounded<O, T>(problem<O>(n, c, seed));
-  const auto want = O::forward(in);
-  const auto dout = rounded_results<O, T>(random_gradients<O>(want, seed + 1000));
-  const auto want_gradients = as_returned<O>(in, O::backward(in, dout));
-  for (const mode& m : modes) {
-    SCOPED_TRACE(::testing::Message() << m << " " << n << " " << c << " seed " << seed);
-    expect_results<O>(run_forward<O, T>(m, in, how), want, tolerance_of<T>());
-    expect_gradients<O>(run_backward<O, T>(m, in, dout, how), want_gradients, tolerance_of<T>());
-    if (::testing::Test::HasFailure()) return;
-  }
-}
-
 template <class Cell>
 class grid : public ::testing::Test {};
-
-template <class O, class T>
-struct cell {
-  using oracle = O;
-  using scalar = T;
-};
 
 template <class O>
 using full_width =

@@ -1,7 +1,6 @@
 // Which library structures belong to which oracle, and which member takes which stored operand.
 #pragma once
 
-#include <gatescan/gatescan.hpp>
 #include <map>
 #include <string>
 #include <type_traits>
@@ -15,7 +14,7 @@ template <class T>
 struct operand_set {  // by name; what is absent is not given
   std::map<std::string, stored<gatescan::storage_t<T>>> operands;
   stored<gatescan::state_t<T>> state;  // initial_state or final_state
-  std::vector<int64> offsets;
+  memory<int64> offsets;
 
   auto& operator[](const char* name) { return operands[name]; }
 };

@@ -45,9 +45,19 @@ struct tolerance {
   double underflow;
 };
 
-// Per format: results in storage, results in state format, and the same for gradients.
 template <class T>
+struct without_place {
+  using format = T;
+};
+template <class T>
+struct without_place<gatescan::device<T>> {
+  using format = T;
+};
+
+// Per format: results in storage, results in state format, and the same for gradients.
+template <class Format>
 tolerance tolerance_of() {
+  using T = typename without_place<Format>::format;
   using gatescan::bf16, gatescan::half, gatescan::wide;
   constexpr double least = 0x1p-126;  // the smallest normal float, and bf16
   if constexpr (std::is_same_v<T, double>)

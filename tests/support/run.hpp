@@ -15,7 +15,7 @@ namespace support {
 
 struct mode {
   enum kinds { recurrent, scan, chunked, attention } kind = recurrent;
-  int chunk = 0;  // 0: the library's default
+  int chunk = 0;  // or segments; 0: the library's default
   friend std::ostream& operator<<(std::ostream& o, const mode& m) {
     const char* names[] = {"recurrent", "scan", "chunked", "attention"};
     o << names[m.kind];
@@ -28,7 +28,7 @@ template <class F>
 auto with_mode(const mode& m, F f) {
   switch (m.kind) {
     case mode::scan:
-      return f(gatescan::scan{});
+      return f(gatescan::scan{m.chunk});
     case mode::chunked:
       return m.chunk > 0 ? f(gatescan::chunked{m.chunk}) : f(gatescan::chunked{});
     case mode::attention:
@@ -46,6 +46,22 @@ struct settings {
   std::set<std::string> unwanted;     // results and gradients that are not asked for
   bool planned = false;               // through a plan with a poisoned workspace
 };
+
+// Where numbers of a format are computed with, and as which format of the library. Programs that
+// run on a device say so (tests/device).
+#if defined(__CUDACC__)
+template <class T>
+struct backend_of {
+  using format = T;
+  static gatescan::cuda make(const settings&) { return {}; }
+};
+#else
+template <class T>
+struct backend_of {
+  using format = T;
+  static gatescan::cpu make(const settings& how) { return {.threads = how.threads}; }
+};
+#endif
 
 // The gates, queries and keys of a complex problem are handed over as real views when they are real
 // (and not all zero, so that a piece of a complex one is complex too).
@@ -116,7 +132,7 @@ struct prepared {
   using S = gatescan::state_t<T>;
 
   prepared(const typename O::inputs& in, const settings& how) {
-    held.offsets = in.sequence_offsets;
+    held.offsets.assign(in.sequence_offsets.begin(), in.sequence_offsets.end());
     O::operands(
         [&](const char* name, auto& x) {
           if (std::string(name) == "initial_state")
@@ -159,7 +175,7 @@ struct workspace {
  private:
   static constexpr std::size_t guard = 256;
   unsigned char poison_;
-  std::vector<std::byte> memory_;
+  memory<std::byte> memory_;
   std::size_t first_ = 0, bytes_ = 0;
 };
 
@@ -167,27 +183,29 @@ template <class O, class T>
 typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
                                 const settings& how = {}) {
   using R = typename binding<O>::recurrence;
-  prepared<O, T> p(in, how);
+  using F = typename backend_of<T>::format;
+  prepared<O, F> p(in, how);
   typename O::outputs like = O::blank(in), result;
   const bool complex_state = requires { like.final_state.data[0].re; };
   const bool complex_out = requires { like.out.data[0].re; };
   auto out = room<gatescan::storage_t<T>>(like.out, complex_out, how);
   auto state = room<gatescan::state_t<T>>(like.final_state, complex_state, how);
-  typename R::template outputs<T> lib;
+  typename R::template outputs<F> lib;
   lib.out = out;
   const bool wants_state = how.unwanted.count("final_state") == 0;
   if (wants_state) lib.final_state = state;
   with_mode(m, [&](auto chosen) {
-    const gatescan::cpu backend{.threads = how.threads};
+    const auto backend = backend_of<T>::make(how);
     if (how.planned) {
       const gatescan::plan plan(backend, chosen,
-                                binding<O>::template problem<T>(in, like.final_state.extent(0)));
+                                binding<O>::template problem<F>(in, like.final_state.extent(0)));
       workspace w(plan.workspace_bytes(), how.poison);
       plan.forward(p.lib, lib, {w.span()});
       EXPECT_TRUE(w.guards_intact()) << "workspace";
     } else {
       gatescan::forward(backend, chosen, p.lib, lib);
     }
+    finish(backend);
   });
   EXPECT_TRUE(out.guards_intact()) << "out";
   EXPECT_TRUE(state.guards_intact()) << "final_state";
@@ -203,7 +221,8 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
   using R = typename binding<O>::recurrence;
   using s = gatescan::storage_t<T>;
   using S = gatescan::state_t<T>;
-  prepared<O, T> p(in, how);
+  using Format = typename backend_of<T>::format;
+  prepared<O, Format> p(in, how);
   const auto give = [&]<class F, class X>(F, const X& x) {
     using E = std::decay_t<decltype(x.data[0])>;
     stored<F> r;
@@ -213,11 +232,11 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
   };
   auto out = give(s{}, dout.out);
   auto state = give(S{}, dout.final_state);
-  typename R::template output_gradients<T> lib_dout;
+  typename R::template output_gradients<Format> lib_dout;
   lib_dout.out = out;
   lib_dout.final_state = state;
 
-  operand_set<T> made;
+  operand_set<Format> made;
   O::operands(
       [&](const char* name, auto& x) {
         if (!x.given() || how.unwanted.count(name) > 0) return;
@@ -228,20 +247,21 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
           made[name] = room<s>(x, complex, how);
       },
       in);
-  typename R::template gradients<T> lib_gradients;
+  typename R::template gradients<Format> lib_gradients;
   binding<O>::operands(lib_gradients, made);
 
   with_mode(m, [&](auto chosen) {
-    const gatescan::cpu backend{.threads = how.threads};
+    const auto backend = backend_of<T>::make(how);
     if (how.planned) {
       const int64 n = O::blank(in).final_state.extent(0);
-      const gatescan::plan plan(backend, chosen, binding<O>::template problem<T>(in, n));
+      const gatescan::plan plan(backend, chosen, binding<O>::template problem<Format>(in, n));
       workspace w(plan.workspace_bytes(p.lib, lib_gradients), how.poison);
       plan.backward(p.lib, lib_dout, lib_gradients, {w.span()});
       EXPECT_TRUE(w.guards_intact()) << "workspace";
     } else {
       gatescan::backward(backend, chosen, p.lib, lib_dout, lib_gradients);
     }
+    finish(backend);
   });
 
   typename O::inputs result;

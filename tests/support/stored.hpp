@@ -4,10 +4,9 @@
 
 #include <bit>
 #include <cstring>
-#include <gatescan/gatescan.hpp>
-#include <vector>
 
 #include "generate.hpp"
+#include "memory.hpp"
 
 namespace support {
 
@@ -160,7 +159,7 @@ class stored {
   bool complex_ = false, interleaved_ = false;
   unsigned char poison_ = 0;
   int64 first_ = 0, span_ = 0, plane_ = 0;
-  std::vector<S> memory_;
+  memory<S> memory_;
 };
 
 // Bytes of 0xff are a NaN in every format, bytes of 0xaa a small negative number.

@@ -2,6 +2,8 @@
 // Complex numbers over any register type, with plain products: std::complex would check every
 // product for NaN.
 
+#include <cmath>
+
 #include "macros.hpp"
 
 namespace gatescan {
@@ -33,7 +35,9 @@ GATESCAN_HD GATESCAN_INLINE R real_part(cplx<R> z) {
   return z.re;
 }
 
-// a b + c
+// a b + c; before what calls it for the parts of complex numbers
+GATESCAN_HD inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
+GATESCAN_HD inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
 template <class R>
 GATESCAN_HD GATESCAN_INLINE cplx<R> fma(cplx<R> a, cplx<R> b, cplx<R> c) {
   return {fma(a.re, b.re, fma(-a.im, b.im, c.re)), fma(a.re, b.im, fma(a.im, b.re, c.im))};

@@ -24,8 +24,6 @@ GATESCAN_HD inline double sin(double x) { return std::sin(x); }
 /// cos x + i sin x
 GATESCAN_HD inline cplx<float> cis(float x) { return {std::cos(x), std::sin(x)}; }
 GATESCAN_HD inline cplx<double> cis(double x) { return {std::cos(x), std::sin(x)}; }
-GATESCAN_HD inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
-GATESCAN_HD inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
 GATESCAN_HD inline float larger(float a, float b) { return a < b ? b : a; }
 GATESCAN_HD inline double larger(double a, double b) { return a < b ? b : a; }
 GATESCAN_HD inline float abs(float a) { return std::fabs(a); }

@@ -18,23 +18,25 @@ enum class axis { batch, sequence, time, head, group, key, key_or_one, value, ch
 
 enum class presence { required, optional };
 
-/// The axes of an operand in the caller's order.
+/// The axes of an operand in the caller's order. Made at compile time, so that device code that
+/// asks for one costs nothing.
 struct axes {
   int rank = 0;
   axis of[max_rank] = {};
+  unsigned found = 0;  // a bit an axis
 
-  GATESCAN_HD constexpr axes(std::initializer_list<axis> list) {
-    for (axis a : list) of[rank++] = a;
+  consteval axes(std::initializer_list<axis> list) {
+    for (axis a : list) {
+      of[rank++] = a;
+      found |= 1u << static_cast<int>(a);
+    }
   }
-  GATESCAN_HD constexpr bool has(axis a) const {
-    for (int i = 0; i < rank; ++i)
-      if (of[i] == a) return true;
-    return false;
-  }
+  GATESCAN_HD constexpr bool has(axis a) const { return (found >> static_cast<int>(a) & 1u) != 0; }
   constexpr axes without(axis a) const {
     axes rest{};
     for (int i = 0; i < rank; ++i)
       if (of[i] != a) rest.of[rest.rank++] = of[i];
+    rest.found = found & ~(1u << static_cast<int>(a));
     return rest;
   }
 };

@@ -1,0 +1,339 @@
+#pragma once
+// Gradients of a diagonal recurrence on their way from threads to sinks: summed over the lanes of a
+// channel where the operand has no keys, over the channels of a block where it has no values, over
+// the tokens of a segment where it has no time. Always in the same order.
+
+#include <utility>
+
+#include "../gradients.hpp"
+#include "layout.hpp"
+#include "numbers.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+namespace diagonal {
+
+GATESCAN_HD constexpr bool has_keys(const axes& a) {
+  return a.has(axis::key) || a.has(axis::key_or_one);
+}
+GATESCAN_HD constexpr bool has_values(const axes& a) {
+  return a.has(axis::value) || a.has(axis::channel);
+}
+
+// One thread's sums of every operand's gradient: of its channel, and of each of its keys.
+template <class R, class A, int Keys>
+struct sums_of {
+  using fields = typename R::template fields<A>;
+  fields of_channel{};
+  list<fields, Keys> of_key = {};
+};
+
+// Shared memory, [operand][token][part][column] in two planes: sums of a warp's channels for every
+// key of the tile, or of the lanes of a channel for every channel of the block.
+struct stage {
+  int operands = 0, tokens = 1, parts = 1, columns = 1;
+
+  GATESCAN_HD index_t size() const {
+    return static_cast<index_t>(operands) * tokens * parts * columns;
+  }
+  GATESCAN_HD index_t at(int op, int token, int part, int column) const {
+    return ((static_cast<index_t>(op) * tokens + token) * parts + part) * columns + column;
+  }
+};
+
+// Keys: of a thread. Run: tokens that go together. Alone: a channel has one thread.
+template <class R, class T, bool Complex, int Keys, int Run, bool Alone>
+struct collector {
+  using C = state_t<T>;
+  using S = storage_t<T>;
+  using sinks = typename R::template fields<gradient_sink<C, S>>;
+  using wide_sums = sums_of<R, accumulator<double>, Keys>;
+  using sums = sums_of<R, accumulator<C>, Keys>;
+
+  sinks to{};
+  channel_map map;
+  stage rows, extras;
+  bool complex = false;
+  index_t pieces = 1;  // segments of a sequence that leave a copy each (operands with a batch)
+
+  // The sinks for a problem, and whether blocks may go across heads.
+  static bool over_heads(const typename R::template fields<operand<S>>& d) {
+    bool all = true;
+    R::operands([&](const char*, const axes& a, presence,
+                    const auto& to) { all = all && (!to.given || has_values(a)); },
+                d);
+    return all;
+  }
+  collector() = default;
+  collector(const typename R::template fields<operand<S>>& d, const sizes& n, const time_cut& cut,
+            const channel_map& m)
+      : map(m), pieces(cut.packed ? 1 : cut.per_sequence) {
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& target, auto& sink) {
+          index_t copies = has_values(a) ? 1 : map.channel_blocks;
+          if (!has_keys(a)) copies *= map.tiles;
+          sizes of = n;
+          if (!a.has(axis::time)) {  // every segment leaves a sum
+            if (target.batch == 0)
+              of.sequences = cut.slots();
+            else
+              copies *= pieces;
+          }
+          sink = gradient_sink<C, S>(target, a, of, cut.packed, copies);
+          if (target.given && !has_values(a)) ++rows.operands;
+          if (target.given && !has_keys(a) && a.has(axis::time) && !Alone) ++extras.operands;
+          complex = complex || target.im != nullptr;
+        },
+        d, to);
+    rows.tokens = extras.tokens = Run;
+    rows.parts = map.block_threads / warp_threads, rows.columns = map.columns();
+    extras.columns = map.block_threads / map.lanes;
+  }
+  void take(arena& memory) {
+    R::operands([&](const char*, const axes&, presence, auto& sink) { sink.take(memory); }, to);
+  }
+  template <class Device>
+  void add(const Device& gpu, const sizes& n, const time_cut& cut) const {
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& sink) {
+          sizes of = n;
+          if (!a.has(axis::time) && sink.to.batch == 0) of.sequences = cut.slots();
+          add_partial_sums(gpu, sink, of, cut.packed);
+        },
+        to);
+  }
+  int planes() const { return complex ? 2 : 1; }
+  int shared_bytes() const {
+    return shared_size<C>(rows.size() * planes()) + shared_size<C>(extras.size() * planes());
+  }
+
+  // ---- in a thread
+
+  GATESCAN_HD static void forget_tokens(sums& s) {
+    const auto forget = [](const char*, const axes& a, presence, auto& sum) {
+      if (a.has(axis::time)) sum.re = sum.im = 0;
+    };
+    R::operands(forget, s.of_channel);
+    for (int n = 0; n < Keys; ++n) R::operands(forget, s.of_key[n]);
+  }
+  /// Where a channel has one thread, an operand without keys has one sum.
+  GATESCAN_HD static void add_keys_to_channel(sums& s) {
+    for (int n = 0; n < Keys; ++n)
+      R::operands(
+          [](const char*, const axes& a, presence, auto& sum, auto& of_key) {
+            if (has_keys(a)) return;
+            sum.re += of_key.re, sum.im += of_key.im;
+            of_key.re = of_key.im = 0;
+          },
+          s.of_channel, s.of_key[n]);
+  }
+  /// Moves the sums of what has no time to `total`.
+  GATESCAN_HD static void add_to_total(sums& s, wide_sums& total) {
+    const auto move = [](const char*, const axes& a, presence, auto& sum, auto& all) {
+      if (a.has(axis::time)) return;
+      all.re += static_cast<double>(sum.re);
+      all.im += static_cast<double>(sum.im);
+      sum.re = sum.im = 0;
+    };
+    R::operands(move, s.of_channel, total.of_channel);
+    for (int n = 0; n < Keys; ++n) R::operands(move, s.of_key[n], total.of_key[n]);
+  }
+
+  template <class Array>
+  struct shared_room {
+    Array rows, extras;
+  };
+  template <class Block>
+  GATESCAN_HD auto room(Block& block) const {
+    const index_t n = complex ? 2 : 1;
+    const auto first = block.template shared<C>(rows.size() * n);
+    const auto second = block.template shared<C>(extras.size() * n);
+    return shared_room<std::remove_const_t<decltype(first)>>{first, second};
+  }
+
+  /// After the keys' part of token t, the i-th of its run. The sums of operands with keys go to
+  /// their sink or to the stage; what operands without keys got waits for `leave_channel`. Called
+  /// by all threads of a block, as the others are.
+  template <class Block, class Room>
+  GATESCAN_HD void leave_keys(Block& block, const Room& room, const lane& l, const segment& s,
+                              index_t t, int i, const sums& own) const {
+    leave_each_key(block, room, l, s, t, i, own,
+                   std::make_index_sequence<static_cast<std::size_t>(Keys)>{});
+  }
+  /// After the channel's part of token t: the sums of operands without keys. Lanes may be at
+  /// different tokens of a run, or (not `there`) at none.
+  template <class Block, class Room>
+  GATESCAN_HD void leave_channel(Block& block, const Room& room, const lane& l, const segment& s,
+                                 index_t t, int i, bool there,
+                                 const typename sums::fields& own) const {
+    int op = 0, extra = 0;
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& sink, const auto& of_channel) {
+          if (!sink.to.given) return;
+          const int row = has_values(a) ? 0 : op++;
+          if (!a.has(axis::time) || has_keys(a)) return;
+          accumulator<C> sum = of_channel;
+          if (!Alone && there) {
+            const index_t from = extras.at(extra, i, 0, block.thread() / map.lanes);
+            sum.re += room.extras[from];
+            if (complex) sum.im += room.extras[extras.size() + from];
+          }
+          if (!Alone) ++extra;
+          const bool mine = there && l.active;
+          if (has_values(a)) {
+            if (mine) sink.store(spot(l, s, t, 0), lead(sink, s), copy(a, sink, l, s), sum);
+          } else {
+            const bool first_of_warp = block.thread() % warp_threads < map.lanes;
+            to_stage(block, room, row, i, 0, sum, mine, there && first_of_warp);
+          }
+        },
+        to, own);
+  }
+  /// After all tokens of a segment: the operands without time.
+  template <class Block, class Room>
+  GATESCAN_HD void leave_totals(Block& block, const Room& room, const lane& l, const segment& s,
+                                const wide_sums& total) const {
+    leave_all_totals(block, room, l, s, total,
+                     std::make_index_sequence<static_cast<std::size_t>(Keys)>{});
+  }
+
+  /// Empties `count` rows of the stage, of tokens from t on.
+  template <bool Timed, class Block, class Room>
+  GATESCAN_HD void flush(Block& block, const Room& room, const lane& l, const segment& s, index_t t,
+                         int count) const {
+    if (rows.operands == 0) return;
+    block.sync();
+    int op = 0;
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& sink) {
+          if (!sink.to.given || has_values(a)) return;
+          const int here = op++;
+          if (a.has(axis::time) != Timed) return;
+          const int columns = has_keys(a) ? rows.columns : 1;
+          for (int j = block.thread(); j < count * columns; j += block.threads()) {
+            const int token = j / columns, column = j % columns;
+            const index_t key = has_keys(a) ? l.tile * rows.columns + column : 0;
+            if (has_keys(a) && key >= map.keys) continue;
+            accumulator<C> sum;
+            for (int warp = 0; warp < rows.parts; ++warp) {
+              sum.re += room.rows[rows.at(here, token, warp, column)];
+              if (complex) sum.im += room.rows[rows.size() + rows.at(here, token, warp, column)];
+            }
+            sink.store(place<C, Complex>{s.batch, t + token, l.head, key, 0}, lead(sink, s),
+                       copy(a, sink, l, s), sum);
+          }
+        },
+        to);
+    block.sync();
+  }
+
+ private:
+  template <class Sink>
+  GATESCAN_HD index_t lead(const Sink& sink, const segment& s) const {
+    return sink.to.batch == 0 ? s.slot : s.sequence;
+  }
+  template <class Sink>
+  GATESCAN_HD index_t copy(const axes& a, const Sink& sink, const lane& l, const segment& s) const {
+    index_t c = has_values(a) ? 0 : l.channel_block;
+    if (!has_keys(a)) c = c * map.tiles + l.tile;
+    if (!a.has(axis::time) && sink.to.batch != 0) c = c * pieces + s.slot % pieces;
+    return c;
+  }
+  GATESCAN_HD static place<C, Complex> spot(const lane& l, const segment& s, index_t t,
+                                            index_t key) {
+    return {s.batch, t, l.head, key, l.value};
+  }
+  // Adds over the channels of a warp; the lanes that `write` have the sum.
+  template <class Block, class Room>
+  GATESCAN_HD void to_stage(Block& block, const Room& room, int op, int i, int column,
+                            accumulator<C> sum, bool mine, bool write) const {
+    if (!mine) sum.re = sum.im = 0;
+    add_over(block, sum, map.lanes, warp_threads);
+    if (!write) return;
+    const index_t at = rows.at(op, i, block.thread() / warp_threads, column);
+    room.rows[at] = sum.re;
+    if (complex) room.rows[rows.size() + at] = sum.im;
+  }
+  // The sums of an operand with keys.
+  template <class Block, class Room, class Sink>
+  GATESCAN_HD void leave_by_key(Block& block, const Room& room, const lane& l, const segment& s,
+                                index_t t, int i, int op, const axes& a, const Sink& sink,
+                                const list<accumulator<C>, Keys>& sum) const {
+    for (int n = 0; n < Keys; ++n) {
+      const index_t key = l.key + n * map.lanes;
+      const bool mine = l.active && key < map.keys;
+      if (!has_values(a))
+        to_stage(block, room, op, i, n * map.lanes + l.part, sum[n], mine,
+                 block.thread() % warp_threads < map.lanes);
+      else if (mine)
+        sink.store(spot(l, s, t, key), lead(sink, s), copy(a, sink, l, s), sum[n]);
+    }
+  }
+  template <class Block, class Room, std::size_t... N>
+  GATESCAN_HD void leave_each_key(Block& block, const Room& room, const lane& l, const segment& s,
+                                  index_t t, int i, const sums& own,
+                                  std::index_sequence<N...>) const {
+    int op = 0, extra = 0;
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& sink, const auto&... of_key) {
+          if (!sink.to.given) return;
+          const int row = has_values(a) ? 0 : op++;
+          if (!a.has(axis::time)) return;
+          list<accumulator<C>, Keys> sum = {of_key...};
+          if (has_keys(a)) return leave_by_key(block, room, l, s, t, i, row, a, sink, sum);
+          if constexpr (!Alone) {
+            for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
+            add_over(block, sum[0], 1, map.lanes);
+            const index_t at = extras.at(extra++, i, 0, block.thread() / map.lanes);
+            if ((i & (map.lanes - 1)) != l.part) return;
+            room.extras[at] = sum[0].re;
+            if (complex) room.extras[extras.size() + at] = sum[0].im;
+          }
+        },
+        to, own.of_key[N]...);
+  }
+  template <class Block, class Room, std::size_t... N>
+  GATESCAN_HD void leave_all_totals(Block& block, const Room& room, const lane& l, const segment& s,
+                                    const wide_sums& total, std::index_sequence<N...>) const {
+    int op = 0;
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& sink, const auto& of_channel,
+            const auto&... of_key) {
+          if (!sink.to.given) return;
+          const int row = has_values(a) ? 0 : op++;
+          if (a.has(axis::time)) return;
+          list<accumulator<C>, Keys> sum = {narrow(of_key)...};
+          if (has_keys(a)) return leave_by_key(block, room, l, s, 0, 0, row, a, sink, sum);
+          for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
+          const accumulator<C> rest = narrow(of_channel);
+          sum[0].re += rest.re, sum[0].im += rest.im;
+          add_over(block, sum[0], 1, map.lanes);
+          const bool mine = l.active && l.part == 0;
+          if (!has_values(a))
+            to_stage(block, room, row, 0, 0, sum[0], mine, block.thread() % warp_threads == 0);
+          else if (mine)
+            sink.store(spot(l, s, 0, 0), lead(sink, s), copy(a, sink, l, s), sum[0]);
+        },
+        to, total.of_channel, total.of_key[N]...);
+  }
+  template <class A>
+  GATESCAN_HD static accumulator<C> narrow(const A& sum) {
+    accumulator<C> r;
+    r.re = static_cast<C>(sum.re), r.im = static_cast<C>(sum.im);
+    return r;
+  }
+  // over the lanes of a warp whose numbers differ in the bits from `first` up to `last`
+  template <class Block>
+  GATESCAN_HD void add_over(Block& block, accumulator<C>& sum, int first, int last) const {
+    for (int m = first; m < last; m *= 2) {
+      sum.re += block.shuffle_xor(sum.re, m);
+      if (complex) sum.im += block.shuffle_xor(sum.im, m);
+    }
+  }
+};
+
+}  // namespace diagonal
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

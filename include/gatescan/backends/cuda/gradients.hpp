@@ -1,0 +1,158 @@
+#pragma once
+// Where gradients go. A thread sums what it knows of an element in an accumulator and leaves it in
+// a sink. Where one element of a gradient collects from several threads (grouped heads, parameters
+// without a time axis, stride 0, keys whose values lie in several blocks), each leaves a partial
+// sum in scratch, and one program adds them in a fixed order: no atomics, the same bits every time.
+
+#include "../../core/problem.hpp"
+#include "../../core/workspace.hpp"
+#include "place.hpp"
+#include "toolbox.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+// The gradient of one operand on its way to the caller's memory. Threads see an index space
+// [copy][lead][token][head][key][value], of the axes that the operand declares: lead counts
+// batches, or sequences for an operand without a time axis; copies are the threads (work items)
+// that know a part of the same element. Every element of it is stored exactly once.
+template <class C, class S>
+struct gradient_sink {
+  operand<S> to{};
+  index_t copies = 1, leads = 1, tokens = 1, heads = 1, keys = 1, values = 1;
+  bool has_lead = false, has_time = false, has_key = false, has_value = false;
+  bool lead_is_sequence = false;
+  bool exclusive = true;  // every element is one of the caller's: no partial sums
+  C* partial = nullptr;
+
+  gradient_sink() = default;
+  gradient_sink(const operand<S>& target, const axes& a, const sizes& n, bool packed,
+                index_t work_copies)
+      : to(target), copies(work_copies) {
+    if (!to.given) return;
+    has_time = a.has(axis::time);
+    has_key = a.has(axis::key) || a.has(axis::key_or_one);
+    has_value = a.has(axis::value) || a.has(axis::channel);
+    lead_is_sequence = !has_time;
+    leads = lead_is_sequence ? n.sequences : n.batch;
+    tokens = has_time ? n.time : 1;
+    heads = n.heads;
+    keys = has_key ? n.keys : 1;
+    values = has_value ? n.values : 1;
+    const bool is_state = a.has(axis::sequence);
+    const bool lead_apart =
+        leads == 1 || (to.batch != 0 && (!lead_is_sequence || !packed || is_state));
+    exclusive = copies == 1 && leads > 0 && lead_apart && (tokens == 1 || to.time != 0) &&
+                (heads == 1 || (to.head != 0 && to.heads_a_group == 1)) &&
+                (keys == 1 || to.key != 0) && (values == 1 || to.value != 0);
+  }
+  index_t plane_size() const { return copies * leads * tokens * heads * keys * values; }
+  void take(arena& scratch) {
+    if (to.given && !exclusive)
+      partial = scratch.take<C>(plane_size() * (to.im != nullptr ? 2 : 1));
+  }
+
+  /// Leaves a thread's sum. `at` has the axes that the operand has.
+  template <class Place>
+  GATESCAN_HD void store(const Place& at, index_t sequence, index_t copy,
+                         const accumulator<C>& sum) const {
+    if (!to.given) return;
+    const index_t key = has_key ? at.key : 0, value = has_value ? at.value : 0;
+    const index_t time = has_time ? at.time : 0;
+    if (exclusive) {
+      const index_t lead = to.batch == 0 ? 0 : lead_is_sequence ? sequence : at.batch;
+      const index_t o = to.offset(lead, time, at.head) + key * to.key + value * to.value;
+      to.re[o] = convert<S>(sum.re);
+      if (to.im != nullptr) to.im[o] = convert<S>(sum.im);
+      return;
+    }
+    const index_t lead = lead_is_sequence ? sequence : at.batch;
+    const index_t o =
+        ((((copy * leads + lead) * tokens + time) * heads + at.head) * keys + key) * values + value;
+    partial[o] = sum.re;
+    if (to.im != nullptr) partial[copies * leads * tokens * heads * keys * values + o] = sum.im;
+  }
+};
+
+// Adds the partial sums: a warp an element of the result where there are many of them, a thread
+// otherwise.
+template <class C, class S>
+struct reduce_gradient {
+  gradient_sink<C, S> sink;
+  // extents of the result
+  index_t leads, tokens, heads, keys, values;
+  // terms of a sum along each axis
+  index_t lead_terms, token_terms, head_terms, key_terms, value_terms;
+  int lanes;
+
+  explicit reduce_gradient(const gradient_sink<C, S>& s, const sizes& n, bool packed) : sink(s) {
+    const auto split = [](index_t extent, bool apart, index_t& result, index_t& terms) {
+      result = apart ? extent : 1, terms = apart ? 1 : extent;
+    };
+    const bool by_batch = !s.lead_is_sequence || !packed || n.sequences == n.batch;
+    split(s.leads, s.to.batch != 0 && by_batch, leads, lead_terms);
+    split(s.tokens, s.to.time != 0, tokens, token_terms);
+    const index_t groups = s.to.head != 0 ? s.heads / s.to.heads_a_group : 1;
+    heads = groups, head_terms = groups > 0 ? s.heads / groups : 0;
+    split(s.keys, s.to.key != 0, keys, key_terms);
+    split(s.values, s.to.value != 0, values, value_terms);
+    lanes = terms() >= 2 * warp_threads ? warp_threads : 1;
+  }
+  index_t terms() const {
+    return sink.copies * lead_terms * token_terms * head_terms * key_terms * value_terms;
+  }
+  index_t elements() const { return leads * tokens * heads * keys * values; }
+  index_t blocks() const { return ceil_divide(elements() * lanes, threads()); }
+  int threads() const { return 128; }
+  int shared_bytes() const { return 0; }
+
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    const index_t thread = block.index() * block.threads() + block.thread();
+    const index_t element = thread / lanes;
+    const bool mine = element < leads * tokens * heads * keys * values;
+    index_t rest = mine ? element : 0;
+    const index_t value = rest % values, key = (rest /= values) % keys,
+                  head = (rest /= keys) % heads, token = (rest /= heads) % tokens,
+                  lead = rest / tokens;
+    const index_t count =
+        sink.copies * lead_terms * token_terms * head_terms * key_terms * value_terms;
+    accumulator<C> sum;
+    for (index_t i = thread % lanes; mine && i < count; i += lanes) {
+      index_t r = i;
+      const index_t v = value + r % value_terms, k = key + (r /= value_terms) % key_terms,
+                    h = head * head_terms + (r /= key_terms) % head_terms,
+                    t = token + (r /= head_terms) % token_terms,
+                    l = lead + (r /= token_terms) % lead_terms, copy = r / lead_terms;
+      const index_t o =
+          ((((copy * sink.leads + l) * sink.tokens + t) * sink.heads + h) * sink.keys + k) *
+              sink.values +
+          v;
+      sum.re += sink.partial[o];
+      if (sink.to.im != nullptr)
+        sum.im += sink.partial[sink.copies * sink.leads * sink.tokens * sink.heads * sink.keys *
+                                   sink.values +
+                               o];
+    }
+    for (int m = lanes / 2; m > 0; m /= 2) {
+      sum.re += block.shuffle_xor(sum.re, m);
+      sum.im += block.shuffle_xor(sum.im, m);
+    }
+    if (!mine || thread % lanes != 0) return;
+    const index_t o = lead * sink.to.batch + token * sink.to.time + head * sink.to.head +
+                      key * sink.to.key + value * sink.to.value;
+    sink.to.re[o] = convert<S>(sum.re);
+    if (sink.to.im != nullptr) sink.to.im[o] = convert<S>(sum.im);
+  }
+};
+
+template <class Device, class C, class S>
+void add_partial_sums(const Device& gpu, const gradient_sink<C, S>& s, const sizes& n,
+                      bool packed) {
+  if (s.to.given && !s.exclusive) run(gpu, reduce_gradient<C, S>(s, n, packed));
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,118 @@
+#pragma once
+// The toolbox on a GPU: what a block is there, and how a program is launched.
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "../../core/error.hpp"
+#include "backend.hpp"
+#include "toolbox.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// A call of the CUDA runtime failed; the message has its words.
+struct cuda_error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+namespace detail {
+
+inline void check_cuda(cudaError_t code, const char* what) {
+  if (code != cudaSuccess)
+    fail<cuda_error>(std::string("cuda: ") + what + ": " + cudaGetErrorString(code));
+}
+
+class hardware_block {
+ public:
+  __device__ hardware_block(index_t index, char* shared) : index_(index), shared_(shared) {}
+
+  __device__ index_t index() const { return index_; }
+  __device__ int thread() const { return static_cast<int>(threadIdx.x); }
+  __device__ int threads() const { return static_cast<int>(blockDim.x); }
+  __device__ void sync() { __syncthreads(); }
+  __device__ void sync_warp() { __syncwarp(); }
+  __device__ bool any(bool b) { return __syncthreads_or(b) != 0; }
+  template <class T>
+  __device__ T* shared(index_t count) {
+    T* const here = reinterpret_cast<T*>(shared_);
+    shared_ += shared_size<T>(count);
+    return here;
+  }
+  template <class T>
+  __device__ T shuffle(T x, int lane) {
+    return __shfl_sync(0xffffffffu, x, lane);
+  }
+  template <class T>
+  __device__ T shuffle_xor(T x, int lane_mask) {
+    return __shfl_xor_sync(0xffffffffu, x, lane_mask);
+  }
+  __device__ bf16_pair rounded(float first, float second) {
+    bf16_pair r;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r.bits) : "f"(second), "f"(first));
+    return r;
+  }
+  __device__ void multiply(float (&sum)[4], const bf16_pair (&a)[4], const bf16_pair (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0].bits), "r"(a[1].bits), "r"(a[2].bits), "r"(a[3].bits), "r"(b[0].bits),
+          "r"(b[1].bits));
+  }
+
+ private:
+  index_t index_;
+  char* shared_;
+};
+
+template <class Program>
+__global__ void run_blocks(const Program program, index_t blocks) {
+  extern __shared__ __align__(16) char gatescan_shared[];
+  for (index_t b = blockIdx.x; b < blocks; b += gridDim.x) {
+    if (b != static_cast<index_t>(blockIdx.x)) __syncthreads();  // the last block's shared memory
+    hardware_block block(b, gatescan_shared);
+    program(block);
+  }
+}
+
+}  // namespace detail
+
+template <class Program>
+void run(const cuda& device, const Program& program) {
+  const index_t blocks = program.blocks();
+  if (blocks == 0) return;
+  constexpr index_t most = 0x7fffffff;
+  const auto kernel = detail::run_blocks<Program>;
+  const int shared = program.shared_bytes();
+  if (shared > 48 * 1024)
+    detail::check_cuda(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+        "shared memory");
+  kernel<<<static_cast<unsigned>(blocks < most ? blocks : most),
+           static_cast<unsigned>(program.threads()), static_cast<std::size_t>(shared),
+           device.stream>>>(program, blocks);
+  detail::check_cuda(cudaGetLastError(), "launch");
+}
+
+namespace detail {
+struct device_memory_release {
+  CUstream_st* stream = nullptr;
+  void operator()(std::byte* p) const { cudaFreeAsync(p, stream); }
+};
+}  // namespace detail
+
+/// Scratch in stream order, for calls without any given.
+inline std::unique_ptr<std::byte[], detail::device_memory_release> own_scratch(const cuda& device,
+                                                                               std::size_t bytes) {
+  void* p = nullptr;
+  if (bytes > 0) detail::check_cuda(cudaMallocAsync(&p, bytes, device.stream), "scratch");
+  return {static_cast<std::byte*>(p), detail::device_memory_release{device.stream}};
+}
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

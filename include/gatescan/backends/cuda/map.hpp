@@ -1,0 +1,154 @@
+#pragma once
+// Writes the surrogate attention map by running products of gates: a few lanes of a warp share the
+// keys of one row P_t and walk back through its tokens.
+
+#include <type_traits>
+
+#include "../../core/concepts.hpp"
+#include "../../core/problem.hpp"
+#include "diagonal/layout.hpp"
+#include "diagonal/numbers.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T, bool Complex, class Map>
+struct map_walk {
+  using S = storage_t<T>;
+  using C = state_t<T>;
+  using E = diagonal::number<C, Complex>;
+  using spot = place<C, Complex>;
+  using operands = typename R::template fields<operand<const S>>;
+  static constexpr bool per_key = R::gate_kind == gating::per_key;
+
+  problem_of<R, T> p;
+  Map map;
+  diagonal::time_cut cut;
+  int lanes = 1;  // of a row
+  index_t keys_a_lane = 1;
+  int block_threads = 128;
+
+  map_walk(const problem_of<R, T>& of, const Map& to)
+      : p(of), map(to), cut(of.n, of.offsets, of.n.time) {
+    constexpr index_t few_bytes = 48 * 1024;
+    while (lanes < warp_threads && lanes < p.n.keys) lanes *= 2;
+    keys_a_lane = ceil_divide(p.n.keys, lanes);
+    while (block_threads > warp_threads && shared_bytes() > few_bytes) block_threads /= 2;
+  }
+  GATESCAN_HD index_t channels() const { return p.n.heads * (per_key ? 1 : p.n.values); }
+  index_t blocks() const {
+    return ceil_divide(p.n.batch * channels() * p.n.time * lanes, threads());
+  }
+  int threads() const { return block_threads; }
+  int shared_bytes() const {
+    return shared_size<C>(keys_a_lane * block_threads) * (Complex ? 2 : 1);
+  }
+
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    const auto real = block.template shared<C>(keys_a_lane * block.threads());
+    const auto imaginary = block.template shared<C>(Complex ? keys_a_lane * block.threads() : 0);
+    const index_t row = (block.index() * block.threads() + block.thread()) / lanes;
+    const index_t rows = p.n.batch * channels() * p.n.time;
+    const bool mine = row < rows;
+    const index_t here = mine ? row : 0;
+    const index_t t = here % p.n.time, channel = here / p.n.time % channels();
+    const index_t batch = here / p.n.time / channels();
+    const index_t head = per_key ? channel : channel / p.n.values;
+    const index_t value = per_key ? 0 : channel % p.n.values;
+    const index_t sequence = cut.packed ? cut.sequence_of(t) : batch;
+    const index_t first = sequence < 0 ? t + 1 : cut.first_token(sequence);
+    operands x = p.x;
+    R::operands([&](const char*, const axes&, presence, const auto& all,
+                    auto& of_row) { of_row = all.lane(batch, head, value); },
+                p.x, x);
+    const int part = block.thread() % lanes;
+    const auto slot = [&](index_t n) { return n * block.threads() + block.thread(); };
+
+    for (index_t n = 0; n < keys_a_lane; ++n) {
+      const index_t i = n * lanes + part;
+      E q = diagonal::make<E>::from(1);
+      if constexpr (!has_unit_keys<R>())
+        if (i < p.n.keys) q = R::keys(x, spot{0, t, 0, i, 0}).q;
+      keep(real, imaginary, slot(n), q);
+    }
+    const index_t row_at = offset(batch, head, value) + t * map.stride[map.rank - 2];
+    for (index_t s = p.n.time - 1; s >= 0; --s) {
+      E sum = diagonal::make<E>::from(0);
+      for (index_t n = 0; n < keys_a_lane; ++n) {
+        const index_t i = n * lanes + part;
+        if (i >= p.n.keys || s > t || s < first) continue;
+        const spot at{0, s, 0, i, 0};
+        const E q = kept(real, imaginary, slot(n));
+        E gate;
+        if constexpr (per_key) {
+          const auto key = R::keys(x, at);
+          sum = sum + q * key.k;
+          gate = key.gate;
+        } else {
+          if constexpr (has_unit_keys<R>())
+            sum = sum + q;
+          else
+            sum = fma(q, E(R::keys(x, at).k), sum);
+          gate = R::gate(x, at, R::values(x, spot{0, s, 0, 0, 0}));
+        }
+        keep(real, imaginary, slot(n),
+             diagonal::is_zero(gate) ? diagonal::make<E>::from(0) : q * gate);
+      }
+      for (int m = 1; m < lanes; m *= 2) sum = sum + exchange(block, sum, m);
+      if (mine && part == 0) put(row_at + s * map.stride[map.rank - 1], sum);
+    }
+  }
+
+ private:
+  // The map's element (0, 0) of a head's channel; per-key recurrences have one channel.
+  GATESCAN_HD index_t offset(index_t batch, index_t head, index_t value) const {
+    if (per_key) return batch * map.stride[0] + head * map.stride[1];
+    if (map.rank == 4) return batch * map.stride[0] + (head * p.n.values + value) * map.stride[1];
+    return batch * map.stride[0] + head * map.stride[1] + value * map.stride[2];
+  }
+  GATESCAN_HD void put(index_t at, E x) const {
+    if constexpr (requires { map.im; }) {
+      using element = std::remove_reference_t<decltype(*map.re)>;
+      map.re[at] = convert<element>(real_part(x));
+      if constexpr (Complex)
+        if (map.im != nullptr) map.im[at] = convert<element>(per_key ? C(0) : x.im);
+    } else {
+      map.data[at] = convert<std::remove_reference_t<decltype(*map.data)>>(real_part(x));
+    }
+  }
+  template <class Array>
+  GATESCAN_HD static void keep(const Array& re, const Array& im, index_t at, E x) {
+    if constexpr (Complex)
+      re[at] = x.re, im[at] = x.im;
+    else
+      re[at] = x;
+  }
+  template <class Array>
+  GATESCAN_HD static E kept(const Array& re, const Array& im, index_t at) {
+    if constexpr (Complex)
+      return {re[at], im[at]};
+    else
+      return re[at];
+  }
+  template <class Block>
+  GATESCAN_HD static C exchange(Block& block, C x, int m) {
+    return block.shuffle_xor(x, m);
+  }
+  template <class Block>
+  GATESCAN_HD static cplx<C> exchange(Block& block, cplx<C> x, int m) {
+    return {block.shuffle_xor(x.re, m), block.shuffle_xor(x.im, m)};
+  }
+};
+
+template <device_backend Device, class R, class T, class Map>
+void write_attention_map(const Device& gpu, const problem_of<R, T>& p, const Map& map) {
+  if constexpr (R::number_kind != numbers::real)
+    if (p.complex) return run(gpu, map_walk<R, T, true, Map>(p, map));
+  if constexpr (R::number_kind != numbers::complex) run(gpu, map_walk<R, T, false, Map>(p, map));
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

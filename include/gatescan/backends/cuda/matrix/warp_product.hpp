@@ -1,0 +1,98 @@
+#pragma once
+// Products of numbers in float on units that multiply bfloat16: every number is the sum of two
+// bfloat16, and of the four products the smallest is left out. The error of a term is 2^-17 of it.
+// With a third part of a, and all of b in two (an operand of 16 bits), it is that of float.
+
+#include "../../../core/scalar.hpp"
+#include "../toolbox.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+// The next part of two numbers, which are left with what it lacks.
+template <class Block>
+GATESCAN_HD bf16_pair take_part(Block& block, float& first, float& second) {
+  const bf16_pair part = block.rounded(first, second);
+  first -= bits_as<float>(part.bits << 16);
+  second -= bits_as<float>(part.bits & 0xffff0000u);
+  return part;
+}
+
+/// 16 rows of a warp, N columns.
+template <int N, bool ThreeParts = false>
+struct warp_sums {
+  static constexpr int tiles = N / 8;
+  float sum[static_cast<std::size_t>(tiles)][4] = {};
+
+  /// Row and column of sum[tile][i].
+  GATESCAN_HD static int row(int lane, int i) { return lane / 4 + i / 2 * 8; }
+  GATESCAN_HD static int column(int lane, int tile, int i) {
+    return tile * 8 + lane % 4 * 2 + i % 2;
+  }
+
+  /// += sum over d < depth, a multiple of 16, of a[d][row] b[d][column]
+  template <class Block, class A, class B>
+  GATESCAN_HD void add(Block& block, int depth, const A& a, int a_pitch, const B& b, int b_pitch) {
+    const int g = block.thread() % warp_threads / 4, i = block.thread() % 4 * 2;
+    for (int d = 0; d < depth; d += 16) {
+      bf16_pair a_high[4], a_low[4], a_rest[4];
+      for (int n = 0; n < 4; ++n) {
+        const int at = (d + i + n / 2 * 8) * a_pitch + g + n % 2 * 8;
+        float x = a[at], y = a[at + a_pitch];
+        a_high[n] = take_part(block, x, y), a_low[n] = take_part(block, x, y);
+        if (ThreeParts) a_rest[n] = take_part(block, x, y);
+      }
+      for (int tile = 0; tile < tiles; ++tile) {
+        bf16_pair b_high[2], b_low[2];
+        for (int n = 0; n < 2; ++n) {
+          const int at = (d + i + n * 8) * b_pitch + tile * 8 + g;
+          float x = b[at], y = b[at + b_pitch];
+          b_high[n] = take_part(block, x, y), b_low[n] = take_part(block, x, y);
+        }
+        if constexpr (ThreeParts) {
+          block.multiply(sum[tile], a_rest, b_high);
+          block.multiply(sum[tile], a_low, b_low);
+        }
+        block.multiply(sum[tile], a_low, b_high);
+        block.multiply(sum[tile], a_high, b_low);
+        block.multiply(sum[tile], a_high, b_high);
+      }
+    }
+  }
+};
+
+/// tile_sums with four warps of 16 rows: 64 x N.
+template <int N, bool ThreeParts>
+struct split_sums {
+  warp_sums<N, ThreeParts> of_warp;
+
+  template <class Block, class A, class B>
+  GATESCAN_HD void add(Block& block, int depth, const A& a, int a_pitch, const B& b, int b_pitch) {
+    of_warp.add(block, ceil_to_16(depth), a + block.thread() / warp_threads * 16, a_pitch, b,
+                b_pitch);
+  }
+  template <class Block, class A, class B>
+  GATESCAN_HD void add(Block& block, int first, int last, int depth, const A& a, int a_pitch,
+                       const B& b, int b_pitch) {
+    const int row = block.thread() / warp_threads * 16;
+    if (row >= first && row < last) add(block, depth, a, a_pitch, b, b_pitch);
+  }
+  /// f(row, column, sum)
+  template <class F>
+  GATESCAN_HD void for_each(int thread, F f) const {
+    const int lane = thread % warp_threads, first = thread / warp_threads * 16;
+    for (int tile = 0; tile < N / 8; ++tile)
+      for (int i = 0; i < 4; ++i)
+        f(first + warp_sums<N>::row(lane, i), warp_sums<N>::column(lane, tile, i),
+          of_warp.sum[tile][i]);
+  }
+
+ private:
+  // what is beyond the last number is 0
+  GATESCAN_HD static int ceil_to_16(int n) { return (n + 15) / 16 * 16; }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,72 @@
+#pragma once
+// What a kernel may ask of the machine. Kernels are plain C++ function objects ("programs") over a
+// `block`, so that one text runs on a GPU (hardware.cuh) and, for tests, anywhere.
+//
+//   struct program {
+//     index_t blocks() const;         blocks of the launch, any number
+//     int threads() const;            threads of a block, a multiple of 32
+//     int shared_bytes() const;       shared memory of a block
+//     template <class Block>
+//     GATESCAN_HD void operator()(Block& block) const;   what each thread of a block does
+//   };
+//
+// A device runs programs one after another: `gpu.run(program)`.
+
+#include <concepts>
+#include <cstdint>
+
+#include "../../core/view.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+inline constexpr int warp_threads = 32;
+
+/// Two bfloat16 in a register, the first in the low half.
+struct bf16_pair {
+  std::uint32_t bits = 0;
+};
+
+/// A warp's product: sum (16 x 8) += a (16 x 16) b (16 x 8). Lane l has, with g = l / 4 and
+/// i = 2 (l % 4): sum[0, 1] row g, columns i, i + 1; sum[2, 3] the same of row g + 8; a[0] row g,
+/// columns i, i + 1; a[1] row g + 8; a[2], a[3] the same at columns i + 8; b[0] rows i, i + 1 of
+/// column g; b[1] rows i + 8, i + 9.
+template <class B>
+concept matrix_unit = requires(B block, float x, float (&sum)[4], const bf16_pair (&a)[4],
+                               const bf16_pair (&b)[2]) {
+  { block.rounded(x, x) } -> std::same_as<bf16_pair>;
+  block.multiply(sum, a, b);
+};
+
+template <class B>
+concept thread_block = matrix_unit<B> && requires(B block, float x, double y, int n, bool b) {
+  { block.index() } -> std::same_as<index_t>;  // which block of the launch
+  { block.thread() } -> std::same_as<int>;     // which thread of the block
+  { block.threads() } -> std::same_as<int>;
+  block.sync();                                    // all threads of the block; orders shared memory
+  block.sync_warp();                               // the 32 threads of a warp
+  { block.any(b) } -> std::same_as<bool>;          // sync(), and whether any thread said true
+  block.template shared<float>(n)[n];              // n numbers; threads ask in the same order
+  { block.shuffle(x, n) } -> std::same_as<float>;  // x of lane n of the warp
+  { block.shuffle_xor(x, n) } -> std::same_as<float>;  // x of lane (own ^ n)
+  { block.shuffle_xor(y, n) } -> std::same_as<double>;
+};
+
+// Where programs run: run(device, program).
+template <class D>
+concept device_backend = requires {
+  requires D::on_device;
+};
+
+/// The bytes that n numbers take of shared memory.
+template <class T>
+GATESCAN_HD constexpr int shared_size(index_t n) {
+  return static_cast<int>((n * static_cast<index_t>(sizeof(T)) + 15) / 16 * 16);
+}
+
+GATESCAN_HD constexpr index_t ceil_divide(index_t n, index_t d) { return (n + d - 1) / d; }
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

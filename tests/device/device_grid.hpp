@@ -1,0 +1,137 @@
+// The grid (tests/grid) on a device: the same problems against the same oracles, fewer of them, so
+// that an emulated device is done in seconds. Include first what says which device that is
+// (backend_of).
+#pragma once
+
+#include "../grid/check.hpp"
+
+namespace device_grid {
+
+using namespace support;
+using grid::cell, grid::check;
+
+inline const std::vector<mode> modes{{mode::recurrent, 0}, {mode::scan, 0},     {mode::scan, 3},
+                                     {mode::chunked, 0},   {mode::chunked, 1},  {mode::chunked, 5},
+                                     {mode::chunked, 19},  {mode::attention, 0}};
+inline const std::vector<mode> few_modes{
+    {mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 5}, {mode::attention, 0}};
+
+inline const std::vector<sizes> some_sizes{
+    {1, 1, 1, 1, 1}, {1, 3, 2, 2, 1}, {2, 7, 3, 5, 2}, {1, 17, 2, 3, 7}, {1, 65, 1, 17, 3}};
+
+template <class O>
+using formats =
+    ::testing::Types<cell<O, gatescan::device<double>>, cell<O, gatescan::device<float>>,
+                     cell<O, gatescan::device<gatescan::bf16>>,
+                     cell<O, gatescan::device<gatescan::half>>,
+                     cell<O, gatescan::device<gatescan::wide<float>>>>;
+
+// Storage of 16 bits and wide states are the same programs on other numbers: fewer problems.
+template <class T>
+inline constexpr int every = std::is_same_v<T, gatescan::device<float>> ? 1 : 3;
+
+template <class Cell>
+class device_grid : public ::testing::Test {};
+TYPED_TEST_SUITE_P(device_grid);
+
+TYPED_TEST_P(device_grid, sizes_and_gates) {
+  using O = typename TypeParam::oracle;
+  using T = typename TypeParam::scalar;
+  // every gate with one of the sizes, and every size with one of the gates
+  for (std::size_t i = 0; i < grid::all_gates.size() + some_sizes.size(); i += every<T>) {
+    options c;
+    c.gate = grid::all_gates[i % grid::all_gates.size()];
+    settings how;
+    how.planned = true;
+    check<O, T>(modes, some_sizes[i % some_sizes.size()], c, how);
+  }
+}
+
+// more keys and values than a tile
+TYPED_TEST_P(device_grid, wide_states) {
+  using O = typename TypeParam::oracle;
+  for (const sizes& n : {sizes{1, 19, 1, 70, 3}, sizes{1, 19, 1, 3, 70}})
+    check<O, typename TypeParam::scalar>(few_modes, n, {});
+}
+
+TYPED_TEST_P(device_grid, nothing_to_do) {
+  using O = typename TypeParam::oracle;
+  for (const sizes& n : grid::empty_sizes)
+    for (const bool initial_state : {false, true}) {
+      options c;
+      c.initial_state = initial_state;
+      check<O, typename TypeParam::scalar>(few_modes, n, c);
+    }
+}
+
+TYPED_TEST_P(device_grid, optional_operands) {
+  using O = typename TypeParam::oracle;
+  for (int subset = 0; subset < 64; subset += 5 * every<typename TypeParam::scalar>) {
+    const auto has = [subset](int bit) { return (subset >> bit & 1) != 0; };
+    options c;
+    c.sequences = subset % 2 == 0 ? 4 : 0;
+    c.group = subset % 4 < 2 ? 2 : 1;
+    c.gate = has(0) ? gates::resets : gates::mild;
+    c.initial_state = has(1);
+    c.complex = c.D = has(2);
+    c.linear = c.z = has(3);
+    c.phase = c.delta_bias = has(4);
+    c.scalar_decay = c.softplus = has(5);
+    check<O, typename TypeParam::scalar>(few_modes, {c.sequences > 0 ? 1 : 2, 13, 4, 3, 5}, c);
+  }
+}
+
+TYPED_TEST_P(device_grid, every_layout) {
+  using O = typename TypeParam::oracle;
+  for (const layouts layout : all_layouts) {
+    settings how;
+    how.layout = layout;
+    how.planned = true;
+    options c;
+    c.group = 2;
+    check<O, typename TypeParam::scalar>(few_modes, {2, 9, 4, 5, 3}, c, how);
+  }
+}
+
+TYPED_TEST_P(device_grid, what_is_given_and_what_is_wanted) {
+  using O = typename TypeParam::oracle;
+  using T = typename TypeParam::scalar;
+  const auto in = rounded<O, T>(problem<O>({2, 11, 2, 3, 5}, options{}, 7));
+  const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), 8));
+  for (const mode& m : few_modes) {
+    SCOPED_TRACE(::testing::Message() << m);
+    for (int given = 0; given < 4; ++given) {
+      auto part = dout;
+      if ((given & 1) == 0) part.out = {};
+      if ((given & 2) == 0) part.final_state = {};
+      SCOPED_TRACE(given);
+      expect_gradients<O>(run_backward<O, T>(m, in, part),
+                          as_returned<O>(in, O::backward(in, part)), tolerance_of<T>());
+    }
+    const auto all = run_backward<O, T>(m, in, dout);
+    std::vector<std::string> names;
+    O::operands(
+        [&names](const char* name, auto& x) {
+          if (x.given()) names.push_back(name);
+        },
+        in);
+    for (std::size_t only = 0; only < names.size(); ++only) {
+      settings how;
+      for (std::size_t i = 0; i < names.size(); ++i)
+        if (i != only) how.unwanted.insert(names[i]);
+      const auto some = run_backward<O, T>(m, in, dout, how);
+      O::operands(
+          [&](const char* name, auto& part, auto& whole) {
+            if (!part.given()) return;
+            EXPECT_TRUE(part == whole) << "gradient of " << name << " alone";
+          },
+          some, all);
+    }
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+REGISTER_TYPED_TEST_SUITE_P(device_grid, sizes_and_gates, wide_states, nothing_to_do,
+                            optional_operands, every_layout, what_is_given_and_what_is_wanted);
+
+}  // namespace device_grid

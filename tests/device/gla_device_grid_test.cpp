@@ -1,0 +1,6 @@
+#include "device_grid.hpp"
+#include "emulated.hpp"
+
+namespace device_grid {
+INSTANTIATE_TYPED_TEST_SUITE_P(gla, device_grid, formats<gla>);
+}

@@ -1,0 +1,167 @@
+// A recurrence of a user's on matrix states that uses everything at once: an output of its own,
+// parameters without a time axis on both sides, and an operand that has neither keys nor values and
+// is read by both sides. The device agrees with the CPU.
+#include <cmath>
+
+#include "emulated.hpp"
+
+namespace {
+
+using namespace gatescan;
+using support::generator, support::int64, support::tensor;
+
+// S_t = exp(decay step_t) S_{t-1} + k_t (step_t v_t)^T, out_t = (S_t^T q_t + skip v_t) silu(z_t)
+struct retention : matrix_state<retention> {
+  static constexpr const char* name = "retention";
+  static constexpr gating gate_kind = gating::per_key;
+
+  template <class T>
+  struct inputs {
+    using recurrence = retention;
+    using format = T;
+    view<const storage_t<T>> q{}, k{}, v{}, z{}, step{}, decay{}, skip{};
+    view<const state_t<T>> initial_state{};
+    view<const index_t> sequence_offsets{};
+  };
+  template <class T>
+  struct gradients {
+    view<storage_t<T>> q{}, k{}, v{}, z{}, step{}, decay{}, skip{};
+    view<state_t<T>> initial_state{};
+  };
+  template <class Operand>
+  struct fields {
+    Operand q, k, v, z, step, decay, skip;
+  };
+  GATESCAN_CALLS_ANY
+  template <class F, class... S>
+  GATESCAN_HD static void operands(F&& f, S&&... s) {
+    using enum axis;
+    using enum presence;
+    f("q", axes{batch, time, head, key}, required, s.q...);
+    f("k", axes{batch, time, head, key}, required, s.k...);
+    f("v", axes{batch, time, head, value}, required, s.v...);
+    f("z", axes{batch, time, head, value}, required, s.z...);
+    f("step", axes{batch, time, head}, required, s.step...);
+    f("decay", axes{head, key}, required, s.decay...);
+    f("skip", axes{head, value}, required, s.skip...);
+  }
+  template <class E>
+  struct token_values {
+    E v, u, step;
+  };
+
+  template <class X, class At>
+  GATESCAN_HD static auto keys(const X& x, const At& at) {
+    using E = decltype(at(x.q));
+    return keys_of<E>{at(x.q), at(x.k), gatescan::exp(at(x.decay) * at(x.step))};
+  }
+  template <class X, class D, class At, class E>
+  GATESCAN_HD static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<E>& g) {
+    const E log = g.gate * gatescan::exp(at(x.decay) * at(x.step));
+    at.add(d.q, g.q);
+    at.add(d.k, g.k);
+    at.add(d.decay, log * at(x.step));
+    at.add(d.step, log * at(x.decay));
+  }
+  template <class X, class At>
+  GATESCAN_HD static auto values(const X& x, const At& at) {
+    const auto u = at(x.v), step = at(x.step);
+    return token_values<decltype(at(x.v))>{u * step, u, step};
+  }
+  template <class X, class D, class At, class W>
+  GATESCAN_HD static void values_adjoint(const X&, const D& d, const At& at, const W& w,
+                                         const W& d_w) {
+    at.add(d.v, d_w.u + d_w.v * w.step);
+    at.add(d.step, d_w.v * w.u);
+  }
+  template <class X, class At, class W, class E>
+  GATESCAN_HD static E output(const X& x, const At& at, const W& w, E o) {
+    return (o + at(x.skip) * w.u) * silu(at(x.z));
+  }
+  template <class X, class D, class At, class W, class E>
+  GATESCAN_HD static E output_adjoint(const X& x, const D& d, const At& at, const W& w, W& d_w, E o,
+                                      E d_out) {
+    const E z = at(x.z), inner = d_out * silu(z);
+    at.add(d.z, d_out * (o + at(x.skip) * w.u) * silu_slope(z));
+    at.add(d.skip, inner * w.u);
+    d_w.u = d_w.u + inner * at(x.skip);
+    return inner;
+  }
+};
+static_assert(attention_form<retention> && differentiable<retention>);
+
+struct problem {
+  static constexpr index_t L = 37, H = 2, K = 3, V = 4;
+  std::vector<index_t> offsets;
+  index_t n = 1;  // sequences
+  tensor<double> q, k, v, z, step, decay, skip, initial, d_out, d_final;
+
+  explicit problem(bool packed) {
+    if (packed) offsets = {0, 5, 5, 30, L};
+    n = packed ? 4 : 1;
+    generator g(3);
+    q = g.normals({1, L, H, K}), k = g.normals({1, L, H, K}), v = g.normals({1, L, H, V});
+    z = g.normals({1, L, H, V}), step = g.uniforms({1, L, H}, 0.1, 1);
+    decay = g.uniforms({H, K}, -2, -0.1), skip = g.normals({H, V});
+    initial = g.normals({n, H, K, V}), d_final = g.normals({n, H, K, V});
+    d_out = g.normals({1, L, H, V});
+  }
+  template <class View>
+  static View dense(std::vector<double>& data, const support::extents& shape) {
+    layout l;
+    l.rank = static_cast<int>(shape.size());
+    index_t stride = 1;
+    for (int i = l.rank - 1; i >= 0; --i) {
+      l.shape[i] = shape[static_cast<std::size_t>(i)], l.stride[i] = stride;
+      stride *= l.shape[i];
+    }
+    return View(data.data(), l);
+  }
+  // out, final state, and the gradients of all operands, one after another
+  template <class Format, class Backend, class Mode>
+  std::vector<double> results(const Backend& backend, const Mode& mode) {
+    using read = view<const double>;
+    using write = view<double>;
+    const auto in_of = [&](tensor<double>& x) { return dense<read>(x.data, x.shape); };
+    std::vector<std::vector<double>> made;
+    made.reserve(16);
+    const auto room = [&](const tensor<double>& like) {
+      made.emplace_back(like.data.size(), std::nan(""));
+      return dense<write>(made.back(), like.shape);
+    };
+    retention::inputs<Format> in{in_of(q),     in_of(k),    in_of(v),       in_of(z), in_of(step),
+                                 in_of(decay), in_of(skip), in_of(initial), {}};
+    if (!offsets.empty())
+      in.sequence_offsets = {offsets.data(), {static_cast<index_t>(offsets.size())}};
+    forward(backend, mode, in, {.out = room(v), .final_state = room(initial)});
+    backward(
+        backend, mode, in, {.out = in_of(d_out), .final_state = in_of(d_final)},
+        {room(q), room(k), room(v), room(z), room(step), room(decay), room(skip), room(initial)});
+    std::vector<double> all;
+    for (const auto& one : made) all.insert(all.end(), one.begin(), one.end());
+    return all;
+  }
+};
+
+template <class Mode>
+void check(const Mode& mode) {
+  for (const bool packed : {false, true}) {
+    SCOPED_TRACE(::testing::Message() << Mode::name << " packed " << packed);
+    problem p(packed);
+    const auto want = p.results<double>(cpu{}, mode),
+               got = p.results<device<double>>(support::emulated_gpu{}, mode);
+    ASSERT_EQ(want.size(), got.size());
+    for (std::size_t i = 0; i < want.size(); ++i)
+      ASSERT_NEAR(got[i], want[i], 1e-11 * (1 + std::fabs(want[i]))) << i;
+  }
+}
+
+TEST(own_matrix_device, agrees_with_the_cpu) {
+  check(recurrent{});
+  check(chunked{});
+  check(chunked{5});
+  check(scan{2});
+  check(attention{});
+}
+
+}  // namespace
