@@ -1,11 +1,9 @@
 // The kernels at another register width than the machine's own: every recurrence and mode against
 // the oracle. Built once an instruction set (CMakeLists.txt).
 
-#include "../grid/grid.hpp"
+#include "../grid/check.hpp"
 
 namespace grid {
-
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(grid);  // its checks are called here
 
 namespace {
 

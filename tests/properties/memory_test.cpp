@@ -100,8 +100,8 @@ TYPED_TEST(memory, M3_the_final_state_may_be_the_initial_state) {
     }
 }
 
-// M3: out may take the place of an operand of its shape, also where Inf and NaN send a chunk through
-// the token by token form
+// M3: out may take the place of an operand of its shape, also where Inf and NaN send a chunk
+// through the token by token form
 template <class O>
 void expect_in_place(const char* operand) {
   auto problem_in = problem<O>({2, 60, 2, 5, 16}, options{}, 94);

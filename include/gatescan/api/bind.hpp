@@ -55,7 +55,8 @@ forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in, const o
   check_apart(o, s, false);
   for_each_input(in, [&](const char* name, const auto& x, bool own) {
     const footprint f = footprint_of(name, x);
-    check_apart(o, f, own);                                        // in place
+    // in place, but not on a device: its blocks run in any order, and some read what others wrote
+    check_apart(o, f, own && !on_device<T>);
     check_apart(s, f, std::string_view(name) == "initial_state");  // a state advanced in place
   });
   return {bind("out", out.out, out_axes, p.n, true),

@@ -228,8 +228,8 @@ void replace_non_finite_state(C* state, const C* exact, const matrix_shape& n) {
 
 /// o of every token and S_out from S_in. Results that are not finite are taken from the token by
 /// token form: there a reset is exact, and nothing overflows that the definition does not overflow.
-/// With Turning, states have one part and stand in the frame. `ahead(steps)` is called so many times
-/// while the products run, to ask for the memory that comes next.
+/// With Turning, states have one part and stand in the frame. `ahead(steps)` is called so many
+/// times while the products run, to ask for the memory that comes next.
 template <bool Complex, bool Turning = false, class C, class Ahead>
 void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
                    const chunk_scratch<C>& w, Ahead&& ahead, const turning_frame<C>& frame = {}) {

@@ -1,7 +1,7 @@
 #pragma once
-// A frame that turns with a complex state, one direction a key: S = R S', |R| = 1. Between chunks S'
-// is multiplied by the magnitude of the gates only, as a real state is, and R, kept in double behind
-// the state, by their direction: a rotation is never rounded into the state.
+// A frame that turns with a complex state, one direction a key: S = R S', |R| = 1. Between chunks
+// S' is multiplied by the magnitude of the gates only, as a real state is, and R, kept in double
+// behind the state, by their direction: a rotation is never rounded into the state.
 
 #include <cmath>
 

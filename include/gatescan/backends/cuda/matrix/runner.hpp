@@ -52,8 +52,13 @@ class matrix_runner {
   void forward(const Device& gpu, const forward_results<T>& to) const {
     if (p_.n.values == 0 || p_.n.keys == 0) return;
     if (plan_.form == kernel_form::steps) return run(gpu, steps(to.out, to.final_state));
-    if (plan_.form != kernel_form::attention || to.final_state.given)
-      find_states(gpu, to.final_state);
+    if (plan_.form == kernel_form::attention) {  // the final state may replace the initial one
+      if (to.out.given) run(gpu, outputs(to.out, nullptr));
+      if (to.final_state.given) find_states(gpu, to.final_state);
+      return;
+    }
+    find_states(gpu, to.final_state);
+    if (!to.out.given) return;
     if (plan_.segments > 1) return run(gpu, segment_steps(to.out));
     run(gpu, outputs(to.out, nullptr));
   }
@@ -61,7 +66,7 @@ class matrix_runner {
   void lay_out_backward(arena& memory, const backward_results<R, T>& r) {
     if (p_.n.values == 0 || p_.n.keys == 0) return;
     const index_t asked = plan_.form == kernel_form::blocks && plan_.segments == 1
-                              ? plan_.backward_run
+                              ? enough(plan_.backward_run)
                               : static_cast<index_t>(kit::tokens);
     chunks_ = time_chunks(p_.n, asked < kit::tokens ? asked : kit::tokens);
     states_ = chunk_states<R, T>(p_.n);
@@ -98,9 +103,11 @@ class matrix_runner {
 
  private:
   bool steps_forward() const { return plan_.form == kernel_form::steps || plan_.segments > 1; }
+  // A state is kept for every chunk: short ones go together.
+  static index_t enough(index_t run) { return round_up(kit::sub, run); }
   index_t chunk_length() const {
     if (plan_.form == kernel_form::attention) return kit::tokens;
-    if (plan_.segments == 1) return plan_.forward_run;
+    if (plan_.segments == 1) return enough(plan_.forward_run);
     const index_t longest = ceil_divide(p_.n.time, plan_.segments);
     return longest > 0 ? round_up(longest, kit::sub) : kit::sub;
   }

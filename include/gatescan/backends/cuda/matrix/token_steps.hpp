@@ -148,7 +148,7 @@ struct matrix_steps {
         const typename kit::at at{0, t, 0, 0, j};
         if (o != nullptr)
           o[((here.batch * p.n.time + t) * p.n.heads + head) * p.n.values + j] = total;
-        else
+        else if (out.given)
           head_out.re[t * head_out.time + j * head_out.value] =
               convert<S>(R::output(x, at, R::values(x, at), total));
       }
