@@ -1,0 +1,61 @@
+// M3 on a device, diagonal states: results in the place of what they come from. Blocks run in any order, so nobody
+// may read there what another one has already written.
+#include "../support/compare.hpp"
+#include "../support/slices.hpp"
+#include "emulated.hpp"
+
+namespace {
+
+using namespace support;
+using T = gatescan::device<float>;
+
+const std::vector<mode> modes{{mode::recurrent, 0}, {mode::scan, 3},     {mode::chunked, 16},
+                              {mode::chunked, 100}, {mode::chunked, 64}, {mode::attention, 0}};
+
+template <class O>
+class in_place : public ::testing::Test {};
+using recurrences = ::testing::Types<real_elementwise, complex_elementwise, selective_scan>;
+TYPED_TEST_SUITE(in_place, recurrences);
+
+template <class O>
+typename O::inputs inputs() {
+  options c;
+  c.group = 1;
+  c.z = c.D = true;
+  return rounded<O, T>(problem<O>({2, 150, 2, 70, 70}, c, 90));
+}
+
+// out in the place of every operand of its shape, and the state advanced where it is
+TYPED_TEST(in_place, results_replace_operands) {
+  using O = TypeParam;
+  constexpr bool complex_out = requires(typename O::outputs x) { x.out.data[0].re; };
+  const auto in = inputs<O>();
+  const auto shape = O::blank(in).out.shape;
+  for (const mode& m : modes) {
+    const auto want = run_forward<O, T>(m, in);
+    std::vector<std::string> names;
+    O::operands(
+        [&](const char* name, auto& x) {
+          if (x.shape == shape) names.push_back(name);
+        },
+        in);
+    for (const std::string& name : names) {
+      SCOPED_TRACE(::testing::Message() << m << " in the place of " << name);
+      prepared<O, T> p(in, {});
+      auto& place = p.held[name.c_str()];
+      typename binding<O>::recurrence::template outputs<T> out;
+      out.final_state = p.held.state;
+      if (gatescan::complex_view<float>(place).im != nullptr && !complex_out) continue;
+      if (gatescan::complex_view<float>(place).im == nullptr && complex_out) continue;
+      out.out = place;
+      with_mode(m, [&](auto chosen) { gatescan::forward(emulated_gpu{}, chosen, p.lib, out); });
+      auto got = want;
+      place.read(got.out);
+      p.held.state.read(got.final_state);
+      EXPECT_TRUE(same_bits(got.out, want.out));
+      EXPECT_TRUE(same_bits(got.final_state, want.final_state));
+    }
+  }
+}
+
+}  // namespace
