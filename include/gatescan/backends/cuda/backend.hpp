@@ -12,7 +12,8 @@ inline namespace GATESCAN_ABI {
 /// Runs on the current CUDA device, in order on `stream` (null: the default stream). Operands,
 /// results and scratch are device memory: `inputs<device<float>>`. A call returns once its kernels
 /// are launched; with scratch given it neither allocates nor synchronises, so that it can be
-/// captured in a graph. `out` must be apart from the operands; a state may be advanced in place.
+/// captured in a graph. `out` of a matrix state must be apart from the operands; a state may be
+/// advanced in place.
 /// `sequence_offsets` is device memory too, so its numbers are not checked but clamped to the
 /// tokens there are.
 struct cuda {

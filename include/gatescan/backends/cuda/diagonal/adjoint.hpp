@@ -9,23 +9,22 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace diagonal {
 
-// A run of tokens: what `values` returned, o, its gradient, gates and states. What is shared, and
-// what would be too much for registers, is in shared memory.
+// A run of tokens in shared memory: what `values` returned, o, its gradient, gates and states.
 template <class Share, class Block>
 struct run_room {
   using values_type = typename Share::values_type;
   using E = typename Share::E;
-  decltype(Share::template tokens<values_type>(std::declval<Block&>(), channel_map{})) w;
-  decltype(Share::template tokens<E>(std::declval<Block&>(), channel_map{})) o, d_o;
-  decltype(Share::key_tokens(std::declval<Block&>())) gates, states;
+  decltype(Share::template room<values_type>(std::declval<Block&>(), channel_map{})) w;
+  decltype(Share::template room<E>(std::declval<Block&>(), channel_map{})) o, d_o;
+  decltype(Share::key_room(std::declval<Block&>())) gates, states;
   list<E, Share::thread_keys> before;  // the states before the run
 
   GATESCAN_HD run_room(Block& block, const channel_map& map)
-      : w(Share::template tokens<values_type>(block, map)),
-        o(Share::template tokens<E>(block, map)),
-        d_o(Share::template tokens<E>(block, map)),
-        gates(Share::key_tokens(block)),
-        states(Share::key_tokens(block)) {}
+      : w(Share::template room<values_type>(block, map)),
+        o(Share::template room<E>(block, map)),
+        d_o(Share::template room<E>(block, map)),
+        gates(Share::key_room(block)),
+        states(Share::key_room(block)) {}
   GATESCAN_HD E state_before(int i, int n) const { return i > 0 ? states.at(i - 1, n) : before[n]; }
 };
 
@@ -105,8 +104,8 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   }
 
   static int room_bytes(const channel_map& map) {
-    return share::template token_bytes<typename share::values_type>(map) +
-           2 * share::template token_bytes<E>(map) + 2 * share::key_token_bytes(map);
+    return share::template room_bytes<typename share::values_type>(map) +
+           2 * share::template room_bytes<E>(map) + 2 * share::key_room_bytes(map);
   }
   // f.operator()<Full>(t, count) for the runs of a segment, the last one first; not Fast: less code
   template <bool Fast = true, class F>

@@ -33,7 +33,8 @@ struct channel {
   static constexpr bool unit_keys = has_unit_keys<R>();
   static constexpr bool simple_output =
       std::is_base_of_v<plain_output, R>;  // its adjoint does not ask for o
-  static constexpr int run = Keys == 1 ? 16 : 8;
+  // tokens that go together: as many as registers, and shared memory, hold
+  static constexpr int run = Keys == 1 ? 64 / static_cast<int>(sizeof(E)) : sizeof(E) > 8 ? 4 : 8;
 
   operands x;  // of this channel: only the strides of time and key count
   index_t keys, first_key;
@@ -67,31 +68,34 @@ struct channel {
 
   template <class V, class Block>
   GATESCAN_HD static auto tokens(Block& block, const channel_map& map) {
-    if constexpr (unit_keys) {
+    if constexpr (unit_keys)
       return own_tokens<V, run>{};
-    } else {
-      const index_t width = block.threads() / map.lanes;
-      const auto array = block.template shared<V>(run * width);
-      return shared_tokens<V, std::remove_const_t<decltype(array)>>{
-          array, block.thread() / map.lanes, width};
-    }
-  }
-  template <class Block>
-  GATESCAN_HD static auto key_tokens(Block& block) {
-    if constexpr (unit_keys) {
-      return own_key_tokens<E, run, Keys>{};
-    } else {
-      const auto array = block.template shared<E>(run * Keys * block.threads());
-      return shared_key_tokens<E, std::remove_const_t<decltype(array)>, Keys>{array, block.thread(),
-                                                                              block.threads()};
-    }
-  }
-  static int key_token_bytes(const channel_map& map) {
-    return unit_keys ? 0 : shared_size<E>(run * Keys * map.block_threads);
+    else
+      return room<V>(block, map);
   }
   template <class V>
   static int token_bytes(const channel_map& map) {
-    return unit_keys ? 0 : shared_size<V>(run * (map.block_threads / map.lanes));
+    return unit_keys ? 0 : room_bytes<V>(map);
+  }
+  template <class V, class Block>
+  GATESCAN_HD static auto room(Block& block, const channel_map& map) {
+    const index_t width = block.threads() / map.lanes;
+    const auto array = block.template shared<V>(run * width);
+    return shared_tokens<V, std::remove_const_t<decltype(array)>>{array, block.thread() / map.lanes,
+                                                                  width};
+  }
+  template <class V>
+  static int room_bytes(const channel_map& map) {
+    return shared_size<V>(run * (map.block_threads / map.lanes));
+  }
+  template <class Block>
+  GATESCAN_HD static auto key_room(Block& block) {
+    const auto array = block.template shared<E>(run * Keys * block.threads());
+    return shared_key_tokens<E, std::remove_const_t<decltype(array)>, Keys>{array, block.thread(),
+                                                                            block.threads()};
+  }
+  static int key_room_bytes(const channel_map& map) {
+    return shared_size<E>(run * Keys * map.block_threads);
   }
   /// f(i, whether there is such a token) for the tokens of a run that are this thread's. Every lane
   /// of a warp calls it as often.

@@ -93,7 +93,8 @@ struct carry : task<R, T, Complex, Keys> {
       const int count = static_cast<int>(s.last - t < share::run ? s.last - t : share::run);
       own_tokens<typename share::values_type, share::run> w;
       list<E, share::run> o;
-      for (int i = 0; i < count; ++i) w.put(i, R::values(here.x, here.at(t + i)));
+      for (int i = 0; i < share::run; ++i)
+        if (i < count) w.put(i, R::values(here.x, here.at(t + i)));
       here.template walk<false, false>(t, count, w, e, o);
     }
     for (int n = 0; n < Keys; ++n)

@@ -27,13 +27,6 @@ struct shared_tokens {
 };
 
 // The same for each key of a thread, which nobody else reads.
-template <class E, int Run, int Keys>
-struct own_key_tokens {
-  list<list<E, Keys>, Run> of;
-
-  GATESCAN_HD E at(int i, int n) const { return of[i][n]; }
-  GATESCAN_HD void put(int i, int n, E x) { of[i][n] = x; }
-};
 template <class E, class Array, int Keys>
 struct shared_key_tokens {
   Array of;

@@ -6,6 +6,7 @@
 
 #include "../../../core/problem.hpp"
 #include "../diagonal/collect.hpp"
+#include "../diagonal/lanes.hpp"
 #include "../diagonal/layout.hpp"
 
 namespace gatescan {
@@ -13,7 +14,7 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace stepwise {
 
-using diagonal::channel_map, diagonal::lane, diagonal::list, diagonal::segment, diagonal::time_cut;
+using diagonal::channel_map, diagonal::lane, diagonal::segment, diagonal::time_cut;
 
 // A state as an array, and back.
 template <class R, class C>
@@ -36,7 +37,9 @@ struct task {
   using numbers_type = state_numbers<R, C>;
   static_assert(sizeof(state) == R::states * sizeof(C),
                 "gatescan: state_of<R> must hold `states` numbers of type R and nothing else");
-  static constexpr int run = 16;  // tokens between states that backward keeps
+  // tokens between states that backward keeps: what lies between is in shared memory
+  static constexpr int run_that_fits = 512 / static_cast<int>(R::states * sizeof(C)) - 1;
+  static constexpr int run = run_that_fits < 1 ? 1 : run_that_fits > 16 ? 16 : run_that_fits;
 
   problem_of<R, T> p;
   channel_map map;
@@ -175,7 +178,9 @@ struct differentiate : task<R, T> {
   gradient_sink<C, C> initial_state;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
-  int shared_bytes() const { return collect.shared_bytes(); }
+  int shared_bytes() const {
+    return collect.shared_bytes() + shared_size<state>((base::run + 1) * this->map.block_threads);
+  }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -184,6 +189,9 @@ struct differentiate : task<R, T> {
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const auto x = this->of(l, s.batch);
     const auto meeting = collect.room(block);
+    const auto states = block.template shared<state>((base::run + 1) * block.threads());
+    const diagonal::shared_tokens<state, std::remove_const_t<decltype(states)>> history{
+        states, block.thread(), block.threads()};
     const operand<const S> own_d_out = d_out.lane(s.batch, l.head, l.value);
 
     state h = this->load(this->p.initial_state, s.sequence, l);
@@ -198,18 +206,17 @@ struct differentiate : task<R, T> {
     for (index_t i = (s.last - s.first + base::run - 1) / base::run - 1; i >= 0; --i) {
       const index_t t = s.first + i * base::run;
       const int count = static_cast<int>(s.last - t < base::run ? s.last - t : base::run);
-      list<state, base::run + 1> history;
-      history[0] = this->load(kept, this->cut.run_row(s, t, base::run), l);
+      history.put(0, this->load(kept, this->cut.run_row(s, t, base::run), l));
       for (int j = 0; j < count; ++j)
-        history[j + 1] = R::step(x, R::values(x, this->at(t + j)), history[j]);
+        history.put(j + 1, R::step(x, R::values(x, this->at(t + j)), history.at(j)));
       for (int j = count - 1; j >= 0; --j) {
         const auto at = this->at(t + j);
         collector::forget_tokens(own);
         const auto w = R::values(x, at);
         std::remove_const_t<decltype(w)> d_w{};
         const C to_out = d_out.given ? convert<C>(own_d_out.re[(t + j) * own_d_out.time]) : C(0);
-        R::output_adjoint(x, own.of_channel, at, w, d_w, history[j + 1], to_out, g);
-        g = R::step_adjoint(x, w, d_w, history[j], g);
+        R::output_adjoint(x, own.of_channel, at, w, d_w, history.at(j + 1), to_out, g);
+        g = R::step_adjoint(x, w, d_w, history.at(j), g);
         R::values_adjoint(x, own.of_channel, at, w, d_w);
         collect.leave_channel(block, meeting, l, s, t + j, j, true, own.of_channel);
       }

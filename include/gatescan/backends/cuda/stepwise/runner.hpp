@@ -71,7 +71,8 @@ class stepwise_runner {
   static stepwise::channel_map channels(const sizes& n, bool over_heads) {
     sizes of_channels = n;
     of_channels.keys = 1;
-    return {of_channels, 1, over_heads};
+    // fewer threads a block where states are many: see stepwise::task::run
+    return {of_channels, 1, over_heads, R::states * sizeof(C) > 512 ? warp_threads : 128};
   }
   static index_t segment_tokens(const sizes& n, const schedule& plan) {
     return has_combine<R> && plan.segments > 1 ? ceil_divide(n.time, plan.segments) : n.time;
