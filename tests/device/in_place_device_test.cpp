@@ -1,5 +1,5 @@
-// M3 on a device, diagonal states: results in the place of what they come from. Blocks run in any order, so nobody
-// may read there what another one has already written.
+// M3 on a device, diagonal states: results in the place of what they come from. Blocks run in any
+// order, so nobody may read there what another one has already written.
 #include "../support/compare.hpp"
 #include "../support/slices.hpp"
 #include "emulated.hpp"
