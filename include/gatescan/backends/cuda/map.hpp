@@ -21,6 +21,7 @@ struct map_walk {
   using spot = place<C, Complex>;
   using operands = typename R::template fields<operand<const S>>;
   static constexpr bool per_key = R::gate_kind == gating::per_key;
+  static constexpr bool unit_keys = has_unit_keys<R>();
 
   problem_of<R, T> p;
   Map map;
@@ -69,7 +70,7 @@ struct map_walk {
     for (index_t n = 0; n < keys_a_lane; ++n) {
       const index_t i = n * lanes + part;
       E q = diagonal::make<E>::from(1);
-      if constexpr (!has_unit_keys<R>())
+      if constexpr (!unit_keys)
         if (i < p.n.keys) q = R::keys(x, spot{0, t, 0, i, 0}).q;
       keep(real, imaginary, slot(n), q);
     }
@@ -87,7 +88,7 @@ struct map_walk {
           sum = sum + q * key.k;
           gate = key.gate;
         } else {
-          if constexpr (has_unit_keys<R>())
+          if constexpr (unit_keys)
             sum = sum + q;
           else
             sum = fma(q, E(R::keys(x, at).k), sum);
