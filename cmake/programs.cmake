@@ -74,6 +74,6 @@ function(gatescan_add_device_program name source)
         -I${PROJECT_SOURCE_DIR}/include ${source} -o ${program}
       DEPENDS ${source} ${neighbours} ${gatescan_headers} ${gatescan_cuda_headers}
       VERBATIM)
-    add_custom_target(${name} ALL DEPENDS ${program})
+    add_custom_target(build_${name} ALL DEPENDS ${program})
   endif()
 endfunction()
