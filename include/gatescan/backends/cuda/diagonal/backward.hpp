@@ -104,8 +104,8 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
                            const values_type& w, values_type& d_w, list<E, Keys>& g,
                            sums& own) const {
     const E d_o = room.d_o.at(i);
-    for (int n = 0; n < Keys; ++n) {
-      if (!here.holds(n)) continue;
+    for_each_key<Keys>([&](int n) {
+      if (!here.holds(n)) return;
       const auto at = here.at(t, n);
       const E a = room.gates.at(i, n);
       E to_state;
@@ -122,7 +122,7 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
       R::gate_adjoint(here.x, own.of_key[n], at, w, d_w, a,
                       to_state * conj(room.state_before(i, n)));
       g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * to_state;
-    }
+    });
   }
   // The channel's part. What comes from the output counts once, not once a tile of keys.
   template <class D>
