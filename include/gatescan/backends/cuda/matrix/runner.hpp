@@ -5,7 +5,8 @@
 //   chunked          summaries of chunks, carry, outputs
 //   scan             the same with segments for chunks, then steps inside each segment
 //   attention        outputs with the whole sequence for a chunk
-//   backward         recurrent: steps back; else summaries and carry forward, then backward; gradients of values; of keys
+//   backward         recurrent: steps back; else summaries and carry, both ways, and gradients of
+//                    values, then of keys
 
 #include "../../../modes/schedule.hpp"
 #include "carry.hpp"
