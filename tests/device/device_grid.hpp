@@ -54,6 +54,14 @@ TYPED_TEST_P(device_grid, wide_states) {
     check<O, typename TypeParam::scalar>(few_modes, n, {});
 }
 
+// chunks of several tiles of tokens, and several chunks
+TYPED_TEST_P(device_grid, long_chunks) {
+  using O = typename TypeParam::oracle;
+  const std::vector<mode> long_modes{
+      {mode::chunked, 100}, {mode::chunked, 0}, {mode::scan, 0}, {mode::attention, 0}};
+  check<O, typename TypeParam::scalar>(long_modes, {1, 203, 1, 3, 2}, {});
+}
+
 TYPED_TEST_P(device_grid, nothing_to_do) {
   using O = typename TypeParam::oracle;
   for (const sizes& n : grid::empty_sizes)
@@ -131,7 +139,7 @@ TYPED_TEST_P(device_grid, what_is_given_and_what_is_wanted) {
   }
 }
 
-REGISTER_TYPED_TEST_SUITE_P(device_grid, sizes_and_gates, wide_states, nothing_to_do,
+REGISTER_TYPED_TEST_SUITE_P(device_grid, sizes_and_gates, wide_states, long_chunks, nothing_to_do,
                             optional_operands, every_layout, what_is_given_and_what_is_wanted);
 
 }  // namespace device_grid

@@ -50,11 +50,11 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   GATESCAN_HD index_t row(const segment& s, index_t t) const {
     return s.batch * this->cut.time + t;
   }
-  /// Gates and states again, and the gradient of o. With several tiles of keys, o is the sum of the
-  /// parts that each left.
+  /// Gates and states again, and o. With several tiles of keys, o is the sum of the parts that each
+  /// left.
   template <bool Full, class Block, class Room>
-  GATESCAN_HD void run_once_more(Block& block, Room& room, const share& here, const lane& l,
-                                 const segment& s, index_t t, int count) const {
+  GATESCAN_HD void states_again(Block& block, Room& room, const share& here, const lane& l,
+                                const segment& s, index_t t, int count) const {
     constexpr int run = share::run;
     here.template values<Full>(block, t, count, room.w);
     list<E, run> o;
@@ -62,7 +62,7 @@ struct adjoint_task : task<R, T, Complex, Keys> {
     for (int n = 0; n < Keys; ++n) {
       room.before[n] = make<E>::from(0);
       if (!here.holds(n)) continue;
-      E h = room.before[n] = kept.load(this->cut.run_row(s, t, share::run), here.key(n), l.channel);
+      E h = room.before[n] = kept.load(this->cut.run_row(s, t, run), here.key(n), l.channel);
       for (int i = 0; i < run; ++i) {
         if (!Full && i >= count) continue;
         const auto at = here.at(t + i, n);
@@ -75,25 +75,41 @@ struct adjoint_task : task<R, T, Complex, Keys> {
       }
     }
     if constexpr (!share::simple_output) {
-      if (parts.first == nullptr) here.add_lanes(block, o);
-      for (int i = 0; i < run; ++i) {
-        if ((!Full && i >= count) || !here.owns(i)) continue;
-        for (index_t tile = 0; parts.first != nullptr && tile < parts.keys; ++tile) {
-          const E part = parts.load(row(s, t) + i, tile, l.channel);
-          o[i] = tile > 0 ? o[i] + part : part;
-        }
-      }
+      if (parts.first != nullptr) return;
+      here.add_lanes(block, o);
+      for (int i = 0; i < run; ++i)
+        if ((Full || i < count) && here.owns(i)) room.o.put(i, o[i]);
     }
-    for (int i = 0; i < run; ++i)
-      if ((Full || i < count) && here.owns(i)) room.o.put(i, o[i]);
-    here.template for_own_tokens<Full>(count, [&](int i, bool there) {
+  }
+  /// The same, and the gradient of o. Not Fast: less code.
+  template <bool Fast, class Block, class Room>
+  GATESCAN_HD void run_once_more(Block& block, Room& room, const share& here, const lane& l,
+                                 const segment& s, index_t t, int count) const {
+    if (Fast && count == share::run)
+      states_again<Fast>(block, room, here, l, s, t, count);
+    else
+      states_again<false>(block, room, here, l, s, t, count);
+    here.template for_own_tokens<false>(count, [&](int i, bool there) {
       if (!there) return;
+      if (!share::simple_output && parts.first != nullptr) {
+        E sum = parts.load(row(s, t) + i, 0, l.channel);
+        for (index_t tile = 1; tile < parts.keys; ++tile)
+          sum = sum + parts.load(row(s, t) + i, tile, l.channel);
+        room.o.put(i, sum);
+      }
       accumulators ignored{};
       typename share::values_type also_ignored{};
-      room.d_o.put(i,
-                   of_output(here, l, s, t + i, room.w.at(i), room.o.at(i), ignored, also_ignored));
+      room.d_o.put(
+          i, of_output(here, l, s, t + i, room.w.at(i), o_of(room, i), ignored, also_ignored));
     });
     share::meet(block);
+  }
+  template <class Room>
+  GATESCAN_HD static E o_of(const Room& room, int i) {
+    if constexpr (share::simple_output)
+      return make<E>::from(0);
+    else
+      return room.o.at(i);
   }
   /// The gradient of o at a token.
   template <class D, class Values>
@@ -107,29 +123,24 @@ struct adjoint_task : task<R, T, Complex, Keys> {
     return share::template room_bytes<typename share::values_type>(map) +
            2 * share::template room_bytes<E>(map) + 2 * share::key_room_bytes(map);
   }
-  // f.operator()<Full>(t, count) for the runs of a segment, the last one first; not Fast: less code
-  template <bool Fast = true, class F>
+  // f(t, count) for the runs of a segment, the last one first
+  template <class F>
   GATESCAN_HD static void for_each_run_backwards(const segment& s, F&& f) {
     if (s.first == s.last) return;
     for (index_t i = (s.last - s.first - 1) / share::run; i >= 0; --i) {
       const index_t t = s.first + i * share::run, left = s.last - t;
-      if (Fast && left >= share::run)
-        f.template operator()<Fast>(t, share::run);
-      else
-        f.template operator()<false>(t, static_cast<int>(left < share::run ? left : share::run));
+      f(t, static_cast<int>(left < share::run ? left : share::run));
     }
   }
-
   // The gradient of the state before a segment from the one after it.
   template <bool Fast, class Block, class Room>
   GATESCAN_HD void retreat(Block& block, Room& room, const share& here, const lane& l,
                            const segment& s, list<E, Keys>& g) const {
-    for_each_run_backwards<Fast>(s, [&]<bool Full>(index_t t, int count) {
-      run_once_more<Full>(block, room, here, l, s, t, count);
+    for_each_run_backwards(s, [&](index_t t, int count) {
+      run_once_more<Fast>(block, room, here, l, s, t, count);
       for (int n = 0; n < Keys; ++n) {
         if (!here.holds(n)) continue;
-        for (int i = share::run - 1; i >= 0; --i) {
-          if (!Full && i >= count) continue;
+        for (int i = count - 1; i >= 0; --i) {
           const E a = room.gates.at(i, n),
                   to_state = query_gradient(here, t + i, n, room.d_o.at(i));
           g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * (g[n] + to_state);

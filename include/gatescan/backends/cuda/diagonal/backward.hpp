@@ -46,14 +46,13 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
     else
       this->load_state(final_state, s.sequence, l, here, after);
     list<E, Keys> g;
-    for (int n = 0; n < Keys; ++n) g[n] = make<E>::from(after[n]);
+    for_each_key<Keys>([&](int n) { g[n] = make<E>::from(after[n]); });
 
     sums own{};
     typename collector_type::wide_sums total{};
-    base::for_each_run_backwards(s, [&]<bool Full>(index_t t, int count) {
-      this->template run_once_more<Full>(block, room, here, l, s, t, count);
-      for (int i = share::run - 1; i >= 0; --i) {
-        if (!Full && i >= count) continue;
+    base::for_each_run_backwards(s, [&](index_t t, int count) {
+      this->template run_once_more<true>(block, room, here, l, s, t, count);
+      for (int i = count - 1; i >= 0; --i) {
         collector_type::forget_tokens(own);
         const values_type w = room.w.at(i);
         values_type d_w{};
@@ -61,7 +60,7 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
         collect.leave_keys(block, meeting, l, s, t + i, i, own);
         if constexpr (share::unit_keys) {
           collector_type::add_keys_to_channel(own);
-          of_channel(here, l, s, t + i, w, room.o.at(i), d_w, own.of_channel);
+          of_channel(here, l, s, t + i, w, this->o_of(room, i), d_w, own.of_channel);
           collect.leave_channel(block, meeting, l, s, t + i, i, true, own.of_channel);
         } else {
           d_w = add_over_lanes<C>(block, d_w, here.lanes);
@@ -70,11 +69,11 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
       }
       if constexpr (!share::unit_keys) {
         share::meet(block);
-        here.template for_own_tokens<Full>(count, [&](int i, bool there) {
+        here.template for_own_tokens<false>(count, [&](int i, bool there) {
           collector_type::forget_tokens(own);
           if (there) {
             values_type d_w = d_values.at(i);
-            of_channel(here, l, s, t + i, room.w.at(i), room.o.at(i), d_w, own.of_channel);
+            of_channel(here, l, s, t + i, room.w.at(i), this->o_of(room, i), d_w, own.of_channel);
           }
           collect.leave_channel(block, meeting, l, s, t + i, i, there, own.of_channel);
         });
@@ -104,8 +103,8 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
                            const values_type& w, values_type& d_w, list<E, Keys>& g,
                            sums& own) const {
     const E d_o = room.d_o.at(i);
-    for (int n = 0; n < Keys; ++n) {
-      if (!here.holds(n)) continue;
+    for_each_key<Keys>([&](int n) {
+      if (!here.holds(n)) return;
       const auto at = here.at(t, n);
       const E a = room.gates.at(i, n);
       E to_state;
@@ -122,7 +121,7 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
       R::gate_adjoint(here.x, own.of_key[n], at, w, d_w, a,
                       to_state * conj(room.state_before(i, n)));
       g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * to_state;
-    }
+    });
   }
   // The channel's part. What comes from the output counts once, not once a tile of keys.
   template <class D>

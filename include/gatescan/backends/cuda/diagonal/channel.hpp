@@ -122,6 +122,12 @@ struct channel {
     meet(block);
   }
 
+  /// The state of key n after token t.
+  GATESCAN_HD E next(index_t t, int n, const values_type& w, E h) const {
+    const spot here = at(t, n);
+    const E a = R::gate(x, here, w), in = input(here, w);
+    return is_zero(a) ? in : fma(a, h, in);
+  }
   /// States after the tokens as the recurrence stands; adds this thread's part of o.
   template <bool Full, bool Outputs, class Values>
   GATESCAN_HD void walk(index_t t, int count, const Values& values_of, list<E, Keys>& h,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../gradients.hpp"
+#include "lanes.hpp"
 #include "layout.hpp"
 #include "numbers.hpp"
 
@@ -115,7 +116,7 @@ struct collector {
       if (a.has(axis::time)) sum.re = sum.im = 0;
     };
     R::operands(forget, s.of_channel);
-    for (int n = 0; n < Keys; ++n) R::operands(forget, s.of_key[n]);
+    for_each_key<Keys>([&](int n) { R::operands(forget, s.of_key[n]); });
   }
   /// Where a channel has one thread, an operand without keys has one sum.
   GATESCAN_HD static void add_keys_to_channel(sums& s) {
@@ -137,7 +138,7 @@ struct collector {
       sum.re = sum.im = 0;
     };
     R::operands(move, s.of_channel, total.of_channel);
-    for (int n = 0; n < Keys; ++n) R::operands(move, s.of_key[n], total.of_key[n]);
+    for_each_key<Keys>([&](int n) { R::operands(move, s.of_key[n], total.of_key[n]); });
   }
 
   template <class Array>
@@ -255,20 +256,18 @@ struct collector {
     room.rows[at] = sum.re;
     if (complex) room.rows[rows.size() + at] = sum.im;
   }
-  // The sums of an operand with keys.
+  // The sum of an operand with keys, of one of them.
   template <class Block, class Room, class Sink>
-  GATESCAN_HD void leave_by_key(Block& block, const Room& room, const lane& l, const segment& s,
-                                index_t t, int i, int op, const axes& a, const Sink& sink,
-                                const list<accumulator<C>, Keys>& sum) const {
-    for (int n = 0; n < Keys; ++n) {
-      const index_t key = l.key + n * map.lanes;
-      const bool mine = l.active && key < map.keys;
-      if (!has_values(a))
-        to_stage(block, room, op, i, n * map.lanes + l.part, sum[n], mine,
-                 block.thread() % warp_threads < map.lanes);
-      else if (mine)
-        sink.store(spot(l, s, t, key), lead(sink, s), copy(a, sink, l, s), sum[n]);
-    }
+  GATESCAN_HD void leave_key(Block& block, const Room& room, const lane& l, const segment& s,
+                             index_t t, int i, int op, const axes& a, const Sink& sink, int n,
+                             const accumulator<C>& sum) const {
+    const index_t key = l.key + n * map.lanes;
+    const bool mine = l.active && key < map.keys;
+    if (!has_values(a))
+      to_stage(block, room, op, i, n * map.lanes + l.part, sum, mine,
+               block.thread() % warp_threads < map.lanes);
+    else if (mine)
+      sink.store(spot(l, s, t, key), lead(sink, s), copy(a, sink, l, s), sum);
   }
   template <class Block, class Room, std::size_t... N>
   GATESCAN_HD void leave_each_key(Block& block, const Room& room, const lane& l, const segment& s,
@@ -280,15 +279,18 @@ struct collector {
           if (!sink.to.given) return;
           const int row = has_values(a) ? 0 : op++;
           if (!a.has(axis::time)) return;
-          list<accumulator<C>, Keys> sum = {of_key...};
-          if (has_keys(a)) return leave_by_key(block, room, l, s, t, i, row, a, sink, sum);
+          if (has_keys(a)) {
+            (leave_key(block, room, l, s, t, i, row, a, sink, static_cast<int>(N), of_key), ...);
+            return;
+          }
           if constexpr (!Alone) {
-            for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
-            add_over(block, sum[0], 1, map.lanes);
+            accumulator<C> sum;
+            ((sum.re += of_key.re, sum.im += of_key.im), ...);
+            add_over(block, sum, 1, map.lanes);
             const index_t at = extras.at(extra++, i, 0, block.thread() / map.lanes);
             if ((i & (map.lanes - 1)) != l.part) return;
-            room.extras[at] = sum[0].re;
-            if (complex) room.extras[extras.size() + at] = sum[0].im;
+            room.extras[at] = sum.re;
+            if (complex) room.extras[extras.size() + at] = sum.im;
           }
         },
         to, own.of_key[N]...);
@@ -303,17 +305,19 @@ struct collector {
           if (!sink.to.given) return;
           const int row = has_values(a) ? 0 : op++;
           if (a.has(axis::time)) return;
-          list<accumulator<C>, Keys> sum = {narrow(of_key)...};
-          if (has_keys(a)) return leave_by_key(block, room, l, s, 0, 0, row, a, sink, sum);
-          for (int n = 1; n < Keys; ++n) sum[0].re += sum[n].re, sum[0].im += sum[n].im;
-          const accumulator<C> rest = narrow(of_channel);
-          sum[0].re += rest.re, sum[0].im += rest.im;
-          add_over(block, sum[0], 1, map.lanes);
+          if (has_keys(a)) {
+            (leave_key(block, room, l, s, 0, 0, row, a, sink, static_cast<int>(N), narrow(of_key)),
+             ...);
+            return;
+          }
+          accumulator<C> sum = narrow(of_channel);
+          ((sum.re += static_cast<C>(of_key.re), sum.im += static_cast<C>(of_key.im)), ...);
+          add_over(block, sum, 1, map.lanes);
           const bool mine = l.active && l.part == 0;
           if (!has_values(a))
-            to_stage(block, room, row, 0, 0, sum[0], mine, block.thread() % warp_threads == 0);
+            to_stage(block, room, row, 0, 0, sum, mine, block.thread() % warp_threads == 0);
           else if (mine)
-            sink.store(spot(l, s, 0, 0), lead(sink, s), copy(a, sink, l, s), sum[0]);
+            sink.store(spot(l, s, 0, 0), lead(sink, s), copy(a, sink, l, s), sum);
         },
         to, total.of_channel, total.of_key[N]...);
   }

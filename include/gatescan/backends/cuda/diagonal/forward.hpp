@@ -89,13 +89,10 @@ struct carry : task<R, T, Complex, Keys> {
                                   list<W, Keys>& end) const {
     list<E, Keys> e;
     for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(h[n]);
-    for (index_t t = s.first; t < s.last; t += share::run) {
-      const int count = static_cast<int>(s.last - t < share::run ? s.last - t : share::run);
-      own_tokens<typename share::values_type, share::run> w;
-      list<E, share::run> o;
-      for (int i = 0; i < share::run; ++i)
-        if (i < count) w.put(i, R::values(here.x, here.at(t + i)));
-      here.template walk<false, false>(t, count, w, e, o);
+    for (index_t t = s.first; t < s.last; ++t) {
+      const auto w = R::values(here.x, here.at(t));
+      for (int n = 0; n < Keys; ++n)
+        if (here.holds(n)) e[n] = here.next(t, n, w, e[n]);
     }
     for (int n = 0; n < Keys; ++n)
       if (!is_finite(make<E>::from(end[n]))) end[n] = make<W>::from(e[n]);

@@ -2,6 +2,8 @@
 // Something that each token of a run has: in the registers of a thread that has its channel alone,
 // in shared memory where a channel's lanes share the work.
 
+#include <utility>
+
 #include "numbers.hpp"
 
 namespace gatescan {
@@ -35,6 +37,16 @@ struct shared_key_tokens {
   GATESCAN_HD E at(int i, int n) const { return of[(i * Keys + n) * threads + thread]; }
   GATESCAN_HD void put(int i, int n, E x) const { of[(i * Keys + n) * threads + thread] = x; }
 };
+
+/// f(0) ... f(Keys - 1), each on its own: what a thread keeps for every key stays in registers.
+template <class F, std::size_t... N>
+GATESCAN_HD void for_each_of(std::index_sequence<N...>, F&& f) {
+  (f(static_cast<int>(N)), ...);
+}
+template <int Keys, class F>
+GATESCAN_HD void for_each_key(F&& f) {
+  for_each_of(std::make_index_sequence<static_cast<std::size_t>(Keys)>{}, f);
+}
 
 // Adds a structure of numbers over the lanes of a channel, the same bits in each.
 template <class C, class V, class Block>

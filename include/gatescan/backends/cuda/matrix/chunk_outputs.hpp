@@ -26,6 +26,9 @@ struct matrix_outputs {
   using E = typename kit::E;
   using sums_t = product_sums<kit, kit::tokens, kit::values>;
   static constexpr int pitch = kit::tokens + 1;  // of [row][token]
+  // tokens, then a tile of states
+  static constexpr int other_size =
+      kit::rows * (pitch > kit::value_pitch ? pitch : kit::value_pitch);
 
   problem_of<R, T> p;
   time_chunks chunks;
@@ -40,8 +43,9 @@ struct matrix_outputs {
   index_t blocks() const { return chunks.slots * tiles_a_chunk() * p.n.heads * value_tiles(); }
   int threads() const { return kit::threads; }
   int shared_bytes() const {
-    return 3 * shared_size<C>(kit::rows * pitch) + shared_size<C>(kit::tokens * kit::values) +
-           shared_size<C>(kit::sub * kit::tokens) + shared_size<C>(4 * kit::rows);
+    return 2 * shared_size<C>(kit::rows * pitch) + shared_size<C>(other_size) +
+           shared_size<C>(kit::tokens * kit::value_pitch) +
+           shared_size<C>(kit::sub * kit::score_pitch) + shared_size<C>(4 * kit::rows);
   }
 
   template <class Block>
@@ -68,10 +72,10 @@ struct matrix_outputs {
   GATESCAN_HD void compute(Block& block, const chunk_place& here, index_t head,
                            const token_range& mine, index_t first_value) const {
     const auto own = block.template shared<C>(kit::rows * pitch);
-    const auto other = block.template shared<C>(kit::rows * pitch);
+    const auto other = block.template shared<C>(other_size);
     const auto gates = block.template shared<C>(kit::rows * pitch);
-    const auto values = block.template shared<C>(kit::tokens * kit::values);
-    const auto scores = block.template shared<C>(kit::sub * kit::tokens);
+    const auto values = block.template shared<C>(kit::tokens * kit::value_pitch);
+    const auto scores = block.template shared<C>(kit::sub * kit::score_pitch);
     const auto between = block.template shared<C>(4 * kit::rows);
     const auto x = head_operands(p, here.batch, head);
     const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
@@ -108,7 +112,7 @@ struct matrix_outputs {
             const int seen = diagonal ? n / kit::values : Adjoint ? kit::tokens : 0;
             tainted = Adjoint == (seen > tainted) ? seen : tainted;
           }
-          values[n] = number;
+          values[n / kit::values * kit::value_pitch + n % kit::values] = number;
         }
         block.sync();
         if (diagonal) {
@@ -127,8 +131,8 @@ struct matrix_outputs {
           // only by those that see them
           const int from = diagonal && !Adjoint ? (b + 1) * kit::sub : 0,
                     to = diagonal && Adjoint ? b * kit::sub : kit::tokens;
-          sum.add(block, from, to, kit::sub, scores, kit::tokens,
-                  values + b * kit::sub * kit::values, kit::values);
+          sum.add(block, from, to, kit::sub, scores, kit::score_pitch,
+                  values + b * kit::sub * kit::value_pitch, kit::value_pitch);
           walk::move_on(block, keys, diagonal, b, own, between);
           block.sync();
         }
@@ -140,11 +144,13 @@ struct matrix_outputs {
         C number = 0;
         if (key < p.n.keys && value < p.n.values)
           number = state_part(here, head, row / kit::keys, key, value);
-        other[n] = !Adjoint && row >= kit::keys ? -number : number;
+        other[row * kit::value_pitch + n % kit::values] =
+            !Adjoint && row >= kit::keys ? -number : number;
       }
       block.sync();
       for (int row = 0; row < kit::rows; row += kit::keys)
-        sum.add(block, keys, own + row * pitch, pitch, other + row * kit::values, kit::values);
+        sum.add(block, keys, own + row * pitch, pitch, other + row * kit::value_pitch,
+                kit::value_pitch);
       block.sync();
     }
     bool broken = false;
@@ -183,8 +189,8 @@ struct matrix_outputs {
                                   sums_t& sum) const {
     const int thread = block.thread();
     if constexpr (kit::splits) {
-      sum.add(block, kit::sub, scores, kit::tokens,
-              values + thread / warp_threads * kit::sub * kit::values, kit::values);
+      sum.add(block, kit::sub, scores, kit::score_pitch,
+              values + thread / warp_threads * kit::sub * kit::value_pitch, kit::value_pitch);
     } else {
       add_exactly(thread, scores, values, sum);
     }
@@ -194,8 +200,9 @@ struct matrix_outputs {
                                sums_t& sum) const {
     for (int s = 0; s < kit::sub; ++s)
       for (int m = 0; m < sums_t::rows; ++m) {
-        const int t = sums_t::row(thread, m), row = (t / kit::sub * kit::sub + s) * kit::values;
-        const C score = scores[s * kit::tokens + t];
+        const int t = sums_t::row(thread, m),
+                  row = (t / kit::sub * kit::sub + s) * kit::value_pitch;
+        const C score = scores[s * kit::score_pitch + t];
         for (int n = 0; n < sums_t::columns; ++n)
           sum.sum[m][n] = fma(score, C(values[row + sums_t::column(thread, n)]), sum.sum[m][n]);
       }

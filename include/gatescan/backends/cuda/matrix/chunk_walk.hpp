@@ -71,7 +71,7 @@ struct chunk_walk {
     }
     for (int s = 0; s < kit::sub; ++s) {
       const C sum = score[s] + block.shuffle_xor(score[s], kit::sub);
-      if (lane < kit::sub) scores[s * kit::tokens + first + mine] = sum;
+      if (lane < kit::sub) scores[s * kit::score_pitch + first + mine] = sum;
     }
   }
 
@@ -113,8 +113,8 @@ struct chunk_walk {
                   other + (row * pitch + b * kit::sub), pitch);
       for (int tile = 0; tile < kit::sub / 8; ++tile)
         for (int i = 0; i < 4; ++i)
-          scores[sum.column(lane, tile, i) * kit::tokens + warp * kit::sub + sum.row(lane, i)] =
-              sum.sum[tile][i];
+          scores[sum.column(lane, tile, i) * kit::score_pitch + warp * kit::sub +
+                 sum.row(lane, i)] = sum.sum[tile][i];
     } else {
       C sum[2][4] = {};
       if (walks_past(diagonal, warp, b)) {
@@ -129,7 +129,7 @@ struct chunk_walk {
       }
       for (int m = 0; m < 2; ++m)
         for (int n = 0; n < 4; ++n)
-          scores[(lane / 8 + 4 * n) * kit::tokens + mine + 8 * m] = sum[m][n];
+          scores[(lane / 8 + 4 * n) * kit::score_pitch + mine + 8 * m] = sum[m][n];
     }
   }
   /// Own numbers of those that have met block b, times its product.

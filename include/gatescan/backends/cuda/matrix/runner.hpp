@@ -5,13 +5,15 @@
 //   chunked          summaries of chunks, carry, outputs
 //   scan             the same with segments for chunks, then steps inside each segment
 //   attention        outputs with the whole sequence for a chunk
-//   backward         summaries and carry forward, then backward; gradients of values; of keys
+//   backward         recurrent: steps back; else summaries and carry, both ways, and gradients of
+//                    values, then of keys
 
 #include "../../../modes/schedule.hpp"
 #include "carry.hpp"
 #include "chunk_keys_adjoint.hpp"
 #include "chunk_outputs.hpp"
 #include "token_steps.hpp"
+#include "token_steps_adjoint.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -68,12 +70,15 @@ class matrix_runner {
     const index_t asked = plan_.form == kernel_form::blocks && plan_.segments == 1
                               ? enough(plan_.backward_run)
                               : static_cast<index_t>(kit::tokens);
-    chunks_ = time_chunks(p_.n, asked < kit::tokens ? asked : kit::tokens);
-    states_ = chunk_states<R, T>(p_.n);
-    states_.take_products(memory, chunks_);
-    adjoints_ = states_;
-    states_.take_states(memory, chunks_);
-    adjoints_.take_states(memory, chunks_);
+    chunks_ = steps_backward() ? time_chunks(p_.n, p_.n.time)
+                               : time_chunks(p_.n, asked < kit::tokens ? asked : kit::tokens);
+    if (!steps_backward()) {
+      states_ = chunk_states<R, T>(p_.n);
+      states_.take_products(memory, chunks_);
+      adjoints_ = states_;
+      states_.take_states(memory, chunks_);
+      adjoints_.take_states(memory, chunks_);
+    }
     d_o_.d_out = r.out;
     d_o_.n = p_.n;
     if (output_gradient<R, T>::needs_o)
@@ -83,11 +88,20 @@ class matrix_runner {
     gradients_.take(memory);
     initial_state_ = gradient_sink<C, C>(r.initial_state, R::state_axes, p_.n, chunks_.packed, 1);
     initial_state_.take(memory);
+    if (!steps_backward()) return;
+    if (output_gradient<R, T>::needs_o) take_resting(memory);
+    back_ = {p_, chunks_, plan_.backward_run, d_o_, r.final_state, initial_state_, gradients_};
+    back_.take(memory);
   }
 
   template <class Device>
   void backward(const Device& gpu, const backward_results<R, T>& r) const {
     if (p_.n.values == 0 || p_.n.keys == 0) return;
+    if (steps_backward()) {
+      if (output_gradient<R, T>::needs_o) run(gpu, steps({}, {}, o_));
+      run(gpu, back_);
+      return add_up(gpu);
+    }
     find_states(gpu, {});
     if (output_gradient<R, T>::needs_o) run(gpu, outputs({}, o_));
     run(gpu, matrix_summaries<R, T, true>{p_, chunks_, adjoints_, d_o_});
@@ -97,11 +111,16 @@ class matrix_runner {
       run(gpu, matrix_outputs<R, T, true>{p_, chunks_, adjoints_, d_o_, {}, nullptr, gradients_});
     if (gradients_.wants(side::keys))
       run(gpu, matrix_keys_adjoint<R, T>{p_, chunks_, states_, adjoints_, d_o_, gradients_});
-    gradients_.add_up(gpu, p_.n);
-    add_partial_sums(gpu, initial_state_, p_.n, chunks_.packed);
+    add_up(gpu);
   }
 
  private:
+  template <class Device>
+  void add_up(const Device& gpu) const {
+    gradients_.add_up(gpu, p_.n);
+    add_partial_sums(gpu, initial_state_, p_.n, chunks_.packed);
+  }
+  bool steps_backward() const { return plan_.form == kernel_form::steps && p_.n.time > 0; }
   bool steps_forward() const { return plan_.form == kernel_form::steps || plan_.segments > 1; }
   // A state is kept for every chunk: short ones go together.
   static index_t enough(index_t run) { return round_up(kit::sub, run); }
@@ -116,8 +135,9 @@ class matrix_runner {
     if (program.needs_rest()) resting_ = memory.take<C>(program.items() * program.resting_size());
   }
 
-  matrix_steps<R, T> steps(const operand<typename kit::S>& out, const operand<C>& state) const {
-    return {p_, false, {}, {}, resting_, out, state, nullptr};
+  matrix_steps<R, T> steps(const operand<typename kit::S>& out, const operand<C>& state,
+                           C* o = nullptr) const {
+    return {p_, false, {}, {}, resting_, out, state, o};
   }
   matrix_steps<R, T> segment_steps(const operand<typename kit::S>& out) const {
     return {p_, true, chunks_, states_, resting_, out, {}, nullptr};
@@ -142,6 +162,7 @@ class matrix_runner {
   output_gradient<R, T> d_o_{};
   gradient_stores<R, T> gradients_{};
   gradient_sink<C, C> initial_state_{};
+  matrix_steps_adjoint<R, T> back_{};
   C *resting_ = nullptr, *o_ = nullptr;
 };
 

@@ -104,7 +104,7 @@ struct matrix_summaries {
   index_t blocks() const { return chunks.slots * p.n.heads * key_tiles() * value_tiles(); }
   int threads() const { return kit::threads; }
   int shared_bytes() const {
-    return shared_size<C>(kit::sub * kit::rows) + shared_size<C>(kit::sub * kit::values);
+    return shared_size<C>(kit::sub * kit::row_pitch) + shared_size<C>(kit::sub * kit::value_pitch);
   }
 
   template <class Block>
@@ -118,8 +118,8 @@ struct matrix_summaries {
     const chunk_place here = chunks.at(p, rest / p.n.heads);
     const index_t count = here.tokens.count();
     if (count == 0) return;
-    const auto keys = block.template shared<C>(kit::sub * kit::rows);
-    const auto values = block.template shared<C>(kit::sub * kit::values);
+    const auto keys = block.template shared<C>(kit::sub * kit::row_pitch);
+    const auto values = block.template shared<C>(kit::sub * kit::value_pitch);
     const auto x = head_operands(p, here.batch, head);
     const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
     const int thread = block.thread();
@@ -149,7 +149,7 @@ struct matrix_summaries {
               product.add(x, at, token.gate);
             }
           }
-          put_number(keys, s * kit::rows + thread, kit::keys, number);
+          put_number(keys, s * kit::row_pitch + thread, kit::keys, number);
         }
       } else {
         for (int n = thread - kit::keys; n < kit::sub * kit::values;
@@ -162,11 +162,11 @@ struct matrix_summaries {
             else
               number = R::values(x, typename kit::at{0, t, 0, 0, value}).v;
           }
-          values[n] = number;
+          values[n / kit::values * kit::value_pitch + n % kit::values] = number;
         }
       }
       block.sync();
-      sum.add(block, kit::sub, keys, kit::rows, values, kit::values);
+      sum.add(block, kit::sub, keys, kit::row_pitch, values, kit::value_pitch);
     }
     C* const state = to.state(here.slot, head);
     sum.for_each(thread, [&](int row, int column, C total) {

@@ -31,6 +31,9 @@ struct matrix_types {
   static constexpr int rows = sizeof(C) == 8 ? 32 : 64;    // real rows of a tile of keys
   static constexpr int keys = rows / planes;               // keys of a tile
   static constexpr int values = sizeof(C) == 8 ? 32 : 64;  // values of a tile
+  // Lanes of a matrix unit read 8 numbers of every second row of an array: so far apart are rows
+  // that they meet all banks.
+  static constexpr int row_pitch = rows + 4, value_pitch = values + 4, score_pitch = tokens + 4;
   // operands that are short anyway are multiplied in bfloat16, each number as two of them
   static constexpr bool splits = sizeof(S) == 2 && sizeof(C) == 4;
   static constexpr int key_side_rows = rows / 2, key_side_keys = keys / 2;

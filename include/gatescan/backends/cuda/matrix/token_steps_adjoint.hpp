@@ -1,0 +1,300 @@
+#pragma once
+// Backward of recurrent mode, token by token: states are kept at the starts of runs of about
+// sqrt(L) tokens and computed again run by run, as forward computes them, so that a sequence in
+// pieces gives the same bits. A block has one head; it works through tiles of keys and of 32 values
+// one after another, four warps sharing the keys of a tile.
+
+#include "gradient_stores.hpp"
+#include "summaries.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T>
+struct matrix_steps_adjoint {
+  using kit = matrix_types<R, T>;
+  using C = typename kit::C;
+  using E = typename kit::E;
+  static constexpr int warps = kit::threads / warp_threads, columns = warp_threads;
+  static constexpr int keys_a_thread = kit::keys / warps, pitch = kit::rows;
+  using states_t = registers<E, keys_a_thread>;
+
+  problem_of<R, T> p;
+  time_chunks sequences;  // every sequence is one chunk
+  index_t run = 16;       // a multiple of 16
+  output_gradient<R, T> d_o{};
+  operand<const C> d_final{};
+  gradient_sink<C, C> initial_state{};
+  gradient_stores<R, T> gradients{};
+  // sums of a token: [batch][time][head] of rows of keys, and of values
+  C *d_q = nullptr, *d_k = nullptr, *d_gate = nullptr, *d_v = nullptr;
+  // states of a block: [run] and [token of a run], each [row][column]
+  C *kept = nullptr, *replayed = nullptr;
+
+  index_t blocks() const { return sequences.slots * p.n.heads; }
+  int threads() const { return kit::threads; }
+  int shared_bytes() const {
+    return 3 * shared_size<C>(kit::sub * kit::rows) + 2 * shared_size<C>(kit::sub * columns) +
+           shared_size<C>(warps * kit::sub * columns);
+  }
+  GATESCAN_HD static constexpr index_t state_size() { return kit::rows * columns; }
+  GATESCAN_HD index_t runs() const { return ceil_divide(p.n.time, run); }
+  index_t key_sums() const { return p.n.batch * p.n.time * p.n.heads * kit::planes * p.n.keys; }
+  index_t value_sums() const { return p.n.batch * p.n.time * p.n.heads * p.n.values; }
+  void take(arena& memory) {
+    d_q = memory.take<C>(key_sums());
+    d_k = memory.take<C>(key_sums());
+    d_gate = memory.take<C>(key_sums());
+    d_v = memory.take<C>(value_sums());
+    kept = memory.take<C>(blocks() * runs() * state_size());
+    replayed = memory.take<C>(blocks() * run * state_size());
+  }
+
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    const index_t head = block.index() % p.n.heads;
+    const chunk_place here = sequences.at(p, block.index() / p.n.heads);
+    const auto x = head_operands(p, here.batch, head);
+    if (here.chunk == 0) {  // a slot after the last token has nothing
+      const tokens_in_reach<Block> near(block);
+      for (index_t value = 0; value < p.n.values; value += columns)
+        for (index_t key = 0; key < p.n.keys; key += kit::keys)
+          walk(block, x, here, head, key, value, near);
+      block.sync();
+    }
+    finish(block, x, here, head);
+  }
+
+ private:
+  template <class Block>
+  struct tokens_in_reach {
+    using array = decltype(std::declval<Block&>().template shared<C>(1));
+    array q, k, gates;  // [token][row], later their gradients
+    array values, d_outs;
+    array d_values;  // [warp][token][column]
+
+    GATESCAN_HD explicit tokens_in_reach(Block& block)
+        : q(block.template shared<C>(kit::sub * kit::rows)),
+          k(block.template shared<C>(kit::sub * kit::rows)),
+          gates(block.template shared<C>(kit::sub * kit::rows)),
+          values(block.template shared<C>(kit::sub * columns)),
+          d_outs(block.template shared<C>(kit::sub * columns)),
+          d_values(block.template shared<C>(warps * kit::sub * columns)) {}
+  };
+
+  GATESCAN_HD index_t token_at(const chunk_place& here, index_t time, index_t head) const {
+    return (here.batch * p.n.time + time) * p.n.heads + head;
+  }
+
+  template <class Block>
+  GATESCAN_HD void load(Block& block, const typename kit::fields& x, const chunk_place& here,
+                        index_t head, index_t first, index_t first_key, index_t first_value,
+                        const tokens_in_reach<Block>& near) const {
+    const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
+    block.sync();
+    for (int n = block.thread(); n < kit::sub * kit::keys; n += kit::threads) {
+      const index_t t = first + n / kit::keys, key = first_key + n % kit::keys;
+      if (t >= here.tokens.last || key >= p.n.keys) continue;
+      const auto token = R::keys(x, typename kit::at{0, t, 0, key, 0});
+      const int at = n / kit::keys * pitch + n % kit::keys;
+      put_number(near.q, at, kit::keys, E(token.q));
+      put_number(near.k, at, kit::keys, E(token.k));
+      put_number(near.gates, at, kit::keys, E(token.gate));
+    }
+    for (int n = block.thread(); n < kit::sub * columns; n += kit::threads) {
+      const index_t t = first + n / columns, value = first_value + n % columns;
+      const bool inside = t < here.tokens.last && value < p.n.values;
+      near.values[n] = inside ? C(R::values(x, typename kit::at{0, t, 0, 0, value}).v) : C(0);
+      near.d_outs[n] = inside ? d_o(x, head_d_out, here.batch, head, t, value) : C(0);
+    }
+    block.sync();
+  }
+
+  template <class F>
+  GATESCAN_HD void for_each_key(int warp, index_t first_key, F f) const {
+    for (int m = 0; m < keys_a_thread; ++m)
+      if (first_key + warp + warps * m < p.n.keys) f(m, warp + warps * m);
+  }
+  // as matrix_steps
+  template <class Block>
+  GATESCAN_HD static E stepped(const tokens_in_reach<Block>& near, int t, int key, C v, E state) {
+    const int at = t * pitch + key;
+    return fma(number_at<E>(near.k, at, kit::keys), v,
+               decayed(number_at<E>(near.gates, at, kit::keys), state));
+  }
+  template <class Block>
+  GATESCAN_HD static E over_warp(Block& block, bool counts, E x) {
+    if (!counts) x = E{};
+    for (int m = warp_threads / 2; m > 0; m /= 2) {
+      if constexpr (kit::complex) {
+        x.re += block.shuffle_xor(x.re, m);
+        x.im += block.shuffle_xor(x.im, m);
+      } else {
+        x += block.shuffle_xor(x, m);
+      }
+    }
+    return x;
+  }
+
+  template <class Block>
+  GATESCAN_HD void walk(Block& block, const typename kit::fields& x, const chunk_place& here,
+                        index_t head, index_t first_key, index_t first_value,
+                        const tokens_in_reach<Block>& near) const {
+    const int lane = block.thread() % warp_threads, warp = block.thread() / warp_threads;
+    const index_t value = first_value + lane, count = here.tokens.count();
+    const bool counts = value < p.n.values;
+    const index_t plane = kit::keys * columns;
+    C* const starts = kept + block.index() * runs() * state_size();
+    C* const before = replayed + block.index() * run * state_size();
+    const auto entry = [&](int key) { return key * columns + lane; };
+    states_t state = {}, g = {};
+    for_each_key(warp, first_key, [&](int m, int key) {
+      if (!counts) return;
+      const index_t i = first_key + key;
+      state[m] = load_state<E>(p.initial_state, here.sequence, head, i, value);
+      g[m] = load_state<E>(d_final, here.sequence, head, i, value);
+    });
+    const index_t pieces = ceil_divide(count, run);
+    for (index_t piece = 0; piece < pieces; ++piece) {
+      for_each_key(warp, first_key, [&](int m, int key) {
+        put_number(starts + piece * state_size(), entry(key), plane, state[m]);
+      });
+      if (piece + 1 == pieces) break;
+      for (index_t s = piece * run; s < (piece + 1) * run; s += kit::sub) {
+        load(block, x, here, head, here.tokens.first + s, first_key, first_value, near);
+        for (int t = 0; t < kit::sub; ++t) {
+          const C v = near.values[t * columns + lane];
+          for_each_key(warp, first_key,
+                       [&](int m, int key) { state[m] = stepped(near, t, key, v, state[m]); });
+        }
+      }
+    }
+    for (index_t piece = pieces - 1; piece >= 0; --piece) {
+      const index_t first = piece * run, left = count - first, here_count = left < run ? left : run;
+      for_each_key(warp, first_key, [&](int m, int key) {
+        state[m] = number_at<E>(starts + piece * state_size(), entry(key), plane);
+      });
+      const index_t steps = ceil_divide(here_count, kit::sub);
+      for (index_t s = 0; s < steps * kit::sub; s += kit::sub) {
+        load(block, x, here, head, here.tokens.first + first + s, first_key, first_value, near);
+        for (int t = 0; t < kit::sub && s + t < here_count; ++t) {
+          const C v = near.values[t * columns + lane];
+          for_each_key(warp, first_key, [&](int m, int key) {
+            put_number(before + (s + t) * state_size(), entry(key), plane, state[m]);
+            state[m] = stepped(near, t, key, v, state[m]);
+          });
+        }
+      }
+      for (index_t s = (steps - 1) * kit::sub; s >= 0; s -= kit::sub) {
+        if (steps > 1)
+          load(block, x, here, head, here.tokens.first + first + s, first_key, first_value, near);
+        const int in_step = here_count - s < kit::sub ? static_cast<int>(here_count - s) : kit::sub;
+        for (int t = in_step - 1; t >= 0; --t)
+          retreat(block, near, t, first_key, counts, before + (s + t) * state_size(), g);
+        block.sync();
+        collect(block, near, here, head, here.tokens.first + first + s, in_step, first_key,
+                first_value);
+        block.sync();
+      }
+    }
+    for_each_key(warp, first_key, [&](int m, int key) {
+      if (!counts) return;
+      accumulator<C> sum;
+      const typename kit::at at{here.sequence, 0, head, first_key + key, value};
+      at.add(sum, g[m]);
+      initial_state.store(at, here.sequence, 0, sum);
+    });
+  }
+
+  // one token back: its gradients take the place of its numbers
+  template <class Block>
+  GATESCAN_HD void retreat(Block& block, const tokens_in_reach<Block>& near, int t,
+                           index_t first_key, bool counts, const C* before, states_t& g) const {
+    const int lane = block.thread() % warp_threads, warp = block.thread() / warp_threads;
+    const C v = near.values[t * columns + lane], d_out = near.d_outs[t * columns + lane];
+    C d_value = 0;
+    for_each_key(warp, first_key, [&](int m, int key) {
+      const int at = t * pitch + key;
+      const E state = number_at<E>(before, key * columns + lane, kit::keys * columns);
+      const E after = stepped(near, t, key, v, state);
+      const E gate = number_at<E>(near.gates, at, kit::keys);
+      g[m] = g[m] + conj(number_at<E>(near.q, at, kit::keys)) * d_out;
+      d_value = d_value + real_part(conj(g[m]) * number_at<E>(near.k, at, kit::keys));
+      const E dq = over_warp(block, counts, conj(after) * d_out),
+              dk = over_warp(block, counts, g[m] * v),
+              da = over_warp(block, counts, g[m] * conj(state));
+      g[m] = decayed(conj(gate), g[m]);
+      if (lane != 0) return;
+      put_number(near.q, at, kit::keys, dq);
+      put_number(near.k, at, kit::keys, dk);
+      put_number(near.gates, at, kit::keys, da);
+    });
+    near.d_values[(warp * kit::sub + t) * columns + lane] = d_value;
+  }
+  // adds what a tile of keys and values knows of some tokens
+  template <class Block>
+  GATESCAN_HD void collect(Block& block, const tokens_in_reach<Block>& near,
+                           const chunk_place& here, index_t head, index_t first, int count,
+                           index_t first_key, index_t first_value) const {
+    for (int n = block.thread(); n < count * kit::rows; n += kit::threads) {
+      const int t = n / kit::rows, row = n % kit::rows;
+      const index_t key = first_key + row % kit::keys;
+      if (key >= p.n.keys) continue;
+      const index_t to =
+          (token_at(here, first + t, head) * kit::planes + row / kit::keys) * p.n.keys + key;
+      const bool adds = first_value > 0;
+      d_q[to] = (adds ? d_q[to] : C(0)) + near.q[n];
+      d_k[to] = (adds ? d_k[to] : C(0)) + near.k[n];
+      d_gate[to] = (adds ? d_gate[to] : C(0)) + near.gates[n];
+    }
+    for (int n = block.thread(); n < count * columns; n += kit::threads) {
+      const index_t value = first_value + n % columns;
+      if (value >= p.n.values) continue;
+      const index_t to = token_at(here, first + n / columns, head) * p.n.values + value;
+      C sum = first_key > 0 ? d_v[to] : C(0);
+      for (int w = 0; w < warps; ++w) sum = sum + near.d_values[w * kit::sub * columns + n];
+      d_v[to] = sum;
+    }
+  }
+
+  template <class Block>
+  GATESCAN_HD void finish(Block& block, const typename kit::fields& x, const chunk_place& here,
+                          index_t head) const {
+    const index_t last = here.chunk == 0 ? here.tokens.last : here.tokens.first;
+    const int lane = block.thread() % kit::key_side_keys,
+              group = block.thread() / kit::key_side_keys;
+    for (index_t key = lane; key < p.n.keys; key += kit::key_side_keys) {
+      typename kit::sums sums{};
+      for (index_t t = here.tokens.first + group; t < last;
+           t += gradient_stores<R, T>::key_groups) {
+        const index_t at = token_at(here, t, head) * kit::planes * p.n.keys + key;
+        R::keys_adjoint(x, sums, typename kit::at{0, t, 0, key, 0},
+                        keys_of<E>{number_at<E>(d_q, at, p.n.keys), number_at<E>(d_k, at, p.n.keys),
+                                   number_at<E>(d_gate, at, p.n.keys)});
+        gradients.store_token(side::keys, sums, here, head, t, key);
+      }
+      gradients.store_parameters(side::keys, sums, here, head, key, group);
+    }
+    const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
+    const int value_group = block.thread() / kit::values;
+    for (index_t value = block.thread() % kit::values; value < p.n.values; value += kit::values) {
+      typename kit::sums sums{};
+      for (index_t t = here.tokens.first + value_group; t < last;
+           t += gradient_stores<R, T>::value_groups) {
+        const typename kit::at at{0, t, 0, 0, value};
+        const auto w = R::values(x, at);
+        std::remove_const_t<decltype(w)> d_w{};
+        d_o(x, head_d_out, here.batch, head, t, value, w, d_w, sums);
+        d_w.v = d_w.v + d_v[token_at(here, t, head) * p.n.values + value];
+        R::values_adjoint(x, sums, at, w, d_w);
+        gradients.store_token(side::values, sums, here, head, t, value);
+      }
+      gradients.store_parameters(side::values, sums, here, head, value, value_group);
+    }
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
