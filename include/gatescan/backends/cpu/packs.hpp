@@ -133,5 +133,22 @@ GATESCAN_INLINE packs<T> tanh(packs<T> x) {
 }
 
 }  // namespace simd
+
+// as at the end of pack_math.hpp: a using-declaration names what was declared before it
+using simd::abs;
+using simd::cis;
+using simd::conj;
+using simd::cos;
+using simd::exp;
+using simd::fma;
+using simd::larger;
+using simd::log1p;
+using simd::real_part;
+using simd::select_negative;
+using simd::sin;
+using simd::sqrt;
+using simd::tanh;
+using simd::unless_zero;
+
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan
