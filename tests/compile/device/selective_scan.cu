@@ -2,7 +2,7 @@
 
 namespace device_compile {
 
-template void in_formats<gatescan::selective_scan, float, double, gatescan::bf16, gatescan::half,
-                         gatescan::wide<float>>(const gatescan::cuda&, const gatescan::workspace&);
+template void in_formats<gatescan::selective_scan, float, gatescan::bf16 GATESCAN_OTHER_FORMATS>(
+    const gatescan::cuda&, const gatescan::workspace&);
 
 }  // namespace device_compile

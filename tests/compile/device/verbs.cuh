@@ -4,6 +4,13 @@
 
 #include <gatescan/gatescan_cuda.cuh>
 
+// nvcc takes a minute a format and recurrence (CMakeLists.txt, GATESCAN_COMPILE_EVERY_FORMAT)
+#if defined(GATESCAN_EVERY_FORMAT)
+#define GATESCAN_OTHER_FORMATS , double, gatescan::half, gatescan::wide<float>
+#else
+#define GATESCAN_OTHER_FORMATS
+#endif
+
 namespace device_compile {
 
 template <class R, class T>
