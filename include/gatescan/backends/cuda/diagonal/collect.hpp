@@ -62,7 +62,7 @@ struct collector {
   static bool over_heads(const typename R::template fields<operand<S>>& d) {
     bool all = true;
     R::operands([&](const char*, const axes& a, presence,
-                    const auto& to) { all = all && (!to.given || has_values(a)); },
+                    const auto& target) { all = all && (!target.given || has_values(a)); },
                 d);
     return all;
   }
