@@ -119,6 +119,7 @@ struct carry {
         return end.value;
       }
       P low = simd::fma(P(product.low[i]), s, added);
+      if (product.high[keys + i] == 0) return simd::fma(P(product.high[i]), s, low);  // real
       low = simd::fma(P(sign * product.low[keys + i]), turned, low);
       low = simd::fma(P(sign * product.high[keys + i]), turned, low);
       return simd::fma(P(product.high[i]), s, low);

@@ -196,9 +196,10 @@ void decay_to_end(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<
 // A panel of S_out.
 template <bool Complex, class C>
 void carry_panel(index_t registers, index_t j, const matrix_tiles<C>& x, index_t tokens,
-                 const C* state_in, C* state_out, gate_product<C> gates,
-                 const chunk_scratch<C>& w) {
-  const matrix_shape& n = x.n;
+                 const C* state_in, C* state_out, gate_product<C> gates, const chunk_scratch<C>& w,
+                 bool has_low_part = true) {
+  matrix_shape n = x.n;
+  if (!has_low_part) n.parts = 1;
   const carry<Complex, C> next(n, state_in, state_out, gates);
   simd::product_of_panel<C>(
       registers, n.rows, tokens, simd::by_columns<C>(w.k_decayed, n.rows), {x.v + j, n.value_pitch},
@@ -269,9 +270,8 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
         [o = x.o + j, pitch = n.value_pitch](index_t t, index_t c, simd::pack<C> sum) {
           return simd::load(o + t * pitch + c) + sum;
         });
-    // in the frame both planes of a state are multiplied by the same real number
-    carry_panel<Complex && !Turning>(registers, j, x, tokens, state_in, state_out,
-                                     Turning ? frame.gates() : w.gates(), w);
+    carry_panel<Complex>(registers, j, x, tokens, state_in, state_out,
+                         Turning ? frame.gates() : w.gates(), w, !Turning);
     ahead(steps);
   });
 

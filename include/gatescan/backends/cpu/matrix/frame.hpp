@@ -1,7 +1,9 @@
 #pragma once
 // A frame that turns with a complex state, one direction a key: S = R S', |R| = 1. Between chunks
 // S' is multiplied by the magnitude of the gates only, as a real state is, and R, kept in double
-// behind the state, by their direction: a rotation is never rounded into the state.
+// behind the state, by their direction: a rotation is never rounded into the state. Where a chunk
+// forgets most of the state there is nothing to keep exact, and R is 1 again: turning there and back
+// would round what came last, and lose an imaginary part that is small beside the real one.
 
 #include <cmath>
 
@@ -13,16 +15,15 @@ namespace detail {
 
 template <class C>
 struct turning_frame {
-  C *before = nullptr, *after = nullptr;  // [rows]: R at the start and at the end of a chunk
-  C *magnitude = nullptr,
-    *magnitude_low = nullptr;  // [rows]: of the chunk's gates, for both planes
+  C *before = nullptr, *after = nullptr;       // [rows]: R at the start and at the end of a chunk
+  C *factor = nullptr, *factor_low = nullptr;  // [rows]: what S' is multiplied by
 
   turning_frame() = default;
   turning_frame(arena& scratch, const matrix_shape& n) {
     before = scratch.take<C>(n.rows), after = scratch.take<C>(n.rows);
-    magnitude = scratch.take<C>(n.rows), magnitude_low = scratch.take<C>(n.rows);
+    factor = scratch.take<C>(n.rows), factor_low = scratch.take<C>(n.rows);
   }
-  gate_product<C> gates() const { return {magnitude, magnitude_low}; }
+  gate_product<C> gates() const { return {factor, factor_low}; }
 
   /// What a state has behind it: Re R - 1 and Im R of every key, so that zeros mean R = 1.
   static index_t size(const matrix_shape& n) {
@@ -44,15 +45,18 @@ struct turning_frame {
       const double y =
           static_cast<double>(chunk.high[pitch + i]) + static_cast<double>(chunk.low[pitch + i]);
       const double length = std::sqrt(x * x + y * y);
-      if (length > 0) {  // a reset (or NaN) turns nothing
+      if (length >= least_kept) {
         const double cosine = x / length, sine = y / length, was = re;
         re = was * cosine - im * sine, im = was * sine + im * cosine;
+        put_factor(i, length);
+        put_factor(pitch + i, 0);
+      } else {  // NaN too
+        put_factor(i, x * re - y * im);
+        put_factor(pitch + i, x * im + y * re);
+        re = 1, im = 0;
       }
       after[i] = static_cast<C>(re), after[pitch + i] = static_cast<C>(im);
       turned[i] = re - 1, turned[pitch + i] = im;
-      magnitude[i] = magnitude[pitch + i] = static_cast<C>(length);
-      magnitude_low[i] = magnitude_low[pitch + i] =
-          static_cast<C>(length - static_cast<double>(magnitude[i]));
     }
   }
   /// S from S', in place; R = 1 from now on.
@@ -80,6 +84,12 @@ struct turning_frame {
   }
 
  private:
+  static constexpr double least_kept = 0.5;
+
+  void put_factor(index_t row, double x) const {
+    factor[row] = static_cast<C>(x);
+    factor_low[row] = static_cast<C>(x - static_cast<double>(factor[row]));
+  }
   template <class Number>
   static auto direction(const matrix_shape& n, Number* state) {
     using number = std::conditional_t<std::is_const_v<Number>, const double, double>;
