@@ -2,8 +2,8 @@
 // A frame that turns with a complex state, one direction a key: S = R S', |R| = 1. Between chunks
 // S' is multiplied by the magnitude of the gates only, as a real state is, and R, kept in double
 // behind the state, by their direction: a rotation is never rounded into the state. Where a chunk
-// forgets most of the state there is nothing to keep exact, and R is 1 again: turning there and back
-// would round what came last, and lose an imaginary part that is small beside the real one.
+// forgets most of the state there is nothing to keep exact, and R is 1 again: turning there and
+// back would round what came last, and lose an imaginary part that is small beside the real one.
 
 #include <cmath>
 
@@ -84,7 +84,7 @@ struct turning_frame {
   }
 
  private:
-  static constexpr double least_kept = 0.5;
+  static constexpr double least_kept = 1.0 / 16;
 
   void put_factor(index_t row, double x) const {
     factor[row] = static_cast<C>(x);
