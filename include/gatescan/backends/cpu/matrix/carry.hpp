@@ -1,7 +1,7 @@
 #pragma once
 // From one run of tokens to the next: S_out = (product of the run's gates) S_in + what it added.
-// The only place where errors add up over a long sequence, so products have a low part, and states
-// in double and complex ones have one too.
+// The only place where errors add up over a long sequence, so products have a low part. States in
+// double have one too, and complex ones where no frame keeps their rotations exact (frame.hpp).
 
 #include "../exact.hpp"
 #include "tiles.hpp"
