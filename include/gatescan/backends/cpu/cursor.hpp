@@ -4,6 +4,7 @@
 
 #include "../../core/operand.hpp"
 #include "arrays.hpp"
+#include "conversions.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

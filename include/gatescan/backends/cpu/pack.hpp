@@ -95,27 +95,6 @@ inline void fence() {
 
 namespace detail {
 
-// Everything but whole registers of T: out of line, since recurrences read operands in many places.
-template <class T, class S>
-__attribute__((noinline)) pack<T> load_other(const S* p, index_t stride, int n) {
-  alignas(register_bytes) T x[lanes<T>] = {};
-  if (stride == 1 && n == lanes<T>) {  // of fixed length: compilers make vector conversions of it
-    for (int i = 0; i < lanes<T>; ++i) x[i] = convert<T>(p[i]);
-  } else {
-    for (int i = 0; i < n; ++i) x[i] = convert<T>(p[i * stride]);
-  }
-  return load(x);
-}
-template <class T, class S>
-__attribute__((noinline)) void store_other(S* p, index_t stride, int n, pack<T> value) {
-  alignas(register_bytes) T x[lanes<T>];
-  store(x, value);
-  if (stride == 1 && n == lanes<T>) {
-    for (int i = 0; i < lanes<T>; ++i) p[i] = convert<S>(x[i]);
-  } else {
-    for (int i = 0; i < n; ++i) p[i * stride] = convert<S>(x[i]);
-  }
-}
 template <class T>
 __attribute__((noinline)) pack<T> first_lanes_of(pack<T> x, int n, pack<T> other) {
   alignas(register_bytes) T a[lanes<T>], b[lanes<T>];
@@ -126,23 +105,6 @@ __attribute__((noinline)) pack<T> first_lanes_of(pack<T> x, int n, pack<T> other
 }
 
 }  // namespace detail
-
-/// The first n lanes of memory of any storage type and stride; the others are zero.
-template <class T, class S>
-GATESCAN_INLINE pack<T> load(const S* p, index_t stride, int n) {
-  if constexpr (std::is_same_v<T, S>) {
-    if (n == lanes<T> && stride == 1) return load(p);
-    if (n == lanes<T> && stride == 0) return pack<T>(*p);
-  }
-  return detail::load_other<T>(p, stride, n);
-}
-template <class T, class S>
-GATESCAN_INLINE void store(S* p, index_t stride, int n, pack<T> value) {
-  if constexpr (std::is_same_v<T, S>) {
-    if (n == lanes<T> && stride == 1) return store(p, value);
-  }
-  detail::store_other(p, stride, n, value);
-}
 
 #if defined(__AVX512F__)
 GATESCAN_INLINE pack<float> fma(pack<float> a, pack<float> b, pack<float> c) {
