@@ -25,6 +25,7 @@ struct channels {
   // Tokens go through the math alone, or neighbours side by side.
   using single = single_token<C, Complex>;
   using pair = token_pair<C, Complex>;
+  using row = token_row<C, Complex>;
   template <class Tokens>
   using elements_of = typename Tokens::element_type;
   template <class Tokens>
@@ -51,11 +52,12 @@ struct channels {
     return {{t, key, w, in_use, tile_t}};
   }
   bool whole() const { return in_use == lanes; }
-  /// Whether `count` tokens of a block that is in use as a whole can go by pairs.
-  bool by_pairs(index_t count) const {
-    bool fit = n.width % (pair::registers * lanes) == 0 && count % pair::tokens == 0;
+  /// Whether `count` tokens of a block that is in use as a whole can go by such groups.
+  template <class Tokens>
+  bool fits(index_t count) const {
+    bool fit = n.width % (Tokens::registers * lanes) == 0 && count % Tokens::tokens == 0;
     R::operands([&](const char*, const axes&, presence,
-                    const auto& operand) { fit = fit && pair::fits(operand); },
+                    const auto& operand) { fit = fit && Tokens::fits(operand); },
                 x);
     return fit;
   }
@@ -126,6 +128,8 @@ struct channels {
   E rows(index_t first, index_t count, index_t channels_in_use, const operand<S>& result,
          bool streaming, Walk* walks, Ahead&& ahead) const {
     const index_t registers = channels_in_use / lanes;
+    if (channels_in_use == n.width && fits<row>(count))
+      return whole_rows(first, count, result, streaming, walks, ahead);
     if (channels_in_use % lanes == 0) {  // few: their states stay in registers
       if (registers == 1) return narrow_rows<1>(first, count, result, streaming, walks);
       if (registers == 2) return narrow_rows<2>(first, count, result, streaming, walks);
@@ -407,6 +411,39 @@ struct channels {
     walk = h;
     write(out, t, 0, output(here, value, o), streaming);
     return o * register_type(0);
+  }
+  // Row by row, four registers at a time.
+  template <class Walk, class S, class Ahead>
+  __attribute__((flatten)) E whole_rows(index_t first, index_t count, const operand<S>& result,
+                                        bool streaming, Walk* walks, Ahead&& ahead) const {
+    using elements = elements_of<row>;
+    channels here = *this;  // copies, as in rows
+    here.in_use = lanes;
+    const operand<S> out = result;
+    elements check = every<elements>(C(0));
+    const index_t registers = n.width / lanes;
+    for (index_t t = first; t < first + count; ++t) {
+      for (index_t r = 0; r < registers; r += row::registers) {
+        here.w = r * lanes;
+        const row place = here.template at<row>(t);
+        const values_of<row> value = here.values(place);
+        const elements a = here.gate(place, value);
+        elements o;
+#pragma GCC unroll 4
+        for (index_t j = 0; j < row::registers; ++j) {
+          Walk h = walks[r + j];
+          set_part(o, 0, j, h.next(part(a, 0, j), part(value.v, 0, j)));
+          walks[r + j] = h;
+        }
+        const output_of<row> y = here.output(place, value, o);
+#pragma GCC unroll 4
+        for (index_t j = 0; j < row::registers; ++j)
+          here.write(out, t, j, part(y, 0, j), streaming);
+        check = fma(o, every<elements>(C(0)), check);
+      }
+      ahead();
+    }
+    return (part(check, 0, 0) + part(check, 0, 1)) + (part(check, 0, 2) + part(check, 0, 3));
   }
   template <std::size_t Registers, class Walk, class S>
   E narrow_rows(index_t first, index_t count, const operand<S>& result, bool streaming,

@@ -224,7 +224,7 @@ class diagonal_lane {
   template <class F>
   void with_tokens(index_t count, F&& f) const {
     if (value_count() == n_.width && form_ != kernel_form::attention &&
-        channels_at(0).by_pairs(count))
+        channels_at(0).template fits<pair>(count))
       f.template operator()<pair>();
     else
       f.template operator()<single>();

@@ -1,6 +1,7 @@
 #pragma once
 // How many neighbours go through a recurrence's math side by side: one token at one register of
-// channels, or a square of two tokens and two registers, which fill a line of memory.
+// channels, or four registers: two tokens of two, which share the math along keys, or a row of one
+// token, for work that memory limits and that should read it in order.
 
 #include "../cursor.hpp"
 #include "../packs.hpp"
@@ -16,9 +17,9 @@ struct single_token : cursor<C, Complex, along::values> {
 };
 
 // Whole registers, of channels that lie side by side or share a number.
-template <class C, bool Complex>
-struct token_pair {
-  static constexpr index_t tokens = 2, registers = 2;
+template <class C, bool Complex, index_t Tokens>
+struct token_group {
+  static constexpr index_t tokens = Tokens, registers = 4 / Tokens;
   static constexpr index_t lanes = simd::lanes<C>;
   using place = cursor<C, Complex, along::values>;
   using register_type = simd::packs<C>;  // token by token
@@ -53,16 +54,18 @@ struct token_pair {
  private:
   template <class S, class P>
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
-    P *p = plane + first.offset(x), *next = p + x.time;
-    if (x.value == 0) {
-      const simd::pack<C> a(convert<C>(*p)), b(convert<C>(*next));
-      return {a, a, b, b};
-    }
-    const auto row = [](P* q) { return simd::load<C>(q, 1, lanes); };
-    return {row(p), row(p + lanes), row(next), row(next + lanes)};
+    P* const p = plane + first.offset(x);
+    const auto token = [&](index_t i) { return p + i / registers * x.time; };
+    const auto shared = [&](index_t i) { return simd::pack<C>(convert<C>(*token(i))); };
+    const auto row = [&](index_t i) {
+      return simd::load<C>(token(i) + i % registers * lanes, 1, lanes);
+    };
+    if (x.value == 0) return {shared(0), shared(1), shared(2), shared(3)};
+    return {row(0), row(1), row(2), row(3)};
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane,
                                  const register_type& g) const {
+    static_assert(tokens == 2);
     C* p = plane + first.tile_t * d.time + first.key * d.key + first.value * d.value;
     const auto add_row = [](C* q, simd::pack<C> x) { simd::store(q, simd::load(q) + x); };
     if (d.value == 0) {
@@ -80,6 +83,11 @@ struct token_pair {
     }
   }
 };
+
+template <class C, bool Complex>
+using token_pair = token_group<C, Complex, 2>;
+template <class C, bool Complex>
+using token_row = token_group<C, Complex, 1>;
 
 // The part of one token and register.
 template <class C>
