@@ -4,7 +4,9 @@
 // matrix state, a block of channels of a diagonal one.
 
 #include <algorithm>
+#include <atomic>
 #include <span>
+#include <thread>
 #include <utility>
 
 #include "../../core/problem.hpp"
@@ -46,7 +48,7 @@ class driver {
   void forward(std::span<std::byte> scratch, const forward_results<T>& to) {
     arena memory(scratch);
     lay_out_forward(memory);
-    if (split_.segments > 1) scan_states();
+    if (split_.segments > 1) return forward_by_segments(to);
     // groups of heads that go through time together
     const index_t heads = split_.items() / std::max<index_t>(split_.sequences, 1);
     const index_t groups = (heads + side_by_side_ - 1) / side_by_side_;
@@ -61,10 +63,7 @@ class driver {
       for (index_t item = first; item < end; ++item) {
         C*& state = states[item - first] = at.state + (item - first) * at.size();
         seek(at, item);
-        if (split_.segments > 1)
-          copy_numbers(state, states_ + item * at.size(), at.size());
-        else
-          at.lane.load_state(p_.initial_state, state);
+        at.lane.load_state(p_.initial_state, state);
       }
       at.for_each_run(plan_.forward_run, [&](index_t t, index_t count) {
         for (index_t item = first; item < end; ++item) {
@@ -79,7 +78,6 @@ class driver {
       });
       simd::fence();
       for (index_t item = first; item < end; ++item) {
-        if (segment_of(item) != split_.segments - 1) continue;
         seek(at, item);
         at.lane.store_state(to.final_state, states[item - first]);
       }
@@ -206,6 +204,7 @@ class driver {
     const Lane lane(one, p_, plan_, false);
     products_ = memory.take<C>(split_.items() * lane.summary_size());
     states_ = memory.take<C>(split_.items() * lane.state_size());
+    ready_ = memory.take<int>(split_.items());
     if (split_.slots > 0) gradients_ = memory.take<C>(split_.items() * lane.state_size());
   }
   void lay_out_forward(arena& memory) {
@@ -288,46 +287,83 @@ class driver {
                           at.lane.head(), at.lane.first_value(), at.lane.value_count());
   }
 
-  // ---- segments of time: reduce each, carry through them, and everything else can run from exact
-  // states
+  // ---- segments of time: each is reduced to a summary, which carries the state on to the next,
+  // and everything else can run from exact states. Workers take segments in order and wait for the
+  // state that comes in, while what they have just read is still near.
 
-  // states_ = the state at the start of every segment
-  void scan_states() {
-    const bool backward = split_.slots > 0;
-    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
-      station at = station_at(worker, item, backward);
-      C* product = products_ + item * at.lane.summary_size();
+  // states_: the state at the start of every segment, once ready_.
+  void begin_segments() {
+    for (index_t item = 0; item < split_.items(); ++item) ready_[item] = segment_of(item) == 0;
+  }
+  void pass_on(index_t next) { std::atomic_ref(ready_[next]).store(1, std::memory_order_release); }
+  void wait_for(index_t item) {
+    constexpr int patience = 1 << 10;  // turns, until another thread may have the core
+    for (int turn = 0; std::atomic_ref(ready_[item]).load(std::memory_order_acquire) == 0; ++turn)
+      if (turn > patience) std::this_thread::yield();
+  }
+  bool ends_chain(index_t item) const { return segment_of(item) == split_.segments - 1; }
+
+  // Leaves the state that comes in in at.state, and carries it on to the next segment. False where
+  // that has to come from the tokens: there Inf or NaN comes out, and resets are exact only there.
+  bool carry_on(station& at, index_t item) {
+    const index_t size = at.size();
+    C *state = states_ + item * size, *product = products_ + item * at.lane.summary_size();
+    const bool summarises = segment_of(item) > 0 && !ends_chain(item);
+    if (summarises) {
       at.lane.clear_summary(product);
-      fill(at.state, at.size(), C(0));
+      fill(at.state, size, C(0));
       at.for_each_run(summary_run(), [&](index_t t, index_t count) {
         at.lane.advance_run(t, count, at.state, at.next);
         at.lane.extend_summary(product, count);
         std::swap(at.state, at.next);
       });
-      copy_numbers(states_ + item * at.size(), at.state, at.size());
-    });
-    parallel_for(backend_, split_.items() / split_.segments, [&](index_t chain, int worker) {
-      station at = station_at(worker, chain * split_.segments, backward);
-      at.lane.load_state(p_.initial_state, at.state);
-      for (index_t item = chain * split_.segments; item < (chain + 1) * split_.segments; ++item) {
-        C *state = states_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
-        const bool fine = at.lane.apply_summary(product, state, at.state, at.next);
-        copy_numbers(state, at.state, at.size());
-        if (fine) {
-          std::swap(at.state, at.next);
-        } else {  // Inf or NaN: through the tokens, where resets are exact
-          station walk = station_at(worker, item, backward);
-          copy_numbers(walk.state, state, at.size());
-          walk.for_each_run(summary_run(), [&](index_t t, index_t count) {
-            walk.lane.advance_run(t, count, walk.state, walk.next);
-            std::swap(walk.state, walk.next);
-          });
-          at.state = walk.state, at.next = walk.next;
-        }
-      }
+    }
+    if (segment_of(item) == 0)
+      at.lane.load_state(p_.initial_state, state);
+    else
+      wait_for(item);
+    bool carried = ends_chain(item);
+    if (summarises) {
+      carried = at.lane.apply_summary(product, at.state, state, state + size);
+      if (carried) pass_on(item + 1);
+    }
+    copy_numbers(at.state, state, size);
+    return carried;
+  }
+  void carry_exactly(const station& at, index_t item) {
+    copy_numbers(states_ + (item + 1) * at.size(), at.state, at.size());
+    pass_on(item + 1);
+  }
+
+  void forward_by_segments(const forward_results<T>& to) {
+    begin_segments();
+    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
+      station at = station_at(worker, item, false);
+      const bool carried = carry_on(at, item);
+      at.for_each_run(plan_.forward_run, [&](index_t t, index_t count) {
+        at.lane.forward_run(to, t, count, at.state, at.next);
+        std::swap(at.state, at.next);
+      });
+      simd::fence();
+      if (!carried) carry_exactly(at, item);
+      if (ends_chain(item)) at.lane.store_state(to.final_state, at.state);
     });
   }
-  index_t summary_run() const { return (std::min)(plan_.forward_run, plan_.backward_run); }
+  void scan_states() {
+    begin_segments();
+    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
+      station at = station_at(worker, item, true);
+      if (carry_on(at, item)) return;
+      at.for_each_run(summary_run(), [&](index_t t, index_t count) {
+        at.lane.advance_run(t, count, at.state, at.next);
+        std::swap(at.state, at.next);
+      });
+      carry_exactly(at, item);
+    });
+  }
+  index_t summary_run() const {  // what the lane has room for
+    return split_.slots > 0 ? plan_.backward_run : plan_.forward_run;
+  }
 
   // gradients_ = the gradient of the state at the end of every segment. states_ and products_ are
   // known.
@@ -379,6 +415,7 @@ class driver {
   static constexpr index_t most_side_by_side = 16;
   index_t side_by_side_ = 1;  // heads
   C *products_ = nullptr, *states_ = nullptr, *gradients_ = nullptr;
+  int* ready_ = nullptr;
 };
 
 }  // namespace detail

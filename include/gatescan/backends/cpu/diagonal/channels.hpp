@@ -122,18 +122,20 @@ struct channels {
   }
 
   /// Without keys there is little to do but to move memory: row by row, as it lies there, all
-  /// `channels_in_use` of the block. walks: one a register. NaN in what is returned tells of Inf or
-  /// NaN in the results.
-  template <class Walk, class S, class Ahead>
+  /// `channels_in_use` of the block. walks: one a register. With WithOutput the results are written,
+  /// and NaN in what is returned tells of Inf or NaN in them.
+  template <bool WithOutput, class Walk, class S, class Ahead>
   E rows(index_t first, index_t count, index_t channels_in_use, const operand<S>& result,
          bool streaming, Walk* walks, Ahead&& ahead) const {
     const index_t registers = channels_in_use / lanes;
     if (channels_in_use == n.width && fits<row>(count))
-      return whole_rows(first, count, result, streaming, walks, ahead);
+      return whole_rows<WithOutput>(first, count, result, streaming, walks, ahead);
+    if (channels_in_use == n.width && registers == pair::registers && fits<pair>(count))
+      return pair_rows<WithOutput>(first, count, result, streaming, walks);
     if (channels_in_use % lanes == 0) {  // few: their states stay in registers
-      if (registers == 1) return narrow_rows<1>(first, count, result, streaming, walks);
-      if (registers == 2) return narrow_rows<2>(first, count, result, streaming, walks);
-      if (registers == 4) return narrow_rows<4>(first, count, result, streaming, walks);
+      if (registers == 1) return narrow_rows<1, WithOutput>(first, count, result, streaming, walks);
+      if (registers == 2) return narrow_rows<2, WithOutput>(first, count, result, streaming, walks);
+      if (registers == 4) return narrow_rows<4, WithOutput>(first, count, result, streaming, walks);
     }
     channels here = *this;  // copies: what registers are stored to might otherwise be these
     const operand<S> out = result;
@@ -141,10 +143,11 @@ struct channels {
     for (index_t t = first; t < first + count; ++t) {
       here.in_use = lanes;
       for (index_t r = 0; r < registers; ++r)
-        check = check + here.row_step(out, t, r, walks[r], streaming);
+        check = check + here.template row_step<WithOutput>(out, t, r, walks[r], streaming);
       here.in_use = static_cast<int>(channels_in_use - registers * lanes);
       if (here.in_use > 0)
-        check = check + here.row_step(out, t, registers, walks[registers], false);
+        check =
+            check + here.template row_step<WithOutput>(out, t, registers, walks[registers], false);
       ahead();
     }
     return check;
@@ -400,7 +403,7 @@ struct channels {
     }
   };
 
-  template <class Walk, class S>
+  template <bool WithOutput, class Walk, class S>
   GATESCAN_INLINE E row_step(const operand<S>& out, index_t t, index_t r, Walk& walk,
                              bool streaming) {
     w = r * lanes;
@@ -409,11 +412,12 @@ struct channels {
     Walk h = walk;
     const E o = h.next(gate(here, value), value.v);
     walk = h;
+    if constexpr (!WithOutput) return constant<Complex>(C(0));
     write(out, t, 0, output(here, value, o), streaming);
     return o * register_type(0);
   }
   // Row by row, four registers at a time.
-  template <class Walk, class S, class Ahead>
+  template <bool WithOutput, class Walk, class S, class Ahead>
   __attribute__((flatten)) E whole_rows(index_t first, index_t count, const operand<S>& result,
                                         bool streaming, Walk* walks, Ahead&& ahead) const {
     using elements = elements_of<row>;
@@ -435,6 +439,7 @@ struct channels {
           set_part(o, 0, j, h.next(part(a, 0, j), part(value.v, 0, j)));
           walks[r + j] = h;
         }
+        if constexpr (!WithOutput) continue;
         const output_of<row> y = here.output(place, value, o);
 #pragma GCC unroll 4
         for (index_t j = 0; j < row::registers; ++j)
@@ -443,9 +448,37 @@ struct channels {
       }
       ahead();
     }
-    return (part(check, 0, 0) + part(check, 0, 1)) + (part(check, 0, 2) + part(check, 0, 3));
+    return sum_of_parts(check);
   }
-  template <std::size_t Registers, class Walk, class S>
+  // All of a row, two tokens at a time.
+  template <bool WithOutput, class Walk, class S>
+  __attribute__((flatten)) E pair_rows(index_t first, index_t count, const operand<S>& result,
+                                       bool streaming, Walk* walks) const {
+    using elements = elements_of<pair>;
+    channels here = *this;  // copies, as in rows
+    here.in_use = lanes;
+    const operand<S> out = result;
+    elements check = every<elements>(C(0));
+    walk_of<pair, Walk> h(walks);
+    for (index_t t = first; t < first + count; t += pair::tokens) {
+      const pair place = here.template at<pair>(t);
+      const values_of<pair> value = here.values(place);
+      elements o;
+      h.next(here.gate(place, value), value.v, o);
+      if constexpr (!WithOutput) continue;
+      const output_of<pair> y = here.output(place, value, o);
+#pragma GCC unroll 4
+      for (index_t j = 0; j < 4; ++j)
+        here.write(out, t + j / 2, j % 2, part(y, j / 2, j % 2), streaming);
+      check = fma(o, every<elements>(C(0)), check);
+    }
+    h.store(walks);
+    return sum_of_parts(check);
+  }
+  static E sum_of_parts(const elements_of<row>& x_in) {
+    return (part(x_in, 0, 0) + part(x_in, 0, 1)) + (part(x_in, 0, 2) + part(x_in, 0, 3));
+  }
+  template <std::size_t Registers, bool WithOutput, class Walk, class S>
   E narrow_rows(index_t first, index_t count, const operand<S>& result, bool streaming,
                 Walk* walks) const {
     channels here = *this;
@@ -457,7 +490,8 @@ struct channels {
     for (index_t t = first; t < first + count; ++t)
 #pragma GCC unroll 4
       for (std::size_t r = 0; r < Registers; ++r)
-        check[r] = check[r] + here.row_step(out, t, static_cast<index_t>(r), h[r], streaming);
+        check[r] = check[r] + here.template row_step<WithOutput>(out, t, static_cast<index_t>(r),
+                                                                 h[r], streaming);
     for (std::size_t r = 0; r < Registers; ++r) {
       walks[r] = h[r];
       if (r > 0) check[0] = check[0] + check[r];

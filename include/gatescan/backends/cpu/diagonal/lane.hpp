@@ -44,7 +44,7 @@ class diagonal_lane {
   static schedule adapt(schedule plan) {
     plan.backward_run = (std::min)(plan.backward_run, kernels::together);
     // without keys a token is so little work that runs have to be long
-    if (unit_keys && plan.form == kernel_form::steps) plan.forward_run = 256;
+    if (unit_keys && (plan.form == kernel_form::steps || plan.segments > 1)) plan.forward_run = 64;
     return plan;
   }
 
@@ -137,6 +137,8 @@ class diagonal_lane {
   }
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     look_ahead(t, count);
+    if constexpr (unit_keys)
+      if (form_ == kernel_form::blocks && advance_rows(t, count, in, out)) return;
     with_tokens(count, [&]<class Tokens>() {
       for_each_register<Tokens>(
           [&](const kernels& here) { advance<Tokens, false>(here, t, count, in, out); });
@@ -333,6 +335,22 @@ class diagonal_lane {
                 x_);
     return in_place && form_ != kernel_form::steps;
   }
+  // False where Inf or NaN comes out, for `advance` to find out about.
+  bool advance_rows(index_t first, index_t count, const C* in, C* out) const {
+    const index_t registers = n_.width / kernels::lanes;
+    for (index_t r = 0; r < registers; ++r)
+      walks_[r] = {state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes)};
+    channels_at(0).template rows<false>(first, count, value_count(), operand<storage>{}, false,
+                                        walks_, [] {});
+    E check = constant<Complex>(C(0));
+    for (index_t r = 0; r < registers; ++r) {
+      const auto end = walks_[r].end();
+      store_end(out, r * kernels::lanes, end);
+      state_planes(products_).store(r * kernels::lanes, walks_[r].product);
+      check = check + (end.value + end.error) * simd::pack<C>(0);
+    }
+    return is_zero(check);
+  }
   void forward_rows(const operand<storage>& result, index_t first, index_t count, const C* in,
                     C* out) {
     const index_t registers = n_.width / kernels::lanes;
@@ -342,8 +360,8 @@ class diagonal_lane {
       for (index_t r = 0; r < registers; ++r)
         walks[r] =
             walk(state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes));
-      check = channels_at(0).rows(first, count, value_count(), result, streams(result), walks,
-                                  [&] { ahead_.step(count); });
+      check = channels_at(0).template rows<true>(
+          first, count, value_count(), result, streams(result), walks, [&] { ahead_.step(count); });
       for (index_t r = 0; r < registers; ++r) {
         store_end(out, r * kernels::lanes, walks[r].end());
         if constexpr (!std::is_same_v<walk, sequential_walk<Complex, C>>)
