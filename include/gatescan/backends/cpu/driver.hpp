@@ -308,8 +308,9 @@ class driver {
   bool carry_on(station& at, index_t item) {
     const index_t size = at.size();
     C *state = states_ + item * size, *product = products_ + item * at.lane.summary_size();
-    const bool summarises = segment_of(item) > 0 && !ends_chain(item);
-    if (summarises) {
+    const bool passes_on = segment_of(item) > 0 && !ends_chain(item);
+    // in backward the last segment's product takes gradients through it
+    if (passes_on || (segment_of(item) > 0 && split_.slots > 0)) {
       at.lane.clear_summary(product);
       fill(at.state, size, C(0));
       at.for_each_run(summary_run(), [&](index_t t, index_t count) {
@@ -323,7 +324,7 @@ class driver {
     else
       wait_for(item);
     bool carried = ends_chain(item);
-    if (summarises) {
+    if (passes_on) {
       carried = at.lane.apply_summary(product, at.state, state, state + size);
       if (carried) pass_on(item + 1);
     }
@@ -391,6 +392,10 @@ class driver {
       for (index_t item = (chain + 1) * split_.segments - 1; item >= chain * split_.segments;
            --item) {
         C *g = gradients_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
+        if (segment_of(item) == 0) {
+          copy_numbers(g, at.g, at.size());
+          break;
+        }
         const bool fine = at.lane.apply_summary_adjoint(product, g, at.g, at.next);
         copy_numbers(g, at.g, at.size());
         if (fine) {

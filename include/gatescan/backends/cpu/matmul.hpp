@@ -91,16 +91,18 @@ inline constexpr index_t block_rows = register_count >= 32 ? 24 / index_t{Vecs}
                                                            : 8;
 
 // Not inlined: with a caller's values about, strides are reloaded in the innermost loop.
-template <std::size_t Vecs, class T, class Row, class Depth, class Finish>
+template <std::size_t Vecs, class T, class Row, class Depth, class Finish, class Between>
 __attribute__((noinline)) void product_panel(index_t rows, index_t depth, left<T, Row, Depth> a,
                                              const T* b, index_t pitch, T* out, index_t out_pitch,
-                                             Finish finish) {
+                                             Finish finish, Between between) {
   index_t m = 0;
   const auto take = [&]<std::size_t Rows>(index_t until) {
-    for (; m + index_t{Rows} <= until; m += index_t{Rows})
+    for (; m + index_t{Rows} <= until; m += index_t{Rows}) {
       product_block<Rows, Vecs, shape::full>(
           depth, a.from_row(m), b, pitch, out + m * out_pitch, out_pitch,
           [m, finish](index_t i, index_t j, pack<T> c) { return finish(m + i, j, c); });
+      between();
+    }
   };
   constexpr index_t most = block_rows<Vecs>;
   // two blocks of 4 rather than 6 and 2: few accumulators wait for each other
@@ -151,13 +153,24 @@ GATESCAN_INLINE void for_each_panel(index_t columns, F&& f) {
     f(j, columns - j < width ? (columns - j) / lanes<T> : widest_panel);
 }
 
+struct nothing_between {
+  GATESCAN_INLINE void operator()() const {}
+};
+/// How often `between` is called for so many rows, about.
+inline index_t row_blocks(index_t rows) {
+  constexpr index_t block = detail::block_rows<static_cast<std::size_t>(widest_panel)>;
+  return (rows + block - 1) / block;
+}
+
 /// out = finish(row, column, (a b)(row, column)) for one panel, a register at a time. `finish`
 /// should hold values, not references: what is stored might otherwise be what they refer to.
-template <class T, class Row, class Depth, class Finish>
+/// between() is called after every few rows.
+template <class T, class Row, class Depth, class Finish, class Between = nothing_between>
 void product_of_panel(index_t registers, index_t rows, index_t depth, left<T, Row, Depth> a,
-                      matrix<const T> b, matrix<T> out, Finish finish) {
+                      matrix<const T> b, matrix<T> out, Finish finish, Between between = {}) {
   const auto run = [&]<std::size_t Vecs>() {
-    detail::product_panel<Vecs>(rows, depth, a, b.data, b.pitch, out.data, out.pitch, finish);
+    detail::product_panel<Vecs>(rows, depth, a, b.data, b.pitch, out.data, out.pitch, finish,
+                                between);
   };
   if (registers == 1) return run.template operator()<1>();
   if (registers == 2) return run.template operator()<2>();

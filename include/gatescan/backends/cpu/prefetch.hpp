@@ -11,7 +11,7 @@ namespace detail {
 
 class prefetcher {
  public:
-  void clear() { count_ = 0, stream_ = 0, row_ = 0, line_ = 0, left_ = 0; }
+  void clear() { count_ = 0, stream_ = 0, row_ = 0, lines_ = 0, left_ = 0; }
 
   /// Rows [t, last) of an operand of one lane.
   template <class S>
@@ -21,18 +21,18 @@ class prefetcher {
     add_plane(x.re, x.time, t, last, row);
     if (x.im != nullptr) add_plane(x.im, x.time, t, last, row);
   }
-  /// The next part of `steps` equal ones.
-  GATESCAN_INLINE void step(index_t steps) {
-    for (index_t n = (total_ + steps - 1) / steps; n > 0 && left_ > 0; --n, --left_) {
-      const stream& s = streams_[stream_];
-      __builtin_prefetch(s.first + row_ * s.pitch + line_ * line_bytes, 0, 2);
-      if (++line_ < s.lines) continue;
-      line_ = 0;
-      if (++row_ < s.rows) continue;
-      row_ = 0, ++stream_;
+  /// What was added is asked for in so many calls of `step`.
+  void begin(index_t steps) { a_step_ = (left_ + steps - 1) / steps; }
+  GATESCAN_INLINE void step() {
+    index_t n = a_step_ < left_ ? a_step_ : left_;
+    left_ -= n;
+    while (n > 0) {
+      if (lines_ == 0) next_row();
+      index_t here = n < lines_ ? n : lines_;
+      n -= here, lines_ -= here;
+      for (; here > 0; --here, at_ += line_bytes) __builtin_prefetch(at_, 0, 2);
     }
   }
-  void begin() { total_ = left_; }
 
  private:
   static constexpr index_t most = 16, line_bytes = 64;
@@ -49,9 +49,23 @@ class prefetcher {
     left_ += s.rows * s.lines;
     streams_[count_++] = s;
   }
+  void next_row() {
+    if (row_ == streams_[stream_].rows) row_ = 0, ++stream_;
+    const stream& s = streams_[stream_];
+    at_ = s.first + row_++ * s.pitch;
+    lines_ = s.lines;
+  }
 
   stream streams_[most] = {};
-  index_t count_ = 0, stream_ = 0, row_ = 0, line_ = 0, left_ = 0, total_ = 0;
+  const char* at_ = nullptr;
+  index_t count_ = 0, stream_ = 0, row_ = 0;
+  index_t lines_ = 0, left_ = 0, a_step_ = 0;  // left in the row and in all
+};
+
+/// Steps while something else is worked on.
+struct prefetching {
+  prefetcher* ahead;
+  GATESCAN_INLINE void operator()() const { ahead->step(); }
 };
 
 }  // namespace detail

@@ -124,12 +124,12 @@ struct channels {
   /// Without keys there is little to do but to move memory: row by row, as it lies there, all
   /// `channels_in_use` of the block. walks: one a register. With WithOutput the results are written,
   /// and NaN in what is returned tells of Inf or NaN in them.
-  template <bool WithOutput, class Walk, class S, class Ahead>
+  template <bool WithOutput, class Walk, class S>
   E rows(index_t first, index_t count, index_t channels_in_use, const operand<S>& result,
-         bool streaming, Walk* walks, Ahead&& ahead) const {
+         bool streaming, Walk* walks) const {
     const index_t registers = channels_in_use / lanes;
     if (channels_in_use == n.width && fits<row>(count))
-      return whole_rows<WithOutput>(first, count, result, streaming, walks, ahead);
+      return whole_rows<WithOutput>(first, count, result, streaming, walks);
     if (channels_in_use == n.width && registers == pair::registers && fits<pair>(count))
       return pair_rows<WithOutput>(first, count, result, streaming, walks);
     if (channels_in_use % lanes == 0) {  // few: their states stay in registers
@@ -148,7 +148,6 @@ struct channels {
       if (here.in_use > 0)
         check =
             check + here.template row_step<WithOutput>(out, t, registers, walks[registers], false);
-      ahead();
     }
     return check;
   }
@@ -417,9 +416,9 @@ struct channels {
     return o * register_type(0);
   }
   // Row by row, four registers at a time.
-  template <bool WithOutput, class Walk, class S, class Ahead>
+  template <bool WithOutput, class Walk, class S>
   __attribute__((flatten)) E whole_rows(index_t first, index_t count, const operand<S>& result,
-                                        bool streaming, Walk* walks, Ahead&& ahead) const {
+                                        bool streaming, Walk* walks) const {
     using elements = elements_of<row>;
     channels here = *this;  // copies, as in rows
     here.in_use = lanes;
@@ -446,7 +445,6 @@ struct channels {
           here.write(out, t, j, part(y, 0, j), streaming);
         check = fma(o, every<elements>(C(0)), check);
       }
-      ahead();
     }
     return sum_of_parts(check);
   }

@@ -234,9 +234,10 @@ class diagonal_lane {
   template <class Tokens, class F>
   void for_each_register(F&& f) {
     constexpr index_t step = Tokens::registers * kernels::lanes;
+    ahead_.begin(n_.width / step);
     for (index_t w = 0; w < n_.width; w += step) {  // states of unused channels are written too
       f(channels_at(w));
-      ahead_.step(n_.width / step);
+      ahead_.step();
     }
   }
 
@@ -341,7 +342,7 @@ class diagonal_lane {
     for (index_t r = 0; r < registers; ++r)
       walks_[r] = {state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes)};
     channels_at(0).template rows<false>(first, count, value_count(), operand<storage>{}, false,
-                                        walks_, [] {});
+                                        walks_);
     E check = constant<Complex>(C(0));
     for (index_t r = 0; r < registers; ++r) {
       const auto end = walks_[r].end();
@@ -360,8 +361,8 @@ class diagonal_lane {
       for (index_t r = 0; r < registers; ++r)
         walks[r] =
             walk(state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes));
-      check = channels_at(0).template rows<true>(
-          first, count, value_count(), result, streams(result), walks, [&] { ahead_.step(count); });
+      check = channels_at(0).template rows<true>(first, count, value_count(), result,
+                                                 streams(result), walks);
       for (index_t r = 0; r < registers; ++r) {
         store_end(out, r * kernels::lanes, walks[r].end());
         if constexpr (!std::is_same_v<walk, sequential_walk<Complex, C>>)
@@ -426,7 +427,6 @@ class diagonal_lane {
             ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, value_count());
           },
           x_);
-    ahead_.begin();
   }
 
   const problem* p_;

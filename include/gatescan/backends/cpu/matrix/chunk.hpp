@@ -11,6 +11,7 @@
 // Inside a block the same again with quads of four tokens for blocks, and inside a quad running
 // products of the gates.
 
+#include "../prefetch.hpp"
 #include "frame.hpp"
 #include "steps.hpp"
 
@@ -193,18 +194,17 @@ void decay_to_end(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<
   chunk_gates<Complex>(x, w.totals, w.product, w.product_low);
 }
 
-// A panel of S_out.
+// A panel of S_out: k [token][rows] decayed to the chunk's end, or v [token][value_pitch].
 template <bool Complex, class C>
-void carry_panel(index_t registers, index_t j, const matrix_tiles<C>& x, index_t tokens,
-                 const C* state_in, C* state_out, gate_product<C> gates, const chunk_scratch<C>& w,
-                 bool has_low_part = true) {
-  matrix_shape n = x.n;
+void carry_panel(index_t registers, index_t j, matrix_shape n, index_t tokens, const C* k,
+                 const C* v, const C* state_in, C* state_out, gate_product<C> gates,
+                 prefetching ahead, bool has_low_part = true) {
   if (!has_low_part) n.parts = 1;
   const carry<Complex, C> next(n, state_in, state_out, gates);
   simd::product_of_panel<C>(
-      registers, n.rows, tokens, simd::by_columns<C>(w.k_decayed, n.rows), {x.v + j, n.value_pitch},
+      registers, n.rows, tokens, simd::by_columns<C>(k, n.rows), {v + j, n.value_pitch},
       {state_out + j, n.state_pitch},
-      [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); });
+      [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); }, ahead);
 }
 
 template <bool Complex, class C>
@@ -227,15 +227,32 @@ void replace_non_finite_state(C* state, const C* exact, const matrix_shape& n) {
     replace_non_finite(state + i * n.state_pitch, exact + i * n.state_pitch, n.value_pitch);
 }
 
+// From the token by token form; `begin` makes its state ready.
+template <bool Complex, class C, class Begin>
+void take_steps_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
+                                 C* state_out, const chunk_scratch<C>& w, Begin&& begin) {
+  const matrix_shape& n = x.n;
+  matrix_tiles<C> exact = x;
+  exact.o = w.spare_o;
+  copy_numbers(w.spare_state, state_in, n.part_size());
+  fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
+  begin(w.spare_state);
+  steps_forward<Complex>(exact, tokens, w.spare_state);
+  replace_non_finite(x.o, exact.o, tokens * n.value_pitch);
+  replace_non_finite_state(state_out, w.spare_state, n);
+}
+
 /// o of every token and S_out from S_in. Results that are not finite are taken from the token by
 /// token form: there a reset is exact, and nothing overflows that the definition does not overflow.
-/// With Turning, states have one part and stand in the frame. `ahead(steps)` is called so many
-/// times while the products run, to ask for the memory that comes next.
-template <bool Complex, bool Turning = false, class C, class Ahead>
+/// With Turning, states have one part and stand in the frame. `memory` is what comes next.
+template <bool Complex, bool Turning = false, class C>
 void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
-                   const chunk_scratch<C>& w, Ahead&& ahead, const turning_frame<C>& frame = {}) {
+                   const chunk_scratch<C>& w, prefetcher& memory,
+                   const turning_frame<C>& frame = {}) {
   const matrix_shape& n = x.n;
-  const index_t blocks = blocks_of(tokens), steps = blocks + panels_of<C>(n);
+  const index_t blocks = blocks_of(tokens);
+  const prefetching ahead{&memory};
+  memory.begin(blocks + panels_of<C>(n) * (simd::row_blocks(tokens) + simd::row_blocks(n.rows)));
   for (index_t r = 0; r < blocks; ++r) {
     const index_t first = r * block_tokens, count = tokens_in_block(tokens, r);
     C *o = x.o + first * n.value_pitch, *q = w.q_decayed + first * n.rows;
@@ -252,7 +269,7 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
                            {o, n.value_pitch});
       scale_keys<Complex>(q, count, n, w.totals + b * n.rows, true);
     }
-    ahead(steps);
+    ahead();
   }
   decay_to_end<Complex>(x, tokens, w);
   if constexpr (Turning) {
@@ -269,38 +286,34 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
         registers, tokens, n.rows, queries, {state_in + j, n.state_pitch}, {x.o + j, n.value_pitch},
         [o = x.o + j, pitch = n.value_pitch](index_t t, index_t c, simd::pack<C> sum) {
           return simd::load(o + t * pitch + c) + sum;
-        });
-    carry_panel<Complex>(registers, j, x, tokens, state_in, state_out,
-                         Turning ? frame.gates() : w.gates(), w, !Turning);
-    ahead(steps);
+        },
+        ahead);
+    carry_panel<Complex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out,
+                         Turning ? frame.gates() : w.gates(), ahead, !Turning);
   });
 
   if constexpr (Turning)  // a state in the frame has no low part
     fill(state_out + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   if (all_finite(x.o, tokens, n.value_pitch, n.value_pitch) && state_finite(state_out, n)) return;
-  matrix_tiles<C> exact = x;
-  exact.o = w.spare_o;
-  copy_numbers(w.spare_state, state_in, n.part_size());
-  fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-  if constexpr (Turning) {
-    frame.multiply(n, frame.before, w.spare_state);
-    frame.leave(n, state_out);
-  }
-  steps_forward<Complex>(exact, tokens, w.spare_state);
-  replace_non_finite(x.o, exact.o, tokens * n.value_pitch);
-  replace_non_finite_state(state_out, w.spare_state, n);
+  take_steps_where_not_finite<Complex>(x, tokens, state_in, state_out, w, [&](C* state) {
+    if constexpr (Turning) {
+      frame.multiply(n, frame.before, state);
+      frame.leave(n, state_out);
+    }
+  });
 }
 
 /// S_out only. The same fallback.
-template <bool Complex, class C, class Ahead>
+template <bool Complex, class C>
 void chunk_advance(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
-                   const chunk_scratch<C>& w, Ahead&& ahead) {
+                   const chunk_scratch<C>& w, prefetcher& memory) {
   const matrix_shape& n = x.n;
+  memory.begin(panels_of<C>(n) * simd::row_blocks(n.rows));
   decay_keys<Complex>(x, tokens, w);
   decay_to_end<Complex>(x, tokens, w);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-    carry_panel<Complex>(registers, j, x, tokens, state_in, state_out, w.gates(), w);
-    ahead(panels_of<C>(n));
+    carry_panel<Complex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out, w.gates(),
+                         prefetching{&memory});
   });
   if (state_finite(state_out, n)) return;
   matrix_tiles<C> exact = x;

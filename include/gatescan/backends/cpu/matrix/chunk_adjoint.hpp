@@ -235,17 +235,19 @@ void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, c
 
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
 /// return g is the gradient of the incoming state. Results that are not finite are taken from the
-/// token by token form. `ahead(steps)` as in chunk_forward.
-template <bool Complex, class C, class Ahead>
+/// token by token form.
+template <bool Complex, class C>
 void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
                     const matrix_gradients<C>& d, const chunk_scratch<C>& w,
-                    chunk_adjoint_scratch<C>& s, Ahead&& ahead) {
+                    chunk_adjoint_scratch<C>& s, prefetcher& memory) {
   const matrix_shape& n = x.n;
-  const index_t blocks = blocks_of(tokens), steps = 3 * blocks;
+  const index_t blocks = blocks_of(tokens);
+  const prefetching ahead{&memory};
+  memory.begin(3 * blocks);
   copy_numbers(s.spare_g, g, n.state_size());
   for (index_t b = 0; b < blocks; ++b) {
     block_products<Complex>(x, tokens, b, w);
-    ahead(steps);
+    ahead();
   }
   fill(d.dk, tokens * n.rows, C(0));
   fill(d.dv, tokens * n.value_pitch, C(0));
@@ -257,7 +259,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     transpose_block(count, n.value_pitch, d.d_o + first * n.value_pitch, s.d_o_transposed);
     contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows);
     block_pairs<Complex>(x, tokens, b, w, d, s);
-    ahead(steps);
+    ahead();
   }
   state_pairs<Complex>(x, tokens, state_in, g, w, d, s);
   for (index_t b = 0; b < blocks; ++b) {
@@ -269,7 +271,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
                           {x.v + first * n.value_pitch, n.value_pitch},
                           {s.d_scores, block_tokens, 1});
     block_interior<Complex>(x, first, count, s.z + b * n.rows, d, s.d_scores);
-    ahead(steps);
+    ahead();
   }
   incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w);
 

@@ -9,6 +9,7 @@
 #include "../prefetch.hpp"
 #include "chunk_adjoint.hpp"
 #include "key_quad.hpp"
+#include "shared_gate.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -55,6 +56,7 @@ class matrix_lane {
     }
     if (!backward) {
       if (in_frame_) frame_ = turning_frame<C>(scratch, n_);
+      if (blocks_ && can_share_gates) shared_ = shared_gates<C>(scratch, n_, tokens);
       return;
     }
     gradients_ = matrix_gradients<C>(scratch, n_, tokens);
@@ -118,7 +120,10 @@ class matrix_lane {
 
   /// Results of tokens [t, t + count) and the state after them.
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
-    load(t, count);
+    if (shares_gates())
+      load_shared(t, count);
+    else
+      load(t, count);
     look_ahead(t, count);
     ahead_.add(to.out.lane(b_, h_, 0), t, t + count, n_.keys, n_.values);
     compute<turns>(count, in, out);
@@ -144,7 +149,7 @@ class matrix_lane {
     load(t, count);
     look_ahead(t, count);
     if (in_frame_) frame_.reset(n_, out);
-    if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_, ahead());
+    if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_, ahead_);
     copy_numbers(out, in, n_.state_size());
     steps_forward<complex>(tiles_, count, out);
   }
@@ -156,7 +161,7 @@ class matrix_lane {
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     look_back(results, t, count);
     if (blocks_)
-      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_, ahead());
+      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_, ahead_);
     else
       steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
@@ -205,6 +210,9 @@ class matrix_lane {
       std::is_same_v<C, float> && requires(const operands_type& x, key_cursor at) {
     R::log_gate(x, at);
   };
+  static constexpr bool can_share_gates = !complex && requires(const operands_type& x) {
+    R::has_shared_gate(x);
+  };
   using values_type =
       decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
 
@@ -241,6 +249,11 @@ class matrix_lane {
     return cplx<register_type>{masked(x.re, count, rest), masked(x.im, count, C(0))};
   }
 
+  bool shares_gates() const {
+    if constexpr (can_share_gates) return shared_.gate != nullptr && R::has_shared_gate(x_);
+    return false;
+  }
+
   void load(index_t first, index_t count) {
     tiles_.log_gates = nullptr;
     if constexpr (sums_logs)
@@ -248,6 +261,29 @@ class matrix_lane {
         tiles_.log_gates = log_gates_;
         sum_log_gates(first, count);
       }
+    load_keys_of_run<true>(first, count);
+    load_values(first, count);
+  }
+  void load_shared(index_t first, index_t count) {
+    if constexpr (can_share_gates) {
+      load_keys_of_run<false>(first, count);
+      load_values(first, count);
+      alignas(simd::register_bytes) C lanes[static_cast<std::size_t>(width)];
+      const auto number = [&](register_type x) { return simd::store(lanes, x), lanes[0]; };
+      for (index_t t = 0; t < count; ++t)
+        shared_.gate[t] = number(R::keys(x_, keys_at(first + t, 0)).gate);
+      shared_.has_product = false;
+      if constexpr (sums_logs)
+        if (R::has_log_gate(x_)) {
+          double sum = 0;
+          for (index_t t = 0; t < count; ++t)
+            sum += static_cast<double>(number(R::log_gate(x_, keys_at(first + t, 0))));
+          shared_.set_product(sum);
+        }
+    }
+  }
+  template <bool WithGates>
+  void load_keys_of_run(index_t first, index_t count) {
     bool quads = n_.keys % quad::keys == 0;
     R::operands([&](const char*, const axes&, presence,
                     const auto& operand) { quads = quads && quad::fits(operand); },
@@ -260,7 +296,7 @@ class matrix_lane {
         const auto key = R::keys(x, quad{keys_at(first + t, i)});
         store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
         store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
-        store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
+        if constexpr (WithGates) store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
       }
       for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
         const key_cursor at = keys_at(first + t, i);
@@ -272,8 +308,15 @@ class matrix_lane {
         }
         store_keys<complex>(to.q + t * n.rows, i, n.key_pitch, key.q);
         store_keys<complex>(to.k + t * n.rows, i, n.key_pitch, key.k);
-        store_keys<complex>(to.a + t * n.rows, i, n.key_pitch, key.gate);
+        if constexpr (WithGates) store_keys<complex>(to.a + t * n.rows, i, n.key_pitch, key.gate);
       }
+    }
+  }
+  void load_values(index_t first, index_t count) {
+    const operands_type x = x_;  // copies, as above
+    const matrix_shape n = n_;
+    const matrix_tiles<C> to = tiles_;
+    for (index_t t = 0; t < count; ++t)
       for (index_t j = 0; j < n.value_pitch; j += width) {
         const value_cursor at = values_at(first + t, j);
         values_type w = R::values(x, at);
@@ -281,7 +324,6 @@ class matrix_lane {
         values_row(values_, t)[j / width] = w;
         simd::store(to.v + t * n.value_pitch + j, w.v);
       }
-    }
   }
   // The operands of the run after [first, first + count) are asked for while that one is worked on.
   void look_ahead(index_t first, index_t count) {
@@ -314,10 +356,6 @@ class matrix_lane {
     if (results.out.given)
       ahead_.add(results.out.lane(b_, h_, 0), before, first, n_.keys, n_.values);
   }
-  auto ahead() {
-    ahead_.begin();
-    return [this](index_t steps) { ahead_.step(steps); };
-  }
   void sum_log_gates(index_t first, index_t count) {
     const operands_type x = x_;  // a copy, as in load
     for (index_t i = 0; i < n_.key_pitch; i += width) {
@@ -339,8 +377,11 @@ class matrix_lane {
   }
   template <bool Turning = false>
   void compute(index_t count, const C* in, C* out) {
+    if constexpr (can_share_gates)
+      if (shares_gates())
+        return chunk_forward_shared(tiles_, shared_, count, in, out, chunk_, ahead_);
     if (blocks_)
-      return chunk_forward<complex, Turning>(tiles_, count, in, out, chunk_, ahead(), frame_);
+      return chunk_forward<complex, Turning>(tiles_, count, in, out, chunk_, ahead_, frame_);
     copy_numbers(out, in, n_.state_size());
     steps_forward<complex>(tiles_, count, out);
   }
@@ -418,6 +459,7 @@ class matrix_lane {
   matrix_tiles<C> tiles_{};
   chunk_scratch<C> chunk_{};
   turning_frame<C> frame_{};
+  shared_gates<C> shared_{};
   matrix_gradients<C> gradients_{};
   chunk_adjoint_scratch<C> adjoint_{};
   replay_states<C> replay_{};

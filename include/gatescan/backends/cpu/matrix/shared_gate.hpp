@@ -1,0 +1,114 @@
+#pragma once
+// Matrix states whose keys share one real gate a token (RetNet, Mamba-2, simple GLA), a chunk at a
+// time. Decays are numbers, so queries and keys go into the products as they are.
+//
+//   P_ts  = (q_t . k_s) prod_{s<j<=t} a_j
+//   o_t   = sum_{s<=t} P_ts v_s + (prod_{j<=t} a_j) S_in^T q_t
+//   S_out = (prod of all gates) S_in + sum_s k_s ((prod_{j>s} a_j) v_s)^T
+
+#include "chunk.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class C>
+struct shared_gates {
+  C* gate = nullptr;        // [token]
+  C* from_start = nullptr;  // [token]: product of the chunk's gates up to the token's
+  C* to_end = nullptr;      // [token]: of those after it
+  C* v_decayed = nullptr;   // [token][value_pitch]: v to_end
+  C high = 1, low = 0;      // the product of all gates, where their logarithms tell it exactly
+  bool has_product = false;
+
+  shared_gates() = default;
+  shared_gates(arena& scratch, const matrix_shape& n, index_t tokens) {
+    gate = scratch.take<C>(tokens), from_start = scratch.take<C>(tokens);
+    to_end = scratch.take<C>(tokens);
+    v_decayed = scratch.take<C>(tokens * n.value_pitch);
+  }
+  void set_product(double log) {
+    const double exact = std::exp(log);
+    high = static_cast<C>(exact);
+    low = static_cast<C>(exact - static_cast<double>(high));
+    has_product = true;
+  }
+};
+
+/// As chunk_forward, with x.q, x.k and x.v as they were read; x.a is room for the fallback.
+template <class C>
+void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index_t tokens,
+                          const C* state_in, C* state_out, const chunk_scratch<C>& w,
+                          prefetcher& memory) {
+  using P = simd::pack<C>;
+  const matrix_shape& n = x.n;
+  const index_t blocks = blocks_of(tokens);
+  const prefetching ahead{&memory};
+  memory.begin(blocks + panels_of<C>(n) * (simd::row_blocks(tokens) + simd::row_blocks(n.rows)));
+  constexpr index_t side = block_tokens;
+  C before(1);  // product of the blocks before
+  for (index_t r = 0; r < blocks; ++r) {
+    const index_t first = r * side, count = tokens_in_block(tokens, r);
+    const C *q = x.q + first * n.rows, *a = gates.gate + first;
+    C *o = x.o + first * n.value_pitch, *scores = w.scores_of(r);
+    C inside[static_cast<std::size_t>(side)];  // products from the block's first token on
+    C total(1);
+    for (index_t t = 0; t < count; ++t) {
+      inside[t] = total *= a[t];
+      gates.from_start[first + t] = before * total;
+    }
+    for (index_t t = 0; t < count; t += quad_tokens) {
+      const index_t rows = (std::min)(quad_tokens, count - t);
+      simd::dot_products<C>(rows, t + rows, n.rows, {q + t * n.rows, n.rows},
+                            {x.k + first * n.rows, n.rows}, {scores + t, 1, side});
+    }
+    for (index_t s = 0; s < count; ++s) {
+      C decay(1);
+      for (index_t t = s + 1; t < count; ++t) scores[s * side + t] *= decay *= a[t];
+      gates.to_end[first + s] = decay;
+    }
+    const auto by_columns = [](const C* from) { return simd::by_columns<C>(from, side); };
+    simd::set_lower_product<C>(count, n.value_pitch, by_columns(scores),
+                               {x.v + first * n.value_pitch, n.value_pitch}, {o, n.value_pitch});
+    for (index_t b = 0; b < r; ++b) {
+      const index_t from = b * side;
+      simd::dot_products<C>(count, side, n.rows, {q, n.rows}, {x.k + from * n.rows, n.rows},
+                            {w.across, 1, side});
+      for (index_t s = 0; s < side; ++s)
+        for (index_t t = 0; t < count; ++t)
+          w.across[s * side + t] *= gates.to_end[from + s] * inside[t];
+      simd::add_product<C>(count, n.value_pitch, side, by_columns(w.across),
+                           {x.v + from * n.value_pitch, n.value_pitch}, {o, n.value_pitch});
+    }
+    for (index_t s = 0; s < first; ++s) gates.to_end[s] *= total;
+    before *= total;
+    ahead();
+  }
+  fill(w.product, n.rows, gates.has_product ? gates.high : before);
+  fill(w.product_low, n.rows, gates.has_product ? gates.low : C(0));
+  for (index_t s = 0; s < tokens; ++s)
+    for (index_t j = 0; j < n.value_pitch; j += simd::lanes<C>)
+      simd::store(gates.v_decayed + s * n.value_pitch + j,
+                  P(gates.to_end[s]) * simd::load(x.v + s * n.value_pitch + j));
+
+  const index_t pitch = blocks * side;
+  simd::transpose<C>(tokens, n.rows, {x.q, n.rows}, {w.q_transposed, pitch});
+  simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
+    simd::product_of_panel<C>(registers, tokens, n.rows, simd::by_columns<C>(w.q_transposed, pitch),
+                              {state_in + j, n.state_pitch}, {x.o + j, n.value_pitch},
+                              [o = x.o + j, decay = gates.from_start, pitch = n.value_pitch](
+                                  index_t t, index_t c, P sum) {
+                                return simd::fma(P(decay[t]), sum, simd::load(o + t * pitch + c));
+                              });
+    carry_panel<false>(registers, j, n, tokens, x.k, gates.v_decayed, state_in, state_out,
+                       w.gates(), ahead);
+  });
+
+  if (all_finite(x.o, tokens, n.value_pitch, n.value_pitch) && state_finite(state_out, n)) return;
+  for (index_t t = 0; t < tokens; ++t) fill(x.a + t * n.rows, n.rows, gates.gate[t]);
+  take_steps_where_not_finite<false>(x, tokens, state_in, state_out, w, [](C*) {});
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
