@@ -10,12 +10,12 @@ namespace grid {
 using namespace support;
 
 inline const std::vector<mode> all_modes{
-    {mode::recurrent, 0}, {mode::scan, 0},      {mode::chunked, 0},  {mode::chunked, 1},
-    {mode::chunked, 2},   {mode::chunked, 16},  {mode::chunked, 19}, {mode::chunked, 64},
-    {mode::chunked, 300}, {mode::attention, 0},
+    {mode::recurrent, 0}, {mode::scan, 0},      {mode::scan, 4},      {mode::chunked, 0},
+    {mode::chunked, 1},   {mode::chunked, 2},   {mode::chunked, 16},  {mode::chunked, 19},
+    {mode::chunked, 64},  {mode::chunked, 300}, {mode::attention, 0},
 };
 inline const std::vector<mode> few_modes{
-    {mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 5}, {mode::attention, 0}};
+    {mode::recurrent, 0}, {mode::scan, 3}, {mode::chunked, 5}, {mode::attention, 0}};
 
 inline const std::vector<gates> all_gates{gates::mild,   gates::near_one, gates::one,
                                           gates::strong, gates::resets,   gates::tiny,

@@ -332,6 +332,7 @@ class driver {
     return carried;
   }
   void carry_exactly(const station& at, index_t item) {
+    if constexpr (requires { at.lane.leave_frame(at.state); }) at.lane.leave_frame(at.state);
     copy_numbers(states_ + (item + 1) * at.size(), at.state, at.size());
     pass_on(item + 1);
   }

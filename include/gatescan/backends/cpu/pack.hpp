@@ -187,23 +187,30 @@ GATESCAN_INLINE T sum(pack<T> x) {
   return a[0];
 }
 
-/// Sums of floats in double, a register of them.
-struct widened {
-  pack<double> first{0}, second{0};
-
-  GATESCAN_INLINE void add(pack<float> x) {
-    typedef float half __attribute__((vector_size(register_bytes / 2)));
-    half parts[2];
-    static_assert(sizeof parts == sizeof x);
-    __builtin_memcpy(parts, &x, sizeof x);
-    first += pack<double>(__builtin_convertvector(parts[0], pack<double>::native));
-    second += pack<double>(__builtin_convertvector(parts[1], pack<double>::native));
-  }
-  GATESCAN_INLINE void store(double* to) const {
-    simd::store(to, first);
-    simd::store(to + lanes<double>, second);
-  }
+/// The first and the second half of a register of floats, in double; and back.
+struct doubles {
+  pack<double> first, second;
 };
+namespace detail {
+template <std::size_t First, std::size_t... I>
+GATESCAN_INLINE pack<double> half_of(pack<float> x, std::index_sequence<I...>) {
+  return {__builtin_convertvector(__builtin_shufflevector(x.v, x.v, First + I...),
+                                  pack<double>::native)};
+}
+template <std::size_t... I>
+GATESCAN_INLINE pack<float> joined(doubles x, std::index_sequence<I...>) {
+  typedef float half __attribute__((vector_size(register_bytes / 2)));
+  return {__builtin_shufflevector(__builtin_convertvector(x.first.v, half),
+                                  __builtin_convertvector(x.second.v, half), I...)};
+}
+}  // namespace detail
+GATESCAN_INLINE doubles widen(pack<float> x) {
+  using half = std::make_index_sequence<lanes<double>>;
+  return {detail::half_of<0>(x, half{}), detail::half_of<lanes<double>>(x, half{})};
+}
+GATESCAN_INLINE pack<float> narrow(doubles x) {
+  return detail::joined(x, std::make_index_sequence<lanes<float>>{});
+}
 
 namespace detail {
 

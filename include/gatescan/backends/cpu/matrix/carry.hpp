@@ -51,25 +51,30 @@ void chunk_gates(const matrix_tiles<C>& x, const C* product, C* high, C* low) {
     if (high != product) copy_numbers(high, product, n.rows);
     return fill(low, n.rows, C(0));
   }
-  using D = simd::pack<double>;
-  alignas(simd::register_bytes) double re[simd::lanes<double>], im[simd::lanes<double>];
-  const auto split = [&](const double* exact, index_t at) {
-    for (index_t k = 0; k < simd::lanes<double>; ++k) {
-      high[at + k] = static_cast<C>(exact[k]);
-      low[at + k] = static_cast<C>(exact[k] - static_cast<double>(high[at + k]));
+  // sums of logarithms stand beside float states only
+  if constexpr (std::is_same_v<C, float>) {
+    using simd::doubles;
+    const auto split = [&](const doubles& exact, index_t at) {
+      const simd::pack<float> rounded = simd::narrow(exact);
+      const doubles wide = simd::widen(rounded);
+      simd::store(high + at, rounded);
+      simd::store(low + at, simd::narrow({exact.first - wide.first, exact.second - wide.second}));
+    };
+    const auto sums = [&](index_t at) {
+      return doubles{simd::load(x.log_gates + at),
+                     simd::load(x.log_gates + at + simd::lanes<double>)};
+    };
+    for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
+      const doubles log = sums(i), magnitude{exp(log.first), exp(log.second)};
+      if constexpr (Complex) {
+        const doubles turn = sums(n.key_pitch + i);
+        const auto first = cis(turn.first), second = cis(turn.second);
+        split({magnitude.first * first.re, magnitude.second * second.re}, i);
+        split({magnitude.first * first.im, magnitude.second * second.im}, n.key_pitch + i);
+      } else {
+        split(magnitude, i);
+      }
     }
-  };
-  for (index_t i = 0; i < n.key_pitch; i += simd::lanes<double>) {
-    const D magnitude = exp(simd::load(x.log_gates + i));
-    if constexpr (Complex) {
-      const auto direction = cis(simd::load(x.log_gates + n.key_pitch + i));
-      simd::store(re, magnitude * direction.re);
-      simd::store(im, magnitude * direction.im);
-      split(im, n.key_pitch + i);
-    } else {
-      simd::store(re, magnitude);
-    }
-    split(re, i);
   }
 }
 

@@ -101,9 +101,13 @@ class matrix_lane {
                      from.value, n_.values);
     }
   }
+  /// The state as it stands, for what knows nothing of frames.
+  void leave_frame(C* state) const {
+    if (in_frame_) frame_.leave(n_, state);
+  }
   void store_state(const operand<C>& to, C* state) const {
     if (!to.given) return;
-    if (in_frame_) frame_.leave(n_, state);
+    leave_frame(state);
     const index_t at = to.offset(s_, 0, h_);
     for (index_t i = 0; i < n_.keys; ++i) {
       const C* row = state + i * n_.state_pitch;
@@ -358,21 +362,29 @@ class matrix_lane {
   }
   void sum_log_gates(index_t first, index_t count) {
     const operands_type x = x_;  // a copy, as in load
-    for (index_t i = 0; i < n_.key_pitch; i += width) {
-      if constexpr (complex) {
-        simd::widened re{}, im{};
-        for (index_t t = 0; t < count; ++t) {
-          const auto log = R::log_gate(x, keys_at(first + t, i));
-          re.add(log.re);
-          im.add(log.im);
-        }
-        re.store(log_gates_ + i);
-        im.store(log_gates_ + n_.key_pitch + i);
-      } else {
-        simd::widened sum{};
-        for (index_t t = 0; t < count; ++t) sum.add(R::log_gate(x, keys_at(first + t, i)));
-        sum.store(log_gates_ + i);
+    double* const sums = log_gates_;
+    struct sum {
+      simd::doubles so_far{simd::pack<double>(0), simd::pack<double>(0)};
+      GATESCAN_INLINE void add(register_type log) {
+        const auto more = simd::widen(log);
+        so_far.first += more.first, so_far.second += more.second;
       }
+      GATESCAN_INLINE void store(double* to) const {
+        simd::store(to, so_far.first);
+        simd::store(to + simd::lanes<double>, so_far.second);
+      }
+    };
+    for (index_t i = 0; i < n_.key_pitch; i += width) {
+      sum re, im;
+      for (index_t t = 0; t < count; ++t) {
+        const auto log = R::log_gate(x, keys_at(first + t, i));
+        if constexpr (complex)
+          re.add(log.re), im.add(log.im);
+        else
+          re.add(log);
+      }
+      re.store(sums + i);
+      if constexpr (complex) im.store(sums + n_.key_pitch + i);
     }
   }
   template <bool Turning = false>
