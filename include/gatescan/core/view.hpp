@@ -79,9 +79,8 @@ struct complex_view : layout {
   constexpr complex_view(const view<T>& real, const view<T>& imaginary)
       : layout(real), re(real.data), im(imaginary.data) {
     same_layout_ = imaginary.rank == rank;
-    for (int i = 0; i < rank; ++i)
-      same_layout_ =
-          same_layout_ && imaginary.shape[i] == shape[i] && imaginary.stride[i] == stride[i];
+    for (int i = 0; same_layout_ && i < rank; ++i)
+      same_layout_ = imaginary.shape[i] == shape[i] && imaginary.stride[i] == stride[i];
   }
   template <class U>
   requires(std::is_same_v<const U, T> &&
