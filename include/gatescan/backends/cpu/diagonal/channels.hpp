@@ -121,37 +121,6 @@ struct channels {
     }
   }
 
-  /// Without keys there is little to do but to move memory: row by row, as it lies there, all
-  /// `channels_in_use` of the block. walks: one a register. With WithOutput the results are written,
-  /// and NaN in what is returned tells of Inf or NaN in them.
-  template <bool WithOutput, class Walk, class S>
-  E rows(index_t first, index_t count, index_t channels_in_use, const operand<S>& result,
-         bool streaming, Walk* walks) const {
-    const index_t registers = channels_in_use / lanes;
-    if (channels_in_use == n.width && fits<row>(count))
-      return whole_rows<WithOutput>(first, count, result, streaming, walks);
-    if (channels_in_use == n.width && registers == pair::registers && fits<pair>(count))
-      return pair_rows<WithOutput>(first, count, result, streaming, walks);
-    if (channels_in_use % lanes == 0) {  // few: their states stay in registers
-      if (registers == 1) return narrow_rows<1, WithOutput>(first, count, result, streaming, walks);
-      if (registers == 2) return narrow_rows<2, WithOutput>(first, count, result, streaming, walks);
-      if (registers == 4) return narrow_rows<4, WithOutput>(first, count, result, streaming, walks);
-    }
-    channels here = *this;  // copies: what registers are stored to might otherwise be these
-    const operand<S> out = result;
-    E check = constant<Complex>(C(0));
-    for (index_t t = first; t < first + count; ++t) {
-      here.in_use = lanes;
-      for (index_t r = 0; r < registers; ++r)
-        check = check + here.template row_step<WithOutput>(out, t, r, walks[r], streaming);
-      here.in_use = static_cast<int>(channels_in_use - registers * lanes);
-      if (here.in_use > 0)
-        check =
-            check + here.template row_step<WithOutput>(out, t, registers, walks[registers], false);
-    }
-    return check;
-  }
-
   /// o of every token by surrogate attention, P_ts = sum_n q_t[n] k_s[n] prod_{j=s+1..t} a_j[n].
   /// gates, keys, queries: [token][key] registers.
   void attention(index_t first, index_t count, planes<C, Complex> in, values_of<single>* values_out,
@@ -290,6 +259,28 @@ struct channels {
     }
   }
 
+  // The walks of a pair's registers.
+  template <class Tokens, class Walk>
+  struct walk_of {
+    Walk first, second;
+
+    GATESCAN_INLINE explicit walk_of(const Walk* walks)
+        : first(walks[0]), second(walks[Tokens::registers - 1]) {}
+    GATESCAN_INLINE void next(const elements_of<Tokens>& a, const elements_of<Tokens>& x_in,
+                              elements_of<Tokens>& states) {
+#pragma GCC unroll 8
+      for (index_t t = 0; t < Tokens::tokens; ++t) {
+        set_part(states, t, 0, first.next(part(a, t, 0), part(x_in, t, 0)));
+        if constexpr (Tokens::registers == 2)
+          set_part(states, t, 1, second.next(part(a, t, 1), part(x_in, t, 1)));
+      }
+    }
+    GATESCAN_INLINE void store(Walk* walks) const {
+      walks[0] = first;
+      if constexpr (Tokens::registers == 2) walks[1] = second;
+    }
+  };
+
  private:
   index_t state(index_t key) const { return key * n.width + w; }
 
@@ -351,27 +342,6 @@ struct channels {
       set_part(to, token, j, from.load(at + j * lanes));
   }
 
-  // The walks of a pair's registers.
-  template <class Tokens, class Walk>
-  struct walk_of {
-    Walk first, second;
-
-    GATESCAN_INLINE explicit walk_of(const Walk* walks)
-        : first(walks[0]), second(walks[Tokens::registers - 1]) {}
-    GATESCAN_INLINE void next(const elements_of<Tokens>& a, const elements_of<Tokens>& x_in,
-                              elements_of<Tokens>& states) {
-#pragma GCC unroll 8
-      for (index_t t = 0; t < Tokens::tokens; ++t) {
-        set_part(states, t, 0, first.next(part(a, t, 0), part(x_in, t, 0)));
-        if constexpr (Tokens::registers == 2)
-          set_part(states, t, 1, second.next(part(a, t, 1), part(x_in, t, 1)));
-      }
-    }
-    GATESCAN_INLINE void store(Walk* walks) const {
-      walks[0] = first;
-      if constexpr (Tokens::registers == 2) walks[1] = second;
-    }
-  };
   // The gradient that goes from state to state against time. What goes on to the token before is
   // rounded on its own, as a state is, so that a run may end anywhere.
   template <class Tokens>
@@ -402,100 +372,6 @@ struct channels {
     }
   };
 
-  template <bool WithOutput, class Walk, class S>
-  GATESCAN_INLINE E row_step(const operand<S>& out, index_t t, index_t r, Walk& walk,
-                             bool streaming) {
-    w = r * lanes;
-    const single here = at<single>(t);
-    const values_of<single> value = values(here);
-    Walk h = walk;
-    const E o = h.next(gate(here, value), value.v);
-    walk = h;
-    if constexpr (!WithOutput) return constant<Complex>(C(0));
-    write(out, t, 0, output(here, value, o), streaming);
-    return o * register_type(0);
-  }
-  // Row by row, four registers at a time.
-  template <bool WithOutput, class Walk, class S>
-  __attribute__((flatten)) E whole_rows(index_t first, index_t count, const operand<S>& result,
-                                        bool streaming, Walk* walks) const {
-    using elements = elements_of<row>;
-    channels here = *this;  // copies, as in rows
-    here.in_use = lanes;
-    const operand<S> out = result;
-    elements check = every<elements>(C(0));
-    const index_t registers = n.width / lanes;
-    for (index_t t = first; t < first + count; ++t) {
-      for (index_t r = 0; r < registers; r += row::registers) {
-        here.w = r * lanes;
-        const row place = here.template at<row>(t);
-        const values_of<row> value = here.values(place);
-        const elements a = here.gate(place, value);
-        elements o;
-#pragma GCC unroll 4
-        for (index_t j = 0; j < row::registers; ++j) {
-          Walk h = walks[r + j];
-          set_part(o, 0, j, h.next(part(a, 0, j), part(value.v, 0, j)));
-          walks[r + j] = h;
-        }
-        if constexpr (!WithOutput) continue;
-        const output_of<row> y = here.output(place, value, o);
-#pragma GCC unroll 4
-        for (index_t j = 0; j < row::registers; ++j)
-          here.write(out, t, j, part(y, 0, j), streaming);
-        check = fma(o, every<elements>(C(0)), check);
-      }
-    }
-    return sum_of_parts(check);
-  }
-  // All of a row, two tokens at a time.
-  template <bool WithOutput, class Walk, class S>
-  __attribute__((flatten)) E pair_rows(index_t first, index_t count, const operand<S>& result,
-                                       bool streaming, Walk* walks) const {
-    using elements = elements_of<pair>;
-    channels here = *this;  // copies, as in rows
-    here.in_use = lanes;
-    const operand<S> out = result;
-    elements check = every<elements>(C(0));
-    walk_of<pair, Walk> h(walks);
-    for (index_t t = first; t < first + count; t += pair::tokens) {
-      const pair place = here.template at<pair>(t);
-      const values_of<pair> value = here.values(place);
-      elements o;
-      h.next(here.gate(place, value), value.v, o);
-      if constexpr (!WithOutput) continue;
-      const output_of<pair> y = here.output(place, value, o);
-#pragma GCC unroll 4
-      for (index_t j = 0; j < 4; ++j)
-        here.write(out, t + j / 2, j % 2, part(y, j / 2, j % 2), streaming);
-      check = fma(o, every<elements>(C(0)), check);
-    }
-    h.store(walks);
-    return sum_of_parts(check);
-  }
-  static E sum_of_parts(const elements_of<row>& x_in) {
-    return (part(x_in, 0, 0) + part(x_in, 0, 1)) + (part(x_in, 0, 2) + part(x_in, 0, 3));
-  }
-  template <std::size_t Registers, bool WithOutput, class Walk, class S>
-  E narrow_rows(index_t first, index_t count, const operand<S>& result, bool streaming,
-                Walk* walks) const {
-    channels here = *this;
-    here.in_use = lanes;
-    const operand<S> out = result;
-    Walk h[Registers] = {};
-    E check[Registers] = {};
-    for (std::size_t r = 0; r < Registers; ++r) h[r] = walks[r];
-    for (index_t t = first; t < first + count; ++t)
-#pragma GCC unroll 4
-      for (std::size_t r = 0; r < Registers; ++r)
-        check[r] = check[r] + here.template row_step<WithOutput>(out, t, static_cast<index_t>(r),
-                                                                 h[r], streaming);
-    for (std::size_t r = 0; r < Registers; ++r) {
-      walks[r] = h[r];
-      if (r > 0) check[0] = check[0] + check[r];
-    }
-    return check[0];
-  }
   template <class S>
   GATESCAN_INLINE void put(S* to, index_t stride, register_type y, bool streaming) const {
     if constexpr (std::is_same_v<S, C>)

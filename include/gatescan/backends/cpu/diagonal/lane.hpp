@@ -4,7 +4,7 @@
 #include "../../../modes/schedule.hpp"
 #include "../gradients.hpp"
 #include "../prefetch.hpp"
-#include "channels.hpp"
+#include "rows.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -212,6 +212,7 @@ class diagonal_lane {
     x.re = dense, x.value = 1, x.key = x.key != 0 ? n_.width : 0;
   }
 
+  channel_rows<R, T, Complex> rows() const { return {channels_at(0)}; }
   kernels channels_at(index_t w) const {
     const index_t rest = p_->n.values - v_ - w;
     return {x_, n_, w, static_cast<int>(std::clamp<index_t>(rest, 0, kernels::lanes))};
@@ -341,8 +342,7 @@ class diagonal_lane {
     const index_t registers = n_.width / kernels::lanes;
     for (index_t r = 0; r < registers; ++r)
       walks_[r] = {state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes)};
-    channels_at(0).template rows<false>(first, count, value_count(), operand<storage>{}, false,
-                                        walks_);
+    rows().template rows<false>(first, count, value_count(), operand<storage>{}, false, walks_);
     E check = constant<Complex>(C(0));
     for (index_t r = 0; r < registers; ++r) {
       const auto end = walks_[r].end();
@@ -361,8 +361,8 @@ class diagonal_lane {
       for (index_t r = 0; r < registers; ++r)
         walks[r] =
             walk(state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes));
-      check = channels_at(0).template rows<true>(first, count, value_count(), result,
-                                                 streams(result), walks);
+      check =
+          rows().template rows<true>(first, count, value_count(), result, streams(result), walks);
       for (index_t r = 0; r < registers; ++r) {
         store_end(out, r * kernels::lanes, walks[r].end());
         if constexpr (!std::is_same_v<walk, sequential_walk<Complex, C>>)

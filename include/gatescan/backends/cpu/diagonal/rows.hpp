@@ -1,0 +1,161 @@
+#pragma once
+// Rows of a diagonal recurrence without keys: there is little to do but to move memory, so it is
+// read and written as it lies there.
+
+#include "channels.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T, bool Complex>
+struct channel_rows : channels<R, T, Complex> {
+  using base = channels<R, T, Complex>;
+  using base::lanes;
+  using base::n;
+  using typename base::C;
+  using typename base::E;
+  using typename base::pair;
+  using typename base::register_type;
+  using typename base::row;
+  using typename base::single;
+  template <class Tokens>
+  using elements_of = typename base::template elements_of<Tokens>;
+  template <class Tokens>
+  using values_of = typename base::template values_of<Tokens>;
+  template <class Tokens>
+  using output_of = typename base::template output_of<Tokens>;
+  template <class Tokens, class Walk>
+  using walk_of = typename base::template walk_of<Tokens, Walk>;
+
+  /// Walks all `channels_in_use` of the block through tokens [first, first + count). walks: one a register. With WithOutput the results are written,
+  /// and NaN in what is returned tells of Inf or NaN in them.
+  template <bool WithOutput, class Walk, class S>
+  E rows(index_t first, index_t count, index_t channels_in_use, const operand<S>& result,
+         bool streaming, Walk* walks) const {
+    const index_t registers = channels_in_use / lanes;
+    if (channels_in_use == n.width && this->template fits<row>(count))
+      return whole_rows<WithOutput>(first, count, result, streaming, walks);
+    if (channels_in_use == n.width && registers == pair::registers &&
+        this->template fits<pair>(count))
+      return pair_rows<WithOutput>(first, count, result, streaming, walks);
+    if (channels_in_use % lanes == 0) {  // few: their states stay in registers
+      if (registers == 1) return narrow_rows<1, WithOutput>(first, count, result, streaming, walks);
+      if (registers == 2) return narrow_rows<2, WithOutput>(first, count, result, streaming, walks);
+      if (registers == 4) return narrow_rows<4, WithOutput>(first, count, result, streaming, walks);
+    }
+    channel_rows here = *this;  // copies: what registers are stored to might otherwise be these
+    const operand<S> out = result;
+    E check = constant<Complex>(C(0));
+    for (index_t t = first; t < first + count; ++t) {
+      here.in_use = lanes;
+      for (index_t r = 0; r < registers; ++r)
+        check = check + here.template row_step<WithOutput>(out, t, r, walks[r], streaming);
+      here.in_use = static_cast<int>(channels_in_use - registers * lanes);
+      if (here.in_use > 0)
+        check =
+            check + here.template row_step<WithOutput>(out, t, registers, walks[registers], false);
+    }
+    return check;
+  }
+
+ private:
+  template <bool WithOutput, class Walk, class S>
+  GATESCAN_INLINE E row_step(const operand<S>& out, index_t t, index_t r, Walk& walk,
+                             bool streaming) {
+    this->w = r * lanes;
+    const single here = this->template at<single>(t);
+    const values_of<single> value = this->values(here);
+    Walk h = walk;
+    const E o = h.next(this->gate(here, value), value.v);
+    walk = h;
+    if constexpr (!WithOutput) return constant<Complex>(C(0));
+    this->write(out, t, 0, this->output(here, value, o), streaming);
+    return o * register_type(0);
+  }
+  // Row by row, four registers at a time.
+  template <bool WithOutput, class Walk, class S>
+  __attribute__((flatten)) E whole_rows(index_t first, index_t count, const operand<S>& result,
+                                        bool streaming, Walk* walks) const {
+    using elements = elements_of<row>;
+    channel_rows here = *this;  // copies, as in rows
+    here.in_use = lanes;
+    const operand<S> out = result;
+    elements check = every<elements>(C(0));
+    const index_t registers = n.width / lanes;
+    for (index_t t = first; t < first + count; ++t) {
+      for (index_t r = 0; r < registers; r += row::registers) {
+        here.w = r * lanes;
+        const row place = here.template at<row>(t);
+        const values_of<row> value = here.values(place);
+        const elements a = here.gate(place, value);
+        elements o;
+#pragma GCC unroll 4
+        for (index_t j = 0; j < row::registers; ++j) {
+          Walk h = walks[r + j];
+          set_part(o, 0, j, h.next(part(a, 0, j), part(value.v, 0, j)));
+          walks[r + j] = h;
+        }
+        if constexpr (!WithOutput) continue;
+        const output_of<row> y = here.output(place, value, o);
+#pragma GCC unroll 4
+        for (index_t j = 0; j < row::registers; ++j)
+          here.write(out, t, j, part(y, 0, j), streaming);
+        check = fma(o, every<elements>(C(0)), check);
+      }
+    }
+    return sum_of_parts(check);
+  }
+  // All of a row, two tokens at a time.
+  template <bool WithOutput, class Walk, class S>
+  __attribute__((flatten)) E pair_rows(index_t first, index_t count, const operand<S>& result,
+                                       bool streaming, Walk* walks) const {
+    using elements = elements_of<pair>;
+    channel_rows here = *this;  // copies, as in rows
+    here.in_use = lanes;
+    const operand<S> out = result;
+    elements check = every<elements>(C(0));
+    walk_of<pair, Walk> h(walks);
+    for (index_t t = first; t < first + count; t += pair::tokens) {
+      const pair place = here.template at<pair>(t);
+      const values_of<pair> value = here.values(place);
+      elements o;
+      h.next(here.gate(place, value), value.v, o);
+      if constexpr (!WithOutput) continue;
+      const output_of<pair> y = here.output(place, value, o);
+#pragma GCC unroll 4
+      for (index_t j = 0; j < 4; ++j)
+        here.write(out, t + j / 2, j % 2, part(y, j / 2, j % 2), streaming);
+      check = fma(o, every<elements>(C(0)), check);
+    }
+    h.store(walks);
+    return sum_of_parts(check);
+  }
+  static E sum_of_parts(const elements_of<row>& x_in) {
+    return (part(x_in, 0, 0) + part(x_in, 0, 1)) + (part(x_in, 0, 2) + part(x_in, 0, 3));
+  }
+  template <std::size_t Registers, bool WithOutput, class Walk, class S>
+  E narrow_rows(index_t first, index_t count, const operand<S>& result, bool streaming,
+                Walk* walks) const {
+    channel_rows here = *this;
+    here.in_use = lanes;
+    const operand<S> out = result;
+    Walk h[Registers] = {};
+    E check[Registers] = {};
+    for (std::size_t r = 0; r < Registers; ++r) h[r] = walks[r];
+    for (index_t t = first; t < first + count; ++t)
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < Registers; ++r)
+        check[r] = check[r] + here.template row_step<WithOutput>(out, t, static_cast<index_t>(r),
+                                                                 h[r], streaming);
+    for (std::size_t r = 0; r < Registers; ++r) {
+      walks[r] = h[r];
+      if (r > 0) check[0] = check[0] + check[r];
+    }
+    return check[0];
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
