@@ -28,8 +28,9 @@ struct channel_rows : channels<R, T, Complex> {
   template <class Tokens, class Walk>
   using walk_of = typename base::template walk_of<Tokens, Walk>;
 
-  /// Walks all `channels_in_use` of the block through tokens [first, first + count). walks: one a register. With WithOutput the results are written,
-  /// and NaN in what is returned tells of Inf or NaN in them.
+  /// Walks all `channels_in_use` of the block through tokens [first, first + count). walks: one a
+  /// register. With WithOutput the results are written, and NaN in what is returned tells of Inf or
+  /// NaN in them.
   template <bool WithOutput, class Walk, class S>
   E rows(index_t first, index_t count, index_t channels_in_use, const operand<S>& result,
          bool streaming, Walk* walks) const {
