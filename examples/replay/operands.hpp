@@ -47,8 +47,8 @@ inline constexpr const char* dtype_of<std::int64_t> = "I64";
 
 /// What a recurrence reads and writes in number format T, in some memory: `required` and `optional`
 /// are views of the file's tensors, `result` and `gradient` views whose values `results` hands over
-/// to be written. Names an imaginary part NAME_im, a gradient d_NAME. Every view stays valid as long
-/// as this does.
+/// to be written. Names an imaginary part NAME_im, a gradient d_NAME. Every view stays valid as
+/// long as this does.
 template <class T>
 class operands {
  public:

@@ -165,8 +165,8 @@ inline void check_sequence_offsets(const safetensors::entries& file, std::int64_
   }
 }
 
-/// On `device`, or on the host where it is null. `name` is a tensor [batch, time, ...] that every use
-/// of the recurrence has.
+/// On `device`, or on the host where it is null. `name` is a tensor [batch, time, ...] that every
+/// use of the recurrence has.
 template <class Binding>
 tensors run(const options& asked, const safetensors::entries& file, device_calls::device* device,
             const std::string& name) {
