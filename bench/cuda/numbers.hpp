@@ -1,5 +1,5 @@
 // Operands without files: number i of an operand follows from the operand's seed alone, so that a
-// peer in another program makes the same ones (bench/peers/cuda/numbers.py).
+// peer in another program makes the same ones (bench/peers/cuda/recipes.py).
 #pragma once
 
 #include <cstdint>
