@@ -1,55 +1,75 @@
 // Times of the CUDA backend: each row is checked against the CPU library before it is timed by
 // events, beside the copy bandwidth and matrix rate of the same run.
 //
-//   gatescan_bench_cuda [--rows REGEX] [--tiny] [--seconds S] [--out FILE.json]
+//   gatescan_bench_cuda [--rows PART_OF_A_NAME] [--tiny] [--seconds S] [--out FILE.json]
 //
-// Exit code 0: all is right; 1: a row failed or was wrong; 77: there is no device.
+// Exit code 0: all is right; 1: a row failed or was wrong; 2: a wrong flag; 77: there is no device.
 #include <cuda_runtime_api.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
 #include <ctime>
 #include <fstream>
 #include <iostream>
-#include <nlohmann/json.hpp>
-#include <regex>
 
+#include "json.hpp"
 #include "row.hpp"
 
 namespace bench_cuda {
 namespace {
 
-using nlohmann::json;
-
 constexpr int no_device = 77;
 
-json as_json(const row& r) {
-  json j{{"name", r.name},
-         {"recurrence", r.recurrence},
-         {"format", r.format},
-         {"size",
-          {{"batch", r.size.batch},
-           {"time", r.size.time},
-           {"heads", r.size.heads},
-           {"keys", r.size.keys},
-           {"values", r.size.values},
-           {"complex", r.size.complex},
-           {"interleaved", r.size.interleaved},
-           {"scalar_gate", r.size.scalar_gate}}},
-         {"sets", r.sets},
-         {"failure", r.failure},
-         {"operands", json::array()},
-         {"passes", json::object()},
-         {"samples", json::object()}};
-  for (const auto& o : r.operands)
-    j["operands"].push_back(
-        {{"name", o.name}, {"shape", o.shape}, {"seed", o.seed}, {"low", o.low}, {"high", o.high}});
-  for (const auto& t : r.passes)
-    j["passes"][t.pass] = {
-        {"mode", t.mode},   {"median_ms", t.median}, {"least_ms", t.least},     {"most_ms", t.most},
-        {"bytes", t.bytes}, {"error", t.error},      {"tolerance", t.tolerance}};
-  for (const auto& s : r.results)
-    j["samples"][s.name] = {{"places", s.places}, {"values", s.values}};
-  return j;
+void write(json& j, const row& r) {
+  j.open('{');
+  j.member("name", r.name);
+  j.member("recurrence", r.recurrence);
+  j.member("format", r.format);
+  j.member("sets", r.sets);
+  j.member("failure", r.failure);
+  j.open("size", '{');
+  j.member("batch", r.size.batch);
+  j.member("time", r.size.time);
+  j.member("heads", r.size.heads);
+  j.member("keys", r.size.keys);
+  j.member("values", r.size.values);
+  j.member("complex", r.size.complex);
+  j.member("interleaved", r.size.interleaved);
+  j.member("scalar_gate", r.size.scalar_gate);
+  j.close('}');
+  j.open("operands", '[');
+  for (const auto& o : r.operands) {
+    j.open('{');
+    j.member("name", o.name);
+    j.member("shape", o.shape);
+    j.member("seed", o.seed);
+    j.member("low", o.low);
+    j.member("high", o.high);
+    j.close('}');
+  }
+  j.close(']');
+  j.open("passes", '{');
+  for (const auto& t : r.passes) {
+    j.open(t.pass.c_str(), '{');
+    j.member("mode", t.mode);
+    j.member("median_ms", t.median);
+    j.member("least_ms", t.least);
+    j.member("most_ms", t.most);
+    j.member("bytes", t.bytes);
+    j.member("error", t.error);
+    j.member("tolerance", t.tolerance);
+    j.close('}');
+  }
+  j.close('}');
+  j.open("samples", '{');
+  for (const auto& s : r.results) {
+    j.open(s.name.c_str(), '{');
+    j.member("places", s.places);
+    j.member("values", s.values);
+    j.close('}');
+  }
+  j.close('}');
+  j.close('}');
 }
 
 std::string now() {
@@ -59,20 +79,40 @@ std::string now() {
   return text;
 }
 
-json card() {
+cudaDeviceProp card() {
   cudaDeviceProp p{};
-  int driver = 0, runtime = 0;
-  if (cudaGetDeviceProperties(&p, 0) != cudaSuccess ||
-      cudaDriverGetVersion(&driver) != cudaSuccess ||
-      cudaRuntimeGetVersion(&runtime) != cudaSuccess)
+  if (cudaGetDeviceProperties(&p, 0) != cudaSuccess)
     throw cuda_failure("the device does not say what it is");
-  return {{"name", p.name},
-          {"compute_capability", std::to_string(p.major) + "." + std::to_string(p.minor)},
-          {"multiprocessors", p.multiProcessorCount},
-          {"memory_bytes", p.totalGlobalMem},
-          {"l2_bytes", p.l2CacheSize},
-          {"cuda_driver", driver},
-          {"cuda_runtime", runtime}};
+  return p;
+}
+
+std::string report(const std::string& date, const cudaDeviceProp& p, const settings& how,
+                   const limits& can, const std::vector<row>& rows) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  json j;
+  j.open('{');
+  j.member("date", date);
+  j.member("tiny", how.tiny);
+  j.open("device", '{');
+  j.member("name", std::string(p.name));
+  j.member("compute_capability", std::to_string(p.major) + "." + std::to_string(p.minor));
+  j.member("multiprocessors", p.multiProcessorCount);
+  j.member("memory_bytes", p.totalGlobalMem);
+  j.member("l2_bytes", p.l2CacheSize);
+  j.member("cuda_driver", driver);
+  j.member("cuda_runtime", runtime);
+  j.close('}');
+  j.open("limits", '{');
+  j.member("copy_gb_s", can.copy);
+  j.member("bf16_mma_sync_tflop_s", can.matrix);
+  j.close('}');
+  j.open("rows", '[');
+  for (const row& r : rows) write(j, r);
+  j.close(']');
+  j.close('}');
+  return j.text() + "\n";
 }
 
 void show(const row& r, const limits& can) {
@@ -89,13 +129,26 @@ void show(const row& r, const limits& can) {
 int run(int argc, char** argv) {
   settings how;
   std::string out;
-  CLI::App app{"Times the CUDA backend."};
-  app.add_option("--rows", how.only, "Only rows whose names this regular expression finds");
-  app.add_flag("--tiny", how.tiny, "A few tokens: is everything right?");
-  app.add_option("--seconds", how.seconds, "Of each time that is taken")
-      ->check(CLI::Range(0.0, 60.0));
-  app.add_option("--out", out, "JSON to write");
-  CLI11_PARSE(app, argc, argv);
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    const auto next = [&] {
+      if (++i >= argc) throw std::invalid_argument(flag + " wants a value");
+      return std::string(argv[i]);
+    };
+    if (flag == "--tiny")
+      how.tiny = true;
+    else if (flag == "--rows")
+      how.only = next();
+    else if (flag == "--seconds")
+      how.seconds = std::stod(next());
+    else if (flag == "--out")
+      out = next();
+    else
+      throw std::invalid_argument(
+          "no flag is called " + flag +
+          "; there are --rows PART_OF_A_NAME, --tiny, --seconds S and --out "
+          "FILE.json");
+  }
 
   int devices = 0;
   const cudaError_t code = cudaGetDeviceCount(&devices);
@@ -104,27 +157,23 @@ int run(int argc, char** argv) {
               << (code != cudaSuccess ? cudaGetErrorString(code) : "none is listed") << ")\n";
     return no_device;
   }
-  json result{{"date", now()}, {"device", card()}, {"tiny", how.tiny}, {"rows", json::array()}};
-  how.cache = result["device"]["l2_bytes"];
+  const std::string date = now();
+  const cudaDeviceProp properties = card();
+  how.cache = properties.l2CacheSize;
   const limits can = measure_limits(how);
-  result["limits"] = {{"copy_gb_s", can.copy}, {"bf16_mma_sync_tflop_s", can.matrix}};
-  std::printf("%s: copies %.0f GB/s, bf16 products by mma.sync %.0f TFLOP/s\n",
-              result["device"]["name"].get<std::string>().c_str(), can.copy, can.matrix);
+  std::printf("%s: copies %.0f GB/s, bf16 products by mma.sync %.0f TFLOP/s\n", properties.name,
+              can.copy, can.matrix);
 
-  bool right = true;
+  std::vector<row> rows;
   for (const auto add : {add_elementwise, add_selective_scan, add_gla, add_gateloop}) {
-    std::vector<row> rows;
+    const std::size_t before = rows.size();
     add(how, rows);
-    for (const row& r : rows) {
-      show(r, can);
-      right = right && r.failure.empty();
-      result["rows"].push_back(as_json(r));
-    }
+    for (std::size_t i = before; i < rows.size(); ++i) show(rows[i], can);
     // at once: a run that is cut short counts too
-    if (!out.empty()) std::ofstream(out) << result.dump(1) << '\n';
+    if (!out.empty() && !(std::ofstream(out) << report(date, properties, how, can, rows)))
+      throw std::runtime_error(out + " cannot be written");
   }
-  if (!out.empty() && !std::ifstream(out)) throw cuda_failure(out + " cannot be written");
-  return right ? 0 : 1;
+  return std::any_of(rows.begin(), rows.end(), [](const row& r) { return !r.failure.empty(); });
 }
 
 shape tiny(shape n) {
@@ -137,7 +186,7 @@ shape tiny(shape n) {
 
 void add_row(const settings& how, std::vector<row>& to, row r,
              const std::function<void(row&)>& fill) {
-  if (!std::regex_search(r.name, std::regex(how.only))) return;
+  if (r.name.find(how.only) == std::string::npos) return;
   if (how.tiny) r.size = tiny(r.size);
   try {
     fill(r);
@@ -153,6 +202,9 @@ void add_row(const settings& how, std::vector<row>& to, row r,
 int main(int argc, char** argv) {
   try {
     return bench_cuda::run(argc, argv);
+  } catch (const std::invalid_argument& error) {
+    std::cerr << "gatescan_bench_cuda: " << error.what() << '\n';
+    return 2;
   } catch (const std::exception& error) {
     std::cerr << "gatescan_bench_cuda: " << error.what() << '\n';
     return 1;

@@ -21,7 +21,7 @@ struct shape {
 };
 
 struct settings {
-  std::string only;               // a regular expression of rows' names
+  std::string only;               // rows whose names have this part
   bool tiny = false;              // a few tokens: is everything right?
   double seconds = 0.3;           // of each time that is taken
   std::int64_t cache = 64 << 20;  // bytes of the device's last level
