@@ -1,5 +1,5 @@
-"""How each peer is called on a row of gatescan_bench_cuda: the same operands in the peer's layout, and
-its results in gatescan's.
+"""How each peer is called on a row of gatescan_bench_cuda: the same operands in the peer's layout,
+and its results in gatescan's.
 
 A form is a class with `package` (what must be importable), `name`, `fits(row)`, `prepare(x)` (from
 gatescan's operands to the peer's leaves), `out(leaves)` (what is timed), and the way back:

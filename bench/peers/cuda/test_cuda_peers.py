@@ -65,7 +65,8 @@ class Bars(unittest.TestCase):
     def test_a_share_of_copy(self):
         name = "step of gla, B 64"
         for ms, want in ((0.5, "met"), (1.0, "missed")):  # 4 and 2 TB/s
-            x, verdict = self.verdicts(ours(row(name, step=ms)))[name, "step", "at least 0.85 of copy"]
+            got = self.verdicts(ours(row(name, step=ms)))
+            x, verdict = got[name, "step", "at least 0.85 of copy"]
             self.assertAlmostEqual(x, 0.5 / ms)
             self.assertEqual(verdict, want)
 

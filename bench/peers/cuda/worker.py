@@ -173,7 +173,10 @@ def main() -> int:
                 form = kind()
                 entry["errors"], wrong = check(form, row, device)
                 torch.cuda.empty_cache()
-                entry |= {"wrong": wrong} if wrong else {"passes": time_form(form, row, seconds, device)}
+                if wrong:
+                    entry["wrong"] = wrong
+                else:
+                    entry["passes"] = time_form(form, row, seconds, device)
             except Exception as error:
                 entry["wrong"] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             torch.cuda.empty_cache()
