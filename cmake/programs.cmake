@@ -78,6 +78,9 @@ if(GATESCAN_NVCC AND NOT CUDAToolkit_FOUND)
   cmake_path(GET toolkit PARENT_PATH toolkit)
   set(CUDAToolkit_ROOT ${toolkit})
   find_package(CUDAToolkit QUIET)
+  if(NOT TARGET CUDA::cudart_static)
+    message(STATUS "gatescan: ${GATESCAN_NVCC} without the CUDA runtime, so no device programs")
+  endif()
 endif()
 
 # gatescan_device_objects(result file.cu...): nvcc compiles each file, and `result` lists the objects,
