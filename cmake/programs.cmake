@@ -19,12 +19,12 @@ function(gatescan_find_eigen)
   endif()
 endfunction()
 
-# Links the third-party packages that the sources include, so that a program needs only what it
-# uses. A source that takes up a new package needs CMake to run once more.
+# Links the third-party packages that the sources include, and our calls on a device, so that a
+# program needs only what it uses. A source that takes up a new package needs CMake to run once more.
 function(gatescan_link_third_party target)
   set(includes "")
   foreach(source IN LISTS ARGN)
-    file(STRINGS ${source} lines REGEX "^ *# *include *<(Eigen|rapidcheck|nlohmann|CLI|png|benchmark)")
+    file(STRINGS ${source} lines REGEX "^ *# *include *[<\"](Eigen|rapidcheck|nlohmann|CLI|png|benchmark|device_calls)")
     string(APPEND includes ${lines})
   endforeach()
   if(includes MATCHES "<Eigen/")
@@ -51,6 +51,9 @@ function(gatescan_link_third_party target)
     find_package(benchmark REQUIRED GLOBAL)
     target_link_libraries(${target} PRIVATE benchmark::benchmark)
   endif()
+  if(includes MATCHES "\"device_calls/")
+    target_link_libraries(${target} PUBLIC gatescan_device_calls)
+  endif()
 endfunction()
 
 # gatescan_add_program(target source...): an executable on the library, with our warnings.
@@ -60,19 +63,56 @@ function(gatescan_add_program target)
   gatescan_link_third_party(${target} ${ARGN})
 endfunction()
 
-# gatescan_add_device_program(name file.cu): a program by nvcc, nothing where there is none. PTX goes
-# along, so that newer devices run it too.
+# Device code. CMake's own CUDA language is not asked for: nvcc is called where it is found, and what
+# it makes runs on sm_80 and, through the PTX that goes along, on newer devices.
 find_program(GATESCAN_NVCC nvcc)
 mark_as_advanced(GATESCAN_NVCC)
-function(gatescan_add_device_program name source)
-  if(GATESCAN_NVCC)
-    cmake_path(GET source PARENT_PATH folder)
-    file(GLOB neighbours CONFIGURE_DEPENDS ${folder}/*.cuh)
+option(GATESCAN_COMPILE_EVERY_FORMAT "Compile device code in all formats, not in a few only")
+set(gatescan_nvcc_flags -std=c++20 -O3 -arch=sm_80 --Werror all-warnings
+  -I${PROJECT_SOURCE_DIR}/include)
+if(GATESCAN_COMPILE_EVERY_FORMAT)
+  list(APPEND gatescan_nvcc_flags -DGATESCAN_EVERY_FORMAT)
+endif()
+if(GATESCAN_NVCC AND NOT CUDAToolkit_FOUND)
+  cmake_path(GET GATESCAN_NVCC PARENT_PATH toolkit)
+  cmake_path(GET toolkit PARENT_PATH toolkit)
+  set(CUDAToolkit_ROOT ${toolkit})
+  find_package(CUDAToolkit QUIET)
+  if(NOT TARGET CUDA::cudart_static)
+    message(STATUS "gatescan: ${GATESCAN_NVCC} without the CUDA runtime, so no device programs")
+  endif()
+endif()
+
+# gatescan_device_objects(result file.cu...): nvcc compiles each file, and `result` lists the objects,
+# which can be sources of any target that links CUDA::cudart_static. Empty where there is no nvcc.
+function(gatescan_device_objects result)
+  set(objects "")
+  if(GATESCAN_NVCC AND TARGET CUDA::cudart_static)
+    foreach(source IN LISTS ARGN)
+      cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE name)
+      set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
+      cmake_path(GET object PARENT_PATH folder)
+      file(MAKE_DIRECTORY ${folder})
+      add_custom_command(OUTPUT ${object}
+        COMMAND ${GATESCAN_NVCC} ${gatescan_nvcc_flags} -c ${source} -o ${object} -MD -MF ${object}.d
+        DEPENDS ${source}
+        DEPFILE ${object}.d
+        COMMENT "nvcc ${name}"
+        VERBATIM)
+      list(APPEND objects ${object})
+    endforeach()
+  endif()
+  set(${result} ${objects} PARENT_SCOPE)
+endfunction()
+
+# gatescan_add_device_program(name file.cu...): a program by nvcc alone, nothing where there is none.
+function(gatescan_add_device_program name)
+  gatescan_device_objects(objects ${ARGN})
+  if(objects)
     set(program ${CMAKE_CURRENT_BINARY_DIR}/${name})
     add_custom_command(OUTPUT ${program}
-      COMMAND ${GATESCAN_NVCC} -std=c++20 -O3 -arch=sm_80 --Werror all-warnings
-        -I${PROJECT_SOURCE_DIR}/include ${source} -o ${program}
-      DEPENDS ${source} ${neighbours} ${gatescan_headers} ${gatescan_cuda_headers}
+      COMMAND ${GATESCAN_NVCC} ${objects} -o ${program}
+      DEPENDS ${objects}
       VERBATIM)
     add_custom_target(build_${name} ALL DEPENDS ${program})
   endif()

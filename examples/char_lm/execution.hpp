@@ -7,6 +7,10 @@
 
 #include "parameters.hpp"
 
+namespace device_calls {
+class device;
+}
+
 namespace char_lm {
 
 /// Tokens of `batch` sequences of `time` steps each; row b * time + t of a matrix is token t of b.
@@ -15,11 +19,12 @@ struct extent {
   index tokens() const { return batch * time; }
 };
 
-/// How the library is to compute: the command line's --mode, --chunk and --threads.
+/// How the library is to compute: the command line's --mode, --chunk, --threads and --backend.
 struct execution {
   std::string mode = "chunked";
   int chunk = 0;  // 0: the library's choice
   int threads = 1;
+  device_calls::device* device = nullptr;  // null: on the host
 };
 
 inline const std::vector<std::string> mode_names = {"recurrent", "scan", "chunked", "attention"};

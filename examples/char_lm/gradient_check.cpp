@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <vector>
 
+#include "model.hpp"
+
 namespace char_lm {
 namespace {
 
@@ -55,12 +57,12 @@ double worst_error(const std::string& recurrence, const execution& how) {
 
 }  // namespace
 
-bool check_gradients() {
+bool check_gradients(device_calls::device* device) {
   constexpr double allowed = 5e-4;
   bool good = true;
   for (const std::string& recurrence : recurrence_names)
     for (const std::string& mode : mode_names) {
-      const double error = worst_error(recurrence, {mode, 4, 1});
+      const double error = worst_error(recurrence, {mode, 4, 1, device});
       std::printf("%-15s %-10s relative error of the gradient %.1e  %s\n", recurrence.c_str(),
                   mode.c_str(), error, error < allowed ? "ok" : "WRONG");
       good = good && error < allowed;

@@ -1,11 +1,12 @@
 // The backward of the whole model against central differences, on a tiny model with random weights.
 #pragma once
 
-#include "options.hpp"
+#include "execution.hpp"
 
 namespace char_lm {
 
-/// Prints a line for every recurrence and mode. Returns whether all of them agree.
-bool check_gradients();
+/// Prints a line for every recurrence and mode. Returns whether all of them agree. Null: on the
+/// host.
+bool check_gradients(device_calls::device* device);
 
 }  // namespace char_lm

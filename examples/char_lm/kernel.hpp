@@ -10,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "device_calls/flatten.hpp"
+#include "device_calls/formats.hpp"
+#include "device_calls/staged_call.hpp"
 #include "execution.hpp"
 
 namespace char_lm {
@@ -35,13 +38,36 @@ class kernel {
 
   kernel() = default;
   kernel(const execution& how, const problem& size) {
-    with_mode(how, [&](auto mode) { make(gatescan::cpu{.threads = how.threads}, mode, size); });
+    if (how.device != nullptr)
+      make_on_device(how, size);
+    else
+      with_mode(how, [&](auto mode) { make(gatescan::cpu{.threads = how.threads}, mode, size); });
   }
 
   std::function<void(const inputs&, const outputs&)> forward;
   std::function<void(const inputs&, const output_gradients&, const gradients&)> backward;
 
  private:
+  // Operands and results stay the host's: they are copied around each call.
+  void make_on_device(const execution& how, const problem& size) {
+    device_calls::call like;
+    like.mode = how.mode, like.chunk = how.chunk;
+    like.size = device_calls::flatten_problem(size);
+    const auto planned = std::make_shared<device_calls::staged_call>(
+        *how.device, Recurrence::name, device_calls::format_name<float>(), like);
+    forward = [planned](const inputs& in, const outputs& out) {
+      device_calls::flatten_inputs(in, planned->host);
+      device_calls::flatten_results(out, planned->host);
+      planned->host.gradients.clear();
+      planned->run();
+    };
+    backward = [planned](const inputs& in, const output_gradients& d_out, const gradients& d_in) {
+      device_calls::flatten_inputs(in, planned->host);
+      device_calls::flatten_results(d_out, planned->host);
+      device_calls::flatten_gradients<Recurrence>(d_in, planned->host);
+      planned->run();
+    };
+  }
   template <class Mode>
   void make(const gatescan::cpu& where, const Mode& mode, const problem& size) {
     gatescan::plan plan{where, mode, size};
@@ -114,7 +140,7 @@ std::vector<mode_time> time_modes(
   std::vector<mode_time> times;
   matrix reference;
   for (const std::string& mode : mode_names) {
-    const kernel<Recurrence> k({mode, how.chunk, how.threads}, size);
+    const kernel<Recurrence> k({mode, how.chunk, how.threads, how.device}, size);
     const double forward = milliseconds([&] { k.forward(in, outs); });
     if (times.empty()) reference = out;
     const double both = milliseconds([&] {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "checkpoint.hpp"
+#include "device_calls/device.hpp"
 #include "gradient_check.hpp"
 #include "progress.hpp"
 #include "results.hpp"
@@ -23,13 +24,14 @@ int run(int argc, char** argv) {
   options o;
   if (!parse_command_line(argc, argv, o)) return 0;
   Eigen::setNbThreads(1);  // whole shards run in parallel, not single products
-  if (o.check_gradients) return check_gradients() ? 0 : 1;
 
   checkpoint resumed;
-  if (o.resume) {
+  if (o.resume && !o.check_gradients) {
     resumed = load(o.out / "checkpoint.bin");
     take_run_options(o, resumed.run);
   }
+  if (o.run.backend == "cuda") o.device = device_calls::open_device();
+  if (o.check_gradients) return check_gradients(o.device.get()) ? 0 : 1;
   std::vector<std::filesystem::path> files(o.run.text.begin(), o.run.text.end());
   if (files.empty()) files = default_files();
   if (files.empty())
@@ -43,7 +45,7 @@ int run(int argc, char** argv) {
   std::printf("trigram of the same training text: %.3f bits/byte on the held-out text\n",
               trigram_bits);
 
-  trainer learner(o.run, text, o.threads);
+  trainer learner(o.run, text, o.how());
   if (o.resume) {
     if (resumed.text_fingerprint != text.fingerprint)
       throw usage_error("the checkpoint in " + o.out.string() + " was made with another text");

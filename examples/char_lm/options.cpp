@@ -55,9 +55,10 @@ bool parse_command_line(int argc, char** argv, options& o) {
   app.add_option("--threads", o.threads, "Threads, 0: all cores")
       ->check(CLI::Range(0, 4096))
       ->group("Machine");
-  std::string backend = "cpu";
-  app.add_option("--backend", backend, "Where the library computes")
-      ->check(CLI::IsMember({"cpu"}))
+  run("backend", r.backend,
+      "Where the recurrence of training and measuring is computed; cuda: operands are copied there "
+      "and back around each call, all else stays on the cpu")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
       ->group("Machine");
   app.add_option("--out", o.out, "Output folder: checkpoint, sample and pictures")->group("Output");
   app.add_option("--sample", o.sample, "Bytes to generate")

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -21,9 +22,9 @@ struct run_options {
   double lr = 4e-3;
   std::uint64_t seed = 1;
   std::vector<std::string> text;  // empty: the licence texts
+  std::string backend = "cpu";
 
   architecture shape() const { return {recurrence, width, depth, heads}; }
-  execution how(int threads) const { return {mode, chunk, threads}; }
 };
 
 struct options {
@@ -36,6 +37,9 @@ struct options {
   int sample = 600;
   double temperature = 0.7;
   std::string prompt = "This License ";
+  std::shared_ptr<device_calls::device> device;  // where the backend is cuda
+
+  execution how() const { return {run.mode, run.chunk, threads, device.get()}; }
 };
 
 /// A wrong flag or flag value; main prints it and returns 2.

@@ -8,6 +8,6 @@
 namespace char_lm {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(run_options, recurrence, mode, chunk, width, depth, heads,
-                                   context, batch, steps, lr, seed, text)
+                                   context, batch, steps, lr, seed, text, backend)
 
 }  // namespace char_lm

@@ -34,14 +34,16 @@ void show_modes(const options& o, const corpus& text, model& m, const flat& thet
     const bytes piece = text.held_out_piece(i % text.pieces());
     passage.insert(passage.end(), piece.begin(), piece.begin() + time);
   }
-  m.plan({sequences, time}, o.run.how(o.threads));
+  m.plan({sequences, time}, o.how());
   m.forward(theta, passage);
-  std::printf("\nthe %s of block 1 on %lld x %lld held-out bytes, milliseconds with %d threads\n",
+  std::printf("\nthe %s of block 1 on %lld x %lld held-out bytes, milliseconds %s\n",
               o.run.recurrence.c_str(), static_cast<long long>(sequences),
-              static_cast<long long>(time), o.threads);
+              static_cast<long long>(time),
+              o.device ? "with copies to the device and back"
+                       : text_of("with %d threads", o.threads).c_str());
   std::printf("  %-10s %9s %20s   %s\n", "mode", "forward", "forward + backward",
               "largest difference from recurrent");
-  for (const mode_time& t : m.mixing(0).time_all_modes(o.run.how(o.threads)))
+  for (const mode_time& t : m.mixing(0).time_all_modes(o.how()))
     std::printf("  %-10s %9.2f %20.2f   %.1e\n", t.mode.c_str(), t.forward, t.forward_and_backward,
                 t.difference);
 }
@@ -59,7 +61,7 @@ void show_results(const options& o, const corpus& text, const training_state& s,
   std::printf("----\n%s\n----\n", printable(o.prompt + g.text).c_str());
   std::ofstream(o.out / "sample.txt") << o.prompt << g.text;
 
-  const agreement a = compare_with_steps(m, s.theta, text.held_out_piece(0), o.run.how(o.threads));
+  const agreement a = compare_with_steps(m, s.theta, text.held_out_piece(0), o.how());
   std::printf(
       "\nlogits of step() and of the %s mode on %zu held-out bytes: largest difference %.1e "
       "(largest logit %.1f)\n",
@@ -70,7 +72,7 @@ void show_results(const options& o, const corpus& text, const training_state& s,
   draw_loss(o.out / "loss.svg", s, trigram_bits, "Learning curve: " + name);
   const std::string sentence = sentence_of(text);
   const index depth = o.run.depth - 1;
-  m.plan({1, static_cast<index>(sentence.size())}, o.run.how(1));
+  m.plan({1, static_cast<index>(sentence.size())}, o.how());
   m.forward(s.theta,
             bytes(reinterpret_cast<const std::uint8_t*>(sentence.data()), sentence.size()));
   const std::string unit =

@@ -15,10 +15,10 @@ constexpr index part = 1 << 15;  // weights that one job of the optimizer update
 
 }  // namespace
 
-trainer::trainer(const run_options& run, const corpus& text, int threads)
+trainer::trainer(const run_options& run, const corpus& text, const execution& how)
     : run_(run),
       text_(text),
-      threads_(threads),
+      threads_(how.threads),
       order_(text.train.size(), static_cast<std::size_t>(run.context) + 1,
              run.seed ^ 0x5deece66du) {
   blueprint plan(run.seed);
@@ -30,7 +30,8 @@ trainer::trainer(const run_options& run, const corpus& text, int threads)
   state_.data = order_.where();
   decays_ = plan.decays();
 
-  const execution how = run.how(1);  // the shards are what runs in parallel
+  execution each = how;
+  each.threads = 1;  // the shards are what runs in parallel
   const index count = std::min(run.batch, most_shards);
   for (index s = 0; s < count; ++s) {
     blueprint same_a(run.seed), same_b(run.seed);
@@ -42,8 +43,8 @@ trainer::trainer(const run_options& run, const corpus& text, int threads)
                                                     .gradient = {},
                                                     .inputs = {},
                                                     .targets = {}}));
-    shards_.back()->training.plan({end - first, run.context}, how);
-    shards_.back()->measuring.plan({1, static_cast<index>(corpus::piece) - 1}, how);
+    shards_.back()->training.plan({end - first, run.context}, each);
+    shards_.back()->measuring.plan({1, static_cast<index>(corpus::piece) - 1}, each);
   }
 }
 

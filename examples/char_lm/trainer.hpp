@@ -28,7 +28,7 @@ struct training_state {
 
 class trainer {
  public:
-  trainer(const run_options& run, const corpus& text, int threads);
+  trainer(const run_options& run, const corpus& text, const execution& how);
 
   training_state& state() { return state_; }
   const training_state& state() const { return state_; }

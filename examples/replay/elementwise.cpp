@@ -59,8 +59,9 @@ struct binding {
 
 }  // namespace
 
-tensors elementwise(const options& asked, const safetensors::entries& file) {
-  return run<binding>(asked, file, "x");
+tensors elementwise(const options& asked, const safetensors::entries& file,
+                    device_calls::device* device) {
+  return run<binding>(asked, file, device, "x");
 }
 
 }  // namespace replay

@@ -56,8 +56,9 @@ struct binding {
 
 }  // namespace
 
-tensors gateloop(const options& asked, const safetensors::entries& file) {
-  return run<binding>(asked, file, "v");
+tensors gateloop(const options& asked, const safetensors::entries& file,
+                 device_calls::device* device) {
+  return run<binding>(asked, file, device, "v");
 }
 
 }  // namespace replay

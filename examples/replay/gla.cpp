@@ -49,8 +49,8 @@ struct binding {
 
 }  // namespace
 
-tensors gla(const options& asked, const safetensors::entries& file) {
-  return run<binding>(asked, file, "v");
+tensors gla(const options& asked, const safetensors::entries& file, device_calls::device* device) {
+  return run<binding>(asked, file, device, "v");
 }
 
 }  // namespace replay

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <limits>
 #include <map>
+#include <memory>
 #include <new>
 
 #include "replay.hpp"
@@ -15,12 +16,11 @@ namespace {
 
 constexpr int failure = 2;
 
-using recurrence = replay::tensors (*)(const replay::options&, const replay::safetensors::entries&);
-
-const std::map<std::string, recurrence> recurrences{{"elementwise", replay::elementwise},
-                                                    {"gateloop", replay::gateloop},
-                                                    {"gla", replay::gla},
-                                                    {"selective_scan", replay::selective_scan}};
+const std::map<std::string, replay::recurrence*> recurrences{
+    {"elementwise", replay::elementwise},
+    {"gateloop", replay::gateloop},
+    {"gla", replay::gla},
+    {"selective_scan", replay::selective_scan}};
 
 void declare(CLI::App& app, replay::options& asked) {
   constexpr int most = std::numeric_limits<int>::max();
@@ -31,11 +31,12 @@ void declare(CLI::App& app, replay::options& asked) {
       ->required()
       ->check(CLI::IsMember({"recurrent", "scan", "chunked", "attention"}));
   app.add_option("--backend", asked.backend, "where it is computed")
-      ->check(CLI::IsMember({"cpu"}))
+      ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
   app.add_option("--chunk", asked.chunk, "tokens a chunk in chunked mode [the library's choice]")
       ->check(CLI::Range(1, most));
-  app.add_option("--threads", asked.threads, "0: all cores; the bits do not depend on it")
+  app.add_option("--threads", asked.threads,
+                 "of the cpu, 0: all cores; the bits do not depend on it")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   app.add_flag("--softplus", asked.softplus,
@@ -66,11 +67,17 @@ int main(int argc, char** argv) {
     return complain("--softplus", "only selective_scan has it");
   }
 
+  std::unique_ptr<device_calls::device> device;
+  try {
+    if (asked.backend == "cuda") device = device_calls::open_device();
+  } catch (const std::exception& error) {
+    return complain("--backend cuda", error.what());
+  }
   replay::tensors results;
   try {
     const auto bytes = replay::safetensors::read_bytes(asked.in);
     const auto file = replay::safetensors::parse(bytes);
-    results = recurrences.at(asked.recurrence)(asked, file);
+    results = recurrences.at(asked.recurrence)(asked, file, device.get());
   } catch (const std::bad_alloc&) {
     return complain(asked.in, "out of memory");
   } catch (const std::exception& error) {

@@ -1,13 +1,14 @@
 // Tensors of a file as typed views, and typed results as tensors of a file.
 #pragma once
 
-#include <unistd.h>
-
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
-#include <gatescan/gatescan.hpp>
+#include <gatescan/core/scalar.hpp>
+#include <gatescan/core/view.hpp>
 #include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -16,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "device_calls/device.hpp"
 #include "safetensors.hpp"
 
 namespace replay {
@@ -43,21 +45,20 @@ inline constexpr const char* dtype_of<gatescan::half> = "F16";
 template <>
 inline constexpr const char* dtype_of<std::int64_t> = "I64";
 
-inline std::int64_t physical_memory() {
-  return static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
-}
-
-/// What a recurrence reads and writes in number format T: `required` and `optional` are views of
-/// the file's tensors, `result` and `gradient` views whose values `results` hands over to be
-/// written. Names an imaginary part NAME_im, a gradient d_NAME. Every view stays valid as long as
-/// this does.
+/// What a recurrence reads and writes in number format T, in some memory: `required` and `optional`
+/// are views of the file's tensors, `result` and `gradient` views whose values `results` hands over
+/// to be written. Names an imaginary part NAME_im, a gradient d_NAME. Every view stays valid as
+/// long as this does.
 template <class T>
 class operands {
  public:
   using storage = gatescan::storage_t<T>;
   using state = gatescan::state_t<T>;
 
-  explicit operands(const safetensors::entries& file) : file_(file) {}
+  operands(const safetensors::entries& file, device_calls::memory& where)
+      : file_(file), where_(where), room_(where.room()) {}
+  operands(const operands&) = delete;  // the results know where this is
+  operands& operator=(const operands&) = delete;
 
   bool has(const std::string& name) const { return file_.contains(name); }
 
@@ -81,11 +82,14 @@ class operands {
                                    safetensors::printable(dtype));
     }
     const view<Element> all = allocate<Element>(shape);
-    for (std::size_t i = 0; i < bytes.size() / sizeof(stored); ++i) {
-      stored value;
-      std::memcpy(&value, bytes.data() + i * sizeof(stored), sizeof(stored));
-      all.data[i] = gatescan::convert<Element>(value);
-    }
+    piecewise<Element>(all.size(), [&](Element* piece, std::int64_t first, std::int64_t count) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        stored value;
+        std::memcpy(&value, bytes.data() + index(first + i) * sizeof(stored), sizeof(stored));
+        piece[i] = gatescan::convert<Element>(value);
+      }
+      where_.write(all.data + first, piece, count * item<Element>);
+    });
     return all;
   }
 
@@ -133,14 +137,16 @@ class operands {
   template <class Element = storage>
   view<Element> result(const std::string& name, const shape_type& shape) {
     const view<Element> all = allocate<Element>(shape);
-    const auto size = static_cast<std::size_t>(all.size());
-    results_.push_back([name, shape, data = all.data, size] {
+    results_.push_back([this, name, shape, data = all.data, size = all.size()] {
       safetensors::tensor t{name, dtype_of<storage>, shape,
-                            std::vector<std::byte>(size * sizeof(storage))};
-      for (std::size_t i = 0; i < size; ++i) {
-        const auto value = gatescan::convert<storage>(data[i]);
-        std::memcpy(t.bytes.data() + i * sizeof(storage), &value, sizeof(storage));
-      }
+                            std::vector<std::byte>(index(size) * sizeof(storage))};
+      piecewise<Element>(size, [&](Element* piece, std::int64_t first, std::int64_t count) {
+        where_.read(piece, data + first, count * item<Element>);
+        for (std::int64_t i = 0; i < count; ++i) {
+          const auto value = gatescan::convert<storage>(piece[i]);
+          std::memcpy(t.bytes.data() + index(first + i) * sizeof(storage), &value, sizeof(storage));
+        }
+      });
       return t;
     });
     return all;
@@ -176,31 +182,44 @@ class operands {
   }
 
  private:
+  static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+  template <class Element>
+  static constexpr auto item = static_cast<std::int64_t>(sizeof(Element));
+
+  // Calls f(buffer, first, count) for pieces of so many numbers: they are converted on the way from
+  // and to the memory that computes.
+  template <class Element, class F>
+  static void piecewise(std::int64_t size, const F& f) {
+    std::array<Element, 4096> piece;
+    for (std::int64_t first = 0; first < size; first += std::ssize(piece))
+      f(piece.data(), first, std::min<std::int64_t>(std::ssize(piece), size - first));
+  }
+
   // Never null, also for an empty tensor: such an operand is given all the same.
   template <class Element>
   view<Element> allocate(const shape_type& shape) {
-    const std::int64_t size = safetensors::checked_size(shape, sizeof(Element));
-    const std::int64_t bytes = size * static_cast<std::int64_t>(sizeof(Element));
-    if (bytes > memory_left_) {
+    const std::int64_t bytes = safetensors::checked_size(shape, item<Element>) * item<Element>;
+    if (bytes > room_) {
       throw std::runtime_error("a result of shape " + safetensors::to_string(shape) +
-                               " does not fit in this machine's memory");
+                               " does not fit in memory");
     }
-    memory_left_ -= bytes;
-    const auto owner = std::make_shared<Element[]>(static_cast<std::size_t>(size > 0 ? size : 1));
+    room_ -= bytes;
+    const auto owner = where_.allocate(bytes);
     memory_.push_back(owner);
-    gatescan::layout where;
+    gatescan::layout dense;
     gatescan::index_t step = 1;
     for (std::size_t axis = shape.size(); axis-- > 0;) {
-      where.shape[axis] = shape[axis];
-      where.stride[axis] = step;
+      dense.shape[axis] = shape[axis];
+      dense.stride[axis] = step;
       step *= shape[axis];
     }
-    where.rank = static_cast<int>(shape.size());
-    return {owner.get(), where};
+    dense.rank = static_cast<int>(shape.size());
+    return {static_cast<Element*>(owner.get()), dense};
   }
 
   const safetensors::entries& file_;
-  std::int64_t memory_left_ = physical_memory();  // memory that is only promised ends in a kill
+  device_calls::memory& where_;
+  std::int64_t room_;  // memory that is only promised ends in a kill
   std::set<std::string, std::less<>> used_;
   std::vector<std::shared_ptr<void>> memory_;
   std::vector<std::function<safetensors::tensor()>> results_;

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "device_calls/device.hpp"
 #include "options.hpp"
 #include "safetensors.hpp"
 
@@ -10,9 +11,9 @@ namespace replay {
 
 using tensors = std::vector<safetensors::tensor>;
 
-tensors elementwise(const options& asked, const safetensors::entries& file);
-tensors gateloop(const options& asked, const safetensors::entries& file);
-tensors gla(const options& asked, const safetensors::entries& file);
-tensors selective_scan(const options& asked, const safetensors::entries& file);
+// On `device`, or on the host where it is null.
+using recurrence = tensors(const options& asked, const safetensors::entries& file,
+                           device_calls::device* device);
+recurrence elementwise, gateloop, gla, selective_scan;
 
 }  // namespace replay

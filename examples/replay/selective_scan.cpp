@@ -58,8 +58,9 @@ struct binding {
 
 }  // namespace
 
-tensors selective_scan(const options& asked, const safetensors::entries& file) {
-  return run<binding>(asked, file, "u");
+tensors selective_scan(const options& asked, const safetensors::entries& file,
+                       device_calls::device* device) {
+  return run<binding>(asked, file, device, "u");
 }
 
 }  // namespace replay

@@ -2,11 +2,13 @@
 """Runs char_lm on a little text: every recurrence trains, writes its files and goes on from them,
 and a wrong command line is refused.
 
-usage: char_lm_test.py PATH_OF_CHAR_LM      (Python 3 and its standard library only)
+usage: char_lm_test.py PATH_OF_CHAR_LM with-cuda|without-cuda
+                                            (Python 3 and its standard library only)
 """
 
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ import unittest
 import xml.etree.ElementTree
 
 CHAR_LM = ""
+HAS_CUDA = False  # built with nvcc, which says nothing about this machine
 SMALL = ("--width", "16", "--depth", "2", "--heads", "2", "--context", "64", "--batch", "2",
          "--threads", "1", "--sample", "20", "--prompt", "a")  # fmt: skip
 
@@ -30,9 +33,10 @@ class CharLm(unittest.TestCase):
             for _ in range(600):
                 stream.write(" ".join(letters.choices(words, k=9)) + ". ")
 
-    def run_char_lm(self, *arguments):
+    def run_char_lm(self, *arguments, **environment):
         command = [CHAR_LM, "--text", self.text, "--out", self.out, *SMALL, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False,
+                              env=os.environ | environment)  # fmt: skip
 
     def train(self, *arguments):
         done = self.run_char_lm(*arguments)
@@ -85,9 +89,27 @@ class CharLm(unittest.TestCase):
                 self.assertTrue(done.stderr.startswith("char_lm: "), done.stderr)
                 self.assertFalse(os.path.exists(os.path.join(self.out, "loss.svg")))
 
+    def test_without_a_device(self):
+        done = self.run_char_lm("--backend", "cuda", "--steps", "3", CUDA_VISIBLE_DEVICES="")
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertTrue(done.stderr.startswith("char_lm: "), done.stderr)
+        self.assertIn("no CUDA device" if HAS_CUDA else "built without CUDA", done.stderr)
+        self.assertFalse(os.path.exists(self.out))
+
+    def test_learns_on_a_device_what_it_learns_on_the_host(self):
+        done = self.run_char_lm("--backend", "cuda", "--steps", "3")
+        if done.returncode != 0 and "CUDA" in done.stderr:
+            self.skipTest(done.stderr.strip())
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        bits = re.compile(r"held-out bits per byte: ([\d.]+)")
+        there = float(bits.search(done.stdout)[1])
+        here = float(bits.search(self.train("--steps", "3"))[1])
+        self.assertAlmostEqual(there, here, delta=0.01)
+
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 3 or sys.argv[2] not in ("with-cuda", "without-cuda"):
         sys.exit(__doc__)
     CHAR_LM = os.path.abspath(sys.argv.pop(1))
+    HAS_CUDA = sys.argv.pop(1) == "with-cuda"
     unittest.main()

@@ -1,4 +1,4 @@
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 gatescan_add_test(examples.char_lm.gradients COMMAND char_lm --check-gradients)
 gatescan_add_test(examples.char_lm.program COMMAND ${Python3_EXECUTABLE}
-  ${CMAKE_CURRENT_LIST_DIR}/char_lm_test.py $<TARGET_FILE:char_lm>)
+  ${CMAKE_CURRENT_LIST_DIR}/char_lm_test.py $<TARGET_FILE:char_lm> ${with_cuda})

@@ -2,7 +2,8 @@
 """Runs replay on small files: what it writes when all is well, and that it says why, exits with 2
 and leaves nothing behind when it is not.
 
-usage: replay_test.py PATH_OF_REPLAY      (Python 3 and its standard library only)
+usage: replay_test.py PATH_OF_REPLAY with-cuda|without-cuda
+                                           (Python 3 and its standard library only)
 """
 
 import json
@@ -15,6 +16,7 @@ import tempfile
 import unittest
 
 REPLAY = ""
+HAS_CUDA = False  # built with nvcc, which says nothing about this machine
 MODES = ("recurrent", "scan", "chunked", "attention")
 
 
@@ -132,9 +134,10 @@ class ReplayTest(unittest.TestCase):
         self.input = os.path.join(self.folder.name, "in.safetensors")
         self.output = os.path.join(self.folder.name, "out.safetensors")
 
-    def run_replay(self, *arguments):
+    def run_replay(self, *arguments, **environment):
         return subprocess.run(
             [REPLAY, *arguments],
+            env=os.environ | environment,
             capture_output=True,
             text=True,
             errors="replace",
@@ -441,8 +444,36 @@ class Refusals(ReplayTest):
         self.assert_refused(self.run_replay(*good, self.input, self.folder.name), self.folder.name)
 
 
+class OnADevice(ReplayTest):
+    def test_without_a_device(self):
+        with open(self.input, "wb") as stream:
+            stream.write(encode(case("gla")))
+        good = ("--recurrence", "gla", "--mode", "scan", "--backend", "cuda")
+        done = self.run_replay(*good, self.input, self.output, CUDA_VISIBLE_DEVICES="")
+        why = "no CUDA device" if HAS_CUDA else "built without CUDA"
+        self.assert_refused(done, "--backend cuda", why)
+
+    def test_the_device_gives_what_the_host_gives(self):
+        done = self.run_on(case("gla"), "gla", "scan", "--backend", "cuda")
+        if done.returncode != 0:
+            self.skipTest(done.stderr.strip())
+        for recurrence in ("elementwise", "gla", "gateloop", "selective_scan"):
+            for mode in MODES:
+                for flags in ([], ["--grad"], ["--grad", "--chunk", "2"]):
+                    with self.subTest(recurrence=recurrence, mode=mode, flags=flags):
+                        tensors = case(recurrence, 7)
+                        want = self.results(tensors, recurrence, mode, *flags)
+                        got = self.results(tensors, recurrence, mode, *flags, "--backend", "cuda")
+                        self.assertEqual(list(got), list(want))
+                        for name, tensor in want.items():
+                            size = max(map(abs, tensor.values))
+                            for g, w in zip(got[name].values, tensor.values):
+                                self.assertAlmostEqual(g, w, delta=1e-5 * size)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 3 or sys.argv[2] not in ("with-cuda", "without-cuda"):
         sys.exit(__doc__)
     REPLAY = os.path.abspath(sys.argv.pop(1))
+    HAS_CUDA = sys.argv.pop(1) == "with-cuda"
     unittest.main()

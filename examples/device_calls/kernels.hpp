@@ -1,0 +1,20 @@
+// What nvcc compiles: a file for each recurrence, in these formats.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "call.hpp"
+
+namespace device_calls {
+
+/// By the name of the recurrence and the format.
+using table = std::map<std::pair<std::string, std::string>, computation>;
+
+void add_elementwise(table& to);
+void add_gateloop(table& to);
+void add_gla(table& to);
+void add_selective_scan(table& to);
+
+}  // namespace device_calls
