@@ -84,7 +84,7 @@ class matrix_runner {
     if (output_gradient<R, T>::needs_o)
       o_ = memory.take<C>(p_.n.batch * p_.n.time * p_.n.heads * p_.n.values);
     d_o_.o = o_;
-    gradients_ = gradient_stores<R, T>(r.d, p_.n, chunks_);
+    gradients_ = gradient_stores<R, T>(p_, r.d, chunks_);
     gradients_.take(memory);
     initial_state_ = gradient_sink<C, C>(r.initial_state, R::state_axes, p_.n, chunks_.packed, 1);
     initial_state_.take(memory);

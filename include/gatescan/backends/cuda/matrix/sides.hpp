@@ -1,0 +1,57 @@
+#pragma once
+// Which operands the value side's adjoints add to, and which the key side's: a recurrence does not
+// say, so its adjoints are called once, on the host, at a place that only takes note. Numbers do not
+// decide what they add to (there is no `if` on one), switches and the operands given do.
+
+#include "tile.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+enum class side { keys, values };
+
+struct side_notes {
+  mutable bool keys = false, values = false;
+};
+
+template <class C, bool Complex>
+struct noting_place {
+  using element_t = typename element_type<C, Complex>::type;
+  side from;
+
+  template <class S>
+  GATESCAN_HD C operator()(const operand<S>&) const {
+    return C(1);
+  }
+  template <class S>
+  GATESCAN_HD element_t element(const operand<S>&) const {
+    if constexpr (Complex)
+      return {C(1), C(0)};
+    else
+      return C(1);
+  }
+  template <class G>
+  GATESCAN_HD void add(const side_notes& d, G) const {
+    (from == side::keys ? d.keys : d.values) = true;
+  }
+};
+
+template <class R, class T>
+auto sides_that_add(const problem_of<R, T>& p) {
+  using C = state_t<T>;
+  using kit = matrix_types<R, T>;
+  using place_t = noting_place<C, kit::complex>;
+  typename R::template fields<side_notes> notes{};
+  const place_t at_keys{side::keys}, at_values{side::values};
+  R::keys_adjoint(p.x, notes, at_keys, keys_of<typename kit::E>{});
+  const auto w = R::values(p.x, at_values);
+  std::remove_const_t<decltype(w)> d_w{};
+  R::output_adjoint(p.x, notes, at_values, w, d_w, C(0), C(0));
+  R::values_adjoint(p.x, notes, at_values, w, d_w);
+  return notes;
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
