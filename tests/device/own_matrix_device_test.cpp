@@ -165,7 +165,8 @@ TEST(own_matrix_device, agrees_with_the_cpu) {
   check(attention{});
 }
 
-// S_t = sigmoid(f_t) S_{t-1} + (boost[0] k_t) ((1 - sigmoid(f_t[0])) boost v_t)^T, out_t = S_t^T q_t
+// S_t = sigmoid(f_t) S_{t-1} + (boost[0] k_t) ((1 - sigmoid(f_t[0])) boost v_t)^T
+// out_t = S_t^T q_t
 struct tied : matrix_state<tied>, plain_output {
   static constexpr const char* name = "tied";
   static constexpr gating gate_kind = gating::per_key;

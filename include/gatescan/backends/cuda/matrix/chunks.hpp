@@ -36,7 +36,7 @@ struct time_chunks {
   bool packed = false;
 
   time_chunks() = default;
-  time_chunks(const sizes& n, index_t tokens) : length(tokens) {
+  GATESCAN_HD time_chunks(const sizes& n, index_t tokens) : length(tokens) {
     packed = n.sequences != n.batch;
     a_sequence = ceil_divide(n.time, length);
     slots = packed ? n.time / length + n.sequences : n.sequences * a_sequence;

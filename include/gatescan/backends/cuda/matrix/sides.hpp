@@ -1,7 +1,7 @@
 #pragma once
 // Which operands the value side's adjoints add to, and which the key side's: a recurrence does not
-// say, so its adjoints are called once, on the host, at a place that only takes note. Numbers do not
-// decide what they add to (there is no `if` on one), switches and the operands given do.
+// say, so its adjoints are called once, on the host, at a place that only takes note. Numbers do
+// not decide what they add to (there is no `if` on one), switches and the operands given do.
 
 #include "tile.hpp"
 
