@@ -36,11 +36,10 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   using C = typename base::C;
   using S = typename base::S;
   using E = typename base::E;
-  using W = typename base::W;
   using accumulators = typename R::template fields<accumulator<C>>;
   operand<const S> d_out;
-  table<C, Complex> kept;   // states at the starts of runs
-  table<C, Complex> parts;  // of o, with several tiles of keys
+  table<E> kept;   // states at the starts of runs
+  table<E> parts;  // of o, with several tiles of keys
 
   GATESCAN_HD auto output_gradient(const operand<const S>& here_d_out, index_t t) const {
     using output = typename share::output_type;
@@ -162,7 +161,7 @@ struct summarise_back : adjoint_task<R, T, Complex, Keys> {
   using base = adjoint_task<R, T, Complex, Keys>;
   using share = typename base::share;
   using E = typename base::E;
-  table<double, Complex> gradients;
+  table<typename base::D> gradients;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
   int shared_bytes() const { return base::room_bytes(this->map); }
@@ -177,8 +176,8 @@ struct summarise_back : adjoint_task<R, T, Complex, Keys> {
     list<E, Keys> g;
     for (int n = 0; n < Keys; ++n) g[n] = make<E>::from(0);
     this->template retreat<true>(block, room, here, l, s, g);
-    list<typename base::W, Keys> end;
-    for (int n = 0; n < Keys; ++n) end[n] = make<typename base::W>::from(g[n]);
+    list<typename base::D, Keys> end;
+    for (int n = 0; n < Keys; ++n) end[n] = make<typename base::D>::from(g[n]);
     this->store_row(gradients, s.slot, l, here, end);
   }
 };
@@ -190,8 +189,10 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
   using share = typename base::share;
   using C = typename base::C;
   using E = typename base::E;
+  using D = typename base::D;
   using W = typename base::W;
-  table<double, Complex> products, gradients;
+  table<W> products;
+  table<D> gradients;
   operand<const C> final_state;  // its gradient
 
   index_t blocks() const { return this->blocks_for(this->cut.sequences); }
@@ -204,17 +205,18 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const share here = this->seek(l, this->cut.batch_of(sequence));
     run_room<share, Block> room(block, this->map);
-    list<W, Keys> g;
+    list<D, Keys> g;
     this->load_state(final_state, sequence, l, here, g);
     for (index_t i = this->cut.used_slots(sequence) - 1; i >= 0; --i) {
       const index_t slot = this->cut.first_slot(sequence) + i;
-      list<W, Keys> product, start;
+      list<W, Keys> product;
+      list<D, Keys> start;
       this->load_row(products, slot, l, here, product);
       this->load_row(gradients, slot, l, here, start);
       this->store_row(gradients, slot, l, here, g);
       bool fine = true;
       for (int n = 0; n < Keys; ++n) {
-        start[n] = fma(conj(product[n]), g[n], start[n]);
+        start[n] = fma(conj(make<D>::from(product[n])), g[n], start[n]);
         fine = fine && is_finite(make<E>::from(start[n]));
       }
       if (share::any_in_warp(block, !fine)) {  // Inf or NaN: through the tokens
@@ -222,7 +224,7 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
         for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(g[n]);
         this->template retreat<false>(block, room, here, l, this->cut.of(sequence, i), e);
         for (int n = 0; n < Keys; ++n)
-          if (!is_finite(make<E>::from(start[n]))) start[n] = make<W>::from(e[n]);
+          if (!is_finite(make<E>::from(start[n]))) start[n] = make<D>::from(e[n]);
       }
       for (int n = 0; n < Keys; ++n) g[n] = start[n];
     }

@@ -16,7 +16,7 @@ struct attend : task<R, T, Complex, Keys> {
   using C = typename base::C;
   using E = typename base::E;
   using W = typename base::W;
-  table<C, Complex> parts;  // o: [batch and token]
+  table<E> parts;  // o: [batch and token]
 
   index_t blocks_a_token() const { return ceil_divide(this->map.channels(), threads()); }
   index_t blocks() const { return parts.rows * blocks_a_token(); }

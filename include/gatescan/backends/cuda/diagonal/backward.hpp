@@ -16,13 +16,13 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   using C = typename base::C;
   using S = typename base::S;
   using E = typename base::E;
-  using W = typename base::W;
+  using D = typename base::D;
   using collector_type = collector<R, T, Complex, Keys, share::run, share::unit_keys>;
   using values_type = typename share::values_type;
   using sums = typename collector_type::sums;
   collector_type collect;
-  table<double, Complex> gradients;  // of the states at the ends of segments, where time is cut
-  operand<const C> final_state;      // its gradient
+  table<D> gradients;            // of the states at the ends of segments, where time is cut
+  operand<const C> final_state;  // its gradient
   gradient_sink<C, C> initial_state;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
@@ -40,7 +40,7 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
     const auto meeting = collect.room(block);
     run_room<share, Block> room(block, this->map);
     auto d_values = share::template tokens<values_type>(block, this->map);
-    list<W, Keys> after;
+    list<D, Keys> after;
     if (gradients.first != nullptr)
       this->load_row(gradients, s.slot, l, here, after);
     else

@@ -1,6 +1,6 @@
 #pragma once
 // A thread's keys of one channel, walked through a run of tokens: as the recurrence stands, or as a
-// local sum beside the decayed incoming state, which is carried from run to run in double.
+// local sum beside the decayed incoming state, which is carried from run to run with more digits.
 
 #include <type_traits>
 #include <utility>
@@ -21,7 +21,7 @@ struct channel {
   using S = storage_t<T>;
   using C = state_t<T>;
   using E = number<C, Complex>;
-  using W = number<double, Complex>;
+  using W = carrier<C, Complex>;
   using spot = place<C, Complex>;
   using operands = typename R::template fields<operand<const S>>;
   using values_type =
@@ -262,6 +262,7 @@ struct task {
   using C = typename share::C;
   using E = typename share::E;
   using W = typename share::W;
+  using D = number<double, Complex>;
   using S = typename share::S;
 
   problem_of<R, T> p;
@@ -279,19 +280,20 @@ struct task {
                                           index_t key) {
     return x.offset(sequence, 0, l.head) + key * x.key + l.value * x.value;
   }
-  template <class Operand>
+  template <class Operand, class N>
   GATESCAN_HD void load_state(const Operand& from, index_t sequence, const lane& l,
-                              const share& here, list<W, Keys>& h) const {
+                              const share& here, list<N, Keys>& h) const {
     for (int n = 0; n < Keys; ++n) {
-      h[n] = make<W>::from(0);
+      h[n] = make<N>::from(0);
       if (from.given && here.holds(n))
-        h[n] = load_number<W>(from, state_offset(from, sequence, l, here.key(n)));
+        h[n] = make<N>::from(load_number<E>(from, state_offset(from, sequence, l, here.key(n))));
     }
   }
-  GATESCAN_HD void load_row(const table<double, Complex>& from, index_t row, const lane& l,
-                            const share& here, list<W, Keys>& h) const {
+  template <class N>
+  GATESCAN_HD void load_row(const table<N>& from, index_t row, const lane& l, const share& here,
+                            list<N, Keys>& h) const {
     for (int n = 0; n < Keys; ++n) {
-      h[n] = make<W>::from(0);
+      h[n] = make<N>::from(0);
       if (here.holds(n)) h[n] = from.load(row, here.key(n), l.channel);
     }
   }

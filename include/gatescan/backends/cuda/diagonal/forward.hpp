@@ -16,7 +16,7 @@ struct summarise : task<R, T, Complex, Keys> {
   using share = typename base::share;
   using E = typename base::E;
   using W = typename base::W;
-  table<double, Complex> products, states;
+  table<W> products, states;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
   int shared_bytes() const {
@@ -54,7 +54,7 @@ struct carry : task<R, T, Complex, Keys> {
   using share = typename base::share;
   using E = typename base::E;
   using W = typename base::W;
-  table<double, Complex> products, states;
+  table<W> products, states;
 
   index_t blocks() const { return this->blocks_for(this->cut.sequences); }
 
@@ -109,11 +109,11 @@ struct run_segments : task<R, T, Complex, Keys> {
   using S = typename base::S;
   using E = typename base::E;
   using W = typename base::W;
-  table<double, Complex> states;  // at the starts of segments, where time is cut
+  table<W> states;  // at the starts of segments, where time is cut
   operand<S> out;
   operand<C> final_state;
-  table<C, Complex> parts;  // of o: [batch and token][tile]
-  table<C, Complex> kept{};
+  table<E> parts;  // of o: [batch and token][tile]
+  table<E> kept{};
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
   int shared_bytes() const {
@@ -177,7 +177,7 @@ struct finish {
   problem_of<R, T> p;
   channel_map map;
   operand<typename share::S> out;
-  table<C, Complex> parts;
+  table<E> parts;
 
   int threads() const { return 128; }
   int shared_bytes() const { return 0; }

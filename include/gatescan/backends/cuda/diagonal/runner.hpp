@@ -22,8 +22,9 @@ class diagonal_runner {
   using share = typename task::share;
   using adjoint_task = diagonal::adjoint_task<R, T, Complex, keys>;
   using collector = diagonal::collector<R, T, Complex, keys, share::run, share::unit_keys>;
-  using wide_table = diagonal::table<double, Complex>;
-  using narrow_table = diagonal::table<C, Complex>;
+  using carrier_table = diagonal::table<typename task::W>;
+  using wide_table = diagonal::table<typename task::D>;
+  using narrow_table = diagonal::table<typename task::E>;
 
  public:
   diagonal_runner(const problem& p, const schedule& plan)
@@ -139,7 +140,8 @@ class diagonal_runner {
 
   bool attends_;
   task shared_;
-  wide_table products_, states_, gradients_;
+  carrier_table products_, states_;
+  wide_table gradients_;
   narrow_table kept_, parts_;
   collector collect_;
   gradient_sink<C, C> initial_state_;

@@ -80,7 +80,7 @@ class stepwise_runner {
 
   task shared_;
   summary* summaries_ = nullptr;
-  diagonal::table<C, false> starts_, kept_;
+  diagonal::table<C> starts_, kept_;
   collector collect_;
   gradient_sink<C, C> initial_state_;
 };
