@@ -1,5 +1,5 @@
-// The instrument itself: that a program with a race, a barrier that not all threads reach, or too
-// little shared memory does not pass.
+// The instrument itself: that a program with a race, a barrier that not all threads reach, too
+// little shared memory or an index outside an array does not pass.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -116,6 +116,19 @@ TEST(emulation, more_shared_memory_than_said) {
   const auto body = [](auto& block) { block.template shared<double>(64); };
   EXPECT_EQ(complaint(body, 512), "none");
   EXPECT_NE(complaint(body, 496).find("shared memory"), std::string::npos);
+}
+
+TEST(emulation, outside_a_shared_array) {
+  const auto touching = [](index_t i) {
+    return complaint([i](auto& block) {
+      const auto numbers = block.template shared<float>(8);
+      block.template shared<float>(8);  // there is memory on
+      if (block.thread() == 0) (numbers + 2)[i] = 1.0f;
+    });
+  };
+  EXPECT_EQ(touching(5), "none");
+  EXPECT_NE(touching(6).find("array of 6"), std::string::npos);
+  EXPECT_NE(touching(-1).find("array of 6"), std::string::npos);
 }
 
 TEST(emulation, shared_memory_starts_as_nan) {

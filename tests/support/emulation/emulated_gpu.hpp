@@ -1,7 +1,7 @@
 // Runs the CUDA backend's kernels without a GPU: blocks one after another, the threads of a block
 // as fibers, barriers and shuffles as rendezvous. A test instrument: it also says when two threads
 // of a block touch the same shared number without a barrier between, when threads part ways at a
-// barrier, and when a block asks for more shared memory than its program said.
+// barrier, and when a block asks for more shared memory than its program said or leaves an array.
 #pragma once
 
 #include "machine.hpp"

@@ -59,13 +59,19 @@ class shared_number {
 template <class T>
 class shared_array {
  public:
-  shared_array(machine& m, T* first) : machine_(&m), first_(first) {}
-  shared_number<T> operator[](index_t i) const { return {*machine_, first_ + i}; }
-  shared_array operator+(index_t i) const { return {*machine_, first_ + i}; }
+  shared_array(machine& m, T* first, index_t count) : machine_(&m), first_(first), count_(count) {}
+  shared_number<T> operator[](index_t i) const {
+    if (i < 0 || i >= count_)
+      throw emulation_error("shared memory: number " + std::to_string(i) + " of an array of " +
+                            std::to_string(count_));
+    return {*machine_, first_ + i};
+  }
+  shared_array operator+(index_t i) const { return {*machine_, first_ + i, count_ - i}; }
 
  private:
   machine* machine_;
   T* first_;
+  index_t count_;
 };
 
 // One block's threads, shared memory and barriers.
@@ -115,7 +121,8 @@ class machine {
     if (used > static_cast<std::size_t>(shared_bytes_))
       throw emulation_error("shared memory: the program said " + std::to_string(shared_bytes_) +
                             " bytes, the block asks for " + std::to_string(used));
-    return {*this, reinterpret_cast<T*>(reinterpret_cast<std::byte*>(shared_.data()) + here)};
+    return {*this, reinterpret_cast<T*>(reinterpret_cast<std::byte*>(shared_.data()) + here),
+            count};
   }
 
   // an exchange slot a thread: shuffles and votes
