@@ -21,7 +21,7 @@
 namespace support {
 
 using gatescan::index_t;
-using gatescan::detail::bf16_pair;
+using gatescan::detail::bf16_pair, gatescan::detail::tf32_number;
 
 struct emulation_error : std::logic_error {
   using std::logic_error::logic_error;
@@ -128,8 +128,8 @@ class machine {
   // an exchange slot a thread: shuffles and votes
   std::uint64_t& slot(int of) { return threads_[static_cast<std::size_t>(of)].slot; }
 
-  // and what a warp's matrix product takes of one: a, then b
-  using matrix_fragments = std::array<gatescan::detail::bf16_pair, 6>;
+  // and the bits that a warp's matrix product takes of one: a, then b
+  using matrix_fragments = std::array<std::uint32_t, 6>;
   matrix_fragments& fragments(int of) { return threads_[static_cast<std::size_t>(of)].fragments; }
 
   void note(const void* at, bool write) {

@@ -27,6 +27,7 @@ class diagonal_runner {
   using narrow_table = diagonal::table<typename task::E>;
 
  public:
+  using format = T;
   diagonal_runner(const problem& p, const schedule& plan)
       : attends_(plan.form == kernel_form::attention),
         shared_{p,

@@ -209,7 +209,7 @@ struct matrix_outputs {
   GATESCAN_HD void add_own_blocks(Block& block, const Array& scores, const Array& values,
                                   sums_t& sum) const {
     const int thread = block.thread();
-    if constexpr (kit::splits) {
+    if constexpr (kit::by_warps) {
       sum.add(block, kit::sub, scores, kit::score_pitch,
               values + thread / warp_threads * kit::sub * kit::value_pitch, kit::value_pitch);
     } else {

@@ -25,6 +25,7 @@ class matrix_runner {
   using C = typename kit::C;
 
  public:
+  using format = T;
   using problem = problem_of<R, T>;
 
   matrix_runner(const problem& p, const schedule& plan) : p_(p), plan_(plan) {}

@@ -19,6 +19,7 @@ class stepwise_runner {
   using summary = decltype(stepwise::summary_of<R, C>());
 
  public:
+  using format = T;
   stepwise_runner(const problem& p, const schedule& plan)
       : shared_{p, channels(p.n, true), {p.n, p.offsets, segment_tokens(p.n, plan)}} {}
 
