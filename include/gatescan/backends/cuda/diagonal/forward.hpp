@@ -176,6 +176,7 @@ struct finish {
   using E = typename share::E;
   problem_of<R, T> p;
   channel_map map;
+  time_cut cut;
   operand<typename share::S> out;
   table<E> parts;
 
@@ -191,6 +192,7 @@ struct finish {
     l.channel = i % parts.channels;
     l.head = l.channel / p.n.values, l.value = l.channel % p.n.values;
     const index_t row = i / parts.channels, batch = row / p.n.time, t = row % p.n.time;
+    if (cut.packed && cut.sequence_of(t) < 0) return;
     const share here(p.x, l, batch, map);
     E o = parts.load(row, 0, l.channel);
     for (index_t tile = 1; tile < parts.keys; ++tile) o = o + parts.load(row, tile, l.channel);

@@ -60,7 +60,8 @@ class diagonal_runner {
                    attends || !to.out.given ? narrow_table{} : parts_});
     }
     if (to.out.given && parts_.rows > 0)
-      run(gpu, diagonal::finish<R, T, Complex>{shared_.p, shared_.map, to.out, parts_});
+      run(gpu,
+          diagonal::finish<R, T, Complex>{shared_.p, shared_.map, shared_.cut, to.out, parts_});
   }
 
   void lay_out_backward(arena& memory, const results& r) {

@@ -68,6 +68,7 @@ struct matrix_outputs {
     chunk_place here{};
     if (finds_tiles()) {
       here = tiles().at(p, rest);
+      if (here.tokens.count() == 0) return;
       const token_range all = tokens_of(p, here.sequence);
       const index_t past = here.chunk * kit::tokens;
       tile = past % chunks.length / kit::tokens;
