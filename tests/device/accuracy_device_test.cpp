@@ -1,5 +1,5 @@
-// Sums of a million terms in double keep their digits on the device too, as tests/properties/
-// accuracy_test.cpp has it for the CPU.
+// Sums of a million terms in double and many turns in float keep their digits on the device
+// too, as tests/properties/accuracy_test.cpp has it for the CPU.
 #include <cmath>
 
 #include "../support/compare.hpp"
@@ -34,6 +34,48 @@ TEST(accuracy_device, double_over_a_million_steps) {
         EXPECT_LE(conditioned_error(run_forward<real_elementwise, double>(m, in).out, in), 1e-15)
             << m << " gates " << gate << (positive ? ", x > 0" : "");
     }
+}
+
+// N15: many turns of unit modulus, by angles up to a million radians, in long segments too
+TEST(accuracy_device, phase_and_modulus) {
+  constexpr int64 L = 20001;
+  for (const double angle : {1e-7, 3.1415925, 1e6}) {
+    gateloop::inputs in;
+    in.q = in.k = tensor<cplx<double>>({1, L, 1, 1}, cplx<double>(1));
+    in.v = tensor<double>({1, L, 1, 1}, 0);
+    in.v.data[0] = 1;
+    in.log_magnitude = tensor<double>({1, L, 1, 1}, 0);
+    in.phase = tensor<double>({1, L, 1, 1}, angle);
+    in = rounded<gateloop, float>(in);
+    const long double turn = static_cast<long double>(in.phase.data[0]) * (L - 1);
+    const double c = static_cast<double>(std::cos(turn)), s = static_cast<double>(std::sin(turn));
+    for (const mode& m : {mode{mode::scan, 2}, mode{mode::chunked, 256}}) {
+      const auto got = run_forward<gateloop, float>(m, in);
+      const auto state = got.final_state.data[0];
+      const double off = std::atan2(state.im * c - state.re * s, state.re * c + state.im * s);
+      EXPECT_NEAR(std::hypot(state.re, state.im), 1, 5e-5) << m << " modulus, angle " << angle;
+      EXPECT_NEAR(off, 0, 5e-5) << m << " phase, angle " << angle;
+      EXPECT_NEAR(got.out.data.back(), c, 5e-5) << m << " out, angle " << angle;
+    }
+  }
+}
+
+// angles of a million radians that change from token to token, forward and backward
+TEST(accuracy_device, large_angles) {
+  auto in = problem<gateloop>({1, 83, 2, 3, 2}, options{}, 61);
+  generator g(62);
+  in.phase = g.uniforms(in.phase.shape, -1e6, 1e6);
+  in = rounded<gateloop, float>(in);
+  const auto want = gateloop::forward(in);
+  const auto d = rounded_results<gateloop, float>(random_gradients<gateloop>(want, 63));
+  const auto want_d = as_returned<gateloop>(in, gateloop::backward(in, d));
+  for (const mode& m : {mode{mode::recurrent, 0}, mode{mode::scan, 3}, mode{mode::chunked, 0},
+                        mode{mode::attention, 0}}) {
+    SCOPED_TRACE(m);
+    expect_results<gateloop>(run_forward<gateloop, float>(m, in), want, tolerance_of<float>());
+    expect_gradients<gateloop>(run_backward<gateloop, float>(m, in, d), want_d,
+                               tolerance_of<float>());
+  }
 }
 
 }  // namespace

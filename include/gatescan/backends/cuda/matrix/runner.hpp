@@ -116,6 +116,10 @@ class matrix_runner {
   }
 
  private:
+  // Inside a segment gates are multiplied in float. The rounding of a gate that stays the same adds
+  // up: after so many tokens to 3e-5.
+  static constexpr index_t longest_segment = 512;
+
   template <class Device>
   void add_up(const Device& gpu) const {
     gradients_.add_up(gpu, p_.n);
@@ -128,8 +132,9 @@ class matrix_runner {
   index_t chunk_length() const {
     if (plan_.form == kernel_form::attention) return kit::tokens;
     if (plan_.segments == 1) return enough(plan_.forward_run);
-    const index_t longest = ceil_divide(p_.n.time, plan_.segments);
-    return longest > 0 ? round_up(longest, kit::sub) : kit::sub;
+    const index_t asked = ceil_divide(p_.n.time, plan_.segments),
+                  tokens = asked < longest_segment ? asked : longest_segment;
+    return tokens > 0 ? round_up(tokens, kit::sub) : kit::sub;
   }
   void take_resting(arena& memory) {
     const auto program = plan_.form == kernel_form::steps ? steps({}, {}) : segment_steps({});
