@@ -81,10 +81,9 @@ struct attend : task<R, T, Complex, Keys> {
     this->load_state(this->p.initial_state, sequence, l, here, in);
     for (int n = 0; n < Keys; ++n) h[n] = make<E>::from(in[n]);
     for (index_t s = first; s <= t; ++s) {
-      own_tokens<typename share::values_type, share::run> w;
-      list<E, share::run> ignored;
-      w.put(0, R::values(here.x, here.at(s)));
-      here.template walk<false, false>(s, 1, w, h, ignored);
+      const auto w = R::values(here.x, here.at(s));
+      for (int n = 0; n < Keys; ++n)
+        if (here.holds(n)) h[n] = here.next(s, n, w, h[n]);
     }
     for (int n = 0; n < Keys; ++n)
       if (here.holds(n)) sum = here.read_out(here.at(t, n), h[n], sum);
