@@ -1,6 +1,6 @@
 // Launches: packed sequences start a block for every tile that may be there, not for every tile of
-// chunks (attention: of sequences) that might all be full, and still find them all; more blocks than
-// 16 bits count find their heads.
+// chunks (attention: of sequences) that might all be full, and still find them all; more blocks
+// than 16 bits count find their heads.
 #include "../grid/check.hpp"
 #include "emulated.hpp"
 

@@ -1,6 +1,9 @@
 #pragma once
 // The gradients of a diagonal recurrence: every segment from its last run of tokens to its first.
 
+#include <string>
+
+#include "../noting_place.hpp"
 #include "adjoint.hpp"
 #include "collect.hpp"
 
@@ -8,6 +11,27 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 namespace diagonal {
+
+// A channel's part of a token has no key: what it adds to an operand with keys has no place.
+template <class R, class T, bool Complex>
+void check_sides(const problem_of<R, T>& p,
+                 const typename R::template fields<operand<storage_t<T>>>& d) {
+  using share = channel<R, T, Complex, 1>;
+  const noting_place<state_t<T>, Complex> at{side::values};
+  typename R::template fields<side_notes> notes{};
+  const auto w = R::values(p.x, at);
+  std::remove_const_t<decltype(w)> d_w{};
+  R::output_adjoint(p.x, notes, at, w, d_w, typename share::E{}, typename share::output_type{});
+  R::values_adjoint(p.x, notes, at, w, d_w);
+  R::operands(
+      [](const char* name, const axes& a, presence, const auto& target, const auto& added) {
+        if (target.given && has_keys(a) && added.values)
+          fail<shape_error>(std::string("gradient of ") + name +
+                            ": expected adjoints of values and output to leave an operand with "
+                            "keys to those of keys and gate: on a device they have no key");
+      },
+      d, notes);
+}
 
 template <class R, class T, bool Complex, int Keys>
 struct differentiate : adjoint_task<R, T, Complex, Keys> {

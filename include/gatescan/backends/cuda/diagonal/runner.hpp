@@ -83,6 +83,7 @@ class diagonal_runner {
   }
   template <class Device>
   void backward(const Device& gpu, const results& r) {
+    diagonal::check_sides<R, T, Complex>(shared_.p, r.d);
     const adjoint_task shared = adjoint(r);
     carry_states(gpu);
     run(gpu,

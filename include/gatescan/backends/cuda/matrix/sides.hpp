@@ -1,41 +1,12 @@
 #pragma once
-// Which operands the value side's adjoints add to, and which the key side's: a recurrence does not
-// say, so its adjoints are called once, on the host, at a place that only takes note. Numbers do
-// not decide what they add to (there is no `if` on one), switches and the operands given do.
+// Which operands of a matrix state the value side's adjoints add to, and which the key side's.
 
+#include "../noting_place.hpp"
 #include "tile.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
-
-enum class side { keys, values };
-
-struct side_notes {
-  mutable bool keys = false, values = false;
-};
-
-template <class C, bool Complex>
-struct noting_place {
-  using element_t = typename element_type<C, Complex>::type;
-  side from;
-
-  template <class S>
-  GATESCAN_HD C operator()(const operand<S>&) const {
-    return C(1);
-  }
-  template <class S>
-  GATESCAN_HD element_t element(const operand<S>&) const {
-    if constexpr (Complex)
-      return {C(1), C(0)};
-    else
-      return C(1);
-  }
-  template <class G>
-  GATESCAN_HD void add(const side_notes& d, G) const {
-    (from == side::keys ? d.keys : d.values) = true;
-  }
-};
 
 /// A plan knows shapes only: there all operands are taken to be given.
 template <class R, class T>

@@ -1,8 +1,8 @@
 #pragma once
-// Products of numbers in float on a warp's matrix unit. Where that multiplies bfloat16, every number
-// is the sum of two of them, and of the four products the smallest is left out: the error of a term
-// is 2^-17 of it. With a third part of a, and all of b in two (an operand of 16 bits), it is that
-// of float. In tf32 every number is rounded once, to 2^-11 of it.
+// Products of numbers in float on a warp's matrix unit. Where that multiplies bfloat16, every
+// number is the sum of two of them, and of the four products the smallest is left out: the error of
+// a term is 2^-17 of it. With a third part of a, and all of b in two (an operand of 16 bits), it is
+// that of float. In tf32 every number is rounded once, by up to 2^-11 of it.
 
 #include "../../../core/scalar.hpp"
 #include "../toolbox.hpp"
