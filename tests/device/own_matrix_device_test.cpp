@@ -167,13 +167,14 @@ TEST(own_matrix_device, agrees_with_the_cpu) {
 
 // S_t = sigmoid(f_t) S_{t-1} + (boost[0] k_t) ((1 - sigmoid(f_t[0])) boost v_t)^T
 // out_t = S_t^T q_t
-struct tied : matrix_state<tied>, plain_output {
+template <bool BothAxes>
+struct tied_to : matrix_state<tied_to<BothAxes>>, plain_output {
   static constexpr const char* name = "tied";
   static constexpr gating gate_kind = gating::per_key;
 
   template <class T>
   struct inputs {
-    using recurrence = tied;
+    using recurrence = tied_to;
     using format = T;
     view<const storage_t<T>> q{}, k{}, v{}, f{}, boost{};
     view<const state_t<T>> initial_state{};
@@ -197,7 +198,7 @@ struct tied : matrix_state<tied>, plain_output {
     call("k", axes{batch, time, head, key}, required, s.k...);
     call("v", axes{batch, time, head, value}, required, s.v...);
     call("f", axes{batch, time, head, key_or_one}, required, s.f...);
-    call("boost", axes{head, value}, required, s.boost...);
+    call("boost", BothAxes ? axes{head, key, value} : axes{head, value}, required, s.boost...);
   }
   template <class X, class At>
   GATESCAN_HD static auto keys(const X& x, const At& at) {
@@ -226,6 +227,7 @@ struct tied : matrix_state<tied>, plain_output {
     at.add(d.f, -(d_w.v * at(x.boost) * at(x.v) * a * (E(1) - a)));
   }
 };
+using tied = tied_to<false>;
 static_assert(attention_form<tied> && differentiable<tied>);
 
 // sum(out d_out), and its gradients by f and boost
@@ -288,6 +290,24 @@ TEST(own_matrix_device, each_side_adds_to_operands_of_the_other) {
     p.check_gradients(chunked{});
     p.check_gradients(chunked{5});
     p.check_gradients(scan{2});
+  }
+}
+
+TEST(own_matrix_device, an_operand_has_keys_or_values_but_not_both) {
+  tied_problem p(1);
+  const auto of = [&](tensor<double>& x) {
+    return problem::dense<view<const double>>(x.data, x.shape);
+  };
+  std::vector<double> boost(tied_problem::H * tied_problem::K * tied_problem::V, 1), d(boost);
+  const support::extents shape{tied_problem::H, tied_problem::K, tied_problem::V};
+  const tied_to<true>::inputs<device<double>> in{
+      of(p.q), of(p.k), of(p.v), of(p.f), problem::dense<view<const double>>(boost, shape), {}, {}};
+  try {
+    backward(support::emulated_gpu{}, chunked{}, in, {.out = of(p.d_out)},
+             {.boost = problem::dense<view<double>>(d, shape)});
+    FAIL() << "was not refused";
+  } catch (const shape_error& e) {
+    EXPECT_EQ(std::string(e.what()).find("boost: expected keys or values"), 0u) << e.what();
   }
 }
 
