@@ -175,7 +175,7 @@ struct channel {
         const E a = R::gate(x, here, v), add = input(here, v);
         const bool reset = is_zero(a);
         sum = reset ? add : fma(a, sum, add);
-        product = reset ? make<E>::from(0) : product * a;
+        product = reset ? make<E>::from(0) : fixed_product(product, a);
         cut = cut || reset;
         if constexpr (Outputs) {
           in = reset ? make<E>::from(0) : in;

@@ -138,6 +138,15 @@ struct table {
   }
 };
 
+/// a b, where no compiler chooses which products to fuse: the same bits wherever it is inlined.
+template <class E>
+GATESCAN_HD E fixed_product(E a, E b) {
+  if constexpr (requires { a.im; })
+    return fma(a, b, E{0, 0});
+  else
+    return a * b;
+}
+
 // An operand's number at an offset, and back.
 template <class E, class S>
 GATESCAN_HD E load_number(const operand<S>& x, index_t at) {
