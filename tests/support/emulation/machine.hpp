@@ -15,6 +15,7 @@
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -205,6 +206,9 @@ class machine {
     auto context = pool.allocate();
     t.stack_size = context.size;
     t.stack_bottom = static_cast<std::byte*>(context.sp) - context.size;
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(t.stack_bottom, t.stack_size);  // the last fiber's frames
+#endif
     t.fiber = boost::context::fiber(std::allocator_arg,
                                     boost::context::preallocated(context.sp, context.size, context),
                                     pool, [this, &t, &f](boost::context::fiber&& back) {
