@@ -63,13 +63,7 @@ TYPED_TEST_P(device_grid, long_chunks) {
 }
 
 TYPED_TEST_P(device_grid, nothing_to_do) {
-  using O = typename TypeParam::oracle;
-  for (const sizes& n : grid::empty_sizes)
-    for (const bool initial_state : {false, true}) {
-      options c;
-      c.initial_state = initial_state;
-      check<O, typename TypeParam::scalar>(few_modes, n, c);
-    }
+  grid::check_nothing_to_do<typename TypeParam::oracle, typename TypeParam::scalar>(few_modes);
 }
 
 TYPED_TEST_P(device_grid, optional_operands) {
@@ -102,41 +96,13 @@ TYPED_TEST_P(device_grid, every_layout) {
 }
 
 TYPED_TEST_P(device_grid, what_is_given_and_what_is_wanted) {
-  using O = typename TypeParam::oracle;
-  using T = typename TypeParam::scalar;
-  const auto in = rounded<O, T>(problem<O>({2, 11, 2, 3, 5}, options{}, 7));
-  const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), 8));
-  for (const mode& m : few_modes) {
-    SCOPED_TRACE(::testing::Message() << m);
-    for (int given = 0; given < 4; ++given) {
-      auto part = dout;
-      if ((given & 1) == 0) part.out = {};
-      if ((given & 2) == 0) part.final_state = {};
-      SCOPED_TRACE(given);
-      expect_gradients<O>(run_backward<O, T>(m, in, part),
-                          as_returned<O>(in, O::backward(in, part)), tolerance_of<T>());
-    }
-    const auto all = run_backward<O, T>(m, in, dout);
-    std::vector<std::string> names;
-    O::operands(
-        [&names](const char* name, auto& x) {
-          if (x.given()) names.push_back(name);
-        },
-        in);
-    for (std::size_t only = 0; only < names.size(); ++only) {
-      settings how;
-      for (std::size_t i = 0; i < names.size(); ++i)
-        if (i != only) how.unwanted.insert(names[i]);
-      const auto some = run_backward<O, T>(m, in, dout, how);
-      O::operands(
-          [&](const char* name, auto& part, auto& whole) {
-            if (!part.given()) return;
-            EXPECT_TRUE(part == whole) << "gradient of " << name << " alone";
-          },
-          some, all);
-    }
-    if (::testing::Test::HasFailure()) return;
-  }
+  grid::check_given_and_wanted<typename TypeParam::oracle, typename TypeParam::scalar>(
+      few_modes, {2, 11, 2, 3, 5}, [](std::size_t operands) {  // each alone
+        std::vector<unsigned> all_but_one;
+        for (std::size_t i = 0; i < operands; ++i)
+          all_but_one.push_back(~(1u << i) & ((1u << operands) - 1));
+        return all_but_one;
+      });
 }
 
 REGISTER_TYPED_TEST_SUITE_P(device_grid, sizes_and_gates, wide_states, long_chunks, nothing_to_do,

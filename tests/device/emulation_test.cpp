@@ -1,5 +1,5 @@
-// The instrument itself: that a program with a race, a barrier that not all threads reach, or too
-// little shared memory does not pass.
+// The instrument itself: that a program with a race, a barrier that not all threads reach, too
+// little shared memory or an index outside an array does not pass.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -118,6 +118,19 @@ TEST(emulation, more_shared_memory_than_said) {
   EXPECT_NE(complaint(body, 496).find("shared memory"), std::string::npos);
 }
 
+TEST(emulation, outside_a_shared_array) {
+  const auto touching = [](index_t i) {
+    return complaint([i](auto& block) {
+      const auto numbers = block.template shared<float>(8);
+      block.template shared<float>(8);  // there is memory on
+      if (block.thread() == 0) (numbers + 2)[i] = 1.0f;
+    });
+  };
+  EXPECT_EQ(touching(5), "none");
+  EXPECT_NE(touching(6).find("array of 6"), std::string::npos);
+  EXPECT_NE(touching(-1).find("array of 6"), std::string::npos);
+}
+
 TEST(emulation, shared_memory_starts_as_nan) {
   bool nan = true;
   run_body([&nan](auto& block) {
@@ -129,13 +142,14 @@ TEST(emulation, shared_memory_starts_as_nan) {
 }
 
 // a product of 16 x 32 by 32 x 24 numbers in float, on the matrix unit
-TEST(emulation, warps_multiply_matrices) {
+template <template <int> class Sums>
+void check_product(double error_of_a_term) {
   constexpr int rows = 16, columns = 24, depth = 32;
   std::vector<float> a(depth * rows), b(depth * columns), c(rows * columns);
   for (std::size_t i = 0; i < a.size(); ++i) a[i] = std::sin(static_cast<float>(i));
   for (std::size_t i = 0; i < b.size(); ++i) b[i] = std::cos(static_cast<float>(i * i % 97));
   run_body([&](auto& block) {
-    gatescan::detail::warp_sums<columns> sum;
+    Sums<columns> sum;
     sum.add(block, depth, a.data(), rows, b.data(), columns);
     const int lane = block.thread() % 32;
     for (int tile = 0; tile < columns / 8; ++tile)
@@ -150,8 +164,29 @@ TEST(emulation, warps_multiply_matrices) {
         const double term = double{a[d * rows + i]} * double{b[d * columns + j]};
         want += term, size += std::fabs(term);
       }
-      EXPECT_NEAR(double{c[i * columns + j]}, want, 0x1p-16 * size) << i << " " << j;
+      EXPECT_NEAR(double{c[i * columns + j]}, want, error_of_a_term * size) << i << " " << j;
     }
+}
+template <int N>
+using in_bf16 = gatescan::detail::warp_sums<N>;
+
+TEST(emulation, warps_multiply_matrices) {
+  check_product<in_bf16>(0x1p-16);
+  check_product<gatescan::detail::tf32_sums>(0x1p-10);
+}
+
+TEST(emulation, tf32_has_eleven_bits) {
+  run_body([](auto& block) {
+    const auto rounded = [&block](float x) {
+      return gatescan::detail::bits_as<float>(block.in_tf32(x).bits);
+    };
+    EXPECT_EQ(rounded(1 + 0x1p-10f), 1 + 0x1p-10f);
+    EXPECT_EQ(rounded(1 + 0x1p-11f), 1 + 0x1p-10f);  // a tie
+    EXPECT_EQ(rounded(-1 - 0x1p-11f), -1 - 0x1p-10f);
+    EXPECT_EQ(rounded(1 + 0x1.fp-12f), 1.0f);
+    EXPECT_EQ(rounded(INFINITY), INFINITY);
+    EXPECT_TRUE(std::isnan(rounded(NAN)));
+  });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-// A recurrence of a user's on matrix states that uses everything at once: an output of its own,
+// Recurrences of a user's on matrix states. One uses everything at once: an output of its own,
 // parameters without a time axis on both sides, and an operand that has neither keys nor values and
-// is read by both sides. The device agrees with the CPU.
+// is read by both sides; the device agrees with the CPU. Of another each side reads an operand that
+// has the other side's axis, at the first key and the first value.
 #include <cmath>
 
 #include "emulated.hpp"
@@ -162,6 +163,152 @@ TEST(own_matrix_device, agrees_with_the_cpu) {
   check(chunked{5});
   check(scan{2});
   check(attention{});
+}
+
+// S_t = sigmoid(f_t) S_{t-1} + (boost[0] k_t) ((1 - sigmoid(f_t[0])) boost v_t)^T
+// out_t = S_t^T q_t
+template <bool BothAxes>
+struct tied_to : matrix_state<tied_to<BothAxes>>, plain_output {
+  static constexpr const char* name = "tied";
+  static constexpr gating gate_kind = gating::per_key;
+
+  template <class T>
+  struct inputs {
+    using recurrence = tied_to;
+    using format = T;
+    view<const storage_t<T>> q{}, k{}, v{}, f{}, boost{};
+    view<const state_t<T>> initial_state{};
+    view<const index_t> sequence_offsets{};
+  };
+  template <class T>
+  struct gradients {
+    view<storage_t<T>> q{}, k{}, v{}, f{}, boost{};
+    view<state_t<T>> initial_state{};
+  };
+  template <class Operand>
+  struct fields {
+    Operand q, k, v, f, boost;
+  };
+  GATESCAN_CALLS_ANY
+  template <class F, class... S>
+  GATESCAN_HD static void operands(F&& call, S&&... s) {
+    using enum axis;
+    using enum presence;
+    call("q", axes{batch, time, head, key}, required, s.q...);
+    call("k", axes{batch, time, head, key}, required, s.k...);
+    call("v", axes{batch, time, head, value}, required, s.v...);
+    call("f", axes{batch, time, head, key_or_one}, required, s.f...);
+    call("boost", BothAxes ? axes{head, key, value} : axes{head, value}, required, s.boost...);
+  }
+  template <class X, class At>
+  GATESCAN_HD static auto keys(const X& x, const At& at) {
+    return keys_of<decltype(at(x.q))>{at(x.q), at(x.k) * at(x.boost), sigmoid(at(x.f))};
+  }
+  template <class X, class D, class At, class E>
+  GATESCAN_HD static void keys_adjoint(const X& x, const D& d, const At& at, const keys_of<E>& g) {
+    const E a = sigmoid(at(x.f));
+    at.add(d.q, g.q);
+    at.add(d.k, g.k * at(x.boost));
+    at.add(d.boost, g.k * at(x.k));
+    at.add(d.f, g.gate * a * (E(1) - a));
+  }
+  template <class X, class At>
+  GATESCAN_HD static auto values(const X& x, const At& at) {
+    using E = decltype(at(x.v));
+    return value_of<E>{(E(1) - sigmoid(at(x.f))) * at(x.boost) * at(x.v)};
+  }
+  template <class X, class D, class At, class W>
+  GATESCAN_HD static void values_adjoint(const X& x, const D& d, const At& at, const W&,
+                                         const W& d_w) {
+    using E = decltype(at(x.v));
+    const E a = sigmoid(at(x.f));
+    at.add(d.v, d_w.v * (E(1) - a) * at(x.boost));
+    at.add(d.boost, d_w.v * (E(1) - a) * at(x.v));
+    at.add(d.f, -(d_w.v * at(x.boost) * at(x.v) * a * (E(1) - a)));
+  }
+};
+using tied = tied_to<false>;
+static_assert(attention_form<tied> && differentiable<tied>);
+
+// sum(out d_out), and its gradients by f and boost
+struct tied_problem {
+  static constexpr index_t L = 21, H = 2, K = 3, V = 4;
+  tensor<double> q, k, v, f, boost, d_out;
+
+  explicit tied_problem(index_t gates) {
+    generator g(5);
+    q = g.normals({1, L, H, K}), k = g.normals({1, L, H, K}), v = g.normals({1, L, H, V});
+    f = g.normals({1, L, H, gates}), boost = g.normals({H, V}), d_out = g.normals({1, L, H, V});
+  }
+  tied::inputs<device<double>> in() {
+    using read = view<const double>;
+    const auto of = [](tensor<double>& x) { return problem::dense<read>(x.data, x.shape); };
+    return {of(q), of(k), of(v), of(f), of(boost), {}, {}};
+  }
+  template <class Mode>
+  double loss(const Mode& mode) {
+    std::vector<double> out(d_out.data.size());
+    forward(support::emulated_gpu{}, mode, in(),
+            {.out = problem::dense<view<double>>(out, d_out.shape)});
+    double sum = 0;
+    for (std::size_t i = 0; i < out.size(); ++i) sum += out[i] * d_out.data[i];
+    return sum;
+  }
+  template <class Mode>
+  void check_gradients(const Mode& mode) {
+    std::vector<double> d_f(f.data.size(), std::nan("")), d_boost(boost.data.size(), std::nan(""));
+    const plan planned{
+        support::emulated_gpu{}, mode,
+        tied::problem<device<double>>{.time = L, .heads = H, .keys = K, .values = V}};
+    std::vector<std::byte> scratch(planned.workspace_bytes());  // knows of sums of the other side
+    planned.backward(in(), {.out = problem::dense<view<const double>>(d_out.data, d_out.shape)},
+                     {.f = problem::dense<view<double>>(d_f, f.shape),
+                      .boost = problem::dense<view<double>>(d_boost, boost.shape)},
+                     {scratch});
+    const auto compare = [&](const char* name, tensor<double>& x, const std::vector<double>& got) {
+      for (std::size_t i = 0; i < got.size(); i += 7) {
+        constexpr double h = 1e-5;
+        const double at = x.data[i];
+        x.data[i] = at + h;
+        const double above = loss(mode);
+        x.data[i] = at - h;
+        const double below = loss(mode);
+        x.data[i] = at;
+        EXPECT_NEAR(got[i], (above - below) / (2 * h), 1e-7) << name << " " << i;
+      }
+    };
+    compare("f", f, d_f);
+    compare("boost", boost, d_boost);
+  }
+};
+
+TEST(own_matrix_device, each_side_adds_to_operands_of_the_other) {
+  for (const index_t gates : {index_t{1}, tied_problem::K}) {
+    SCOPED_TRACE(::testing::Message() << gates << " gates a head");
+    tied_problem p(gates);
+    p.check_gradients(recurrent{});
+    p.check_gradients(chunked{});
+    p.check_gradients(chunked{5});
+    p.check_gradients(scan{2});
+  }
+}
+
+TEST(own_matrix_device, an_operand_has_keys_or_values_but_not_both) {
+  tied_problem p(1);
+  const auto of = [&](tensor<double>& x) {
+    return problem::dense<view<const double>>(x.data, x.shape);
+  };
+  std::vector<double> boost(tied_problem::H * tied_problem::K * tied_problem::V, 1), d(boost);
+  const support::extents shape{tied_problem::H, tied_problem::K, tied_problem::V};
+  const tied_to<true>::inputs<device<double>> in{
+      of(p.q), of(p.k), of(p.v), of(p.f), problem::dense<view<const double>>(boost, shape), {}, {}};
+  try {
+    backward(support::emulated_gpu{}, chunked{}, in, {.out = of(p.d_out)},
+             {.boost = problem::dense<view<double>>(d, shape)});
+    FAIL() << "was not refused";
+  } catch (const shape_error& e) {
+    EXPECT_EQ(std::string(e.what()).find("boost: expected keys or values"), 0u) << e.what();
+  }
 }
 
 }  // namespace

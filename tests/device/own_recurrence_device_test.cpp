@@ -162,4 +162,72 @@ TEST(own_recurrence, steps_on_a_device_are_the_recurrent_mode) {
   EXPECT_EQ(state.data, want_state.data);
 }
 
+// h_t = a_t h_{t-1} + gain x_t, and gain has a key
+struct scaled : gatescan::channel_state<scaled>, gatescan::plain_output {
+  static constexpr const char* name = "scaled";
+  static constexpr gatescan::gating gate_kind = gatescan::gating::per_entry;
+  static constexpr bool unit_keys = true;
+
+  template <class T>
+  struct inputs {
+    using recurrence = scaled;
+    using format = T;
+    gatescan::view<const gatescan::storage_t<T>> a{}, x{}, gain{};
+    gatescan::view<const gatescan::state_t<T>> initial_state{};
+    gatescan::view<const index_t> sequence_offsets{};
+  };
+  template <class T>
+  struct gradients {
+    gatescan::view<gatescan::storage_t<T>> a{}, x{}, gain{};
+    gatescan::view<gatescan::state_t<T>> initial_state{};
+  };
+  template <class Operand>
+  struct fields {
+    Operand a, x, gain;
+  };
+  template <class F, class... S>
+  static void operands(F&& f, S&&... s) {
+    using gatescan::axes;
+    using enum gatescan::axis;
+    using enum gatescan::presence;
+    f("a", axes{batch, time, head, value}, required, s.a...);
+    f("x", axes{batch, time, head, value}, required, s.x...);
+    f("gain", axes{head, key}, required, s.gain...);
+  }
+  template <class X, class At>
+  static auto values(const X& x, const At& at) {
+    return gatescan::value_of<decltype(at(x.x))>{at(x.gain) * at(x.x)};
+  }
+  template <class X, class At, class W>
+  static auto gate(const X& x, const At& at, const W&) {
+    return at(x.a);
+  }
+  template <class X, class D, class At, class W, class E>
+  static void gate_adjoint(const X&, const D& d, const At& at, const W&, W&, E, E d_a) {
+    at.add(d.a, d_a);
+  }
+  template <class X, class D, class At, class W>
+  static void values_adjoint(const X& x, const D& d, const At& at, const W&, const W& d_w) {
+    at.add(d.x, d_w.v * at(x.gain));
+    at.add(d.gain, d_w.v * at(x.x));
+  }
+};
+static_assert(gatescan::attention_form<scaled> && gatescan::differentiable<scaled>);
+
+TEST(own_recurrence_device, values_of_a_channel_cannot_add_to_an_operand_with_keys) {
+  std::vector<double> numbers_read(L * H * D, 0.5), d_a(L * H * D), d_gain(H);
+  using read = gatescan::view<const double>;
+  const read x(numbers_read.data(), {1, L, H, D});
+  const scaled::inputs<gatescan::device<double>> in{
+      x, x, read(numbers_read.data(), {H, 1}), {}, {}};
+  const gatescan::view<double> a(d_a.data(), {1, L, H, D}), gain(d_gain.data(), {H, 1});
+  gatescan::backward(emulated_gpu{}, gatescan::chunked{}, in, {.out = x}, {.a = a});
+  try {
+    gatescan::backward(emulated_gpu{}, gatescan::chunked{}, in, {.out = x}, {.gain = gain});
+    FAIL() << "was not refused";
+  } catch (const gatescan::shape_error& e) {
+    EXPECT_NE(std::string(e.what()).find("gradient of gain"), std::string::npos) << e.what();
+  }
+}
+
 }  // namespace

@@ -49,6 +49,60 @@ void check(const std::vector<mode>& modes, const sizes& n, const options& c,
   }
 }
 
+// no tokens, or no sequences: the states go through, nothing else is touched
+template <class O, class T>
+void check_nothing_to_do(const std::vector<mode>& modes) {
+  for (const sizes& n : empty_sizes)
+    for (const bool initial_state : {false, true}) {
+      options c;
+      c.initial_state = initial_state;
+      check<O, T>(modes, n, c);
+    }
+}
+
+// S11, S12: only one of the two output gradients; only some of the gradients asked for. choices(n):
+// sets of unwanted operands as bits, of n of them.
+template <class O, class T, class Choices>
+void check_given_and_wanted(const std::vector<mode>& modes, const sizes& n, Choices choices) {
+  const std::uint64_t seed = next_seed();
+  const auto in = rounded<O, T>(problem<O>(n, options{}, seed));
+  const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), seed));
+  for (const mode& m : modes) {
+    SCOPED_TRACE(::testing::Message() << m << " seed " << seed);
+    for (int given = 0; given < 4; ++given) {
+      auto part = dout;
+      if ((given & 1) == 0) part.out = {};
+      if ((given & 2) == 0) part.final_state = {};
+      SCOPED_TRACE(given);
+      expect_gradients<O>(run_backward<O, T>(m, in, part),
+                          as_returned<O>(in, O::backward(in, part)), tolerance_of<T>());
+    }
+    const auto all = run_backward<O, T>(m, in, dout);
+    std::vector<std::string> names;
+    O::operands(
+        [&names](const char* name, auto& x) {
+          if (x.given()) names.push_back(name);
+        },
+        in);
+    for (const unsigned unwanted : choices(names.size())) {
+      settings how;
+      for (std::size_t i = 0; i < names.size(); ++i)
+        if ((unwanted >> i & 1u) != 0) how.unwanted.insert(names[i]);
+      const auto some = run_backward<O, T>(m, in, dout, how);
+      O::operands(
+          [&](const char* name, auto& part, auto& whole) {
+            if (!part.given()) return;
+            EXPECT_TRUE(part == whole) << "gradient of " << name << ", without " << unwanted;
+          },
+          some, all);
+    }
+    settings how;
+    how.unwanted = {"final_state"};
+    EXPECT_TRUE((run_forward<O, T>(m, in, how).out == run_forward<O, T>(m, in).out));
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
 template <class O, class T>
 struct cell {
   using oracle = O;

@@ -3,6 +3,8 @@
 // of full width, and 16-bit storage.
 #pragma once
 
+#include <numeric>
+
 #include "check.hpp"
 
 namespace grid {
@@ -29,15 +31,8 @@ TYPED_TEST_P(grid, sizes_and_gates) {
     }
 }
 
-// no tokens, or no sequences: the states go through, nothing else is touched
 TYPED_TEST_P(grid, nothing_to_do) {
-  using O = typename TypeParam::oracle;
-  for (const sizes& n : empty_sizes)
-    for (const bool initial_state : {false, true}) {
-      options c;
-      c.initial_state = initial_state;
-      check<O, typename TypeParam::scalar>(all_modes, n, c);
-    }
+  check_nothing_to_do<typename TypeParam::oracle, typename TypeParam::scalar>(all_modes);
 }
 
 // every subset of the optional operands and of the forms an operand can have
@@ -73,47 +68,13 @@ TYPED_TEST_P(grid, every_layout) {
     }
 }
 
-// S11, S12: only one of the two output gradients; only some of the gradients asked for
 TYPED_TEST_P(grid, what_is_given_and_what_is_wanted) {
-  using O = typename TypeParam::oracle;
-  using T = typename TypeParam::scalar;
-  const std::uint64_t seed = next_seed();
-  const auto in = rounded<O, T>(problem<O>({2, 21, 2, 3, 5}, options{}, seed));
-  const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), seed));
-  for (const mode& m : few_modes) {
-    SCOPED_TRACE(::testing::Message() << m << " seed " << seed);
-    for (int given = 0; given < 4; ++given) {
-      auto part = dout;
-      if ((given & 1) == 0) part.out = {};
-      if ((given & 2) == 0) part.final_state = {};
-      SCOPED_TRACE(given);
-      expect_gradients<O>(run_backward<O, T>(m, in, part),
-                          as_returned<O>(in, O::backward(in, part)), tolerance_of<T>());
-    }
-    const auto all = run_backward<O, T>(m, in, dout);
-    std::vector<std::string> names;
-    O::operands(
-        [&names](const char* name, auto& x) {
-          if (x.given()) names.push_back(name);
-        },
-        in);
-    for (unsigned subset = 0; subset < 1u << names.size(); ++subset) {
-      settings how;
-      for (std::size_t i = 0; i < names.size(); ++i)
-        if ((subset >> i & 1u) != 0) how.unwanted.insert(names[i]);
-      const auto some = run_backward<O, T>(m, in, dout, how);
-      O::operands(
-          [&](const char* name, auto& part, auto& whole) {
-            if (!part.given()) return;
-            EXPECT_TRUE(part == whole) << "gradient of " << name << ", subset " << subset;
-          },
-          some, all);
-    }
-    settings how;
-    how.unwanted = {"final_state"};
-    EXPECT_TRUE((run_forward<O, T>(m, in, how).out == run_forward<O, T>(m, in).out));
-    if (::testing::Test::HasFailure()) return;
-  }
+  check_given_and_wanted<typename TypeParam::oracle, typename TypeParam::scalar>(
+      few_modes, {2, 21, 2, 3, 5}, [](std::size_t operands) {  // every subset
+        std::vector<unsigned> subsets(std::size_t{1} << operands);
+        std::iota(subsets.begin(), subsets.end(), 0u);
+        return subsets;
+      });
 }
 
 REGISTER_TYPED_TEST_SUITE_P(grid, sizes_and_gates, nothing_to_do, optional_operands, every_layout,

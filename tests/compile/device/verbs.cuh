@@ -24,8 +24,8 @@ struct calls {
   typename R::template token_out<format> token_out;
   typename R::template state<format> state;
 
-  template <class Mode>
-  void all(const gatescan::cuda& gpu, const Mode& mode, const gatescan::workspace& scratch) const {
+  template <class Backend, class Mode>
+  void all(const Backend& gpu, const Mode& mode, const gatescan::workspace& scratch) const {
     gatescan::forward(gpu, mode, in, out, scratch);
     if constexpr (gatescan::differentiable<R>)
       gatescan::backward(gpu, mode, in, d_out, d_in, scratch);
@@ -33,8 +33,8 @@ struct calls {
   }
 };
 
-template <class R, class... T>
-void in_formats(const gatescan::cuda& gpu, const gatescan::workspace& scratch) {
+template <class R, class... T, class Backend>
+void in_formats(const Backend& gpu, const gatescan::workspace& scratch) {
   (calls<R, T>{}.all(gpu, gatescan::automatic{}, scratch), ...);
 }
 

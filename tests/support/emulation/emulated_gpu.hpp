@@ -1,7 +1,7 @@
 // Runs the CUDA backend's kernels without a GPU: blocks one after another, the threads of a block
 // as fibers, barriers and shuffles as rendezvous. A test instrument: it also says when two threads
 // of a block touch the same shared number without a barrier between, when threads part ways at a
-// barrier, and when a block asks for more shared memory than its program said.
+// barrier, and when a block asks for more shared memory than its program said or leaves an array.
 #pragma once
 
 #include "machine.hpp"
@@ -49,31 +49,49 @@ class block {
     const std::uint32_t low = gatescan::bf16(first).bits, high = gatescan::bf16(second).bits;
     return {low | high << 16};
   }
+  tf32_number in_tf32(float x) {  // to the nearest, ties away from 0
+    const auto bits = gatescan::detail::bits_as<std::uint32_t>(x);
+    return {x - x == 0 ? (bits + 0x1000u) & ~0x1fffu : bits};
+  }
   void multiply(float (&sum)[4], const bf16_pair (&a)[4], const bf16_pair (&b)[2]) {
+    const auto half = [](std::uint32_t pair, int k) {
+      return gatescan::detail::bits_as<float>(k % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
+    };
+    multiply_fragments<16>(
+        sum, a, b, [&](const auto& of, int row, int k) { return half(of[row / 8 + k / 8 * 2], k); },
+        [&](const auto& of, int k) { return half(of[4 + k / 8], k); },
+        [](int k) { return k % 8 / 2; });
+  }
+  void multiply(float (&sum)[4], const tf32_number (&a)[4], const tf32_number (&b)[2]) {
+    const auto number = [](std::uint32_t bits) { return gatescan::detail::bits_as<float>(bits); };
+    multiply_fragments<8>(
+        sum, a, b, [&](const auto& of, int row, int k) { return number(of[row / 8 + k / 4 * 2]); },
+        [&](const auto& of, int k) { return number(of[4 + k / 4]); }, [](int k) { return k % 4; });
+  }
+
+ private:
+  // sum (16 x 8) += a (16 x Depth) b: a_at(fragments, row, k) and b_at(fragments, k) find a number
+  // in what lane 4 (row or column) + lane_of(k) of the warp has
+  template <int Depth, class Number, class A, class B, class Lane>
+  void multiply_fragments(float (&sum)[4], const Number (&a)[4], const Number (&b)[2], A a_at,
+                          B b_at, Lane lane_of) {
     auto& mine = machine_.fragments(thread_);
-    for (std::size_t i = 0; i < 4; ++i) mine[i] = a[i];
-    for (std::size_t i = 0; i < 2; ++i) mine[4 + i] = b[i];
+    for (std::size_t i = 0; i < 4; ++i) mine[i] = a[i].bits;
+    for (std::size_t i = 0; i < 2; ++i) mine[4 + i] = b[i].bits;
     sync_warp();
     const int lanes = gatescan::detail::warp_threads, warp = thread_ / lanes * lanes,
               lane = thread_ % lanes;
-    const auto half = [](bf16_pair pair, int k) {
-      return gatescan::detail::bits_as<float>(k % 2 == 0 ? pair.bits << 16
-                                                         : pair.bits & 0xffff0000u);
-    };
     for (int i = 0; i < 4; ++i) {
       const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-      for (int k = 0; k < 16; ++k) {
-        const auto& of_row = machine_.fragments(warp + row % 8 * 4 + k % 8 / 2);
-        const auto& of_column = machine_.fragments(warp + column * 4 + k % 8 / 2);
-        const float x = half(of_row[static_cast<std::size_t>(row / 8 + k / 8 * 2)], k),
-                    y = half(of_column[static_cast<std::size_t>(4 + k / 8)], k);
+      for (int k = 0; k < Depth; ++k) {
+        const float x = a_at(machine_.fragments(warp + row % 8 * 4 + lane_of(k)).data(), row, k),
+                    y = b_at(machine_.fragments(warp + column * 4 + lane_of(k)).data(), k);
         sum[i] += x * y;
       }
     }
     sync_warp();
   }
 
- private:
   machine& machine_;
   index_t index_;
   int thread_;
@@ -86,20 +104,35 @@ static_assert(gatescan::detail::thread_block<block>);
 /// Stands in for gatescan::cuda{} in tests; "device memory" is the host's.
 struct emulated_gpu {
   static constexpr bool on_device = true;
+  bool last_block_first = false;
+  index_t most_blocks = -1;  // of a launch; of a larger one some at its ends and at 2^16
 
   template <class Program>
-  friend void run(const emulated_gpu&, const Program& program) {
-    if (program.blocks() == 0) return;
+  friend void run(const emulated_gpu& gpu, const Program& program) {
+    const index_t blocks = program.blocks();
+    if (blocks == 0) return;
     emulation::machine m(program.threads(), program.shared_bytes());
-    for (index_t b = 0; b < program.blocks(); ++b)
+    for (index_t i = 0; i < blocks; ++i) {
+      const index_t b = gpu.last_block_first ? blocks - 1 - i : i;
+      if (gpu.leaves_out(b, blocks)) continue;
       m.run([&](int thread) {
         emulation::block block(m, b, thread);
         program(block);
       });
+    }
+  }
+  bool leaves_out(index_t block, index_t blocks) const {
+    const auto near = [block](index_t to) { return block >= to - 4 && block < to + 4; };
+    return most_blocks >= 0 && blocks > most_blocks && !near(0) && !near(1 << 16) && !near(blocks);
   }
   friend std::unique_ptr<std::byte[]> own_scratch(const emulated_gpu&, std::size_t bytes) {
     return bytes > 0 ? std::make_unique_for_overwrite<std::byte[]>(bytes) : nullptr;
   }
+};
+
+/// The same for gatescan::cuda_tf32{}.
+struct emulated_tf32_gpu : emulated_gpu {
+  static constexpr bool multiplies_in_tf32 = true;
 };
 
 }  // namespace support

@@ -15,13 +15,14 @@
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
 namespace support {
 
 using gatescan::index_t;
-using gatescan::detail::bf16_pair;
+using gatescan::detail::bf16_pair, gatescan::detail::tf32_number;
 
 struct emulation_error : std::logic_error {
   using std::logic_error::logic_error;
@@ -59,13 +60,19 @@ class shared_number {
 template <class T>
 class shared_array {
  public:
-  shared_array(machine& m, T* first) : machine_(&m), first_(first) {}
-  shared_number<T> operator[](index_t i) const { return {*machine_, first_ + i}; }
-  shared_array operator+(index_t i) const { return {*machine_, first_ + i}; }
+  shared_array(machine& m, T* first, index_t count) : machine_(&m), first_(first), count_(count) {}
+  shared_number<T> operator[](index_t i) const {
+    if (i < 0 || i >= count_)
+      throw emulation_error("shared memory: number " + std::to_string(i) + " of an array of " +
+                            std::to_string(count_));
+    return {*machine_, first_ + i};
+  }
+  shared_array operator+(index_t i) const { return {*machine_, first_ + i, count_ - i}; }
 
  private:
   machine* machine_;
   T* first_;
+  index_t count_;
 };
 
 // One block's threads, shared memory and barriers.
@@ -115,14 +122,15 @@ class machine {
     if (used > static_cast<std::size_t>(shared_bytes_))
       throw emulation_error("shared memory: the program said " + std::to_string(shared_bytes_) +
                             " bytes, the block asks for " + std::to_string(used));
-    return {*this, reinterpret_cast<T*>(reinterpret_cast<std::byte*>(shared_.data()) + here)};
+    return {*this, reinterpret_cast<T*>(reinterpret_cast<std::byte*>(shared_.data()) + here),
+            count};
   }
 
   // an exchange slot a thread: shuffles and votes
   std::uint64_t& slot(int of) { return threads_[static_cast<std::size_t>(of)].slot; }
 
-  // and what a warp's matrix product takes of one: a, then b
-  using matrix_fragments = std::array<gatescan::detail::bf16_pair, 6>;
+  // and the bits that a warp's matrix product takes of one: a, then b
+  using matrix_fragments = std::array<std::uint32_t, 6>;
   matrix_fragments& fragments(int of) { return threads_[static_cast<std::size_t>(of)].fragments; }
 
   void note(const void* at, bool write) {
@@ -198,6 +206,9 @@ class machine {
     auto context = pool.allocate();
     t.stack_size = context.size;
     t.stack_bottom = static_cast<std::byte*>(context.sp) - context.size;
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(t.stack_bottom, t.stack_size);  // the last fiber's frames
+#endif
     t.fiber = boost::context::fiber(std::allocator_arg,
                                     boost::context::preallocated(context.sp, context.size, context),
                                     pool, [this, &t, &f](boost::context::fiber&& back) {

@@ -1,6 +1,6 @@
 #pragma once
-// The CUDA backend as a value. Plain C++ may name it and pass it on; only files that include
-// gatescan_cuda.cuh can compute with it.
+// The CUDA backend as a value, and how it multiplies. Plain C++ may name it and pass it on; only
+// files that include gatescan_cuda.cuh can compute with it.
 
 #include "../../core/macros.hpp"
 
@@ -18,6 +18,15 @@ inline namespace GATESCAN_ABI {
 /// tokens there are.
 struct cuda {
   static constexpr bool on_device = true;
+  CUstream_st* stream = nullptr;
+};
+
+/// The same, but the products of chunks of `float` and of its matrix states are made by the matrix
+/// unit in tf32: each factor is rounded to 11 bits, sums are in float. For matrix states only; what
+/// is carried from chunk to chunk, other formats and other modes stay as they are.
+struct cuda_tf32 {
+  static constexpr bool on_device = true;
+  static constexpr bool multiplies_in_tf32 = true;
   CUstream_st* stream = nullptr;
 };
 

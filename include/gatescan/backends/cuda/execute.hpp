@@ -3,6 +3,7 @@
 // recurrence. A runner knows the programs of one form of state and the order in which they run.
 
 #include <span>
+#include <type_traits>
 
 #include "../../core/problem.hpp"
 #include "../../core/workspace.hpp"
@@ -17,13 +18,33 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+// The same problem and results in a format of the same numbers.
+template <class U, class R, class T>
+problem_of<R, U> in_format(const problem_of<R, T>& p) {
+  return {p.n, p.complex, p.x, p.initial_state, p.offsets};
+}
+template <class U, class T>
+forward_results<U> in_format(const forward_results<T>& to) {
+  return {to.out, to.final_state};
+}
+template <class U, class R, class T>
+backward_results<R, U> in_format(const backward_results<R, T>& r) {
+  return {r.out, r.final_state, r.d, r.initial_state};
+}
+
+template <class Device, class T>
+using matrix_format =
+    std::conditional_t<tf32_backend<Device> && std::is_same_v<storage_t<T>, float> &&
+                           std::is_same_v<state_t<T>, float>,
+                       with_tf32<T>, T>;
+
 // f.operator()<Runner>() with the runner of a problem
-template <class R, class T, class F>
+template <class Device, class R, class T, class F>
 auto with_runner(const problem_of<R, T>& p, F&& f) {
   if constexpr (!attention_form<R>) {
     return f.template operator()<stepwise_runner<R, T>>();
   } else if constexpr (R::gate_kind == gating::per_key) {
-    return f.template operator()<matrix_runner<R, T>>();
+    return f.template operator()<matrix_runner<R, matrix_format<Device, T>>>();
   } else {
     if constexpr (R::number_kind != numbers::real)
       if (p.complex) return f.template operator()<diagonal_runner<R, T, true>>();
@@ -34,7 +55,7 @@ auto with_runner(const problem_of<R, T>& p, F&& f) {
 
 template <device_backend Device, class R, class T>
 preferences preferences_of(const Device&, const problem_of<R, T>& p) {
-  return with_runner(p, [&]<class Runner>() { return Runner::preferred(p.n); });
+  return with_runner<Device>(p, [&]<class Runner>() { return Runner::preferred(p.n); });
 }
 template <device_backend Device, class R, class T>
 int worker_count(const Device&, const problem_of<R, T>&) {
@@ -43,39 +64,44 @@ int worker_count(const Device&, const problem_of<R, T>&) {
 
 template <device_backend Device, class R, class T>
 std::size_t forward_bytes(const Device&, const problem_of<R, T>& p, const schedule& plan) {
-  return with_runner(p, [&]<class Runner>() {
+  return with_runner<Device>(p, [&]<class Runner>() {
+    const auto problem = in_format<typename Runner::format>(p);
     arena measure;
-    Runner(p, plan).lay_out_forward(measure);
+    Runner(problem, plan).lay_out_forward(measure);
     return measure.bytes_needed();
   });
 }
 template <device_backend Device, class R, class T>
 std::size_t backward_bytes(const Device&, const problem_of<R, T>& p,
                            const backward_results<R, T>& r, const schedule& plan) {
-  return with_runner(p, [&]<class Runner>() {
+  return with_runner<Device>(p, [&]<class Runner>() {
+    const auto problem = in_format<typename Runner::format>(p);
     arena measure;
-    Runner(p, plan).lay_out_backward(measure, r);
+    Runner(problem, plan).lay_out_backward(measure, in_format<typename Runner::format>(r));
     return measure.bytes_needed();
   });
 }
 template <device_backend Device, class R, class T>
 void run_forward(const Device& gpu, const problem_of<R, T>& p, const forward_results<T>& to,
                  const schedule& plan, std::span<std::byte> scratch) {
-  with_runner(p, [&]<class Runner>() {
+  with_runner<Device>(p, [&]<class Runner>() {
+    const auto problem = in_format<typename Runner::format>(p);
     arena memory(scratch);
-    Runner runner(p, plan);
+    Runner runner(problem, plan);
     runner.lay_out_forward(memory);
-    runner.forward(gpu, to);
+    runner.forward(gpu, in_format<typename Runner::format>(to));
   });
 }
 template <device_backend Device, class R, class T>
 void run_backward(const Device& gpu, const problem_of<R, T>& p, const backward_results<R, T>& r,
                   const schedule& plan, std::span<std::byte> scratch) {
-  with_runner(p, [&]<class Runner>() {
+  with_runner<Device>(p, [&]<class Runner>() {
+    const auto problem = in_format<typename Runner::format>(p);
+    const auto results = in_format<typename Runner::format>(r);
     arena memory(scratch);
-    Runner runner(p, plan);
-    runner.lay_out_backward(memory, r);
-    runner.backward(gpu, r);
+    Runner runner(problem, plan);
+    runner.lay_out_backward(memory, results);
+    runner.backward(gpu, results);
   });
 }
 

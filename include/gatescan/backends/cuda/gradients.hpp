@@ -25,6 +25,10 @@ struct gradient_sink {
   bool lead_is_sequence = false;
   bool exclusive = true;  // every element is one of the caller's: no partial sums
   C* partial = nullptr;
+  // Threads that have no key (or value) of the operand's own and add to the first one leave their
+  // sums apart: [copy][lead][token][head].
+  index_t asides = 0;
+  C* aside = nullptr;
 
   gradient_sink() = default;
   gradient_sink(const operand<S>& target, const axes& a, const sizes& n, bool packed,
@@ -47,10 +51,17 @@ struct gradient_sink {
                 (heads == 1 || (to.head != 0 && to.heads_a_group == 1)) &&
                 (keys == 1 || to.key != 0) && (values == 1 || to.value != 0);
   }
-  index_t plane_size() const { return copies * leads * tokens * heads * keys * values; }
+  void expect_asides(index_t aside_copies) {
+    asides = aside_copies;
+    exclusive = exclusive && asides == 0;
+  }
+  GATESCAN_HD index_t plane_size() const { return copies * leads * tokens * heads * keys * values; }
+  GATESCAN_HD index_t aside_size() const { return asides * leads * tokens * heads; }
   void take(arena& scratch) {
-    if (to.given && !exclusive)
-      partial = scratch.take<C>(plane_size() * (to.im != nullptr ? 2 : 1));
+    const index_t planes = to.im != nullptr ? 2 : 1;
+    if (!to.given || exclusive) return;
+    partial = scratch.take<C>(plane_size() * planes);
+    if (asides > 0) aside = scratch.take<C>(aside_size() * planes);
   }
 
   /// Leaves a thread's sum. `at` has the axes that the operand has.
@@ -71,7 +82,15 @@ struct gradient_sink {
     const index_t o =
         ((((copy * leads + lead) * tokens + time) * heads + at.head) * keys + key) * values + value;
     partial[o] = sum.re;
-    if (to.im != nullptr) partial[copies * leads * tokens * heads * keys * values + o] = sum.im;
+    if (to.im != nullptr) partial[plane_size() + o] = sum.im;
+  }
+  template <class Place>
+  GATESCAN_HD void store_aside(const Place& at, index_t sequence, index_t copy,
+                               const accumulator<C>& sum) const {
+    const index_t lead = lead_is_sequence ? sequence : at.batch, time = has_time ? at.time : 0;
+    const index_t o = ((copy * leads + lead) * tokens + time) * heads + at.head;
+    aside[o] = sum.re;
+    if (to.im != nullptr) aside[aside_size() + o] = sum.im;
   }
 };
 
@@ -130,10 +149,18 @@ struct reduce_gradient {
               sink.values +
           v;
       sum.re += sink.partial[o];
-      if (sink.to.im != nullptr)
-        sum.im += sink.partial[sink.copies * sink.leads * sink.tokens * sink.heads * sink.keys *
-                                   sink.values +
-                               o];
+      if (sink.to.im != nullptr) sum.im += sink.partial[sink.plane_size() + o];
+    }
+    const index_t asides =
+        key == 0 && value == 0 ? sink.asides * lead_terms * token_terms * head_terms : 0;
+    for (index_t i = thread % lanes; mine && i < asides; i += lanes) {
+      index_t r = i;
+      const index_t h = head * head_terms + r % head_terms,
+                    t = token + (r /= head_terms) % token_terms,
+                    l = lead + (r /= token_terms) % lead_terms, copy = r / lead_terms;
+      const index_t o = ((copy * sink.leads + l) * sink.tokens + t) * sink.heads + h;
+      sum.re += sink.aside[o];
+      if (sink.to.im != nullptr) sum.im += sink.aside[sink.aside_size() + o];
     }
     for (int m = lanes / 2; m > 0; m /= 2) {
       sum.re += block.shuffle_xor(sum.re, m);

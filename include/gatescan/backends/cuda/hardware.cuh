@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <stdexcept>
@@ -56,6 +57,19 @@ class hardware_block {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r.bits) : "f"(second), "f"(first));
     return r;
   }
+  __device__ tf32_number in_tf32(float x) {
+    tf32_number r;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r.bits) : "f"(x));
+    return r;
+  }
+  __device__ void multiply(float (&sum)[4], const tf32_number (&a)[4], const tf32_number (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0].bits), "r"(a[1].bits), "r"(a[2].bits), "r"(a[3].bits), "r"(b[0].bits),
+          "r"(b[1].bits));
+  }
   __device__ void multiply(float (&sum)[4], const bf16_pair (&a)[4], const bf16_pair (&b)[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
@@ -80,10 +94,13 @@ __global__ void run_blocks(const Program program, index_t blocks) {
   }
 }
 
+template <class D>
+concept cuda_device = std::same_as<D, cuda> || std::same_as<D, cuda_tf32>;
+
 }  // namespace detail
 
-template <class Program>
-void run(const cuda& device, const Program& program) {
+template <detail::cuda_device Device, class Program>
+void run(const Device& device, const Program& program) {
   const index_t blocks = program.blocks();
   if (blocks == 0) return;
   constexpr index_t most = 0x7fffffff;
@@ -107,8 +124,9 @@ struct device_memory_release {
 }  // namespace detail
 
 /// Scratch in stream order, for calls without any given.
-inline std::unique_ptr<std::byte[], detail::device_memory_release> own_scratch(const cuda& device,
-                                                                               std::size_t bytes) {
+template <detail::cuda_device Device>
+std::unique_ptr<std::byte[], detail::device_memory_release> own_scratch(const Device& device,
+                                                                        std::size_t bytes) {
   void* p = nullptr;
   if (bytes > 0) detail::check_cuda(cudaMallocAsync(&p, bytes, device.stream), "scratch");
   return {static_cast<std::byte*>(p), detail::device_memory_release{device.stream}};

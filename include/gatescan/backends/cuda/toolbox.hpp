@@ -28,15 +28,25 @@ struct bf16_pair {
   std::uint32_t bits = 0;
 };
 
+/// A float rounded to 11 bits, the last 13 of its 32 being 0.
+struct tf32_number {
+  std::uint32_t bits = 0;
+};
+
 /// A warp's product: sum (16 x 8) += a (16 x 16) b (16 x 8). Lane l has, with g = l / 4 and
 /// i = 2 (l % 4): sum[0, 1] row g, columns i, i + 1; sum[2, 3] the same of row g + 8; a[0] row g,
 /// columns i, i + 1; a[1] row g + 8; a[2], a[3] the same at columns i + 8; b[0] rows i, i + 1 of
-/// column g; b[1] rows i + 8, i + 9.
+/// column g; b[1] rows i + 8, i + 9. In tf32 a is 16 x 8 and b 8 x 8, and with i = l % 4: a[0] row
+/// g, column i; a[1] row g + 8; a[2], a[3] the same at column i + 4; b[0] row i of column g; b[1]
+/// row i + 4.
 template <class B>
 concept matrix_unit = requires(B block, float x, float (&sum)[4], const bf16_pair (&a)[4],
-                               const bf16_pair (&b)[2]) {
+                               const bf16_pair (&b)[2], const tf32_number (&c)[4],
+                               const tf32_number (&d)[2]) {
   { block.rounded(x, x) } -> std::same_as<bf16_pair>;
+  { block.in_tf32(x) } -> std::same_as<tf32_number>;
   block.multiply(sum, a, b);
+  block.multiply(sum, c, d);
 };
 
 template <class B>
@@ -57,6 +67,10 @@ concept thread_block = matrix_unit<B> && requires(B block, float x, double y, in
 template <class D>
 concept device_backend = requires {
   requires D::on_device;
+};
+template <class D>
+concept tf32_backend = device_backend<D> && requires {
+  requires D::multiplies_in_tf32;
 };
 
 /// The bytes that n numbers take of shared memory.

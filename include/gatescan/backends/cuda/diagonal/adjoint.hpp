@@ -36,11 +36,10 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   using C = typename base::C;
   using S = typename base::S;
   using E = typename base::E;
-  using W = typename base::W;
   using accumulators = typename R::template fields<accumulator<C>>;
   operand<const S> d_out;
-  table<C, Complex> kept;   // states at the starts of runs
-  table<C, Complex> parts;  // of o, with several tiles of keys
+  table<E> kept;   // states at the starts of runs
+  table<E> parts;  // of o, with several tiles of keys
 
   GATESCAN_HD auto output_gradient(const operand<const S>& here_d_out, index_t t) const {
     using output = typename share::output_type;
@@ -57,28 +56,30 @@ struct adjoint_task : task<R, T, Complex, Keys> {
                                 const segment& s, index_t t, int count) const {
     constexpr int run = share::run;
     here.template values<Full>(block, t, count, room.w);
-    list<E, run> o;
-    for (int i = 0; i < run; ++i) o[i] = make<E>::from(0);
-    for (int n = 0; n < Keys; ++n) {
-      room.before[n] = make<E>::from(0);
-      if (!here.holds(n)) continue;
-      E h = room.before[n] = kept.load(this->cut.run_row(s, t, run), here.key(n), l.channel);
-      for (int i = 0; i < run; ++i) {
-        if (!Full && i >= count) continue;
+    list<E, Keys> h;
+    unrolled<Keys>([&](int n) {
+      h[n] = make<E>::from(0);
+      if (here.holds(n)) h[n] = kept.load(this->cut.run_row(s, t, run), here.key(n), l.channel);
+      room.before[n] = h[n];
+    });
+    for (int i = 0; i < run; ++i) {
+      if (!Full && i >= count) break;
+      const typename share::values_type w = room.w.at(i);
+      E o = make<E>::from(0);
+      unrolled<Keys>([&](int n) {
+        if (!here.holds(n)) return;
         const auto at = here.at(t + i, n);
-        const typename share::values_type w = room.w.at(i);
         const E a = R::gate(here.x, at, w), add = here.input(at, w);
-        h = is_zero(a) ? add : fma(a, h, add);
+        h[n] = is_zero(a) ? add : fma(a, h[n], add);
         room.gates.put(i, n, a);
-        room.states.put(i, n, h);
-        if constexpr (!share::simple_output) o[i] = here.read_out(at, h, o[i]);
+        room.states.put(i, n, h[n]);
+        if constexpr (!share::simple_output) o = here.read_out(at, h[n], o);
+      });
+      if constexpr (!share::simple_output) {
+        if (parts.first != nullptr) continue;
+        o = here.over_lanes(block, o);
+        if (here.owns(i)) room.o.put(i, o);
       }
-    }
-    if constexpr (!share::simple_output) {
-      if (parts.first != nullptr) return;
-      here.add_lanes(block, o);
-      for (int i = 0; i < run; ++i)
-        if ((Full || i < count) && here.owns(i)) room.o.put(i, o[i]);
     }
   }
   /// The same, and the gradient of o. Not Fast: less code.
@@ -138,14 +139,14 @@ struct adjoint_task : task<R, T, Complex, Keys> {
                            const segment& s, list<E, Keys>& g) const {
     for_each_run_backwards(s, [&](index_t t, int count) {
       run_once_more<Fast>(block, room, here, l, s, t, count);
-      for (int n = 0; n < Keys; ++n) {
-        if (!here.holds(n)) continue;
+      unrolled<Keys>([&](int n) {
+        if (!here.holds(n)) return;
         for (int i = count - 1; i >= 0; --i) {
           const E a = room.gates.at(i, n),
                   to_state = query_gradient(here, t + i, n, room.d_o.at(i));
           g[n] = is_zero(a) ? make<E>::from(0) : conj(a) * (g[n] + to_state);
         }
-      }
+      });
     });
   }
   GATESCAN_HD static E query_gradient(const share& here, index_t t, int n, E d_o) {
@@ -162,24 +163,22 @@ struct summarise_back : adjoint_task<R, T, Complex, Keys> {
   using base = adjoint_task<R, T, Complex, Keys>;
   using share = typename base::share;
   using E = typename base::E;
-  table<double, Complex> gradients;
+  table<typename base::D> gradients;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
   int shared_bytes() const { return base::room_bytes(this->map); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->cut.at(block.index() / a_slot);
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const share here = this->seek(l, s.batch);
-    run_room<share, Block> room(block, this->map);
-    list<E, Keys> g;
-    for (int n = 0; n < Keys; ++n) g[n] = make<E>::from(0);
-    this->template retreat<true>(block, room, here, l, s, g);
-    list<typename base::W, Keys> end;
-    for (int n = 0; n < Keys; ++n) end[n] = make<typename base::W>::from(g[n]);
-    this->store_row(gradients, s.slot, l, here, end);
+    this->of_segment(block, [&](const segment& s, const lane& l, const share& here) {
+      run_room<share, Block> room(block, this->map);
+      list<E, Keys> g;
+      for (int n = 0; n < Keys; ++n) g[n] = make<E>::from(0);
+      this->template retreat<true>(block, room, here, l, s, g);
+      list<typename base::D, Keys> end;
+      for (int n = 0; n < Keys; ++n) end[n] = make<typename base::D>::from(g[n]);
+      this->store_row(gradients, s.slot, l, here, end);
+    });
   }
 };
 
@@ -190,8 +189,10 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
   using share = typename base::share;
   using C = typename base::C;
   using E = typename base::E;
+  using D = typename base::D;
   using W = typename base::W;
-  table<double, Complex> products, gradients;
+  table<W> products;
+  table<D> gradients;
   operand<const C> final_state;  // its gradient
 
   index_t blocks() const { return this->blocks_for(this->cut.sequences); }
@@ -199,33 +200,32 @@ struct carry_back : adjoint_task<R, T, Complex, Keys> {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const index_t sequence = block.index() / a_slot;
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const share here = this->seek(l, this->cut.batch_of(sequence));
-    run_room<share, Block> room(block, this->map);
-    list<W, Keys> g;
-    this->load_state(final_state, sequence, l, here, g);
-    for (index_t i = this->cut.used_slots(sequence) - 1; i >= 0; --i) {
-      const index_t slot = this->cut.first_slot(sequence) + i;
-      list<W, Keys> product, start;
-      this->load_row(products, slot, l, here, product);
-      this->load_row(gradients, slot, l, here, start);
-      this->store_row(gradients, slot, l, here, g);
-      bool fine = true;
-      for (int n = 0; n < Keys; ++n) {
-        start[n] = fma(conj(product[n]), g[n], start[n]);
-        fine = fine && is_finite(make<E>::from(start[n]));
+    this->of_sequence(block, [&](index_t sequence, const lane& l, const share& here) {
+      run_room<share, Block> room(block, this->map);
+      list<D, Keys> g;
+      this->load_state(final_state, sequence, l, here, g);
+      for (index_t i = this->cut.used_slots(sequence) - 1; i >= 0; --i) {
+        const index_t slot = this->cut.first_slot(sequence) + i;
+        list<W, Keys> product;
+        list<D, Keys> start;
+        this->load_row(products, slot, l, here, product);
+        this->load_row(gradients, slot, l, here, start);
+        this->store_row(gradients, slot, l, here, g);
+        bool fine = true;
+        for (int n = 0; n < Keys; ++n) {
+          start[n] = fma(conj(make<D>::from(product[n])), g[n], start[n]);
+          fine = fine && is_finite(make<E>::from(start[n]));
+        }
+        if (share::any_in_warp(block, !fine)) {  // Inf or NaN: through the tokens
+          list<E, Keys> e;
+          for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(g[n]);
+          this->template retreat<false>(block, room, here, l, this->cut.of(sequence, i), e);
+          for (int n = 0; n < Keys; ++n)
+            if (!is_finite(make<E>::from(start[n]))) start[n] = make<D>::from(e[n]);
+        }
+        for (int n = 0; n < Keys; ++n) g[n] = start[n];
       }
-      if (share::any_in_warp(block, !fine)) {  // Inf or NaN: through the tokens
-        list<E, Keys> e;
-        for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(g[n]);
-        this->template retreat<false>(block, room, here, l, this->cut.of(sequence, i), e);
-        for (int n = 0; n < Keys; ++n)
-          if (!is_finite(make<E>::from(start[n]))) start[n] = make<W>::from(e[n]);
-      }
-      for (int n = 0; n < Keys; ++n) g[n] = start[n];
-    }
+    });
   }
 };
 

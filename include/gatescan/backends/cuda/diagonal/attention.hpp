@@ -16,7 +16,7 @@ struct attend : task<R, T, Complex, Keys> {
   using C = typename base::C;
   using E = typename base::E;
   using W = typename base::W;
-  table<C, Complex> parts;  // o: [batch and token]
+  table<E> parts;  // o: [batch and token]
 
   index_t blocks_a_token() const { return ceil_divide(this->map.channels(), threads()); }
   index_t blocks() const { return parts.rows * blocks_a_token(); }
@@ -81,10 +81,9 @@ struct attend : task<R, T, Complex, Keys> {
     this->load_state(this->p.initial_state, sequence, l, here, in);
     for (int n = 0; n < Keys; ++n) h[n] = make<E>::from(in[n]);
     for (index_t s = first; s <= t; ++s) {
-      own_tokens<typename share::values_type, share::run> w;
-      list<E, share::run> ignored;
-      w.put(0, R::values(here.x, here.at(s)));
-      here.template walk<false, false>(s, 1, w, h, ignored);
+      const auto w = R::values(here.x, here.at(s));
+      for (int n = 0; n < Keys; ++n)
+        if (here.holds(n)) h[n] = here.next(s, n, w, h[n]);
     }
     for (int n = 0; n < Keys; ++n)
       if (here.holds(n)) sum = here.read_out(here.at(t, n), h[n], sum);

@@ -1,6 +1,9 @@
 #pragma once
 // The gradients of a diagonal recurrence: every segment from its last run of tokens to its first.
 
+#include <string>
+
+#include "../noting_place.hpp"
 #include "adjoint.hpp"
 #include "collect.hpp"
 
@@ -9,6 +12,27 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace diagonal {
 
+// A channel's part of a token has no key: what it adds to an operand with keys has no place.
+template <class R, class T, bool Complex>
+void check_sides(const problem_of<R, T>& p,
+                 const typename R::template fields<operand<storage_t<T>>>& d) {
+  using share = channel<R, T, Complex, 1>;
+  const noting_place<state_t<T>, Complex> at{side::values};
+  typename R::template fields<side_notes> notes{};
+  const auto w = R::values(p.x, at);
+  std::remove_const_t<decltype(w)> d_w{};
+  R::output_adjoint(p.x, notes, at, w, d_w, typename share::E{}, typename share::output_type{});
+  R::values_adjoint(p.x, notes, at, w, d_w);
+  R::operands(
+      [](const char* name, const axes& a, presence, const auto& target, const auto& added) {
+        if (target.given && has_keys(a) && added.values)
+          fail<shape_error>(std::string("gradient of ") + name +
+                            ": expected adjoints of values and output to leave an operand with "
+                            "keys to those of keys and gate: on a device they have no key");
+      },
+      d, notes);
+}
+
 template <class R, class T, bool Complex, int Keys>
 struct differentiate : adjoint_task<R, T, Complex, Keys> {
   using base = adjoint_task<R, T, Complex, Keys>;
@@ -16,13 +40,13 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   using C = typename base::C;
   using S = typename base::S;
   using E = typename base::E;
-  using W = typename base::W;
+  using D = typename base::D;
   using collector_type = collector<R, T, Complex, Keys, share::run, share::unit_keys>;
   using values_type = typename share::values_type;
   using sums = typename collector_type::sums;
   collector_type collect;
-  table<double, Complex> gradients;  // of the states at the ends of segments, where time is cut
-  operand<const C> final_state;      // its gradient
+  table<D> gradients;            // of the states at the ends of segments, where time is cut
+  operand<const C> final_state;  // its gradient
   gradient_sink<C, C> initial_state;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
@@ -33,64 +57,62 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->cut.at(block.index() / a_slot);
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const share here = this->seek(l, s.batch);
-    const auto meeting = collect.room(block);
-    run_room<share, Block> room(block, this->map);
-    auto d_values = share::template tokens<values_type>(block, this->map);
-    list<W, Keys> after;
-    if (gradients.first != nullptr)
-      this->load_row(gradients, s.slot, l, here, after);
-    else
-      this->load_state(final_state, s.sequence, l, here, after);
-    list<E, Keys> g;
-    for_each_key<Keys>([&](int n) { g[n] = make<E>::from(after[n]); });
+    this->of_segment(block, [&](const segment& s, const lane& l, const share& here) {
+      const auto meeting = collect.room(block);
+      run_room<share, Block> room(block, this->map);
+      auto d_values = share::template tokens<values_type>(block, this->map);
+      list<D, Keys> after;
+      if (gradients.first != nullptr)
+        this->load_row(gradients, s.slot, l, here, after);
+      else
+        this->load_state(final_state, s.sequence, l, here, after);
+      list<E, Keys> g;
+      unrolled<Keys>([&](int n) { g[n] = make<E>::from(after[n]); });
 
-    sums own{};
-    typename collector_type::wide_sums total{};
-    base::for_each_run_backwards(s, [&](index_t t, int count) {
-      this->template run_once_more<true>(block, room, here, l, s, t, count);
-      for (int i = count - 1; i >= 0; --i) {
-        collector_type::forget_tokens(own);
-        const values_type w = room.w.at(i);
-        values_type d_w{};
-        of_keys(here, t + i, i, room, w, d_w, g, own);
-        collect.leave_keys(block, meeting, l, s, t + i, i, own);
-        if constexpr (share::unit_keys) {
-          collector_type::add_keys_to_channel(own);
-          of_channel(here, l, s, t + i, w, this->o_of(room, i), d_w, own.of_channel);
-          collect.leave_channel(block, meeting, l, s, t + i, i, true, own.of_channel);
-        } else {
-          d_w = add_over_lanes<C>(block, d_w, here.lanes);
-          if (here.owns(i)) d_values.put(i, d_w);
-        }
-      }
-      if constexpr (!share::unit_keys) {
-        share::meet(block);
-        here.template for_own_tokens<false>(count, [&](int i, bool there) {
+      sums own{};
+      typename collector_type::wide_sums total{};
+      base::for_each_run_backwards(s, [&](index_t t, int count) {
+        this->template run_once_more<true>(block, room, here, l, s, t, count);
+        for (int i = count - 1; i >= 0; --i) {
           collector_type::forget_tokens(own);
-          if (there) {
-            values_type d_w = d_values.at(i);
-            of_channel(here, l, s, t + i, room.w.at(i), this->o_of(room, i), d_w, own.of_channel);
+          const values_type w = room.w.at(i);
+          values_type d_w{};
+          of_keys(here, t + i, i, room, w, d_w, g, own);
+          collect.leave_keys(block, meeting, l, s, t + i, i, own);
+          if constexpr (share::unit_keys) {
+            collector_type::add_keys_to_channel(own);
+            of_channel(here, l, s, t + i, w, this->o_of(room, i), d_w, own.of_channel);
+            collect.leave_channel(block, meeting, l, s, t + i, i, true, own.of_channel);
+          } else {
+            d_w = add_over_lanes<C>(block, d_w, here.lanes);
+            if (here.owns(i)) d_values.put(i, d_w);
           }
-          collect.leave_channel(block, meeting, l, s, t + i, i, there, own.of_channel);
-        });
-      }
-      collect.template flush<true>(block, meeting, l, s, t, count);
-      collector_type::add_to_total(own, total);
+        }
+        if constexpr (!share::unit_keys) {
+          share::meet(block);
+          here.template for_own_tokens<false>(count, [&](int i, bool there) {
+            collector_type::forget_tokens(own);
+            if (there) {
+              values_type d_w = d_values.at(i);
+              of_channel(here, l, s, t + i, room.w.at(i), this->o_of(room, i), d_w, own.of_channel);
+            }
+            collect.leave_channel(block, meeting, l, s, t + i, i, there, own.of_channel);
+          });
+        }
+        collect.template flush<true>(block, meeting, l, s, t, count);
+        collector_type::add_to_total(own, total);
+      });
+      collect.leave_totals(block, meeting, l, s, total);
+      collect.template flush<false>(block, meeting, l, s, 0, 1);
+      if (!s.opens || !l.active || !initial_state.to.given) return;
+      for (int n = 0; n < Keys; ++n)
+        if (here.holds(n)) {
+          accumulator<C> sum;
+          this->split(g[n], sum);
+          initial_state.store(place<C, Complex>{s.batch, 0, l.head, here.key(n), l.value},
+                              s.sequence, 0, sum);
+        }
     });
-    collect.leave_totals(block, meeting, l, s, total);
-    collect.template flush<false>(block, meeting, l, s, 0, 1);
-    if (!s.opens || !l.active || !initial_state.to.given) return;
-    for (int n = 0; n < Keys; ++n)
-      if (here.holds(n)) {
-        accumulator<C> sum;
-        this->split(g[n], sum);
-        initial_state.store(place<C, Complex>{s.batch, 0, l.head, here.key(n), l.value}, s.sequence,
-                            0, sum);
-      }
   }
 
  private:
@@ -103,7 +125,7 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
                            const values_type& w, values_type& d_w, list<E, Keys>& g,
                            sums& own) const {
     const E d_o = room.d_o.at(i);
-    for_each_key<Keys>([&](int n) {
+    unrolled<Keys>([&](int n) {
       if (!here.holds(n)) return;
       const auto at = here.at(t, n);
       const E a = room.gates.at(i, n);

@@ -1,6 +1,6 @@
 #pragma once
 // A thread's keys of one channel, walked through a run of tokens: as the recurrence stands, or as a
-// local sum beside the decayed incoming state, which is carried from run to run in double.
+// local sum beside the decayed incoming state, which is carried from run to run with more digits.
 
 #include <type_traits>
 #include <utility>
@@ -21,7 +21,7 @@ struct channel {
   using S = storage_t<T>;
   using C = state_t<T>;
   using E = number<C, Complex>;
-  using W = number<double, Complex>;
+  using W = carrier<C, Complex>;
   using spot = place<C, Complex>;
   using operands = typename R::template fields<operand<const S>>;
   using values_type =
@@ -128,23 +128,35 @@ struct channel {
     const E a = R::gate(x, here, w), in = input(here, w);
     return is_zero(a) ? in : fma(a, h, in);
   }
-  /// States after the tokens as the recurrence stands; adds this thread's part of o.
-  template <bool Full, bool Outputs, class Values>
-  GATESCAN_HD void walk(index_t t, int count, const Values& values_of, list<E, Keys>& h,
-                        list<E, run>& o) const {
-    for (int n = 0; n < Keys; ++n) {
-      if (!holds(n)) continue;
-      E s = h[n];
-      for (int i = 0; i < run; ++i) {
-        if (!Full && i >= count) continue;
-        const spot here = at(t + i, n);
-        const values_type w = values_of.at(i);
-        const E a = R::gate(x, here, w), in = input(here, w);
-        s = is_zero(a) ? in : fma(a, s, in);
-        if constexpr (Outputs) o[i] = read_out(here, s, o[i]);
-      }
-      h[n] = s;
+  /// f(i) for the tokens of a run. Where a channel's keys are shared out, what a token has is not
+  /// in registers, and the loop stays one.
+  template <bool Full, class F>
+  GATESCAN_HD static void for_tokens(int count, F&& f) {
+    if constexpr (unit_keys) {
+      unrolled<run>([&](int i) {
+        if (Full || i < count) f(i);
+      });
+    } else {
+      for (int i = 0; i < (Full ? run : count); ++i) f(i);
     }
+  }
+  /// States after the tokens as the recurrence stands; put(i, o) gets o of token i.
+  template <bool Full, bool Outputs, class Block, class Values, class Put>
+  GATESCAN_HD void exactly(Block& block, index_t t, int count, const Values& values_of,
+                           list<W, Keys>& h, Put&& put) const {
+    list<E, Keys> e;
+    for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(h[n]);
+    for_tokens<Full>(count, [&](int i) {
+      const values_type w = values_of.at(i);
+      E o = make<E>::from(0);
+      unrolled<Keys>([&](int n) {
+        if (!holds(n)) return;
+        e[n] = next(t + i, n, w, e[n]);
+        if constexpr (Outputs) o = read_out(at(t + i, n), e[n], o);
+      });
+      if constexpr (Outputs) put(i, over_lanes(block, o));
+    });
+    for (int n = 0; n < Keys; ++n) h[n] = make<W>::from(e[n]);
   }
 
   /// The same from a local sum: h = (product of gates) h_in + local. NaN in what is returned tells
@@ -152,82 +164,75 @@ struct channel {
   template <bool Full, bool Outputs, class Values, class Visit>
   GATESCAN_HD void local(index_t t, int count, const Values& w, const list<W, Keys>& h,
                          list<E, run>& o, Visit&& visit) const {
-    for (int n = 0; n < Keys; ++n) {
-      if (!holds(n)) continue;
+    unrolled<Keys>([&](int n) {
+      if (!holds(n)) return;
       E in = make<E>::from(h[n]), product = make<E>::from(1), sum = make<E>::from(0);
       bool cut = false;  // by a reset: what came before does not count, Inf and NaN neither
-      for (int i = 0; i < run; ++i) {
-        if (!Full && i >= count) continue;
+      unrolled<run>([&](int i) {
+        if (!Full && i >= count) return;
         const spot here = at(t + i, n);
         const values_type v = w.at(i);
         const E a = R::gate(x, here, v), add = input(here, v);
         const bool reset = is_zero(a);
         sum = reset ? add : fma(a, sum, add);
-        product = reset ? make<E>::from(0) : product * a;
+        product = reset ? make<E>::from(0) : fixed_product(product, a);
         cut = cut || reset;
         if constexpr (Outputs) {
           in = reset ? make<E>::from(0) : in;
           o[i] = read_out(here, fma(product, in, sum), o[i]);
         }
-      }
+      });
       visit(n, product, sum, cut);
-    }
+    });
   }
 
-  /// States and, if asked for, o of all keys of the tile after `count` tokens. Where the fast form
-  /// gives Inf or NaN, the recurrence as it stands: there a reset is exact, and nothing overflows
-  /// that the definition does not overflow.
-  template <bool Full, bool Outputs, class Block, class Values>
+  /// States of all keys of the tile after `count` tokens and, if asked for, o of the tokens that
+  /// are this thread's. Where the fast form gives Inf or NaN, the recurrence as it stands: there a
+  /// reset is exact, and nothing overflows that the definition does not overflow.
+  template <bool Full, bool Outputs, class Block, class Values, class Sums>
   GATESCAN_HD void advance(Block& block, bool steps, index_t t, int count, const Values& w,
-                           list<W, Keys>& h, list<E, run>& o) const {
-    for (int i = 0; i < run; ++i) o[i] = make<E>::from(0);
+                           list<W, Keys>& h, Sums& sums) const {
     if (steps) {
-      exactly<Full, Outputs>(block, t, count, w, h, o);
+      exactly<Full, Outputs>(block, t, count, w, h, [&](int i, E o) {
+        if (owns(i)) sums.put(i, o);
+      });
       return;
     }
     list<W, Keys> end;
+    list<E, run> o;
     for (int n = 0; n < Keys; ++n) end[n] = h[n];
+    for (int i = 0; i < run; ++i) o[i] = make<E>::from(0);
     C check = 0;
     local<Full, Outputs>(t, count, w, h, o, [&](int n, E product, E sum, bool cut) {
       const W from = cut ? make<W>::from(0) : h[n];
       end[n] = fma(make<W>::from(product), from, make<W>::from(sum));
       check = check + zero_if_finite(make<E>::from(end[n]));
     });
-    if constexpr (Outputs) {
-      add_lanes(block, o);
-      for (int i = 0; i < run; ++i) check = check + zero_if_finite(o[i]);
-    }
+    if constexpr (Outputs)
+      unrolled<run>([&](int i) {
+        o[i] = over_lanes(block, o[i]);
+        check = check + zero_if_finite(o[i]);
+        if ((Full || i < count) && owns(i)) sums.put(i, o[i]);
+      });
     bool again = !(check == C(0));
     if (Outputs && lanes > 1) again = any_in_warp(block, again);
     if (again) {
       list<W, Keys> exact;
-      list<E, run> exact_o;
-      for (int i = 0; i < run; ++i) exact_o[i] = make<E>::from(0);
       for (int n = 0; n < Keys; ++n) exact[n] = h[n];
-      exactly<false, Outputs>(block, t, count, w, exact, exact_o);
+      exactly<false, Outputs>(block, t, count, w, exact, [&](int i, E exact_o) {
+        if (owns(i) && !is_finite(sums.at(i))) sums.put(i, exact_o);
+      });
       for (int n = 0; n < Keys; ++n)
         if (holds(n) && !is_finite(make<E>::from(end[n]))) end[n] = exact[n];
-      for (int i = 0; i < run; ++i)
-        if (Outputs && !is_finite(o[i])) o[i] = exact_o[i];
     }
     for (int n = 0; n < Keys; ++n) h[n] = end[n];
   }
-  template <bool Full, bool Outputs, class Block, class Values>
-  GATESCAN_HD void exactly(Block& block, index_t t, int count, const Values& w, list<W, Keys>& h,
-                           list<E, run>& o) const {
-    list<E, Keys> e;
-    for (int n = 0; n < Keys; ++n) e[n] = make<E>::from(h[n]);
-    walk<Full, Outputs>(t, count, w, e, o);
-    for (int n = 0; n < Keys; ++n) h[n] = make<W>::from(e[n]);
-    if constexpr (Outputs) add_lanes(block, o);
-  }
   // o is the sum over the channel's lanes, the same bits in each.
   template <class Block>
-  GATESCAN_HD void add_lanes(Block& block, list<E, run>& o) const {
-    for (int m = 1; m < lanes; m *= 2)
-      for (int i = 0; i < run; ++i) o[i] = o[i] + exchange(block, o[i], m);
+  GATESCAN_HD E over_lanes(Block& block, E o) const {
+    for (int m = 1; m < lanes; m *= 2) o = o + exchange(block, o, m);
+    return o;
   }
-
   template <class Block>
   GATESCAN_HD static bool any_in_warp(Block& block, bool b) {
     float found = b ? 1.0f : 0.0f;
@@ -262,6 +267,7 @@ struct task {
   using C = typename share::C;
   using E = typename share::E;
   using W = typename share::W;
+  using D = number<double, Complex>;
   using S = typename share::S;
 
   problem_of<R, T> p;
@@ -272,26 +278,41 @@ struct task {
   int threads() const { return map.block_threads; }
   int shared_bytes() const { return 0; }
   index_t blocks_for(index_t slots) const { return slots * map.blocks_a_slot(); }
-  GATESCAN_HD share seek(const lane& l, index_t batch) const { return {p.x, l, batch, map}; }
+  /// f(segment, lane, share): a block has a segment of some channels.
+  template <class Block, class F>
+  GATESCAN_HD void of_segment(Block& block, F&& f) const {
+    const index_t a_slot = map.blocks_a_slot();
+    const segment s = cut.at(block.index() / a_slot);
+    const lane l = map.at(block.index() % a_slot, block.thread());
+    f(s, l, share(p.x, l, s.batch, map));
+  }
+  /// f(sequence, lane, share): a block has a sequence of some channels.
+  template <class Block, class F>
+  GATESCAN_HD void of_sequence(Block& block, F&& f) const {
+    const index_t a_slot = map.blocks_a_slot(), sequence = block.index() / a_slot;
+    const lane l = map.at(block.index() % a_slot, block.thread());
+    f(sequence, l, share(p.x, l, cut.batch_of(sequence), map));
+  }
 
   template <class Operand>
   GATESCAN_HD static index_t state_offset(const Operand& x, index_t sequence, const lane& l,
                                           index_t key) {
     return x.offset(sequence, 0, l.head) + key * x.key + l.value * x.value;
   }
-  template <class Operand>
+  template <class Operand, class N>
   GATESCAN_HD void load_state(const Operand& from, index_t sequence, const lane& l,
-                              const share& here, list<W, Keys>& h) const {
+                              const share& here, list<N, Keys>& h) const {
     for (int n = 0; n < Keys; ++n) {
-      h[n] = make<W>::from(0);
+      h[n] = make<N>::from(0);
       if (from.given && here.holds(n))
-        h[n] = load_number<W>(from, state_offset(from, sequence, l, here.key(n)));
+        h[n] = make<N>::from(load_number<E>(from, state_offset(from, sequence, l, here.key(n))));
     }
   }
-  GATESCAN_HD void load_row(const table<double, Complex>& from, index_t row, const lane& l,
-                            const share& here, list<W, Keys>& h) const {
+  template <class N>
+  GATESCAN_HD void load_row(const table<N>& from, index_t row, const lane& l, const share& here,
+                            list<N, Keys>& h) const {
     for (int n = 0; n < Keys; ++n) {
-      h[n] = make<W>::from(0);
+      h[n] = make<N>::from(0);
       if (here.holds(n)) h[n] = from.load(row, here.key(n), l.channel);
     }
   }

@@ -116,7 +116,7 @@ struct collector {
       if (a.has(axis::time)) sum.re = sum.im = 0;
     };
     R::operands(forget, s.of_channel);
-    for_each_key<Keys>([&](int n) { R::operands(forget, s.of_key[n]); });
+    unrolled<Keys>([&](int n) { R::operands(forget, s.of_key[n]); });
   }
   /// Where a channel has one thread, an operand without keys has one sum.
   GATESCAN_HD static void add_keys_to_channel(sums& s) {
@@ -138,7 +138,7 @@ struct collector {
       sum.re = sum.im = 0;
     };
     R::operands(move, s.of_channel, total.of_channel);
-    for_each_key<Keys>([&](int n) { R::operands(move, s.of_key[n], total.of_key[n]); });
+    unrolled<Keys>([&](int n) { R::operands(move, s.of_key[n], total.of_key[n]); });
   }
 
   template <class Array>

@@ -16,7 +16,7 @@ struct summarise : task<R, T, Complex, Keys> {
   using share = typename base::share;
   using E = typename base::E;
   using W = typename base::W;
-  table<double, Complex> products, states;
+  table<W> products, states;
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
   int shared_bytes() const {
@@ -25,25 +25,23 @@ struct summarise : task<R, T, Complex, Keys> {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->cut.at(block.index() / a_slot);
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const share here = this->seek(l, s.batch);
-    auto w = share::template tokens<typename share::values_type>(block, this->map);
-    list<W, Keys> product, state;
-    for (int n = 0; n < Keys; ++n) product[n] = make<W>::from(1), state[n] = make<W>::from(0);
-    share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
-      list<E, share::run> o;
-      here.template values<Full>(block, t, count, w);
-      here.template local<Full, false>(
-          t, count, w, state, o, [&](int n, E run_product, E run_sum, bool reset) {
-            const W by = make<W>::from(run_product), sum = make<W>::from(run_sum);
-            state[n] = reset ? sum : fma(by, state[n], sum);
-            product[n] = reset ? make<W>::from(0) : product[n] * by;
-          });
+    this->of_segment(block, [&](const segment& s, const lane& l, const share& here) {
+      auto w = share::template tokens<typename share::values_type>(block, this->map);
+      list<W, Keys> product, state;
+      for (int n = 0; n < Keys; ++n) product[n] = make<W>::from(1), state[n] = make<W>::from(0);
+      share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
+        list<E, share::run> o;
+        here.template values<Full>(block, t, count, w);
+        here.template local<Full, false>(
+            t, count, w, state, o, [&](int n, E run_product, E run_sum, bool reset) {
+              const W by = make<W>::from(run_product), sum = make<W>::from(run_sum);
+              state[n] = reset ? sum : fma(by, state[n], sum);
+              product[n] = reset ? make<W>::from(0) : product[n] * by;
+            });
+      });
+      this->store_row(products, s.slot, l, here, product);
+      this->store_row(states, s.slot, l, here, state);
     });
-    this->store_row(products, s.slot, l, here, product);
-    this->store_row(states, s.slot, l, here, state);
   }
 };
 
@@ -54,33 +52,31 @@ struct carry : task<R, T, Complex, Keys> {
   using share = typename base::share;
   using E = typename base::E;
   using W = typename base::W;
-  table<double, Complex> products, states;
+  table<W> products, states;
 
   index_t blocks() const { return this->blocks_for(this->cut.sequences); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const index_t sequence = block.index() / a_slot;
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const share here = this->seek(l, this->cut.batch_of(sequence));
-    list<W, Keys> h;
-    this->load_state(this->p.initial_state, sequence, l, here, h);
-    const index_t pieces = this->cut.used_slots(sequence);
-    for (index_t i = 0; i < pieces; ++i) {
-      const index_t slot = this->cut.first_slot(sequence) + i;
-      list<W, Keys> product, end;
-      this->load_row(products, slot, l, here, product);
-      this->load_row(states, slot, l, here, end);
-      this->store_row(states, slot, l, here, h);
-      bool fine = true;
-      for (int n = 0; n < Keys; ++n) {
-        end[n] = fma(product[n], h[n], end[n]);
-        fine = fine && is_finite(make<E>::from(end[n]));
+    this->of_sequence(block, [&](index_t sequence, const lane& l, const share& here) {
+      list<W, Keys> h;
+      this->load_state(this->p.initial_state, sequence, l, here, h);
+      const index_t pieces = this->cut.used_slots(sequence);
+      for (index_t i = 0; i < pieces; ++i) {
+        const index_t slot = this->cut.first_slot(sequence) + i;
+        list<W, Keys> product, end;
+        this->load_row(products, slot, l, here, product);
+        this->load_row(states, slot, l, here, end);
+        this->store_row(states, slot, l, here, h);
+        bool fine = true;
+        for (int n = 0; n < Keys; ++n) {
+          end[n] = fma(product[n], h[n], end[n]);
+          fine = fine && is_finite(make<E>::from(end[n]));
+        }
+        if (!fine) through_tokens(here, this->cut.of(sequence, i), h, end);
+        for (int n = 0; n < Keys; ++n) h[n] = end[n];
       }
-      if (!fine) through_tokens(here, this->cut.of(sequence, i), h, end);
-      for (int n = 0; n < Keys; ++n) h[n] = end[n];
-    }
+    });
   }
 
  private:
@@ -109,11 +105,11 @@ struct run_segments : task<R, T, Complex, Keys> {
   using S = typename base::S;
   using E = typename base::E;
   using W = typename base::W;
-  table<double, Complex> states;  // at the starts of segments, where time is cut
+  table<W> states;  // at the starts of segments, where time is cut
   operand<S> out;
   operand<C> final_state;
-  table<C, Complex> parts;  // of o: [batch and token][tile]
-  table<C, Complex> kept{};
+  table<E> parts;  // of o: [batch and token][tile]
+  table<E> kept{};
 
   index_t blocks() const { return this->blocks_for(this->cut.slots()); }
   int shared_bytes() const {
@@ -123,48 +119,43 @@ struct run_segments : task<R, T, Complex, Keys> {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->cut.at(block.index() / a_slot);
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const share here = this->seek(l, s.batch);
-    list<W, Keys> h;
-    if (states.first != nullptr)
-      this->load_row(states, s.slot, l, here, h);
-    else
-      this->load_state(this->p.initial_state, s.sequence, l, here, h);
-    const operand<S> to = out.lane(s.batch, l.head, l.value);
-    auto w = share::template tokens<typename share::values_type>(block, this->map);
-    auto sums = share::template tokens<E>(block, this->map);
-    share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
-      list<E, share::run> o;
-      if (kept.first != nullptr) {
-        list<E, Keys> start;
-        for (int n = 0; n < Keys; ++n) start[n] = make<E>::from(h[n]);
-        this->store_row(kept, this->cut.run_row(s, t, share::run), l, here, start);
-      }
-      here.template values<Full>(block, t, count, w);
-      if (!out.given && parts.first == nullptr) {
-        here.template advance<Full, false>(block, this->steps, t, count, w, h, o);
-        return;
-      }
-      here.template advance<Full, true>(block, this->steps, t, count, w, h, o);
-      for (int i = 0; i < share::run; ++i)
-        if ((Full || i < count) && here.owns(i)) sums.put(i, o[i]);
-      share::meet(block);
-      here.template for_own_tokens<Full>(count, [&](int i, bool there) {
-        if (!there || !l.active) return;
-        if (parts.first != nullptr)
-          parts.store(s.batch * this->cut.time + t + i, l.tile, l.channel, sums.at(i));
-        else
-          store_number(to, (t + i) * to.time,
-                       R::output(here.x, here.at(t + i), w.at(i), sums.at(i)));
+    this->of_segment(block, [&](const segment& s, const lane& l, const share& here) {
+      list<W, Keys> h;
+      if (states.first != nullptr)
+        this->load_row(states, s.slot, l, here, h);
+      else
+        this->load_state(this->p.initial_state, s.sequence, l, here, h);
+      const operand<S> to = out.lane(s.batch, l.head, l.value);
+      auto w = share::template tokens<typename share::values_type>(block, this->map);
+      auto sums = share::template tokens<E>(block, this->map);
+      share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {
+        if (kept.first != nullptr) {
+          list<E, Keys> start;
+          for (int n = 0; n < Keys; ++n) start[n] = make<E>::from(h[n]);
+          this->store_row(kept, this->cut.run_row(s, t, share::run), l, here, start);
+        }
+        here.template values<Full>(block, t, count, w);
+        if (!out.given && parts.first == nullptr) {
+          here.template advance<Full, false>(block, this->steps, t, count, w, h, sums);
+          return;
+        }
+        here.template advance<Full, true>(block, this->steps, t, count, w, h, sums);
+        share::meet(block);
+        here.template for_own_tokens<Full>(count, [&](int i, bool there) {
+          if (!there || !l.active) return;
+          if (parts.first != nullptr)
+            parts.store(s.batch * this->cut.time + t + i, l.tile, l.channel, sums.at(i));
+          else
+            store_number(to, (t + i) * to.time,
+                         R::output(here.x, here.at(t + i), w.at(i), sums.at(i)));
+        });
       });
+      if (!final_state.given || !s.closes || !l.active) return;
+      for (int n = 0; n < Keys; ++n)
+        if (here.holds(n))
+          store_number(final_state, this->state_offset(final_state, s.sequence, l, here.key(n)),
+                       make<E>::from(h[n]));
     });
-    if (!final_state.given || !s.closes || !l.active) return;
-    for (int n = 0; n < Keys; ++n)
-      if (here.holds(n))
-        store_number(final_state, this->state_offset(final_state, s.sequence, l, here.key(n)),
-                     make<E>::from(h[n]));
   }
 };
 
@@ -176,8 +167,9 @@ struct finish {
   using E = typename share::E;
   problem_of<R, T> p;
   channel_map map;
+  time_cut cut;
   operand<typename share::S> out;
-  table<C, Complex> parts;
+  table<E> parts;
 
   int threads() const { return 128; }
   int shared_bytes() const { return 0; }
@@ -191,6 +183,7 @@ struct finish {
     l.channel = i % parts.channels;
     l.head = l.channel / p.n.values, l.value = l.channel % p.n.values;
     const index_t row = i / parts.channels, batch = row / p.n.time, t = row % p.n.time;
+    if (cut.packed && cut.sequence_of(t) < 0) return;
     const share here(p.x, l, batch, map);
     E o = parts.load(row, 0, l.channel);
     for (index_t tile = 1; tile < parts.keys; ++tile) o = o + parts.load(row, tile, l.channel);

@@ -38,14 +38,15 @@ struct shared_key_tokens {
   GATESCAN_HD void put(int i, int n, E x) const { of[(i * Keys + n) * threads + thread] = x; }
 };
 
-/// f(0) ... f(Keys - 1), each on its own: what a thread keeps for every key stays in registers.
 template <class F, std::size_t... N>
 GATESCAN_HD void for_each_of(std::index_sequence<N...>, F&& f) {
   (f(static_cast<int>(N)), ...);
 }
-template <int Keys, class F>
-GATESCAN_HD void for_each_key(F&& f) {
-  for_each_of(std::make_index_sequence<static_cast<std::size_t>(Keys)>{}, f);
+/// f(0) ... f(Count - 1), each on its own: what a thread keeps for every key, or for every token of
+/// a run, stays in registers.
+template <int Count, class F>
+GATESCAN_HD void unrolled(F&& f) {
+  for_each_of(std::make_index_sequence<static_cast<std::size_t>(Count)>{}, f);
 }
 
 // Adds a structure of numbers over the lanes of a channel, the same bits in each.

@@ -65,7 +65,7 @@ struct time_cut {
     segment s;
     s.slot = first_slot(sequence) + piece, s.sequence = sequence, s.batch = batch_of(sequence);
     const index_t end = last_token(sequence), begin = first_token(sequence) + piece * tokens;
-    s.first = begin < end ? begin : end;
+    s.first = begin < end && piece >= 0 ? begin : end;
     s.last = end - s.first < tokens ? end : s.first + tokens;
     s.opens = piece == 0;
     s.closes = piece == used_slots(sequence) - 1;

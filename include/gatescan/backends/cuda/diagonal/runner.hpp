@@ -22,10 +22,12 @@ class diagonal_runner {
   using share = typename task::share;
   using adjoint_task = diagonal::adjoint_task<R, T, Complex, keys>;
   using collector = diagonal::collector<R, T, Complex, keys, share::run, share::unit_keys>;
-  using wide_table = diagonal::table<double, Complex>;
-  using narrow_table = diagonal::table<C, Complex>;
+  using carrier_table = diagonal::table<typename task::W>;
+  using wide_table = diagonal::table<typename task::D>;
+  using narrow_table = diagonal::table<typename task::E>;
 
  public:
+  using format = T;
   diagonal_runner(const problem& p, const schedule& plan)
       : attends_(plan.form == kernel_form::attention),
         shared_{p,
@@ -58,7 +60,8 @@ class diagonal_runner {
                    attends || !to.out.given ? narrow_table{} : parts_});
     }
     if (to.out.given && parts_.rows > 0)
-      run(gpu, diagonal::finish<R, T, Complex>{shared_.p, shared_.map, to.out, parts_});
+      run(gpu,
+          diagonal::finish<R, T, Complex>{shared_.p, shared_.map, shared_.cut, to.out, parts_});
   }
 
   void lay_out_backward(arena& memory, const results& r) {
@@ -80,6 +83,7 @@ class diagonal_runner {
   }
   template <class Device>
   void backward(const Device& gpu, const results& r) {
+    diagonal::check_sides<R, T, Complex>(shared_.p, r.d);
     const adjoint_task shared = adjoint(r);
     carry_states(gpu);
     run(gpu,
@@ -139,7 +143,8 @@ class diagonal_runner {
 
   bool attends_;
   task shared_;
-  wide_table products_, states_, gradients_;
+  carrier_table products_, states_;
+  wide_table gradients_;
   narrow_table kept_, parts_;
   collector collect_;
   gradient_sink<C, C> initial_state_;

@@ -38,9 +38,18 @@ struct matrix_outputs {
   C* o = nullptr;                     // forward: o before the epilogue, in place of the output
   gradient_stores<R, T> gradients{};  // backward
 
-  index_t tiles_a_chunk() const { return ceil_divide(chunks.length, kit::tokens); }
+  GATESCAN_HD index_t tiles_a_chunk() const { return ceil_divide(chunks.length, kit::tokens); }
   index_t value_tiles() const { return ceil_divide(p.n.values, kit::values); }
-  index_t blocks() const { return chunks.slots * tiles_a_chunk() * p.n.heads * value_tiles(); }
+  // Where chunks are long, of packed sequences few fill one: their tiles are found as short chunks
+  // are.
+  GATESCAN_HD bool finds_tiles() const {
+    return !Adjoint && (chunks.length >= p.n.time || chunks.length % kit::tokens == 0);
+  }
+  GATESCAN_HD time_chunks tiles() const { return time_chunks(p.n, kit::tokens); }
+  index_t blocks() const {
+    const index_t all = finds_tiles() ? tiles().slots : chunks.slots * tiles_a_chunk();
+    return all * p.n.heads * value_tiles();
+  }
   int threads() const { return kit::threads; }
   int shared_bytes() const {
     return 2 * shared_size<C>(kit::rows * pitch) + shared_size<C>(other_size) +
@@ -50,13 +59,26 @@ struct matrix_outputs {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t values_split = ceil_divide(p.n.values, kit::values),
-                  tiles = ceil_divide(chunks.length, kit::tokens);
+    const index_t values_split = ceil_divide(p.n.values, kit::values);
     index_t rest = block.index();
     const index_t first_value = rest % values_split * kit::values;
     const index_t head = (rest /= values_split) % p.n.heads;
-    const index_t tile = (rest /= p.n.heads) % tiles;
-    const chunk_place here = chunks.at(p, rest / tiles);
+    rest /= p.n.heads;
+    index_t tile = 0;
+    chunk_place here{};
+    if (finds_tiles()) {
+      here = tiles().at(p, rest);
+      if (here.tokens.count() == 0) return;
+      const token_range all = tokens_of(p, here.sequence);
+      const index_t past = here.chunk * kit::tokens;
+      tile = past % chunks.length / kit::tokens;
+      here.chunk = past / chunks.length;
+      here.slot = chunks.first_slot(here.sequence, all.first) + here.chunk;
+      here.tokens = chunks.tokens(all, here.chunk);
+    } else {
+      tile = rest % tiles_a_chunk();
+      here = chunks.at(p, rest / tiles_a_chunk());
+    }
     const index_t first = here.tokens.first + tile * kit::tokens;
     if (first < here.tokens.last) {
       const index_t last = first + kit::tokens;
@@ -188,7 +210,7 @@ struct matrix_outputs {
   GATESCAN_HD void add_own_blocks(Block& block, const Array& scores, const Array& values,
                                   sums_t& sum) const {
     const int thread = block.thread();
-    if constexpr (kit::splits) {
+    if constexpr (kit::by_warps) {
       sum.add(block, kit::sub, scores, kit::score_pitch,
               values + thread / warp_threads * kit::sub * kit::value_pitch, kit::value_pitch);
     } else {

@@ -105,11 +105,13 @@ struct chunk_walk {
                                const Array& other, const Array& scores) {
     const int warp = block.thread() / warp_threads, lane = block.thread() % warp_threads;
     const int mine = warp * kit::sub + lane % 8, theirs = b * kit::sub + lane / 8;
-    if constexpr (kit::splits) {
-      warp_sums<kit::sub> sum;
+    if constexpr (kit::by_warps) {
+      using products = typename kit::template warp_products<kit::sub>;
+      products sum;
       if (walks_past(diagonal, warp, b))
         for (int row = 0; row < kit::rows; row += kit::keys)
-          sum.add(block, (keys + 15) / 16 * 16, own + (row * pitch + warp * kit::sub), pitch,
+          sum.add(block, sums_by_warps<products>::whole_steps(keys),
+                  own + (row * pitch + warp * kit::sub), pitch,
                   other + (row * pitch + b * kit::sub), pitch);
       for (int tile = 0; tile < kit::sub / 8; ++tile)
         for (int i = 0; i < 4; ++i)

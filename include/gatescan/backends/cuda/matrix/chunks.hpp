@@ -36,7 +36,7 @@ struct time_chunks {
   bool packed = false;
 
   time_chunks() = default;
-  time_chunks(const sizes& n, index_t tokens) : length(tokens) {
+  GATESCAN_HD time_chunks(const sizes& n, index_t tokens) : length(tokens) {
     packed = n.sequences != n.batch;
     a_sequence = ceil_divide(n.time, length);
     slots = packed ? n.time / length + n.sequences : n.sequences * a_sequence;
@@ -63,7 +63,8 @@ struct time_chunks {
     }
     const token_range all = tokens_of(p, sequence);
     const index_t chunk = slot - first_slot(sequence, all.first);
-    return {sequence, p.batch_of(sequence), slot, chunk, tokens(all, chunk)};
+    const token_range mine = chunk < 0 ? token_range{all.first, all.first} : tokens(all, chunk);
+    return {sequence, p.batch_of(sequence), slot, chunk, mine};
   }
 };
 

@@ -1,14 +1,14 @@
 #pragma once
 // Where the threads of the last backward passes leave what they know of a gradient: threads of the
-// key side a key, threads of the value side a value, a chunk each.
+// key side a key, threads of the value side a value, a chunk each. A side adds to the operands that
+// have its axis, or neither; where its adjoints add to one of the other axis, which it read at the
+// first key or value, it leaves sums apart.
 
-#include "tile.hpp"
+#include "sides.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
-
-enum class side { keys, values };
 
 template <class R, class T>
 struct gradient_stores {
@@ -23,23 +23,34 @@ struct gradient_stores {
   index_t keys = 0, values = 0;
 
   gradient_stores() = default;
-  gradient_stores(const typename kit::operands_to& to, const sizes& n, const time_chunks& chunks)
-      : packed(chunks.packed), keys(n.keys), values(n.values) {
+  gradient_stores(const problem_of<R, T>& p, const typename kit::operands_to& to,
+                  const time_chunks& chunks)
+      : packed(chunks.packed), keys(p.n.keys), values(p.n.values) {
     R::operands(
-        [&](const char*, const axes& a, presence, const auto& target, auto& sink) {
+        [&](const char* name, const axes& a, presence, const auto& target, const auto& added,
+            auto& sink) {
           using sink_type = std::remove_reference_t<decltype(sink)>;
           const bool in_time = a.has(axis::time);
-          sizes seen = n;
+          sizes seen = p.n;
           if (!in_time && packed) seen.sequences = 1;  // every slot is a copy
           sink = sink_type(target, a, seen, packed, 1);
-          const bool lone = !sink.has_key && !sink.has_value;
-          const index_t threads = in_time ? 1 : sink.has_key ? key_groups : value_groups;
-          const index_t a_chunk =
-              lone ? in_time ? keys + values : keys * key_groups + values * value_groups : threads;
+          if (!target.given) return;
+          if (sink.has_key && sink.has_value)
+            fail<shape_error>(std::string(name) +
+                              ": expected keys or values among the axes of a matrix state's operand"
+                              ", got both");
           const index_t in_time_copies = in_time ? 1 : packed ? chunks.slots : chunks.a_sequence;
+          const index_t key_threads = in_time ? 1 : key_groups,
+                        value_threads = in_time ? 1 : value_groups;
+          const index_t a_chunk = sink.has_key     ? key_threads
+                                  : sink.has_value ? value_threads
+                                                   : keys * key_threads + values * value_threads;
           sink = sink_type(target, a, seen, packed, a_chunk * in_time_copies);
+          if (sink.has_key && added.values)
+            sink.expect_asides(values * value_threads * in_time_copies);
+          if (sink.has_value && added.keys) sink.expect_asides(keys * key_threads * in_time_copies);
         },
-        to, sinks);
+        to, sides_that_add(p), sinks);
   }
   void take(arena& memory) {
     R::operands([&](const char*, const axes&, presence, auto& sink) { sink.take(memory); }, sinks);
@@ -65,8 +76,14 @@ struct gradient_stores {
     R::operands(
         [&](const char*, const axes&, presence, const auto& sink, auto& sum) {
           if (!sink.to.given || !sink.has_time || !belongs(which, sink)) return;
-          const bool lone = !sink.has_key && !sink.has_value;
-          sink.store(at, here.sequence, lone ? which == side::keys ? index : keys + index : 0, sum);
+          if (is_aside(which, sink))
+            sink.store_aside(at, here.sequence, index, sum);
+          else
+            sink.store(at, here.sequence,
+                       !is_lone(sink)        ? 0
+                       : which == side::keys ? index
+                                             : keys + index,
+                       sum);
           sum = {};
         },
         sinks, sums);
@@ -76,26 +93,41 @@ struct gradient_stores {
                                     const chunk_place& here, index_t head, index_t index,
                                     index_t group) const {
     const typename kit::at at = place_of(which, here, head, 0, index);
+    const bool key_side = which == side::keys;
+    const index_t sequence = packed ? 0 : here.sequence, chunk = packed ? here.slot : here.chunk,
+                  key_threads = keys * key_groups, value_threads = values * value_groups,
+                  thread = index * (key_side ? key_groups : value_groups) + group;
     R::operands(
         [&](const char*, const axes&, presence, const auto& sink, const auto& sum) {
           if (!sink.to.given || sink.has_time || !belongs(which, sink)) return;
-          const bool lone = !sink.has_key && !sink.has_value, key_side = which == side::keys;
-          const index_t of_side = lone ? key_side ? index * key_groups + group
-                                                  : keys * key_groups + index * value_groups + group
-                                       : group;
-          const index_t a_chunk = lone           ? keys * key_groups + values * value_groups
-                                  : sink.has_key ? key_groups
-                                                 : value_groups;
-          sink.store(at, packed ? 0 : here.sequence,
-                     (packed ? here.slot : here.chunk) * a_chunk + of_side, sum);
+          if (is_aside(which, sink)) {
+            sink.store_aside(at, sequence,
+                             chunk * (key_side ? key_threads : value_threads) + thread, sum);
+          } else if (is_lone(sink)) {
+            sink.store(
+                at, sequence,
+                chunk * (key_threads + value_threads) + (key_side ? thread : key_threads + thread),
+                sum);
+          } else {
+            sink.store(at, sequence, chunk * (key_side ? key_groups : value_groups) + group, sum);
+          }
         },
         sinks, sums);
   }
 
  private:
   template <class Sink>
+  GATESCAN_HD static bool is_lone(const Sink& sink) {
+    return !sink.has_key && !sink.has_value;
+  }
+  // has the other side's axis
+  template <class Sink>
+  GATESCAN_HD static bool is_aside(side which, const Sink& sink) {
+    return which == side::keys ? sink.has_value : sink.has_key;
+  }
+  template <class Sink>
   GATESCAN_HD static bool belongs(side which, const Sink& sink) {
-    return which == side::keys ? !sink.has_value : !sink.has_key;
+    return !is_aside(which, sink) || sink.asides > 0;
   }
   GATESCAN_HD static typename kit::at place_of(side which, const chunk_place& here, index_t head,
                                                index_t time, index_t index) {

@@ -25,6 +25,7 @@ class matrix_runner {
   using C = typename kit::C;
 
  public:
+  using format = T;
   using problem = problem_of<R, T>;
 
   matrix_runner(const problem& p, const schedule& plan) : p_(p), plan_(plan) {}
@@ -84,7 +85,7 @@ class matrix_runner {
     if (output_gradient<R, T>::needs_o)
       o_ = memory.take<C>(p_.n.batch * p_.n.time * p_.n.heads * p_.n.values);
     d_o_.o = o_;
-    gradients_ = gradient_stores<R, T>(r.d, p_.n, chunks_);
+    gradients_ = gradient_stores<R, T>(p_, r.d, chunks_);
     gradients_.take(memory);
     initial_state_ = gradient_sink<C, C>(r.initial_state, R::state_axes, p_.n, chunks_.packed, 1);
     initial_state_.take(memory);
@@ -115,6 +116,10 @@ class matrix_runner {
   }
 
  private:
+  // Inside a segment gates are multiplied in float. The rounding of a gate that stays the same adds
+  // up: after so many tokens to 3e-5.
+  static constexpr index_t longest_segment = 512;
+
   template <class Device>
   void add_up(const Device& gpu) const {
     gradients_.add_up(gpu, p_.n);
@@ -127,8 +132,9 @@ class matrix_runner {
   index_t chunk_length() const {
     if (plan_.form == kernel_form::attention) return kit::tokens;
     if (plan_.segments == 1) return enough(plan_.forward_run);
-    const index_t longest = ceil_divide(p_.n.time, plan_.segments);
-    return longest > 0 ? round_up(longest, kit::sub) : kit::sub;
+    const index_t asked = ceil_divide(p_.n.time, plan_.segments),
+                  tokens = asked < longest_segment ? asked : longest_segment;
+    return tokens > 0 ? round_up(tokens, kit::sub) : kit::sub;
   }
   void take_resting(arena& memory) {
     const auto program = plan_.form == kernel_form::steps ? steps({}, {}) : segment_steps({});

@@ -10,6 +10,16 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// Operands in float whose products are made in tf32: a format of its own to the programs.
+template <class T>
+struct with_tf32 {};
+template <class T>
+struct format<with_tf32<T>> : format<T> {};
+template <class T>
+inline constexpr bool is_tf32 = false;
+template <class T>
+inline constexpr bool is_tf32<with_tf32<T>> = true;
+
 template <class R, class T>
 struct matrix_types {
   static constexpr bool complex = R::number_kind == numbers::complex;
@@ -31,11 +41,16 @@ struct matrix_types {
   static constexpr int rows = sizeof(C) == 8 ? 32 : 64;    // real rows of a tile of keys
   static constexpr int keys = rows / planes;               // keys of a tile
   static constexpr int values = sizeof(C) == 8 ? 32 : 64;  // values of a tile
-  // Lanes of a matrix unit read 8 numbers of every second row of an array: so far apart are rows
-  // that they meet all banks.
-  static constexpr int row_pitch = rows + 4, value_pitch = values + 4, score_pitch = tokens + 4;
   // operands that are short anyway are multiplied in bfloat16, each number as two of them
-  static constexpr bool splits = sizeof(S) == 2 && sizeof(C) == 4;
+  static constexpr bool in_tf32 = is_tf32<T>;
+  static constexpr bool by_warps = (sizeof(S) == 2 && sizeof(C) == 4) || in_tf32;
+  template <int N, bool Exactly = false>
+  using warp_products = std::conditional_t<in_tf32, tf32_sums<N>, warp_sums<N, Exactly>>;
+  // Lanes of a matrix unit read 8 numbers of every second row of an array (in tf32 of every row):
+  // so far apart are rows that they meet all banks.
+  static constexpr int apart = in_tf32 ? 8 : 4;
+  static constexpr int row_pitch = rows + apart, value_pitch = values + apart,
+                       score_pitch = tokens + apart;
   static constexpr int key_side_rows = rows / 2, key_side_keys = keys / 2;
 };
 
@@ -169,10 +184,13 @@ struct tile_sums {
   }
 };
 
-/// How a kit multiplies tiles of M rows and N columns; Exactly: with no error but that of float.
+/// How a kit multiplies tiles of M rows and N columns; Exactly: with no error but that of float,
+/// unless tf32 was asked for.
 template <class Kit, int M, int N, bool Exactly = false>
-using product_sums = std::conditional_t<Kit::splits && M == 64, split_sums<N, Exactly>,
-                                        tile_sums<typename Kit::C, M, N>>;
+using product_sums =
+    std::conditional_t<Kit::by_warps && M == 64,
+                       sums_by_warps<typename Kit::template warp_products<N, Exactly>>,
+                       tile_sums<typename Kit::C, M, N>>;
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

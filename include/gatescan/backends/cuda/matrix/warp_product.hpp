@@ -1,7 +1,8 @@
 #pragma once
-// Products of numbers in float on units that multiply bfloat16: every number is the sum of two
-// bfloat16, and of the four products the smallest is left out. The error of a term is 2^-17 of it.
-// With a third part of a, and all of b in two (an operand of 16 bits), it is that of float.
+// Products of numbers in float on a warp's matrix unit. Where that multiplies bfloat16, every
+// number is the sum of two of them, and of the four products the smallest is left out: the error of
+// a term is 2^-17 of it. With a third part of a, and all of b in two (an operand of 16 bits), it is
+// that of float. In tf32 every number is rounded once, by up to 2^-11 of it.
 
 #include "../../../core/scalar.hpp"
 #include "../toolbox.hpp"
@@ -20,8 +21,8 @@ GATESCAN_HD bf16_pair take_part(Block& block, float& first, float& second) {
 }
 
 /// 16 rows of a warp, N columns.
-template <int N, bool ThreeParts = false>
-struct warp_sums {
+template <int N>
+struct warp_tile {
   static constexpr int tiles = N / 8;
   float sum[static_cast<std::size_t>(tiles)][4] = {};
 
@@ -30,6 +31,12 @@ struct warp_sums {
   GATESCAN_HD static int column(int lane, int tile, int i) {
     return tile * 8 + lane % 4 * 2 + i % 2;
   }
+};
+
+template <int N, bool ThreeParts = false>
+struct warp_sums : warp_tile<N> {
+  static constexpr int step = 16;  // depths are multiples of it
+  using warp_tile<N>::tiles, warp_tile<N>::sum;
 
   /// += sum over d < depth, a multiple of 16, of a[d][row] b[d][column]
   template <class Block, class A, class B>
@@ -62,14 +69,35 @@ struct warp_sums {
   }
 };
 
-/// tile_sums with four warps of 16 rows: 64 x N.
-template <int N, bool ThreeParts>
-struct split_sums {
-  warp_sums<N, ThreeParts> of_warp;
+template <int N>
+struct tf32_sums : warp_tile<N> {
+  static constexpr int step = 8;
+  using warp_tile<N>::tiles, warp_tile<N>::sum;
 
   template <class Block, class A, class B>
   GATESCAN_HD void add(Block& block, int depth, const A& a, int a_pitch, const B& b, int b_pitch) {
-    of_warp.add(block, ceil_to_16(depth), a + block.thread() / warp_threads * 16, a_pitch, b,
+    const int g = block.thread() % warp_threads / 4, i = block.thread() % 4;
+    for (int d = 0; d < depth; d += step) {
+      tf32_number x[4], y[2];
+      for (int n = 0; n < 4; ++n)
+        x[n] = block.in_tf32(a[(d + i + n / 2 * 4) * a_pitch + g + n % 2 * 8]);
+      for (int tile = 0; tile < tiles; ++tile) {
+        for (int n = 0; n < 2; ++n)
+          y[n] = block.in_tf32(b[(d + i + n * 4) * b_pitch + tile * 8 + g]);
+        block.multiply(sum[tile], x, y);
+      }
+    }
+  }
+};
+
+/// tile_sums with four warps of 16 rows: 64 x N. Warp: the sums of one.
+template <class Warp>
+struct sums_by_warps {
+  Warp of_warp;
+
+  template <class Block, class A, class B>
+  GATESCAN_HD void add(Block& block, int depth, const A& a, int a_pitch, const B& b, int b_pitch) {
+    of_warp.add(block, whole_steps(depth), a + block.thread() / warp_threads * 16, a_pitch, b,
                 b_pitch);
   }
   template <class Block, class A, class B>
@@ -82,15 +110,14 @@ struct split_sums {
   template <class F>
   GATESCAN_HD void for_each(int thread, F f) const {
     const int lane = thread % warp_threads, first = thread / warp_threads * 16;
-    for (int tile = 0; tile < N / 8; ++tile)
+    for (int tile = 0; tile < Warp::tiles; ++tile)
       for (int i = 0; i < 4; ++i)
-        f(first + warp_sums<N>::row(lane, i), warp_sums<N>::column(lane, tile, i),
-          of_warp.sum[tile][i]);
+        f(first + Warp::row(lane, i), Warp::column(lane, tile, i), of_warp.sum[tile][i]);
   }
-
- private:
-  // what is beyond the last number is 0
-  GATESCAN_HD static int ceil_to_16(int n) { return (n + 15) / 16 * 16; }
+  /// What is beyond the last number is 0.
+  GATESCAN_HD static int whole_steps(int n) {
+    return (n + Warp::step - 1) / Warp::step * Warp::step;
+  }
 };
 
 }  // namespace detail

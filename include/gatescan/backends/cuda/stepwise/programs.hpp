@@ -69,7 +69,7 @@ struct task {
       if (from.given) h.of[i] = from.re[offset(from, sequence, l, i)];
     return h.whole();
   }
-  using table = diagonal::table<C, false>;
+  using table = diagonal::table<C>;
   GATESCAN_HD static state load(const table& from, index_t row, const lane& l) {
     numbers_type h{};
     for (int i = 0; i < R::states; ++i) h.of[i] = from.load(row, i, l.channel);

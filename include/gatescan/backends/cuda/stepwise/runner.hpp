@@ -19,6 +19,7 @@ class stepwise_runner {
   using summary = decltype(stepwise::summary_of<R, C>());
 
  public:
+  using format = T;
   stepwise_runner(const problem& p, const schedule& plan)
       : shared_{p, channels(p.n, true), {p.n, p.offsets, segment_tokens(p.n, plan)}} {}
 
@@ -80,7 +81,7 @@ class stepwise_runner {
 
   task shared_;
   summary* summaries_ = nullptr;
-  diagonal::table<C, false> starts_, kept_;
+  diagonal::table<C> starts_, kept_;
   collector collect_;
   gradient_sink<C, C> initial_state_;
 };

@@ -1,0 +1,33 @@
+#pragma once
+// Which operands of a matrix state the value side's adjoints add to, and which the key side's.
+
+#include "../noting_place.hpp"
+#include "tile.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+/// A plan knows shapes only: there all operands are taken to be given.
+template <class R, class T>
+auto sides_that_add(const problem_of<R, T>& p) {
+  using C = state_t<T>;
+  using kit = matrix_types<R, T>;
+  using place_t = noting_place<C, kit::complex>;
+  auto x = p.x;
+  bool any = false;
+  R::operands([&](const char*, const axes&, presence, const auto& o) { any = any || o.given; }, x);
+  R::operands([&](const char*, const axes&, presence, auto& o) { o.given = o.given || !any; }, x);
+  typename R::template fields<side_notes> notes{};
+  const place_t at_keys{side::keys}, at_values{side::values};
+  R::keys_adjoint(x, notes, at_keys, keys_of<typename kit::E>{});
+  const auto w = R::values(x, at_values);
+  std::remove_const_t<decltype(w)> d_w{};
+  R::output_adjoint(x, notes, at_values, w, d_w, C(0), C(0));
+  R::values_adjoint(x, notes, at_values, w, d_w);
+  return notes;
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
