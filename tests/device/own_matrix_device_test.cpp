@@ -231,6 +231,7 @@ using tied = tied_to<false>;
 static_assert(attention_form<tied> && differentiable<tied>);
 
 // sum(out d_out), and its gradients by f and boost
+template <class Format, class Backend>
 struct tied_problem {
   static constexpr index_t L = 21, H = 2, K = 3, V = 4;
   tensor<double> q, k, v, f, boost, d_out;
@@ -240,7 +241,7 @@ struct tied_problem {
     q = g.normals({1, L, H, K}), k = g.normals({1, L, H, K}), v = g.normals({1, L, H, V});
     f = g.normals({1, L, H, gates}), boost = g.normals({H, V}), d_out = g.normals({1, L, H, V});
   }
-  tied::inputs<device<double>> in() {
+  tied::inputs<Format> in() {
     using read = view<const double>;
     const auto of = [](tensor<double>& x) { return problem::dense<read>(x.data, x.shape); };
     return {of(q), of(k), of(v), of(f), of(boost), {}, {}};
@@ -248,8 +249,7 @@ struct tied_problem {
   template <class Mode>
   double loss(const Mode& mode) {
     std::vector<double> out(d_out.data.size());
-    forward(support::emulated_gpu{}, mode, in(),
-            {.out = problem::dense<view<double>>(out, d_out.shape)});
+    forward(Backend{}, mode, in(), {.out = problem::dense<view<double>>(out, d_out.shape)});
     double sum = 0;
     for (std::size_t i = 0; i < out.size(); ++i) sum += out[i] * d_out.data[i];
     return sum;
@@ -257,9 +257,8 @@ struct tied_problem {
   template <class Mode>
   void check_gradients(const Mode& mode) {
     std::vector<double> d_f(f.data.size(), std::nan("")), d_boost(boost.data.size(), std::nan(""));
-    const plan planned{
-        support::emulated_gpu{}, mode,
-        tied::problem<device<double>>{.time = L, .heads = H, .keys = K, .values = V}};
+    const plan planned{Backend{}, mode,
+                       tied::problem<Format>{.time = L, .heads = H, .keys = K, .values = V}};
     std::vector<std::byte> scratch(planned.workspace_bytes());  // knows of sums of the other side
     planned.backward(in(), {.out = problem::dense<view<const double>>(d_out.data, d_out.shape)},
                      {.f = problem::dense<view<double>>(d_f, f.shape),
@@ -282,24 +281,36 @@ struct tied_problem {
   }
 };
 
-TEST(own_matrix_device, each_side_adds_to_operands_of_the_other) {
-  for (const index_t gates : {index_t{1}, tied_problem::K}) {
+using device_tied_problem = tied_problem<device<double>, support::emulated_gpu>;
+
+template <class Problem>
+void check_tied() {
+  for (const index_t gates : {index_t{1}, Problem::K}) {
     SCOPED_TRACE(::testing::Message() << gates << " gates a head");
-    tied_problem p(gates);
+    Problem p(gates);
     p.check_gradients(recurrent{});
     p.check_gradients(chunked{});
     p.check_gradients(chunked{5});
     p.check_gradients(scan{2});
   }
 }
+TEST(own_matrix_device, each_side_adds_to_operands_of_the_other) {
+  check_tied<device_tied_problem>();
+}
+TEST(own_matrix, each_side_adds_to_operands_of_the_other) {
+  check_tied<tied_problem<double, cpu>>();
+}
 
 TEST(own_matrix_device, an_operand_has_keys_or_values_but_not_both) {
-  tied_problem p(1);
+  device_tied_problem p(1);
   const auto of = [&](tensor<double>& x) {
     return problem::dense<view<const double>>(x.data, x.shape);
   };
-  std::vector<double> boost(tied_problem::H * tied_problem::K * tied_problem::V, 1), d(boost);
-  const support::extents shape{tied_problem::H, tied_problem::K, tied_problem::V};
+  std::vector<double> boost(
+      device_tied_problem::H * device_tied_problem::K * device_tied_problem::V, 1),
+      d(boost);
+  const support::extents shape{device_tied_problem::H, device_tied_problem::K,
+                               device_tied_problem::V};
   const tied_to<true>::inputs<device<double>> in{
       of(p.q), of(p.k), of(p.v), of(p.f), problem::dense<view<const double>>(boost, shape), {}, {}};
   try {

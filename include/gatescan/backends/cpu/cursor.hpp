@@ -63,9 +63,16 @@ struct cursor {
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane, register_type g) const {
     C* p = plane + tile_t * d.time + key * d.key + value * d.value;
-    // tiles are padded to whole registers; without an axis along the lanes an element is a register
     const bool has_axis = (Lanes == along::keys ? d.key : d.value) != 0;
-    simd::store(p, simd::load(p) + (has_axis ? g : simd::first_lanes(g, count, register_type(0))));
+    const index_t other = Lanes == along::keys ? d.value : d.key;
+    if (!has_axis) g = simd::first_lanes(g, count, register_type(0));
+    // all lanes have read one number: neighbours along the other axis are not theirs
+    if (!has_axis && other == 1) {
+      *p += simd::sum(g);
+      return;
+    }
+    // tiles are padded to whole registers; without an axis along the lanes an element is a register
+    simd::store(p, simd::load(p) + g);
   }
 };
 
