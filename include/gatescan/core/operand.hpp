@@ -56,6 +56,7 @@ struct operand {
   index_t batch = 0, time = 0, head = 0, key = 0, value = 0;
   index_t heads_a_group = 1;
   bool given = false;
+  bool one_key = false;  // extent 1 where keys might be
 
   GATESCAN_HD index_t offset(index_t b, index_t t, index_t h) const {
     return b * batch + t * time + h / heads_a_group * head;
@@ -196,8 +197,11 @@ operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const 
         o.head = step;
         o.heads_a_group = x.shape[i] > 0 && n.heads > 0 ? n.heads / x.shape[i] : 1;
         break;
-      case axis::key:
       case axis::key_or_one:
+        o.one_key = x.shape[i] == 1;
+        o.key = step;
+        break;
+      case axis::key:
         o.key = step;
         break;
       case axis::value:

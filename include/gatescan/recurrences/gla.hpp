@@ -64,7 +64,7 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
   }
   template <class X>
   GATESCAN_HD GATESCAN_INLINE static bool has_shared_gate(const X& x) {
-    return x.log_decay.key == 0;
+    return x.log_decay.one_key;
   }
   template <class X>
   GATESCAN_HD GATESCAN_INLINE static bool has_log_gate(const X&) {

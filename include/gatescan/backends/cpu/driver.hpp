@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <span>
-#include <thread>
 #include <utility>
 
 #include "../../core/problem.hpp"
@@ -204,7 +204,7 @@ class driver {
     const Lane lane(one, p_, plan_, false);
     products_ = memory.take<C>(split_.items() * lane.summary_size());
     states_ = memory.take<C>(split_.items() * lane.state_size());
-    ready_ = memory.take<int>(split_.items());
+    ready_ = memory.take<std::atomic<int>>(split_.items());
     if (split_.slots > 0) gradients_ = memory.take<C>(split_.items() * lane.state_size());
   }
   void lay_out_forward(arena& memory) {
@@ -293,14 +293,14 @@ class driver {
 
   // states_: the state at the start of every segment, once ready_.
   void begin_segments() {
-    for (index_t item = 0; item < split_.items(); ++item) ready_[item] = segment_of(item) == 0;
+    for (index_t item = 0; item < split_.items(); ++item)
+      std::construct_at(ready_ + item, segment_of(item) == 0 ? 1 : 0);
   }
-  void pass_on(index_t next) { std::atomic_ref(ready_[next]).store(1, std::memory_order_release); }
-  void wait_for(index_t item) {
-    constexpr int patience = 1 << 10;  // turns, until another thread may have the core
-    for (int turn = 0; std::atomic_ref(ready_[item]).load(std::memory_order_acquire) == 0; ++turn)
-      if (turn > patience) std::this_thread::yield();
+  void pass_on(index_t next) {
+    ready_[next].store(1, std::memory_order_release);
+    ready_[next].notify_one();
   }
+  void wait_for(index_t item) { ready_[item].wait(0, std::memory_order_acquire); }
   bool ends_chain(index_t item) const { return segment_of(item) == split_.segments - 1; }
 
   // Leaves the state that comes in in at.state, and carries it on to the next segment. False where
@@ -421,7 +421,7 @@ class driver {
   static constexpr index_t most_side_by_side = 16;
   index_t side_by_side_ = 1;  // heads
   C *products_ = nullptr, *states_ = nullptr, *gradients_ = nullptr;
-  int* ready_ = nullptr;
+  std::atomic<int>* ready_ = nullptr;
 };
 
 }  // namespace detail
