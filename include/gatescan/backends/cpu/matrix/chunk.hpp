@@ -63,12 +63,13 @@ inline index_t tokens_in_block(index_t tokens, index_t block) {
 // rows *= factor (conjugated if asked), row by row of keys
 template <bool Complex, class C>
 void scale_keys(C* rows, index_t count, const matrix_shape& n, const C* factor, bool conjugate) {
-  for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
-    auto f = load_keys<Complex>(factor, i, n.key_pitch);
+  const index_t pitch = n.key_pitch, step = n.rows;  // copies: rows might otherwise be these
+  for (index_t i = 0; i < pitch; i += simd::lanes<C>) {
+    auto f = load_keys<Complex>(factor, i, pitch);
     if (conjugate) f = conj(f);
     for (index_t t = 0; t < count; ++t)
-      store_keys<Complex>(rows + t * n.rows, i, n.key_pitch,
-                          load_keys<Complex>(rows + t * n.rows, i, n.key_pitch) * f);
+      store_keys<Complex>(rows + t * step, i, pitch,
+                          load_keys<Complex>(rows + t * step, i, pitch) * f);
   }
 }
 
@@ -79,10 +80,13 @@ void quad_products(const matrix_tiles<C>& x, index_t first, bool begins_block, C
                    const chunk_scratch<C>& w) {
   using P = simd::pack<C>;
   using E = element_t<C, Complex>;
-  const matrix_shape& n = x.n;
-  const index_t pitch = n.key_pitch;
   constexpr index_t count = N;
-  const auto row = [&](const C* base, index_t t) { return base + (first + t) * n.rows; };
+  // copies: what is stored to might otherwise be these
+  const index_t pitch = x.n.key_pitch, rows = x.n.rows;
+  const C *const q = x.q + first * rows, *const k = x.k + first * rows,
+                 *const a = x.a + first * rows;
+  C *const q_decayed = w.q_decayed + first * rows, *const k_decayed = w.k_decayed + first * rows;
+  C *const q_quad = w.q_quad, *const quad_total = w.quad_total;
   P sums[N * (N + 1) / 2];
 #pragma GCC unroll 16
   for (P& sum : sums) sum = P(0);
@@ -91,24 +95,24 @@ void quad_products(const matrix_tiles<C>& x, index_t first, bool begins_block, C
     const E before = begins_block ? constant<Complex>(C(1)) : load_keys<Complex>(total, i, pitch);
 #pragma GCC unroll 4
     for (index_t t = 0; t < count; ++t) {
-      const E a = load_keys<Complex>(row(x.a, t), i, pitch);
-      since_first = t == 0 ? a : since_first * a;
-      const E q = conj(load_keys<Complex>(row(x.q, t), i, pitch) * since_first);
-      store_keys<Complex>(w.q_quad + t * n.rows, i, pitch, q);
-      store_keys<Complex>(w.q_decayed + (first + t) * n.rows, i, pitch, q * conj(before));
+      const E at = load_keys<Complex>(a + t * rows, i, pitch);
+      since_first = t == 0 ? at : since_first * at;
+      const E qt = conj(load_keys<Complex>(q + t * rows, i, pitch) * since_first);
+      store_keys<Complex>(q_quad + t * rows, i, pitch, qt);
+      store_keys<Complex>(q_decayed + t * rows, i, pitch, qt * conj(before));
     }
-    store_keys<Complex>(w.quad_total, i, pitch, since_first);
+    store_keys<Complex>(quad_total, i, pitch, since_first);
     store_keys<Complex>(total, i, pitch, since_first * before);
     index_t sum = 0;
 #pragma GCC unroll 4
     for (index_t s = 0; s < count; ++s) {
-      E k = load_keys<Complex>(row(x.k, s), i, pitch);
+      E ks = load_keys<Complex>(k + s * rows, i, pitch);
 #pragma GCC unroll 4
       for (index_t t = s; t < count; ++t, ++sum) {
-        if (t > s) k = k * load_keys<Complex>(row(x.a, t), i, pitch);
-        sums[sum] = add_real_product(k, load_keys<Complex>(row(x.q, t), i, pitch), sums[sum]);
+        if (t > s) ks = ks * load_keys<Complex>(a + t * rows, i, pitch);
+        sums[sum] = add_real_product(ks, load_keys<Complex>(q + t * rows, i, pitch), sums[sum]);
       }
-      store_keys<Complex>(w.k_decayed + (first + s) * n.rows, i, pitch, k);
+      store_keys<Complex>(k_decayed + s * rows, i, pitch, ks);
     }
   }
   alignas(simd::register_bytes) C added[N * (N + 1) / 2];
@@ -148,8 +152,10 @@ void block_products(const matrix_tiles<C>& x, index_t tokens, index_t r,
 
 // k^ and the totals alone.
 template <bool Complex, class C>
-void decay_keys(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<C>& w) {
-  const matrix_shape& n = x.n;
+void decay_keys(const matrix_tiles<C>& from, index_t tokens, const chunk_scratch<C>& to) {
+  const matrix_tiles<C> x = from;  // copies, as above
+  const chunk_scratch<C> w = to;
+  const matrix_shape n = x.n;
   for (index_t b = 0; b < blocks_of(tokens); ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
@@ -165,8 +171,10 @@ void decay_keys(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<C>
 }
 // q^ and the totals alone.
 template <bool Complex, class C>
-void decay_queries(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<C>& w) {
-  const matrix_shape& n = x.n;
+void decay_queries(const matrix_tiles<C>& from, index_t tokens, const chunk_scratch<C>& to) {
+  const matrix_tiles<C> x = from;  // copies, as above
+  const chunk_scratch<C> w = to;
+  const matrix_shape n = x.n;
   for (index_t b = 0; b < blocks_of(tokens); ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {

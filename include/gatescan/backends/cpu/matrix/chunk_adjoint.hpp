@@ -70,9 +70,14 @@ void for_each_key(const matrix_shape& n, F&& f) {
 
 // Everything between a block of queries and the blocks before it: d.dq (Y), d.dk (X), d.dv and z.
 template <bool Complex, class C>
-void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chunk_scratch<C>& w,
-                 const matrix_gradients<C>& d, chunk_adjoint_scratch<C>& s) {
-  const matrix_shape& n = x.n;
+void block_pairs(const matrix_tiles<C>& tiles, index_t tokens, index_t r,
+                 const chunk_scratch<C>& products, const matrix_gradients<C>& gradients,
+                 const chunk_adjoint_scratch<C>& scratch) {
+  const matrix_tiles<C> x = tiles;  // copies: what is stored to might otherwise be these
+  const chunk_scratch<C> w = products;
+  const matrix_gradients<C> d = gradients;
+  const chunk_adjoint_scratch<C> s = scratch;
+  const matrix_shape n = x.n;
   const index_t first = r * block_tokens, count = tokens_in_block(tokens, r), kp = n.key_pitch;
   const C* d_o = d.d_o + first * n.value_pitch;
   C* y = d.dq + first * n.rows;
@@ -117,11 +122,15 @@ void block_pairs(const matrix_tiles<C>& x, index_t tokens, index_t r, const chun
 
 // The outgoing state as a query: d.dk (X), d.dv and z, from its gradient g.
 template <bool Complex, class C>
-void state_pairs(const matrix_tiles<C>& x, index_t tokens, const C* state_in, const C* g,
-                 const chunk_scratch<C>& w, const matrix_gradients<C>& d,
-                 chunk_adjoint_scratch<C>& s) {
+void state_pairs(const matrix_tiles<C>& tiles, index_t tokens, const C* state_in, const C* g,
+                 const chunk_scratch<C>& products, const matrix_gradients<C>& gradients,
+                 const chunk_adjoint_scratch<C>& scratch) {
   using P = simd::pack<C>;
-  const matrix_shape& n = x.n;
+  const matrix_tiles<C> x = tiles;  // copies, as above
+  const chunk_scratch<C> w = products;
+  const matrix_gradients<C> d = gradients;
+  const chunk_adjoint_scratch<C> s = scratch;
+  const matrix_shape n = x.n;
   const index_t blocks = blocks_of(tokens), kp = n.key_pitch;
   for (index_t i = 0; i < kp; ++i) {  // y_end = sum_j conj(g) S_in
     P re(0), im(0);
@@ -175,12 +184,13 @@ void state_pairs(const matrix_tiles<C>& x, index_t tokens, const C* state_in, co
 
 // Pairs inside a block, and the way from Y, X, Z at the block's ends to dq, dk, da of every token.
 template <bool Complex, class C>
-void block_interior(const matrix_tiles<C>& x, index_t first, index_t count, const C* z,
-                    const matrix_gradients<C>& d, const C* d_scores) {
+void block_interior(const matrix_tiles<C>& tiles, index_t first, index_t count, const C* z,
+                    const matrix_gradients<C>& gradients, const C* d_scores) {
   using E = element_t<C, Complex>;
-  const matrix_shape& n = x.n;
-  const index_t kp = n.key_pitch;
-  const auto row = [&](C* base, index_t t) { return base + (first + t) * n.rows; };
+  const matrix_tiles<C> x = tiles;  // copies, as above
+  const matrix_gradients<C> d = gradients;
+  const index_t kp = x.n.key_pitch, rows = x.n.rows;
+  const auto row = [=](C* base, index_t t) { return base + (first + t) * rows; };
   for (index_t i = 0; i < kp; i += simd::lanes<C>) {
     E y[block_tokens];
     for (index_t t = 0; t < count; ++t) y[t] = load_keys<Complex>(row(d.dq, t), i, kp);

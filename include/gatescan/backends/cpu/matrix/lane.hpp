@@ -10,6 +10,7 @@
 #include "chunk_adjoint.hpp"
 #include "key_quad.hpp"
 #include "shared_gate.hpp"
+#include "unit_strides.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -83,6 +84,10 @@ class matrix_lane {
     R::operands([&](const char*, const axes&, presence, const auto& all,
                     auto& lane) { lane = all.lane(b_, h_, 0); },
                 p_->x, x_);
+    reads_quads_ = n_.keys % quad::keys == 0;
+    R::operands([&](const char*, const axes&, presence,
+                    const auto& x) { reads_quads_ = reads_quads_ && quad::fits(x); },
+                x_);
   }
 
   /// What the run after the one that comes now works on, where that is not the same head.
@@ -288,10 +293,7 @@ class matrix_lane {
   }
   template <bool WithGates>
   void load_keys_of_run(index_t first, index_t count) {
-    bool quads = n_.keys % quad::keys == 0;
-    R::operands([&](const char*, const axes&, presence,
-                    const auto& operand) { quads = quads && quad::fits(operand); },
-                x_);
+    const bool quads = reads_quads_;
     const operands_type x = x_;  // copies: what vectors are stored to might otherwise be these
     const matrix_shape n = n_;
     const matrix_tiles<C> to = tiles_;
@@ -317,17 +319,30 @@ class matrix_lane {
     }
   }
   void load_values(index_t first, index_t count) {
-    const operands_type x = x_;  // copies, as above
-    const matrix_shape n = n_;
-    const matrix_tiles<C> to = tiles_;
-    for (index_t t = 0; t < count; ++t)
-      for (index_t j = 0; j < n.value_pitch; j += width) {
-        const value_cursor at = values_at(first + t, j);
-        values_type w = R::values(x, at);
-        w.v = masked(w.v, at.count, C(0));
-        values_row(values_, t)[j / width] = w;
-        simd::store(to.v + t * n.value_pitch + j, w.v);
+    const matrix_tiles<C> to = tiles_;  // copies, as above
+    const index_t registers = n_.value_pitch / width;
+    values_type* const values = values_;
+    for_each_value(first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
+      values_type w = R::values(x, at);
+      w.v = masked(w.v, at.count, C(0));
+      values[t * registers + at.value / width] = w;
+      simd::store(to.v + t * registers * width + at.value, w.v);
+    });
+  }
+  /// f(operands, cursor, token of the run) for every register of values.
+  template <class F>
+  GATESCAN_INLINE void for_each_value(index_t first, index_t count, F&& f) const {
+    const operands_type x = x_, near = with_values_side_by_side<R>(x_);
+    const index_t last = n_.value_pitch, values = n_.values;
+    const index_t whole = values_side_by_side<R>(x) ? values / width * width : 0;
+    for (index_t t = 0; t < count; ++t) {
+      for (index_t j = 0; j < whole; j += width)
+        f(near, value_cursor{first + t, 0, j, static_cast<int>(width)}, t);
+      for (index_t j = whole; j < last; j += width) {
+        const int lanes = static_cast<int>((std::min)(width, values - j));
+        f(x, value_cursor{first + t, 0, j, lanes}, t);
       }
+    }
   }
   // The operands of the run after [first, first + count) are asked for while that one is worked on.
   void look_ahead(index_t first, index_t count) {
@@ -363,29 +378,38 @@ class matrix_lane {
   void sum_log_gates(index_t first, index_t count) {
     const operands_type x = x_;  // a copy, as in load
     double* const sums = log_gates_;
-    struct sum {
-      simd::doubles so_far{simd::pack<double>(0), simd::pack<double>(0)};
-      GATESCAN_INLINE void add(register_type log) {
-        const auto more = simd::widen(log);
-        so_far.first += more.first, so_far.second += more.second;
-      }
-      GATESCAN_INLINE void store(double* to) const {
-        simd::store(to, so_far.first);
-        simd::store(to + simd::lanes<double>, so_far.second);
-      }
+    const index_t pitch = n_.key_pitch;
+    const auto store = [](double* to, simd::doubles sum) {
+      simd::store(to, sum.first);
+      simd::store(to + simd::lanes<double>, sum.second);
     };
-    for (index_t i = 0; i < n_.key_pitch; i += width) {
-      sum re, im;
+    index_t i = 0;
+    if constexpr (!complex)  // four registers at once: whole lines are read
+      for (; reads_quads_ && i < pitch; i += quad::keys) {
+        simd::doubles a{}, b{}, c{}, d{};
+        for (index_t t = 0; t < count; ++t) {
+          const auto log = R::log_gate(x, quad{keys_at(first + t, i)});
+          add(a, log.a), add(b, log.b), add(c, log.c), add(d, log.d);
+        }
+        store(sums + i, a), store(sums + i + width, b);
+        store(sums + i + 2 * width, c), store(sums + i + 3 * width, d);
+      }
+    for (; i < pitch; i += width) {
+      simd::doubles re{}, im{};
       for (index_t t = 0; t < count; ++t) {
         const auto log = R::log_gate(x, keys_at(first + t, i));
         if constexpr (complex)
-          re.add(log.re), im.add(log.im);
+          add(re, log.re), add(im, log.im);
         else
-          re.add(log);
+          add(re, log);
       }
-      re.store(sums + i);
-      if constexpr (complex) im.store(sums + n_.key_pitch + i);
+      store(sums + i, re);
+      if constexpr (complex) store(sums + pitch + i, im);
     }
+  }
+  static GATESCAN_INLINE void add(simd::doubles& sum, register_type x) {
+    const simd::doubles more = simd::widen(x);
+    sum.first += more.first, sum.second += more.second;
   }
   template <bool Turning = false>
   void compute(index_t count, const C* in, C* out) {
@@ -399,17 +423,19 @@ class matrix_lane {
   }
   void write_out(const operand<storage>& out, index_t first, index_t count) const {
     if (!out.given) return;
-    const operands_type x = x_;  // copies, as in load
-    const matrix_tiles<C> from = tiles_;
+    const index_t registers = n_.value_pitch / width;
+    const C* const from = tiles_.o;  // copies, as in load
     const values_type* const values = values_;
-    const index_t registers = n_.value_pitch / width, last = n_.values;
-    for (index_t t = 0; t < count; ++t)
-      for (index_t j = 0; j < last; j += width) {
-        const value_cursor at = values_at(first + t, j);
-        const auto y = R::output(x, at, values[t * registers + j / width],
-                                 simd::load(from.o + (t * registers * width + j)));
-        simd::store(out.re + at.t * out.time + j * out.value, out.value, at.count, y);
-      }
+    const bool near = out.value == 1;
+    for_each_value(first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
+      const index_t place = t * registers * width + at.value;
+      const auto y = R::output(x, at, values[place / width], simd::load(from + place));
+      storage* const to = out.re + at.t * out.time;
+      if (near)
+        simd::store(to + at.value, 1, at.count, y);
+      else
+        simd::store(to + at.value * out.value, out.value, at.count, y);
+    });
   }
 
   register_type output_gradient(const operand<const storage>& d_out, const value_cursor& at) const {
@@ -467,6 +493,7 @@ class matrix_lane {
   const problem* p_;
   operands_type x_;  // of this head
   bool blocks_, in_frame_;
+  bool reads_quads_ = false;  // four registers of keys at once
   matrix_shape n_;
   matrix_tiles<C> tiles_{};
   chunk_scratch<C> chunk_{};

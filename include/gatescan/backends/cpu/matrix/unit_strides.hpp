@@ -1,0 +1,29 @@
+#pragma once
+// Operands whose neighbouring values lie side by side, said so that the compiler knows: whole
+// registers are then moved without a look at strides and counts.
+
+#include "../../../core/operand.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class Operands>
+bool values_side_by_side(const Operands& x) {
+  bool all = true;
+  R::operands([&](const char*, const axes& a, presence,
+                  const auto& o) { all = all && (!a.has(axis::value) || o.value == 1); },
+              x);
+  return all;
+}
+template <class R, class Operands>
+GATESCAN_INLINE Operands with_values_side_by_side(Operands x) {
+  R::operands(
+      [](const char*, const axes& a, presence, auto& o) { o.value = a.has(axis::value) ? 1 : 0; },
+      x);
+  return x;
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
