@@ -178,7 +178,7 @@ class driver {
   index_t heads_side_by_side() const {
     if (!Lane::side_by_side) return 1;
     if (plan_.form != kernel_form::blocks || split_.segments > 1) return 1;
-    constexpr index_t state_bytes = 256 << 10;
+    constexpr index_t state_bytes = 1280 << 10;
     arena one;
     const Lane lane(one, p_, plan_, false);
     const index_t fit = state_bytes / (lane.state_size() * static_cast<index_t>(sizeof(C)));

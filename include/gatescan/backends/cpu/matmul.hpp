@@ -44,11 +44,12 @@ namespace detail {
 // multiplied: NaN on the other side must not get through, not even times 0.
 enum class shape { full, lower, upper };
 
-// One block of registers: a b from zero, then finish(row, column, sum) is stored.
+// One block of registers: a b from zero, then finish(row, column, sum) is stored. `watch` becomes
+// NaN where that is not finite.
 template <std::size_t Rows, std::size_t Vecs, shape Shape, class T, class Row, class Depth,
           class Finish>
 GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T* b, index_t pitch,
-                                   T* out, index_t out_pitch, Finish finish) {
+                                   T* out, index_t out_pitch, Finish finish, pack<T>& watch) {
   pack<T> c[Rows][Vecs];
 #pragma GCC unroll 8
   for (index_t m = 0; m < index_t{Rows}; ++m)
@@ -81,8 +82,11 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
 #pragma GCC unroll 8
   for (index_t m = 0; m < index_t{Rows}; ++m)
 #pragma GCC unroll 4
-    for (index_t n = 0; n < index_t{Vecs}; ++n)
-      store(out + m * out_pitch + n * lanes<T>, finish(m, n * lanes<T>, c[m][n]));
+    for (index_t n = 0; n < index_t{Vecs}; ++n) {
+      const pack<T> x = finish(m, n * lanes<T>, c[m][n]);
+      watch = watch + (x - x);
+      store(out + m * out_pitch + n * lanes<T>, x);
+    }
 }
 
 // Rows a block: accumulators fill the registers beside one row of b and one broadcast. With 16
@@ -94,15 +98,16 @@ inline constexpr index_t block_rows = register_count >= 32 ? 24 / index_t{Vecs}
 
 // Not inlined: with a caller's values about, strides are reloaded in the innermost loop.
 template <std::size_t Vecs, class T, class Row, class Depth, class Finish, class Between>
-__attribute__((noinline)) void product_panel(index_t rows, index_t depth, left<T, Row, Depth> a,
-                                             const T* b, index_t pitch, T* out, index_t out_pitch,
-                                             Finish finish, Between between) {
+__attribute__((noinline)) pack<T> product_panel(index_t rows, index_t depth, left<T, Row, Depth> a,
+                                                const T* b, index_t pitch, T* out,
+                                                index_t out_pitch, Finish finish, Between between) {
+  pack<T> watch(0);
   index_t m = 0;
   const auto take = [&]<std::size_t Rows>(index_t until) {
     for (; m + index_t{Rows} <= until; m += index_t{Rows}) {
       product_block<Rows, Vecs, shape::full>(
           depth, a.from_row(m), b, pitch, out + m * out_pitch, out_pitch,
-          [m, finish](index_t i, index_t j, pack<T> c) { return finish(m + i, j, c); });
+          [m, finish](index_t i, index_t j, pack<T> c) { return finish(m + i, j, c); }, watch);
       between();
     }
   };
@@ -112,6 +117,7 @@ __attribute__((noinline)) void product_panel(index_t rows, index_t depth, left<T
   take.template operator()<static_cast<std::size_t>(most)>(rows - fours);
   take.template operator()<4>(rows);
   take.template operator()<1>(rows);
+  return watch;
 }
 
 // out[m][n] = sum_i x_m[i] y_n[i]
@@ -166,20 +172,21 @@ inline index_t row_blocks(index_t rows) {
 
 /// out = finish(row, column, (a b)(row, column)) for one panel, a register at a time. `finish`
 /// should hold values, not references: what is stored might otherwise be what they refer to.
-/// between() is called after every few rows.
+/// between() is called after every few rows. Returns zeros, or NaN where `out` is not finite.
 template <class T, class Row, class Depth, class Finish, class Between = nothing_between>
-void product_of_panel(index_t registers, index_t rows, index_t depth, left<T, Row, Depth> a,
-                      matrix<const T> b, matrix<T> out, Finish finish, Between between = {}) {
+pack<T> product_of_panel(index_t registers, index_t rows, index_t depth, left<T, Row, Depth> a,
+                         matrix<const T> b, matrix<T> out, Finish finish, Between between = {}) {
   const auto run = [&]<std::size_t Vecs>() {
-    detail::product_panel<Vecs>(rows, depth, a, b.data, b.pitch, out.data, out.pitch, finish,
-                                between);
+    return detail::product_panel<Vecs>(rows, depth, a, b.data, b.pitch, out.data, out.pitch, finish,
+                                       between);
   };
   if (registers == 1) return run.template operator()<1>();
   if (registers == 2) return run.template operator()<2>();
   if constexpr (widest_panel == 4) {
     if (registers == 3) return run.template operator()<3>();
-    run.template operator()<4>();
+    if (registers == 4) return run.template operator()<4>();
   }
+  return pack<T>(0);
 }
 
 /// out[rows x columns] += a[rows x depth] b[depth x columns]
@@ -238,13 +245,14 @@ template <shape Shape, class T, class Row, class Depth, class Finish>
 __attribute__((noinline)) void triangle_panel(index_t registers, index_t rows,
                                               left<T, Row, Depth> a, matrix<const T> b,
                                               matrix<T> out, Finish finish) {
+  pack<T> watch(0);
   const auto take = [&]<std::size_t Rows, std::size_t Vecs>(index_t m) {
     const index_t first = Shape == shape::lower ? 0 : m;
     const index_t depth = Shape == shape::lower ? m + index_t{Rows} : rows - m;
     const left<T, Row, Depth> here{a.data + m * a.row + first * a.depth, a.row, a.depth};
     product_block<Rows, Vecs, Shape>(
         depth, here, b.data + first * b.pitch, b.pitch, out.data + m * out.pitch, out.pitch,
-        [m, finish](index_t i, index_t j, pack<T> c) { return finish(m + i, j, c); });
+        [m, finish](index_t i, index_t j, pack<T> c) { return finish(m + i, j, c); }, watch);
   };
   const auto all = [&]<std::size_t Vecs>() {
     index_t m = 0;

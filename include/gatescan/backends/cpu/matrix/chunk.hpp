@@ -202,14 +202,15 @@ void decay_to_end(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<
   chunk_gates<Complex>(x, w.totals, w.product, w.product_low);
 }
 
-// A panel of S_out: k [token][rows] decayed to the chunk's end, or v [token][value_pitch].
+// A panel of S_out: k [token][rows] decayed to the chunk's end, or v [token][value_pitch]. Returns
+// zeros, or NaN where it is not finite.
 template <bool Complex, class C>
-void carry_panel(index_t registers, index_t j, matrix_shape n, index_t tokens, const C* k,
-                 const C* v, const C* state_in, C* state_out, gate_product<C> gates,
-                 prefetching ahead, bool has_low_part = true) {
+simd::pack<C> carry_panel(index_t registers, index_t j, matrix_shape n, index_t tokens, const C* k,
+                          const C* v, const C* state_in, C* state_out, gate_product<C> gates,
+                          prefetching ahead, bool has_low_part = true) {
   if (!has_low_part) n.parts = 1;
   const carry<Complex, C> next(n, state_in, state_out, gates);
-  simd::product_of_panel<C>(
+  return simd::product_of_panel<C>(
       registers, n.rows, tokens, simd::by_columns<C>(k, n.rows), {v + j, n.value_pitch},
       {state_out + j, n.state_pitch},
       [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); }, ahead);
@@ -228,6 +229,11 @@ index_t panels_of(const matrix_shape& n) {
 template <class C>
 bool state_finite(const C* state, const matrix_shape& n) {
   return all_finite(state, n.parts * n.rows, n.value_pitch, n.state_pitch);
+}
+// From what the products of its panels returned, which knows nothing of low parts.
+template <class C>
+bool state_finite(simd::pack<C> watch, const C* state, const matrix_shape& n) {
+  return simd::sum(watch) == C(0) && (n.parts == 1 || state_finite(state, n));
 }
 template <class C>
 void replace_non_finite_state(C* state, const C* exact, const matrix_shape& n) {
@@ -289,20 +295,21 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   simd::transpose<C>(tokens, n.rows, {w.q_decayed, n.rows}, {w.q_transposed, pitch});
   const auto queries = simd::by_columns<C>(w.q_transposed, pitch);
   // panel by panel, so that a panel of the state is read from near by the second time
+  simd::pack<C> watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-    simd::product_of_panel<C>(
+    watch += simd::product_of_panel<C>(
         registers, tokens, n.rows, queries, {state_in + j, n.state_pitch}, {x.o + j, n.value_pitch},
         [o = x.o + j, pitch = n.value_pitch](index_t t, index_t c, simd::pack<C> sum) {
           return simd::load(o + t * pitch + c) + sum;
         },
         ahead);
-    carry_panel<Complex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out,
-                         Turning ? frame.gates() : w.gates(), ahead, !Turning);
+    watch += carry_panel<Complex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out,
+                                  Turning ? frame.gates() : w.gates(), ahead, !Turning);
   });
 
   if constexpr (Turning)  // a state in the frame has no low part
     fill(state_out + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-  if (all_finite(x.o, tokens, n.value_pitch, n.value_pitch) && state_finite(state_out, n)) return;
+  if (state_finite(watch, state_out, n)) return;
   take_steps_where_not_finite<Complex>(x, tokens, state_in, state_out, w, [&](C* state) {
     if constexpr (Turning) {
       frame.multiply(n, frame.before, state);
@@ -319,11 +326,12 @@ void chunk_advance(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   memory.begin(panels_of<C>(n) * simd::row_blocks(n.rows));
   decay_keys<Complex>(x, tokens, w);
   decay_to_end<Complex>(x, tokens, w);
+  simd::pack<C> watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-    carry_panel<Complex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out, w.gates(),
-                         prefetching{&memory});
+    watch += carry_panel<Complex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out,
+                                  w.gates(), prefetching{&memory});
   });
-  if (state_finite(state_out, n)) return;
+  if (state_finite(watch, state_out, n)) return;
   matrix_tiles<C> exact = x;
   exact.o = w.spare_o;
   copy_numbers(w.spare_state, state_in, n.part_size());

@@ -221,9 +221,9 @@ void block_interior(const matrix_tiles<C>& tiles, index_t first, index_t count, 
 }
 
 /// g_in = conj(prod of gates) g_out + sum_t conj(q^_t prod of earlier blocks) do_t^T, from q^ of
-/// the blocks, which is used up.
+/// the blocks, which is used up. False where it is not finite.
 template <bool Complex, class C>
-void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, const C* g_out,
+bool incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, const C* g_out,
                        C* g_in, const chunk_scratch<C>& w) {
   const matrix_shape& n = x.n;
   for (index_t b = 1; b < blocks_of(tokens);
@@ -235,12 +235,14 @@ void incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, c
   }
   chunk_gates<Complex>(x, w.totals + (blocks_of(tokens) - 1) * n.rows, w.product, w.product_low);
   const carry<Complex, C> next(n, g_out, g_in, w.gates(), true);
+  simd::pack<C> watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-    simd::product_of_panel<C>(
+    watch += simd::product_of_panel<C>(
         registers, n.rows, tokens, simd::by_columns<C>(w.q_decayed, n.rows),
         {d_o + j, n.value_pitch}, {g_in + j, n.state_pitch},
         [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); });
   });
+  return state_finite(watch, static_cast<const C*>(g_in), n);
 }
 
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
@@ -283,10 +285,9 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     block_interior<Complex>(x, first, count, s.z + b * n.rows, d, s.d_scores);
     ahead();
   }
-  incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w);
-
-  if (all_finite(d.dq, tokens, n.rows, n.rows) && all_finite(d.dk, tokens, n.rows, n.rows) &&
-      all_finite(d.da, tokens, n.rows, n.rows) && state_finite(g, n) &&
+  const bool finite = incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w);
+  if (finite && all_finite(d.dq, tokens, n.rows, n.rows) &&
+      all_finite(d.dk, tokens, n.rows, n.rows) && all_finite(d.da, tokens, n.rows, n.rows) &&
       all_finite(d.dv, tokens, n.value_pitch, n.value_pitch))
     return;
   matrix_tiles<C> exact = x;

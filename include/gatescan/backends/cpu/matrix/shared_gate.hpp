@@ -93,18 +93,20 @@ void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index
 
   const index_t pitch = blocks * side;
   simd::transpose<C>(tokens, n.rows, {x.q, n.rows}, {w.q_transposed, pitch});
+  P watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-    simd::product_of_panel<C>(registers, tokens, n.rows, simd::by_columns<C>(w.q_transposed, pitch),
-                              {state_in + j, n.state_pitch}, {x.o + j, n.value_pitch},
-                              [o = x.o + j, decay = gates.from_start, pitch = n.value_pitch](
-                                  index_t t, index_t c, P sum) {
-                                return simd::fma(P(decay[t]), sum, simd::load(o + t * pitch + c));
-                              });
-    carry_panel<false>(registers, j, n, tokens, x.k, gates.v_decayed, state_in, state_out,
-                       w.gates(), ahead);
+    watch += simd::product_of_panel<C>(
+        registers, tokens, n.rows, simd::by_columns<C>(w.q_transposed, pitch),
+        {state_in + j, n.state_pitch}, {x.o + j, n.value_pitch},
+        [o = x.o + j, decay = gates.from_start, pitch = n.value_pitch](index_t t, index_t c,
+                                                                       P sum) {
+          return simd::fma(P(decay[t]), sum, simd::load(o + t * pitch + c));
+        });
+    watch += carry_panel<false>(registers, j, n, tokens, x.k, gates.v_decayed, state_in, state_out,
+                                w.gates(), ahead);
   });
 
-  if (all_finite(x.o, tokens, n.value_pitch, n.value_pitch) && state_finite(state_out, n)) return;
+  if (state_finite(watch, state_out, n)) return;
   for (index_t t = 0; t < tokens; ++t) fill(x.a + t * n.rows, n.rows, gates.gate[t]);
   take_steps_where_not_finite<false>(x, tokens, state_in, state_out, w, [](C*) {});
 }
