@@ -6,6 +6,7 @@
 #include "diagonal/lane.hpp"
 #include "driver.hpp"
 #include "matrix/lane.hpp"
+#include "single/problem.hpp"
 #include "stepwise/lane.hpp"
 
 namespace gatescan {
@@ -41,26 +42,64 @@ int worker_count(const cpu& backend, const problem_of<R, T>&) {
   return thread_count(backend);
 }
 
+// f.operator()<Lane>(problem, results, memory) as a problem runs, with all of `scratch` or what is
+// left of it; without scratch memory f measures, and what f does not see of it is added.
+template <class R, class T, class Results, class F>
+auto as_it_runs(const problem_of<R, T>& p, const schedule& plan, const Results& r,
+                std::span<std::byte> scratch, F&& f) {
+  if constexpr (can_be_single<R>())
+    if (runs_as_single(p, plan)) {
+      using single = single_problem<R, T>;
+      single as(p, scratch);
+      const auto results = as.results(r);
+      using lane = typename single::lane;
+      if (scratch.empty())
+        return as.bytes() + f.template operator()<lane>(as.problem, results, scratch);
+      f.template operator()<lane>(as.problem, results, scratch.subspan(as.bytes()));
+      as.finish();
+      return std::size_t{0};
+    }
+  return with_lane(p, [&]<class Lane>() { return f.template operator()<Lane>(p, r, scratch); });
+}
+// f(driver, results, memory)
+template <class R, class T, class Results, class F>
+std::size_t drive(const cpu& backend, const problem_of<R, T>& p, const schedule& plan,
+                  const Results& r, std::span<std::byte> scratch, F&& f) {
+  return as_it_runs(
+      p, plan, r, scratch,
+      [&]<class Lane, class Format>(const problem_of<R, Format>& problem, const auto& results,
+                                    std::span<std::byte> memory) {
+        driver<Lane, R, Format> walk(backend, problem, plan);
+        return f(walk, results, memory);
+      });
+}
+
 template <class R, class T>
 std::size_t forward_bytes(const cpu& backend, const problem_of<R, T>& p, const schedule& plan) {
-  return with_lane(
-      p, [&]<class Lane>() { return driver<Lane, R, T>(backend, p, plan).forward_bytes(); });
+  return drive(backend, p, plan, forward_results<T>{}, {},
+               [](auto& walk, const auto&, auto) { return walk.forward_bytes(); });
 }
 template <class R, class T>
 std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p,
                            const backward_results<R, T>& r, const schedule& plan) {
-  return with_lane(
-      p, [&]<class Lane>() { return driver<Lane, R, T>(backend, p, plan).backward_bytes(r); });
+  return drive(backend, p, plan, r, {},
+               [](auto& walk, const auto& results, auto) { return walk.backward_bytes(results); });
 }
 template <class R, class T>
 void run_forward(const cpu& backend, const problem_of<R, T>& p, const forward_results<T>& to,
                  const schedule& plan, std::span<std::byte> scratch) {
-  with_lane(p, [&]<class Lane>() { driver<Lane, R, T>(backend, p, plan).forward(scratch, to); });
+  drive(backend, p, plan, to, scratch, [](auto& walk, const auto& results, auto memory) {
+    walk.forward(memory, results);
+    return std::size_t{0};
+  });
 }
 template <class R, class T>
 void run_backward(const cpu& backend, const problem_of<R, T>& p, const backward_results<R, T>& r,
                   const schedule& plan, std::span<std::byte> scratch) {
-  with_lane(p, [&]<class Lane>() { driver<Lane, R, T>(backend, p, plan).backward(scratch, r); });
+  drive(backend, p, plan, r, scratch, [](auto& walk, const auto& results, auto memory) {
+    walk.backward(memory, results);
+    return std::size_t{0};
+  });
 }
 
 }  // namespace detail

@@ -1,0 +1,190 @@
+#pragma once
+// Matrix states of one key and one value (GateLoop's max-heads form): heads lie along the lanes as
+// channels do, in all modes token by token and in double, so that products of any number of gates
+// are as exact as modes promise. Memory and the gates' elementary functions are most of the work.
+//
+//   h_t = a_t h_{t-1} + k_t v_t        o_t = Re(q_t h_t)
+
+#include <algorithm>
+#include <type_traits>
+
+#include "../../../core/problem.hpp"
+#include "../../../modes/schedule.hpp"
+#include "../diagonal/walks.hpp"
+#include "../gradients.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+/// The `values` of its problem are the heads of the recurrence's.
+template <class R, class T>
+class single_lane {
+ public:
+  using storage = storage_t<T>;
+  using C = state_t<T>;
+  using problem = problem_of<R, T>;
+  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
+  using targets = typename R::template fields<gradient_target<C, storage>>;
+
+  static constexpr bool complex = R::number_kind == numbers::complex;
+  static constexpr bool scans = false, adjoint_scans = false;
+  static constexpr preferences best_chunks{};
+  static constexpr bool side_by_side = false;  // heads go through time together
+  static_assert(std::is_base_of_v<plain_values, R> && std::is_base_of_v<plain_output, R> &&
+                std::is_same_v<C, double>);
+
+  static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
+  static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
+  static schedule adapt(schedule plan) {
+    plan.forward_run = plan.backward_run = run;
+    return plan;
+  }
+
+  single_lane(arena& scratch, const problem& p, const schedule&, bool backward) : p_(&p), x_(p.x) {
+    if (!backward) return;
+    history_ = scratch.take<C>((run + 1) * state_size());
+    gates_ = scratch.take<C>(run * state_size());
+  }
+
+  index_t state_size() const { return complex ? 2 * width : width; }
+  index_t summary_size() const { return 0; }
+  index_t key_pitch() const { return 1; }
+  index_t value_pitch() const { return width; }
+  index_t first_value() const { return v_; }
+  index_t value_count() const { return (std::min)(width, p_->n.values - v_); }
+  index_t head() const { return h_; }
+  index_t batch() const { return b_; }
+  index_t sequence() const { return s_; }
+
+  void seek(index_t sequence, index_t head, index_t block) {
+    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
+    R::operands([&](const char*, const axes&, presence, const auto& all,
+                    auto& lane) { lane = all.lane(b_, h_, v_); },
+                p_->x, x_);
+  }
+  template <class S>
+  void load_state(const operand<S>& from, C* to) const {
+    fill(to, state_size(), C(0));
+    if (!from.given) return;
+    const index_t at = from.offset(s_, 0, h_) + v_ * from.value;
+    copy_numbers(to, 1, from.re + at, from.value, value_count());
+    if (complex && from.im != nullptr)
+      copy_numbers(to + width, 1, from.im + at, from.value, value_count());
+  }
+  void store_state(const operand<C>& to, const C* from) const {
+    if (!to.given) return;
+    const index_t at = to.offset(s_, 0, h_) + v_ * to.value;
+    copy_numbers(to.re + at, to.value, from, 1, value_count());
+    if (complex && to.im != nullptr)
+      copy_numbers(to.im + at, to.value, from + width, 1, value_count());
+  }
+  gradient_tile<C> state_tile(C* g) const {
+    return {g, complex ? g + width : nullptr, 0, width, 1, true};
+  }
+
+  void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in,
+                   C* out) const {
+    const operands_type x = x_;  // copies: what registers are stored to might otherwise be these
+    const operand<storage> result = to.out.lane(b_, h_, v_);
+    copy_numbers(out, in, state_size());
+    for_each(t, count, [&](const place& at) {
+      const auto key = R::keys(x, at);
+      const E h = next(key, R::values(x, at).v, load(out, at.value));
+      store(out, at.value, h);
+      if (result.given)
+        simd::store(result.re + at.t * result.time + at.value * result.value, result.value,
+                    at.count, real_part(key.q * h));
+    });
+  }
+  void advance_run(index_t t, index_t count, const C* in, C* out) const {
+    const operands_type x = x_;
+    copy_numbers(out, in, state_size());
+    for_each(t, count, [&](const place& at) {
+      store(out, at.value, next(R::keys(x, at), R::values(x, at).v, load(out, at.value)));
+    });
+  }
+  template <class Flush>
+  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& into,
+                    index_t t, index_t count, const C* in, C* g, Flush&& flush) const {
+    const operands_type x = x_;  // copies, as in forward_run
+    const tiles_of_gradients d = into;
+    const operand<const storage> d_out = results.out.lane(b_, h_, v_);
+    const index_t size = state_size();
+    copy_numbers(history_, in, size);
+    for_each(t, count, [&](const place& at) {
+      const auto key = R::keys(x, at);
+      C* const before = history_ + (at.t - t) * size;
+      store(before + size, at.value, next(key, R::values(x, at).v, load(before, at.value)));
+      store(gates_ + (at.t - t) * size, at.value, key.gate);
+    });
+    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
+         first -= block_tokens) {
+      const index_t last = std::min<index_t>(first + block_tokens, count);
+      for (index_t i = last - 1; i >= first; --i)
+        for_each(t + i, 1, [&](place at) {
+          at.tile_t = i - first;
+          const auto key = R::keys(x, at);
+          auto w = R::values(x, at);
+          const C* const before = history_ + i * size;
+          const register_type d_o = d_out.given
+                                        ? simd::first_lanes(at(d_out), at.count, register_type(0))
+                                        : register_type(0);
+          const E a = load(gates_ + i * size, at.value);
+          const E d_h = load(g, at.value) + conj(key.q) * d_o;
+          R::keys_adjoint(x, d, at,
+                          keys_of<E>{conj(load(before + size, at.value)) * d_o, d_h * w.v,
+                                     d_h * conj(load(before, at.value))});
+          auto d_w = w;
+          d_w.v = real_part(conj(key.k) * d_h);
+          R::values_adjoint(x, d, at, w, d_w);
+          store(g, at.value, reset_to(a, constant<complex>(C(0)), conj(a) * d_h));
+        });
+      flush(t + first, last - first);
+    }
+  }
+
+  // never called: time is not cut
+  void retreat_run(const backward_results<R, T>&, index_t, index_t, const C*, C*) const {}
+  void clear_summary(C*) const {}
+  void extend_summary(C*, index_t) const {}
+  bool apply_summary(const C*, const C*, const C*, C*) const { return true; }
+  bool apply_summary_adjoint(const C*, const C*, const C*, C*) const { return true; }
+
+ private:
+  static constexpr index_t lanes = simd::lanes<C>;
+  // Rows are read in pieces of some lines; a block's states stay in L1.
+  static constexpr index_t width = 64;
+  static constexpr index_t run = 64;  // tokens
+  using register_type = simd::pack<C>;
+  using E = element_t<C, complex>;
+  using operands_type = typename R::template fields<operand<const storage>>;
+  using place = cursor<C, complex, along::values>;
+
+  // f(place) for every register of channels of tokens [t, t + count)
+  template <class F>
+  void for_each(index_t t, index_t count, F&& f) const {
+    const index_t channels = value_count();
+    for (index_t i = t; i < t + count; ++i)
+      for (index_t j = 0; j < channels; j += lanes)
+        f(place{i, 0, j, static_cast<int>((std::min)(lanes, channels - j))});
+  }
+  static GATESCAN_INLINE E next(const keys_of<E>& key, register_type v, E h) {
+    return sequential_walk<complex, C>(h, constant<complex>(C(0))).next(key.gate, key.k * v);
+  }
+  static GATESCAN_INLINE E load(const C* from, index_t at) {
+    return load_keys<complex>(from, at, width);
+  }
+  static GATESCAN_INLINE void store(C* to, index_t at, E x) {
+    store_keys<complex>(to, at, width, x);
+  }
+
+  const problem* p_;
+  operands_type x_;  // of this lane
+  C *history_ = nullptr, *gates_ = nullptr;
+  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

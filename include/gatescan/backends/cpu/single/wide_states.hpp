@@ -1,0 +1,74 @@
+#pragma once
+// States that the caller has in float, in double for a while.
+
+#include <span>
+
+#include "../../../core/operand.hpp"
+#include "../../../core/workspace.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+/// Copies of states [sequence][channel] of one or two planes, in scratch memory. Without that it
+/// measures only.
+template <class Narrow>
+class wide_states {
+ public:
+  wide_states(const sizes& n, bool wanted, std::span<std::byte> scratch)
+      : sequences_(n.sequences), channels_(n.heads) {
+    if (!wanted) return;
+    arena memory(scratch);
+    for (double*& room : rooms_) room = memory.take<double>(2 * plane());
+    bytes_ = memory.bytes_needed();
+  }
+  std::size_t bytes() const { return bytes_; }
+
+  /// A state that goes in; backward has two, the gradient of the final state being one.
+  operand<const double> in(const operand<const Narrow>& from, int which) const {
+    double* const to = rooms_[which];
+    if (to != nullptr && from.given)
+      for_each(from, [&](index_t here, index_t at) {
+        to[at] = static_cast<double>(from.re[here]);
+        if (from.im != nullptr) to[plane() + at] = static_cast<double>(from.im[here]);
+      });
+    return dense<const double>(from, to);
+  }
+  operand<double> out(const operand<Narrow>& to) const { return dense<double>(to, rooms_[2]); }
+  void finish(const operand<Narrow>& to) const {
+    if (!to.given) return;
+    const double* const from = rooms_[2];
+    for_each(to, [&](index_t there, index_t at) {
+      to.re[there] = static_cast<Narrow>(from[at]);
+      if (to.im != nullptr) to.im[there] = static_cast<Narrow>(from[plane() + at]);
+    });
+  }
+
+ private:
+  index_t plane() const { return sequences_ * channels_; }
+  // f(place in the caller's state, place in the copy)
+  template <class S, class F>
+  void for_each(const operand<S>& x, F&& f) const {
+    for (index_t s = 0; s < sequences_; ++s)
+      for (index_t j = 0; j < channels_; ++j) f(x.offset(s, 0, 0) + j * x.value, s * channels_ + j);
+  }
+  template <class D, class S>
+  operand<D> dense(const operand<S>& like, double* room) const {
+    operand<D> x;
+    x.given = like.given;
+    if (!x.given) return x;
+    x.re = room;
+    if (like.im != nullptr) x.im = room != nullptr ? room + plane() : &some_place_;
+    x.batch = channels_, x.value = 1;
+    return x;
+  }
+
+  index_t sequences_, channels_;
+  double* rooms_[3] = {};
+  std::size_t bytes_ = 0;
+  mutable double some_place_ = 0;  // while measuring, says that there is an imaginary part
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
