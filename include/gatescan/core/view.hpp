@@ -60,12 +60,36 @@ struct view : layout {
 };
 
 /// Two T's, the real and then the imaginary part, as std::complex<T> is by its definition. Said
-/// without <complex>, which takes 0.1 s to compile.
+/// without <complex>, which takes 0.1 s to compile. A const N needs a const T.
 template <class N, class T>
 concept complex_number_of = requires(const N& z) {
-  requires std::is_same_v<typename N::value_type, T> && sizeof(N) == 2 * sizeof(T);
+  requires std::is_const_v<T> || !std::is_const_v<N>;
+  requires std::is_same_v<typename N::value_type, std::remove_const_t<T>>;
+  requires sizeof(N) == 2 * sizeof(T);
   z.real();
   z.imag();
+};
+
+/// A view of such numbers; strides count T's. What a complex_view takes in braces.
+template <class T>
+struct interleaved_view : layout {
+  T* re = nullptr;
+
+  template <class N>
+  requires complex_number_of<N, T> interleaved_view(const view<N>& x)
+      : layout(x), re(reinterpret_cast<T*>(x.data)) {
+    for (int i = 0; i < rank; ++i) stride[i] *= 2;
+  }
+  template <class N>
+  requires complex_number_of<N, T> interleaved_view(N* p, const layout& where)
+      : interleaved_view(view<N>(p, where)) {}
+  template <class N>
+  requires complex_number_of<N, T> interleaved_view(N* p, std::initializer_list<index_t> extents)
+      : interleaved_view(view<N>(p, extents)) {}
+  template <class N>
+  requires complex_number_of<N, T> interleaved_view(N* p, std::initializer_list<index_t> extents,
+                                                    std::initializer_list<index_t> strides)
+      : interleaved_view(view<N>(p, extents, strides)) {}
 };
 
 /// A strided tensor of real or complex numbers as planes: `im == nullptr` means real. Made from a
@@ -95,14 +119,11 @@ struct complex_view : layout {
   requires(std::is_same_v<const U, T> &&
            !std::is_same_v<U, T>) constexpr complex_view(const complex_view<U>& x)
       : layout(x), re(x.re), im(x.im), same_layout_(x.planes_agree()) {}
+  complex_view(const interleaved_view<T>& x)
+      : layout(x), re(x.re), im(x.re == nullptr ? nullptr : x.re + 1) {}
   template <class N>
-  requires(complex_number_of<N, std::remove_const_t<T>> &&
-           (std::is_const_v<T> || !std::is_const_v<N>)) complex_view(const view<N>& x)
-      : layout(x) {
-    re = reinterpret_cast<T*>(x.data);
-    im = re == nullptr ? nullptr : re + 1;
-    for (int i = 0; i < rank; ++i) stride[i] *= 2;
-  }
+  requires complex_number_of<N, T> complex_view(const view<N>& x)
+      : complex_view(interleaved_view<T>(x)) {}
 
   constexpr bool given() const { return rank != 0; }
   constexpr bool planes_agree() const { return same_layout_; }
