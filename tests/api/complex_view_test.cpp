@@ -93,6 +93,27 @@ TEST(complex_view, planes_and_interleaved_numbers_are_the_same) {
   });
 }
 
+// Braces make the view where an operand is written down. Interleaved numbers count twice.
+TEST(complex_view, braces_make_a_view_of_real_or_complex_numbers) {
+  number z[6] = {};
+  float x[6] = {};
+  const complex_view<const float> dense{{z, {2, 3}}}, strided{{z, {3, 2}, {1, 3}}},
+      real{{x, {2, 3}}};
+  const float* const first = reinterpret_cast<const float*>(z);
+  EXPECT_EQ(dense.re, first);
+  EXPECT_EQ(dense.im, first + 1);
+  EXPECT_EQ(dense.stride[0], 6);
+  EXPECT_EQ(dense.stride[1], 2);
+  EXPECT_EQ(strided.stride[0], 2);
+  EXPECT_EQ(strided.stride[1], 6);
+  EXPECT_EQ(real.re, x);
+  EXPECT_EQ(real.im, nullptr);
+  // a const number is not written to, and planes have the format of their numbers
+  static_assert(std::is_convertible_v<view<number>, complex_view<float>>);
+  static_assert(!std::is_convertible_v<view<const number>, complex_view<float>>);
+  static_assert(!std::is_convertible_v<view<number>, complex_view<double>>);
+}
+
 TEST(complex_view, strides_of_interleaved_numbers_count_them) {
   const signals s;
   std::vector<number> out(size), reversed(s.x.rbegin(), s.x.rend()), want(size);

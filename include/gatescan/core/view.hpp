@@ -1,7 +1,6 @@
 #pragma once
 // Non-owning strided views of the caller's memory.
 
-#include <complex>
 #include <cstdint>
 #include <initializer_list>
 #include <type_traits>
@@ -60,15 +59,45 @@ struct view : layout {
   constexpr bool given() const { return rank != 0; }
 };
 
+/// Two T's, the real and then the imaginary part, as std::complex<T> is by its definition. Said
+/// without <complex>, which takes 0.1 s to compile. A const N needs a const T.
+template <class N, class T>
+concept complex_number_of = requires(const N& z) {
+  requires std::is_const_v<T> || !std::is_const_v<N>;
+  requires std::is_same_v<typename N::value_type, std::remove_const_t<T>>;
+  requires sizeof(N) == 2 * sizeof(T);
+  z.real();
+  z.imag();
+};
+
+/// A view of such numbers; strides count T's. What a complex_view takes in braces.
+template <class T>
+struct interleaved_view : layout {
+  T* re = nullptr;
+
+  template <class N>
+  requires complex_number_of<N, T> interleaved_view(const view<N>& x)
+      : layout(x), re(reinterpret_cast<T*>(x.data)) {
+    for (int i = 0; i < rank; ++i) stride[i] *= 2;
+  }
+  template <class N>
+  requires complex_number_of<N, T> interleaved_view(N* p, const layout& where)
+      : interleaved_view(view<N>(p, where)) {}
+  template <class N>
+  requires complex_number_of<N, T> interleaved_view(N* p, std::initializer_list<index_t> extents)
+      : interleaved_view(view<N>(p, extents)) {}
+  template <class N>
+  requires complex_number_of<N, T> interleaved_view(N* p, std::initializer_list<index_t> extents,
+                                                    std::initializer_list<index_t> strides)
+      : interleaved_view(view<N>(p, extents, strides)) {}
+};
+
 /// A strided tensor of real or complex numbers as planes: `im == nullptr` means real. Made from a
 /// real view, from a view of std::complex (interleaved planes), or from two views of equal shape
 /// and strides. Strides count T's.
 template <class T>
 struct complex_view : layout {
   using element = T;
-  using interleaved =
-      std::conditional_t<std::is_const_v<T>, const std::complex<std::remove_const_t<T>>,
-                         std::complex<std::remove_const_t<T>>>;
   T* re = nullptr;
   T* im = nullptr;
 
@@ -90,15 +119,11 @@ struct complex_view : layout {
   requires(std::is_same_v<const U, T> &&
            !std::is_same_v<U, T>) constexpr complex_view(const complex_view<U>& x)
       : layout(x), re(x.re), im(x.im), same_layout_(x.planes_agree()) {}
-  complex_view(const view<interleaved>& x) : layout(x) {
-    re = reinterpret_cast<T*>(x.data);  // std::complex is an array of two by its definition
-    im = re == nullptr ? nullptr : re + 1;
-    for (int i = 0; i < rank; ++i) stride[i] *= 2;
-  }
-  template <class U>
-  requires(std::is_same_v<const U, interleaved> && !std::is_same_v<U, interleaved>)
-      complex_view(const view<U>& x)
-      : complex_view(view<interleaved>(x)) {}
+  complex_view(const interleaved_view<T>& x)
+      : layout(x), re(x.re), im(x.re == nullptr ? nullptr : x.re + 1) {}
+  template <class N>
+  requires complex_number_of<N, T> complex_view(const view<N>& x)
+      : complex_view(interleaved_view<T>(x)) {}
 
   constexpr bool given() const { return rank != 0; }
   constexpr bool planes_agree() const { return same_layout_; }

@@ -1,7 +1,7 @@
 #pragma once
 // Writes the surrogate attention map, one row of queries at a time, by running products of gates.
 
-#include <vector>
+#include <memory>
 
 #include "execute.hpp"
 
@@ -91,14 +91,14 @@ void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
     }
   };
   const index_t lanes = n.sequences * n.heads * blocks;
-  std::vector<typename rows::E> sums(static_cast<std::size_t>(
+  const auto sums = std::make_unique_for_overwrite<typename rows::E[]>(static_cast<std::size_t>(
       std::min<index_t>(thread_count(backend), std::max<index_t>(lanes, 1)) * n.time));
   parallel_for(backend, lanes, [&](index_t lane, int worker) {
     const index_t sequence = lane / (n.heads * blocks), h = lane / blocks % n.heads;
     const index_t v = lane % blocks * rows::width, b = p.batch_of(sequence);
     const index_t start = p.first_token(sequence), end = p.last_token(sequence);
     const rows head(p, sequence, h);
-    typename rows::E* row = sums.data() + worker * n.time;
+    typename rows::E* row = sums.get() + worker * n.time;
     for (index_t t = start; t < end; ++t) {
       head.row(start, t, v, row);
       const index_t channels = rows::per_key ? 1 : (std::min)(rows::width, n.values - v);

@@ -2,9 +2,10 @@
 // A parallel loop over independent jobs: OpenMP where the compiler runs it, std::thread otherwise.
 
 #include <atomic>
-#include <exception>
+#if defined(_OPENMP)
+#include <omp.h>
+#else
 #include <thread>
-#if !defined(_OPENMP)
 #include <vector>
 #endif
 
@@ -21,8 +22,12 @@ namespace detail {
 
 inline int thread_count(const cpu& backend) {
   if (backend.threads > 0) return backend.threads;
+#if defined(_OPENMP)
+  return omp_get_num_procs();
+#else
   const unsigned n = std::thread::hardware_concurrency();
   return n > 0 ? static_cast<int>(n) : 1;
+#endif
 }
 
 // Sets the worker's flush-to-zero bits for a scope when asked to.
