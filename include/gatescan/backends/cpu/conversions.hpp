@@ -125,12 +125,16 @@ GATESCAN_INLINE void store_converted(S* p, pack<T> x) {
 // Parts of registers, and strides: out of line, since recurrences read operands in many places.
 template <class T, class S>
 __attribute__((noinline)) pack<T> load_some(const S* p, index_t stride, int n) {
+  if constexpr (std::is_same_v<T, S>)
+    if (stride == 1) return load_first(p, n);
   alignas(register_bytes) T x[lanes<T>] = {};
   for (int i = 0; i < n; ++i) x[i] = convert<T>(p[i * stride]);
   return load(x);
 }
 template <class T, class S>
 __attribute__((noinline)) void store_some(S* p, index_t stride, int n, pack<T> value) {
+  if constexpr (std::is_same_v<T, S>)
+    if (stride == 1) return store_first(p, n, value);
   alignas(register_bytes) T x[lanes<T>];
   store(x, value);
   for (int i = 0; i < n; ++i) p[i * stride] = convert<S>(x[i]);
@@ -138,14 +142,15 @@ __attribute__((noinline)) void store_some(S* p, index_t stride, int n, pack<T> v
 
 }  // namespace detail
 
-/// The first n lanes of memory of any storage type and stride; the others are zero.
+/// n numbers from memory of any storage type and stride in the first lanes, in the others zero or,
+/// with stride 0, the same number as in all.
 template <class T, class S>
 GATESCAN_INLINE pack<T> load(const S* p, index_t stride, int n) {
   if (n == lanes<T> && stride == 1) {
     if constexpr (std::is_same_v<T, S>) return load(p);
     if constexpr (detail::has_vectors<S>) return detail::load_converted<T>(p);
   }
-  if (n == lanes<T> && stride == 0) return pack<T>(convert<T>(*p));
+  if (stride == 0 && n > 0) return pack<T>(convert<T>(*p));
   return detail::load_some<T>(p, stride, n);
 }
 template <class T, class S>

@@ -95,6 +95,17 @@ inline void fence() {
 
 namespace detail {
 
+#if defined(__AVX512F__)
+GATESCAN_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+#elif defined(__AVX__)
+template <class T>
+GATESCAN_INLINE __m256i first(int n) {
+  using integer = typename pack<T>::integer;
+  static constexpr integer ones_then_zeros[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ones_then_zeros + 8 - n));
+}
+#endif
+
 template <class T>
 __attribute__((noinline)) pack<T> first_lanes_of(pack<T> x, int n, pack<T> other) {
   alignas(register_bytes) T a[lanes<T>], b[lanes<T>];
@@ -105,6 +116,45 @@ __attribute__((noinline)) pack<T> first_lanes_of(pack<T> x, int n, pack<T> other
 }
 
 }  // namespace detail
+
+/// The first n numbers at p, and zeros; nothing else is read.
+template <class T>
+GATESCAN_INLINE pack<T> load_first(const T* p, int n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return {_mm512_maskz_loadu_ps(detail::first(n), p)};
+  else
+    return {_mm512_maskz_loadu_pd(static_cast<__mmask8>(detail::first(n)), p)};
+#elif defined(__AVX__)
+  if constexpr (sizeof(T) == 4)
+    return {_mm256_maskload_ps(p, detail::first<T>(n))};
+  else
+    return {_mm256_maskload_pd(p, detail::first<T>(n))};
+#else
+  alignas(register_bytes) T x[lanes<T>] = {};
+  for (int i = 0; i < n; ++i) x[i] = p[i];
+  return load(x);
+#endif
+}
+/// The first n lanes to p; nothing else is written.
+template <class T>
+GATESCAN_INLINE void store_first(T* p, int n, pack<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, detail::first(n), x.v);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(detail::first(n)), x.v);
+#elif defined(__AVX__)
+  if constexpr (sizeof(T) == 4)
+    _mm256_maskstore_ps(p, detail::first<T>(n), x.v);
+  else
+    _mm256_maskstore_pd(p, detail::first<T>(n), x.v);
+#else
+  alignas(register_bytes) T lanes_of_x[lanes<T>];
+  store(lanes_of_x, x);
+  for (int i = 0; i < n; ++i) p[i] = lanes_of_x[i];
+#endif
+}
 
 #if defined(__AVX512F__)
 GATESCAN_INLINE pack<float> fma(pack<float> a, pack<float> b, pack<float> c) {
