@@ -31,8 +31,24 @@ struct key_quad {
     else
       return read(x, x.re);
   }
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, const register_type& g) const {
+    if (d.given) add_plane(d, d.re, g);
+  }
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, const cplx<register_type>& g) const {
+    if (!d.given) return;
+    add_plane(d, d.re, g.re);
+    if (d.im != nullptr) add_plane(d, d.im, g.im);
+  }
 
  private:
+  GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane,
+                                 const register_type& g) const {
+    auto place = first;
+    place.add_plane(d, plane, g.a);
+    place.key += simd::lanes<C>, place.add_plane(d, plane, g.b);
+    place.key += simd::lanes<C>, place.add_plane(d, plane, g.c);
+    place.key += simd::lanes<C>, place.add_plane(d, plane, g.d);
+  }
   template <class S, class P>
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
     P* p = plane + first.offset(x);
@@ -43,6 +59,15 @@ struct key_quad {
   }
 };
 
+template <bool Complex, class C>
+GATESCAN_INLINE auto load_quad(const C* row, index_t pitch) {
+  constexpr index_t lanes = simd::lanes<C>;
+  if constexpr (Complex)
+    return cplx<simd::packs<C>>{load_quad<false>(row, pitch), load_quad<false>(row + pitch, pitch)};
+  else
+    return simd::packs<C>{simd::load(row), simd::load(row + lanes), simd::load(row + 2 * lanes),
+                          simd::load(row + 3 * lanes)};
+}
 template <class C>
 GATESCAN_INLINE void store_quad(C* row, index_t, simd::packs<C> x) {
   constexpr index_t lanes = simd::lanes<C>;

@@ -469,9 +469,16 @@ class matrix_lane {
     const tiles_of_gradients tiles = d;
     const matrix_shape n = n_;
     const matrix_gradients<C> from = gradients_;
+    const bool quads = reads_quads_;
     for (index_t t = first; t < first + count; ++t) {
-      for (index_t i = 0; i < n.key_pitch; i += width) {
-        const index_t row = t * n.rows;
+      const index_t row = t * n.rows;
+      for (index_t i = 0; quads && i < n.key_pitch; i += quad::keys)
+        R::keys_adjoint(x, tiles, quad{keys_at(run + t, i, t - first)},
+                        keys_of<typename quad::element_type>{
+                            load_quad<complex>(from.dq + row + i, n.key_pitch),
+                            load_quad<complex>(from.dk + row + i, n.key_pitch),
+                            load_quad<complex>(from.da + row + i, n.key_pitch)});
+      for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
         R::keys_adjoint(
             x, tiles, keys_at(run + t, i, t - first),
             keys_of<element_t<C, complex>>{load_keys<complex>(from.dq + row, i, n.key_pitch),
