@@ -239,6 +239,44 @@ void expect_special_values() {
 TEST(functions, N11_N12_special_values_of_float) { expect_special_values<float>(); }
 TEST(functions, N11_N12_special_values_of_double) { expect_special_values<double>(); }
 
+// e^(a b) of a register: against the truth for what a was rounded to, and what overflows on the way
+template <class T>
+void expect_exp_of_product() {
+  using limits = std::numeric_limits<T>;
+  using P = simd::pack<T>;
+  const T inf = limits::infinity();
+  const auto of = [](T a, T b) {
+    const T log2e_a = a * static_cast<T>(gatescan::log2_e);
+    T y[simd::lanes<T>];
+    simd::store(y, gatescan::exp_of_product(P(a), P(log2e_a), P(b)));
+    return y[0];
+  };
+  generator g(5);
+  long double worst = 0;
+  for (int i = 0; i < 100000; ++i) {
+    const T a = static_cast<T>(std::exp(g.uniform(-12, 2))), b = static_cast<T>(g.uniform(-10, 1));
+    const long double log2e_a = a * static_cast<T>(gatescan::log2_e);
+    const long double truth = std::exp2(log2e_a * static_cast<long double>(b));
+    worst = std::max(worst, std::fabs(static_cast<long double>(of(a, b)) - truth) / ulp<T>(truth));
+    T quick[simd::lanes<T>];
+    simd::store(quick, simd::near_exp_of_product(P(static_cast<T>(log2e_a)), P(b)));
+    ASSERT_EQ(of(a, b), quick[0]) << a << " " << b;
+  }
+  EXPECT_LE(worst, exp::bound + unfused);
+  for (const T a : {T(0), limits::denorm_min(), T(1), limits::max()}) EXPECT_EQ(of(a, 0), 1) << a;
+  EXPECT_EQ(of(1, -inf), 0);
+  EXPECT_EQ(of(limits::max(), -1), 0);
+  EXPECT_EQ(of(limits::max(), 1), inf);
+  EXPECT_EQ(of(inf, -1), 0);
+  EXPECT_TRUE(std::isnan(of(inf, 0)));
+  EXPECT_TRUE(std::isnan(of(limits::quiet_NaN(), 1)));
+  const T distant = simd::exp_reach<T> * T(0.7);  // beyond it 2^n is not a normal number
+  for (const T b : {T(-1), T(-1.02), T(-1.05), T(-2), T(1.02), T(2)})
+    EXPECT_EQ(of(distant, b), gatescan::exp(P(distant * b)).v[0]) << b;
+}
+TEST(functions, N11_N12_exp_of_product_of_float) { expect_exp_of_product<float>(); }
+TEST(functions, N11_N12_exp_of_product_of_double) { expect_exp_of_product<double>(); }
+
 // a lane's value does not depend on its neighbours
 TEST(functions, lanes_do_not_meet) {
   std::vector<float> xs(simd::lanes<float>, std::numeric_limits<float>::quiet_NaN());

@@ -23,6 +23,12 @@
 //   output(x, at, w, h) -> out            output_adjoint(x, d, at, w, d_w&, h, d_out, d_h&), adds
 //   element_of(x, w) -> e    identity<E>() -> e    combine(later, earlier) -> e    apply(e, h) -> h
 //
+// A gate a state entry that is e^(step factor), of a step that does not depend on the key and a
+// factor that does not depend on the token, may say so; keys then do not depend on the channel:
+//
+//   gate_step(w) -> exponent_step{step, step log2_e}    gate_step_adjoint(d_w&, d_step)
+//   gate_factor(x, at) -> factor                        gate_factor_adjoint(d, at, d_factor)
+//
 // `element_of` and `step` see x for its numbers and switches only: what they need of the operands
 // comes through w. h is `state_of<E>`, `states` numbers of type E.
 
@@ -95,6 +101,13 @@ concept per_entry_product = has_keys<R> &&
   R::gate(x, at, w);
   R::values(x, at).v;
   R::output(x, at, w, o);
+};
+
+template <class R>
+concept exponential_gate = per_entry_product<R> &&
+    requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::values w) {
+  R::gate_step(w).log2e_step;
+  R::gate_factor(x, at);
 };
 
 template <class R>

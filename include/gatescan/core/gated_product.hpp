@@ -35,6 +35,12 @@ struct value_of {
   E v;
 };
 
+/// The part of a gate's exponent that all keys share, and its product with log2_e.
+template <class R>
+struct exponent_step {
+  R step, log2e_step;
+};
+
 /// For a recurrence whose value is one operand v as it stands.
 struct plain_values {
   template <class X, class At>

@@ -33,6 +33,18 @@ GATESCAN_HD inline double real_part(double a) { return a; }
 GATESCAN_HD inline float conj(float a) { return a; }
 GATESCAN_HD inline double conj(double a) { return a; }
 
+/// log(1 + x) of 0 <= x <= 1.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R log1p_of_fraction(R x) {
+  return log1p(x);
+}
+/// e^(a b), for an `a` that meets many b: log2e_a is its product with log2_e.
+inline constexpr double log2_e = 1.44269504088896340736;
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R exp_of_product(R a, R, R b) {
+  return exp(a * b);
+}
+
 /// x where gate != 0, and exactly 0 where gate == 0, whatever x is: a reset is a select, not a
 /// product.
 GATESCAN_HD inline float unless_zero(float gate, float x) { return gate == 0 ? 0 : x; }
@@ -45,19 +57,27 @@ GATESCAN_HD inline double select_negative(double x, double if_negative, double o
   return x < 0 ? if_negative : otherwise;
 }
 
-/// 1 / (1 + exp(-x)) without overflow: exp is only taken of a number <= 0. What rounding 1 + e and
-/// the quotient lost is put back, so that the error is that of exp and one rounding.
+namespace detail {
+// over / (1 + e). What rounding 1 + e and the quotient lost is put back, so that the error is that
+// of e and one rounding.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R over_one_plus(R over, R e) {
+  const R under = R(1) + e, lost = e - (under - R(1));
+  const R inverse = R(1) / under, s = over * inverse;
+  return fma(fma(-s, under, over) - s * lost, inverse, s);
+}
+}  // namespace detail
+
+/// 1 / (1 + exp(-x)) without overflow: exp is only taken of a number <= 0.
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R sigmoid(R x) {
   const R e = exp(-abs(x));  // sigmoid(|x|) = 1 / (1 + e), sigmoid(-|x|) = e / (1 + e)
-  const R over = select_negative(x, e, R(1)), under = R(1) + e, lost = e - (under - R(1));
-  const R inverse = R(1) / under, s = over * inverse;
-  return fma(fma(-s, under, over) - s * lost, inverse, s);
+  return detail::over_one_plus(select_negative(x, e, R(1)), e);
 }
 /// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R softplus(R x) {
-  return larger(x, R(0)) + log1p(exp(-abs(x)));
+  return larger(x, R(0)) + log1p_of_fraction(exp(-abs(x)));
 }
 /// log(sigmoid(x)) = -softplus(-x).
 template <class R>
@@ -68,11 +88,20 @@ template <class R>
 GATESCAN_HD GATESCAN_INLINE R silu(R x) {
   return x * sigmoid(x);
 }
-/// d silu / dx
+template <class R>
+struct with_slope {
+  R value, slope;
+};
+/// silu and its derivative, sigmoid(x) (1 + x sigmoid(-x)).
+template <class R>
+GATESCAN_HD GATESCAN_INLINE with_slope<R> silu_with_slope(R x) {
+  const R e = exp(-abs(x)), s = detail::over_one_plus(select_negative(x, e, R(1)), e);
+  const R rest = detail::over_one_plus(select_negative(x, R(1), e), e);
+  return {x * s, s * (R(1) + x * rest)};
+}
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R silu_slope(R x) {
-  const R s = sigmoid(x);
-  return s * (R(1) + x * sigmoid(-x));
+  return silu_with_slope(x).slope;
 }
 
 }  // namespace GATESCAN_ABI

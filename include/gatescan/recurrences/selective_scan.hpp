@@ -76,7 +76,7 @@ struct selective_scan : result_types<selective_scan> {
   /// The value side: v = step u, and what the gate and the skip term share with it.
   template <class R>
   struct channel_values {
-    R v, step, u;
+    R v, step, u, log2e_step;
   };
 
   template <class X, class At>
@@ -85,7 +85,7 @@ struct selective_scan : result_types<selective_scan> {
     R step = raw_step(x, at);
     if (x.softplus) step = gatescan::softplus(step);
     const R u = at(x.u);
-    return channel_values<R>{step * u, step, u};
+    return channel_values<R>{step * u, step, u, step * R(log2_e)};
   }
   template <class X, class At>
   GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at) {
@@ -94,7 +94,15 @@ struct selective_scan : result_types<selective_scan> {
   }
   template <class X, class At, class R>
   GATESCAN_HD GATESCAN_INLINE static R gate(const X& x, const At& at, const channel_values<R>& w) {
-    return exp(w.step * at(x.A));
+    return exp_of_product(w.step, w.log2e_step, at(x.A));
+  }
+  template <class R>
+  GATESCAN_HD GATESCAN_INLINE static exponent_step<R> gate_step(const channel_values<R>& w) {
+    return {w.step, w.log2e_step};
+  }
+  template <class X, class At>
+  GATESCAN_HD GATESCAN_INLINE static auto gate_factor(const X& x, const At& at) {
+    return at(x.A);
   }
   template <class X, class At, class R>
   GATESCAN_HD GATESCAN_INLINE static R output(const X& x, const At& at, const channel_values<R>& w,
@@ -109,11 +117,11 @@ struct selective_scan : result_types<selective_scan> {
                                                       const channel_values<R>& w,
                                                       channel_values<R>& d_w, R o, R d_out) {
     if (x.z.given) {
-      const R z = at(x.z);
+      const auto gate = silu_with_slope(at(x.z));
       R y = o;
       if (x.D.given) y = fma(at(x.D), w.u, o);
-      at.add(d.z, d_out * y * silu_slope(z));
-      d_out = d_out * silu(z);
+      at.add(d.z, d_out * y * gate.slope);
+      d_out = d_out * gate.value;
     }
     if (x.D.given) {
       at.add(d.D, d_out * w.u);
@@ -128,6 +136,15 @@ struct selective_scan : result_types<selective_scan> {
     const R d_exponent = unless_zero(a, d_gate * a);
     d_w.step = d_w.step + unless_zero(a, d_exponent * at(x.A));
     at.add(d.A, d_exponent * w.step);
+  }
+  template <class R>
+  GATESCAN_HD GATESCAN_INLINE static void gate_step_adjoint(channel_values<R>& d_w, R d_step) {
+    d_w.step = d_w.step + d_step;
+  }
+  template <class D, class At, class R>
+  GATESCAN_HD GATESCAN_INLINE static void gate_factor_adjoint(const D& d, const At& at,
+                                                              R d_factor) {
+    at.add(d.A, d_factor);
   }
   template <class X, class D, class At, class R>
   GATESCAN_HD GATESCAN_INLINE static void keys_adjoint(const X&, const D& d, const At& at,

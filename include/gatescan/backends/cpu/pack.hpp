@@ -210,6 +210,12 @@ GATESCAN_INLINE typename pack<T>::native_integer magnitude_bits(pack<T> x) {
 }
 }  // namespace detail
 
+/// The larger of |a| and |b|, NaN above all.
+template <class T>
+GATESCAN_INLINE pack<T> larger_magnitude(pack<T> a, pack<T> b) {
+  const auto x = detail::magnitude_bits(a), y = detail::magnitude_bits(b);
+  return {reinterpret_cast<typename pack<T>::native>(x > y ? x : y)};
+}
 /// |x| <= bound in all lanes; false with a NaN.
 template <class T>
 GATESCAN_INLINE bool all_within(pack<T> x, T bound) {

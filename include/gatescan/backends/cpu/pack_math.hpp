@@ -19,6 +19,13 @@ constexpr double inverse_factorial(int n) {
   return 1 / f;
 }
 
+// ln(2)^n / n!
+constexpr double ln2_term(int n) {
+  double term = 1;
+  for (int i = 1; i <= n; ++i) term *= 0.69314718055994530942 / i;
+  return term;
+}
+
 template <class T>
 struct exp_constants;
 template <>
@@ -30,6 +37,11 @@ struct exp_constants<float> {
   // least relative error of e^r over |r| <= ln 2 / 2: 2^-26
   static constexpr float c[] = {0x1p-1f, 0x1.5554b4p-3f, 0x1.555334p-5f, 0x1.12240ap-7f,
                                 0x1.6f873ep-10f};
+  // least relative error of 2^f over |f| <= 1/2: 2^-28
+  static constexpr int binary_degree = 6;
+  static constexpr float binary[] = {0x1.62e430p-1f, 0x1.ebfbdcp-3f,  0x1.c6aee8p-5f,
+                                     0x1.3b2d4ap-7f, 0x1.5f3e2cp-10f, 0x1.41fd04p-13f};
+  static constexpr float reach = 125;  // exponents that a mantissa in [1/2, 2) stays normal with
 };
 template <>
 struct exp_constants<double> {
@@ -41,6 +53,11 @@ struct exp_constants<double> {
       inverse_factorial(2),  inverse_factorial(3),  inverse_factorial(4),  inverse_factorial(5),
       inverse_factorial(6),  inverse_factorial(7),  inverse_factorial(8),  inverse_factorial(9),
       inverse_factorial(10), inverse_factorial(11), inverse_factorial(12), inverse_factorial(13)};
+  static constexpr int binary_degree = 13;
+  static constexpr double binary[] = {
+      ln2_term(1), ln2_term(2), ln2_term(3),  ln2_term(4),  ln2_term(5),  ln2_term(6), ln2_term(7),
+      ln2_term(8), ln2_term(9), ln2_term(10), ln2_term(11), ln2_term(12), ln2_term(13)};
+  static constexpr double reach = 1021;
 };
 
 // e^x = 2^n mantissa: x = n ln 2 + r, |r| <= ln 2 / 2, mantissa = 1 + r + r^2 (c_2 + c_3 r + ...).
@@ -97,6 +114,45 @@ GATESCAN_INLINE pack<T> exp(pack<T> x) {
 }
 
 namespace detail {
+
+// e^(a b) = 2^n mantissa: the product is never rounded on its own, so that n times ln 2 need not be
+// taken away in parts. n <= reach.
+template <class T, class R>
+GATESCAN_INLINE exp_parts<R> exp_of_product_of(R log2e_a, R b) {
+  using constants = exp_constants<T>;
+  const R magic(constants::round);
+  const R shifted = fma(log2e_a, b, magic), n = shifted - magic, f = fma(log2e_a, b, -n);
+  R p(constants::binary[constants::binary_degree - 1]);
+#pragma GCC unroll 16
+  for (int k = constants::binary_degree - 2; k >= 0; --k) p = fma(p, f, R(constants::binary[k]));
+  return {fma(p, f, R(1)), shifted};
+}
+template <class T>
+__attribute__((noinline)) pack<T> far_exp_of_product(pack<T> a, pack<T> log2e_a, pack<T> b) {
+  const auto y = exp_of_product_of<T>(log2e_a, b);
+  const pack<T> n = y.shifted - pack<T>(exp_constants<T>::round);
+  return abs(n).v <= pack<T>(exp_constants<T>::reach).v ? scaled(y.mantissa, y.shifted).v
+                                                        : far_exp(a * b).v;
+}
+}  // namespace detail
+
+/// e^(a b) in lanes where |a b| log2(e) <= exp_reach.
+template <class T>
+inline constexpr T exp_reach = detail::exp_constants<T>::reach;
+template <class T>
+GATESCAN_INLINE pack<T> near_exp_of_product(pack<T> log2e_a, pack<T> b) {
+  const auto y = detail::exp_of_product_of<T>(log2e_a, b);
+  return detail::scaled(y.mantissa, y.shifted);
+}
+template <class T>
+GATESCAN_INLINE pack<T> exp_of_product(pack<T> a, pack<T> log2e_a, pack<T> b) {
+  const auto y = detail::exp_of_product_of<T>(log2e_a, b);
+  if (!all_within(y.shifted - pack<T>(detail::exp_constants<T>::round), exp_reach<T>))
+    return detail::far_exp_of_product(a, log2e_a, b);
+  return detail::scaled(y.mantissa, y.shifted);
+}
+
+namespace detail {
 template <class T, class F>
 GATESCAN_INLINE pack<T> lane_by_lane(pack<T> x, F f) {
   alignas(register_bytes) T a[lanes<T>];
@@ -131,6 +187,27 @@ GATESCAN_INLINE pack<T> log1p(pack<T> x) {
   const P infinity(std::numeric_limits<T>::infinity());
   return x.v > T(-1) ? (x.v == infinity.v ? x.v : y.v)
                      : (x.v == T(-1) ? (-infinity).v : (x - x).v / (x - x).v);
+}
+
+namespace detail {
+// x + x^2 (c_0 + c_1 x + ...): 0.9 ulp over [0, 1], and right at 1
+inline constexpr float log1p_of_fraction[] = {-0x1.ffffd4p-2f, 0x1.554df6p-2f,  -0x1.ff271ep-3f,
+                                              0x1.935dc2p-3f,  -0x1.3a7d9cp-3f, 0x1.b583a8p-4f,
+                                              -0x1.d875bep-5f, 0x1.4b1b34p-6f,  -0x1.b3160ap-9f};
+template <class R>
+GATESCAN_INLINE R log1p_of_fraction_of(R x) {
+  R p(log1p_of_fraction[8]);
+#pragma GCC unroll 16
+  for (int k = 7; k >= 0; --k) p = fma(p, x, R(log1p_of_fraction[k]));
+  return fma(x * x, p, x);
+}
+}  // namespace detail
+template <class T>
+GATESCAN_INLINE pack<T> log1p_of_fraction(pack<T> x) {
+  if constexpr (std::is_same_v<T, float>)
+    return detail::log1p_of_fraction_of(x);
+  else
+    return log1p(x);
 }
 
 namespace detail {
@@ -210,9 +287,11 @@ using simd::cis;
 using simd::conj;
 using simd::cos;
 using simd::exp;
+using simd::exp_of_product;
 using simd::fma;
 using simd::larger;
 using simd::log1p;
+using simd::log1p_of_fraction;
 using simd::real_part;
 using simd::select_negative;
 using simd::sin;

@@ -53,6 +53,13 @@ GATESCAN_INLINE void set_nth(packs<T>& x, int i, pack<T> y) {
   if (i == 3) x.d = y;
 }
 
+/// To memory, whole registers at a time: gcc 12 assigns a struct by halves of registers, and the
+/// next load of a whole one waits.
+template <class T>
+GATESCAN_INLINE void store(packs<T>* to, const packs<T>& x) {
+  to->a.v = x.a.v, to->b.v = x.b.v, to->c.v = x.c.v, to->d.v = x.d.v;
+}
+
 namespace detail {
 // f of the registers in each place
 template <class T, class F, class... Packs>
@@ -68,6 +75,11 @@ GATESCAN_INLINE packs<T> fma(packs<T> a, packs<T> b, packs<T> c) {
 template <class T>
 GATESCAN_INLINE packs<T> larger(packs<T> a, packs<T> b) {
   return detail::each([](auto x, auto y) { return larger(x, y); }, a, b);
+}
+// lane by lane the larger of |a| and |b|, NaN above all
+template <class T>
+GATESCAN_INLINE packs<T> larger_magnitude(packs<T> a, packs<T> b) {
+  return detail::each([](auto x, auto y) { return larger_magnitude(x, y); }, a, b);
 }
 template <class T>
 GATESCAN_INLINE packs<T> select_negative(packs<T> x, packs<T> if_negative, packs<T> otherwise) {
@@ -107,6 +119,24 @@ GATESCAN_INLINE packs<T> exp(packs<T> x) {
           detail::scaled(y.mantissa.c, y.shifted.c), detail::scaled(y.mantissa.d, y.shifted.d)};
 }
 template <class T>
+GATESCAN_INLINE packs<T> near_exp_of_product(packs<T> log2e_a, packs<T> b) {
+  const auto y = detail::exp_of_product_of<T>(log2e_a, b);
+  return {detail::scaled(y.mantissa.a, y.shifted.a), detail::scaled(y.mantissa.b, y.shifted.b),
+          detail::scaled(y.mantissa.c, y.shifted.c), detail::scaled(y.mantissa.d, y.shifted.d)};
+}
+template <class T>
+GATESCAN_INLINE packs<T> exp_of_product(packs<T> a, packs<T> log2e_a, packs<T> b) {
+  return detail::each([](auto x, auto y, auto z) { return exp_of_product(x, y, z); }, a, log2e_a,
+                      b);
+}
+template <class T>
+GATESCAN_INLINE packs<T> log1p_of_fraction(packs<T> x) {
+  if constexpr (std::is_same_v<T, float>)
+    return detail::log1p_of_fraction_of(x);
+  else
+    return detail::each([](auto a) { return log1p(a); }, x);
+}
+template <class T>
 GATESCAN_INLINE packs<T> log1p(packs<T> x) {
   return detail::each([](auto a) { return log1p(a); }, x);
 }
@@ -140,9 +170,11 @@ using simd::cis;
 using simd::conj;
 using simd::cos;
 using simd::exp;
+using simd::exp_of_product;
 using simd::fma;
 using simd::larger;
 using simd::log1p;
+using simd::log1p_of_fraction;
 using simd::real_part;
 using simd::select_negative;
 using simd::sin;

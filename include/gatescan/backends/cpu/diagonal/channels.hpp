@@ -6,7 +6,7 @@
 
 #include "../../../core/concepts.hpp"
 #include "../../../core/problem.hpp"
-#include "token_group.hpp"
+#include "near_gates.hpp"
 #include "walks.hpp"
 
 namespace gatescan {
@@ -15,6 +15,7 @@ namespace detail {
 
 template <class R, class T, bool Complex>
 struct channels {
+  using recurrence = R;
   using storage = storage_t<T>;
   using C = state_t<T>;
   using register_type = simd::pack<C>;
@@ -38,6 +39,8 @@ struct channels {
   static constexpr bool unit_keys = has_unit_keys<R>();
   static constexpr bool simple_output =
       std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
+  template <class Tokens>
+  static constexpr bool has_near = exponential_gate<R> && !Complex && Tokens::registers == 2;
   /// Tokens that go through the phases together: what they share stays in L1.
   static constexpr index_t together = 16;
   template <class X, index_t N>
@@ -101,6 +104,13 @@ struct channels {
         value[r] = self.values(self.template at<Tokens>(t0 + r * size));
         if constexpr (WithOutput) o[r] = every<elements>(C(0));
       }
+      if constexpr (has_near<Tokens>) {
+        const near_gates<channels, Tokens> fast{self, t0, pairs, value};
+        if (fast.hold()) {
+          fast.template forward<WithOutput>(o, walks);
+          continue;
+        }
+      }
       for (index_t i = 0; i < self.n.keys; ++i) {
         walk_of<Tokens, Walk> h(walks + i * Tokens::registers);
         for (index_t r = 0; r < pairs; ++r) {
@@ -158,6 +168,12 @@ struct channels {
                                            const elements_of<Tokens>& o) const {
     return R::output(x, here, value, o);
   }
+  template <class S>
+  GATESCAN_INLINE void put(S* to, index_t stride, register_type y, bool streaming) const {
+    if constexpr (std::is_same_v<S, C>)
+      if (streaming) return simd::stream(to, y);
+    simd::store(to, stride, in_use, y);
+  }
   template <class S, class Y>
   GATESCAN_INLINE void write(const operand<S>& out, index_t t, index_t r, Y y,
                              bool streaming) const {
@@ -189,6 +205,11 @@ struct channels {
     const auto place = [&](index_t r, index_t key) {
       return self.template at<Tokens>(first + r * size, key, r * size);
     };
+    if constexpr (has_near<Tokens>) {
+      for (index_t r = 0; r < pairs; ++r) value[r] = self.values(place(r, 0));
+      const near_gates<channels, Tokens> fast{self, first, pairs, value};
+      if (fast.hold()) return fast.backward(d_out, d, in, g, gates, states);
+    }
     self.template recompute<Tokens, true>(first, pairs, in, value, d_o, gates, states);
     for (index_t r = 0; r < pairs; ++r) {
       dv[r] = every<elements>(C(0));
@@ -275,15 +296,48 @@ struct channels {
           set_part(states, t, 1, second.next(part(a, t, 1), part(x_in, t, 1)));
       }
     }
+    GATESCAN_INLINE void next_kept(const elements_of<Tokens>& a, const elements_of<Tokens>& x_in,
+                                   elements_of<Tokens>& states) {
+#pragma GCC unroll 8
+      for (index_t t = 0; t < Tokens::tokens; ++t) {
+        set_part(states, t, 0, first.next_kept(part(a, t, 0), part(x_in, t, 0)));
+        if constexpr (Tokens::registers == 2)
+          set_part(states, t, 1, second.next_kept(part(a, t, 1), part(x_in, t, 1)));
+      }
+    }
     GATESCAN_INLINE void store(Walk* walks) const {
       walks[0] = first;
       if constexpr (Tokens::registers == 2) walks[1] = second;
     }
   };
 
- private:
   index_t state(index_t key) const { return key * n.width + w; }
 
+  template <class Tokens>
+  GATESCAN_INLINE elements_of<Tokens> gradient_of_o(const operand<const storage>& d_out,
+                                                    const tiles_of_gradients& d, const Tokens& here,
+                                                    const values_of<Tokens>& value,
+                                                    values_of<Tokens>& d_value,
+                                                    const elements_of<Tokens>& o) const {
+    output_of<Tokens> d_y = every<output_of<Tokens>>(C(0));
+    if (d_out.given) {
+      if constexpr (is_complex<output_of<Tokens>>::value)
+        d_y = here.element(d_out);
+      else
+        d_y = here(d_out);
+    }
+    return mask<Tokens>(R::output_adjoint(x, d, here, value, d_value, o, mask<Tokens>(d_y, C(0))),
+                        C(0));
+  }
+  template <class Tokens>
+  static GATESCAN_INLINE void load_parts(planes<C, Complex> from, index_t at, index_t token,
+                                         elements_of<Tokens>& to) {
+#pragma GCC unroll 8
+    for (index_t j = 0; j < Tokens::registers; ++j)
+      set_part(to, token, j, from.load(at + j * lanes));
+  }
+
+ private:
   // What backward needs of forward: values, o where the epilogue's adjoint takes it, gates, states.
   template <class Tokens, bool KeepStates>
   GATESCAN_INLINE void recompute(index_t first, index_t pairs, planes<C, Complex> in,
@@ -318,30 +372,6 @@ struct channels {
       }
     }
   }
-  template <class Tokens>
-  GATESCAN_INLINE elements_of<Tokens> gradient_of_o(const operand<const storage>& d_out,
-                                                    const tiles_of_gradients& d, const Tokens& here,
-                                                    const values_of<Tokens>& value,
-                                                    values_of<Tokens>& d_value,
-                                                    const elements_of<Tokens>& o) const {
-    output_of<Tokens> d_y = every<output_of<Tokens>>(C(0));
-    if (d_out.given) {
-      if constexpr (is_complex<output_of<Tokens>>::value)
-        d_y = here.element(d_out);
-      else
-        d_y = here(d_out);
-    }
-    return mask<Tokens>(R::output_adjoint(x, d, here, value, d_value, o, mask<Tokens>(d_y, C(0))),
-                        C(0));
-  }
-  template <class Tokens>
-  static GATESCAN_INLINE void load_parts(planes<C, Complex> from, index_t at, index_t token,
-                                         elements_of<Tokens>& to) {
-#pragma GCC unroll 8
-    for (index_t j = 0; j < Tokens::registers; ++j)
-      set_part(to, token, j, from.load(at + j * lanes));
-  }
-
   // The gradient that goes from state to state against time. What goes on to the token before is
   // rounded on its own, as a state is, so that a run may end anywhere.
   template <class Tokens>
@@ -371,13 +401,6 @@ struct channels {
       carried = reset_to(gate, constant<Complex>(C(0)), conj(gate) * g);
     }
   };
-
-  template <class S>
-  GATESCAN_INLINE void put(S* to, index_t stride, register_type y, bool streaming) const {
-    if constexpr (std::is_same_v<S, C>)
-      if (streaming) return simd::stream(to, y);
-    simd::store(to, stride, in_use, y);
-  }
 };
 
 }  // namespace detail

@@ -148,6 +148,7 @@ class diagonal_lane {
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
                     index_t count, const C* in, C* g, Flush&& flush) {
     const auto d_out = results.out.lane(b_, h_, v_);
+    look_back(results, t, count);
     with_tokens(count, [&]<class Tokens>() {
       for_each_register<Tokens>([&](const kernels& here) {
         if (here.in_use == 0) return;
@@ -406,17 +407,20 @@ class diagonal_lane {
     return is_zero(check);
   }
 
-  // A real result larger than the caches goes past them: 1.4 times faster (B 8, L 4096, D 512 in
-  // float). With two planes it was slower.
+  // A result larger than the caches goes past them: 1.4 times faster (B 8, L 4096, D 512 in
+  // float). Two planes at one place in their pages push each other out on the way: there it is
+  // slower (23 ms for 17).
   bool streams(const operand<storage>& out) const {
     constexpr index_t cached = 4 << 20;  // bytes
+    constexpr std::uintptr_t page = 4096, line = 64;
     const index_t numbers = p_->n.batch * p_->n.time * p_->n.heads * p_->n.values;
-    const auto aligned = [](const storage* p) {
-      return reinterpret_cast<std::uintptr_t>(p) % simd::stream_alignment == 0;
-    };
-    return !Complex && std::is_same_v<storage, C> && out.value == 1 &&
+    const auto address = [](const storage* p) { return reinterpret_cast<std::uintptr_t>(p); };
+    const auto aligned = [&](const storage* p) { return address(p) % simd::stream_alignment == 0; };
+    if (out.im != nullptr && address(out.re) % page / line == address(out.im) % page / line)
+      return false;
+    return std::is_same_v<storage, C> && out.value == 1 &&
            numbers * static_cast<index_t>(sizeof(C)) > cached && aligned(out.re) &&
-           aligned(out.re + out.time);
+           aligned(out.re + out.time) && aligned(out.im);
   }
   void look_ahead(index_t first, index_t count) {
     constexpr index_t longest = 64;  // tokens ahead that the caches can hold
@@ -427,6 +431,21 @@ class diagonal_lane {
             ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, value_count());
           },
           x_);
+  }
+
+  // The run before: operands, and where gradients will go.
+  void look_back(const backward_results<R, T>& results, index_t last, index_t count) {
+    ahead_.clear();
+    if (unit_keys) return;
+    const index_t first = (std::max)(last - count, index_t(0));
+    const auto add = [&](const auto& x) { ahead_.add(x, first, last, n_.keys, value_count()); };
+    add(results.out.lane(b_, h_, v_));
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& x, const auto& d) {
+          add(x);
+          if (d.given && d.time != 0) add(d.lane(b_, h_, v_));
+        },
+        x_, results.d);
   }
 
   const problem* p_;

@@ -50,29 +50,41 @@ struct token_group {
     add_plane(d, d.re, g.re);
     if (d.im != nullptr) add_plane(d, d.im, g.im);
   }
+  /// What all channels share.
+  template <class S, class P>
+  GATESCAN_INLINE register_type shared(const operand<S>& x, P* plane) const {
+    P* const p = plane + first.offset(x);
+    const simd::pack<C> early(convert<C>(*p));
+    const simd::pack<C> late(convert<C>(tokens == 2 ? p[x.time] : *p));
+    return {early, early, late, late};
+  }
+  GATESCAN_INLINE void add_shared(const gradient_tile<C>& d, C* plane,
+                                  const register_type& g) const {
+    static_assert(tokens == 2);
+    C* p = plane + first.tile_t * d.time + first.key * d.key;
+    if (d.time == 0) return add_row(p, (g.a + g.b) + (g.c + g.d));
+    add_row(p, g.a + g.b);
+    add_row(p + d.time, g.c + g.d);
+  }
 
  private:
+  static GATESCAN_INLINE void add_row(C* to, simd::pack<C> x) {
+    simd::store(to, simd::load(to) + x);
+  }
   template <class S, class P>
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
     P* const p = plane + first.offset(x);
-    const auto token = [&](index_t i) { return p + i / registers * x.time; };
-    const auto shared = [&](index_t i) { return simd::pack<C>(convert<C>(*token(i))); };
+    if (x.value == 0) return shared(x, plane);
     const auto row = [&](index_t i) {
-      return simd::load<C>(token(i) + i % registers * lanes, 1, lanes);
+      return simd::load<C>(p + i / registers * x.time + i % registers * lanes, 1, lanes);
     };
-    if (x.value == 0) return {shared(0), shared(1), shared(2), shared(3)};
     return {row(0), row(1), row(2), row(3)};
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane,
                                  const register_type& g) const {
-    static_assert(tokens == 2);
+    if (d.value == 0) return add_shared(d, plane, g);
     C* p = plane + first.tile_t * d.time + first.key * d.key + first.value * d.value;
-    const auto add_row = [](C* q, simd::pack<C> x) { simd::store(q, simd::load(q) + x); };
-    if (d.value == 0) {
-      if (d.time == 0) return add_row(p, (g.a + g.b) + (g.c + g.d));
-      add_row(p, g.a + g.b);
-      add_row(p + d.time, g.c + g.d);
-    } else if (d.time == 0) {
+    if (d.time == 0) {
       add_row(p, g.a + g.c);
       add_row(p + lanes, g.b + g.d);
     } else {
@@ -81,6 +93,21 @@ struct token_group {
       add_row(p + d.time, g.c);
       add_row(p + d.time + lanes, g.d);
     }
+  }
+};
+
+// Reads numbers that all channels share, and adds to their gradients.
+template <class Tokens>
+struct shared_by_channels {
+  Tokens here;
+
+  template <class S>
+  GATESCAN_INLINE auto operator()(const operand<S>& x) const {
+    return here.shared(x, x.re);
+  }
+  template <class C>
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, const simd::packs<C>& g) const {
+    if (d.given) here.add_shared(d, d.re, g);
   }
 };
 

@@ -21,6 +21,8 @@ struct sequential_walk {
     h = reset_to(a, x, fma(a, h, x));
     return h;
   }
+  /// The same where the gate is not 0.
+  GATESCAN_INLINE E next_kept(E a, E x) { return h = fma(a, h, x); }
   GATESCAN_INLINE with_error<E> end() const { return {h, constant<Complex>(C(0))}; }
 };
 
@@ -40,6 +42,11 @@ struct local_walk {
     product = reset_to(a, zero, a * product);
     in = reset_to(a, zero, in);  // a reset cuts the run off from what came before, Inf and NaN too
     in_low = reset_to(a, zero, in_low);
+    return fma(product, in, local);
+  }
+  GATESCAN_INLINE E next_kept(E a, E x) {
+    local = fma(a, local, x);
+    product = a * product;
     return fma(product, in, local);
   }
   GATESCAN_INLINE with_error<E> end() const {
