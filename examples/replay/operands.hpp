@@ -120,7 +120,12 @@ class operands {
   complex_view<const Element> result_gradient(const complex_view<const Element>& given) {
     if (!given.given() || given.im != nullptr) return given;
     const shape_type shape(given.shape, given.shape + given.rank);
-    return {view<const Element>(given.re, given), allocate<Element>(shape)};
+    const view<Element> zeros = allocate<Element>(shape);
+    piecewise<Element>(zeros.size(), [&](Element* piece, std::int64_t first, std::int64_t count) {
+      std::fill_n(piece, count, Element{});
+      where_.write(zeros.data + first, piece, count * item<Element>);
+    });
+    return {view<const Element>(given.re, given), zeros};
   }
 
   /// Throws unless every tensor of the file was asked for or is allowed; a misspelt optional

@@ -128,20 +128,17 @@ class diagonal_lane {
     if constexpr (unit_keys)
       if (form_ != kernel_form::attention && result.given && !reads_again(result))
         return forward_rows(result, t, count, in, out);
-    with_tokens(count, [&]<class Tokens>() {
-      for_each_register<Tokens>([&](const kernels& here) {
-        advance<Tokens, true>(here, t, count, in, out);
-        if (result.given) write<Tokens>(here, result, t, count);
-      });
+    for_each_group(count, [&]<class Tokens>(const kernels& here) {
+      advance<Tokens, true>(here, t, count, in, out);
+      if (result.given) write<Tokens>(here, result, t, count);
     });
   }
   void advance_run(index_t t, index_t count, const C* in, C* out) {
     look_ahead(t, count);
     if constexpr (unit_keys)
       if (form_ == kernel_form::blocks && advance_rows(t, count, in, out)) return;
-    with_tokens(count, [&]<class Tokens>() {
-      for_each_register<Tokens>(
-          [&](const kernels& here) { advance<Tokens, false>(here, t, count, in, out); });
+    for_each_group(count, [&]<class Tokens>(const kernels& here) {
+      advance<Tokens, false>(here, t, count, in, out);
     });
   }
   template <class Flush>
@@ -149,24 +146,20 @@ class diagonal_lane {
                     index_t count, const C* in, C* g, Flush&& flush) {
     const auto d_out = results.out.lane(b_, h_, v_);
     look_back(results, t, count);
-    with_tokens(count, [&]<class Tokens>() {
-      for_each_register<Tokens>([&](const kernels& here) {
-        if (here.in_use == 0) return;
-        here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
-                                       as<elements_of<Tokens>>(gates_),
-                                       as<elements_of<Tokens>>(states_));
-      });
+    for_each_group(count, [&]<class Tokens>(const kernels& here) {
+      if (here.in_use == 0) return;
+      here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
+                                     as<elements_of<Tokens>>(gates_),
+                                     as<elements_of<Tokens>>(states_));
     });
     flush(t, count);
   }
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
                    C* g) {
     const auto d_out = results.out.lane(b_, h_, v_);
-    with_tokens(count, [&]<class Tokens>() {
-      for_each_register<Tokens>([&](const kernels& here) {
-        here.template retreat<Tokens>(d_out, t, count, state_planes(in), state_planes(g),
-                                      as<elements_of<Tokens>>(gates_));
-      });
+    for_each_group(count, [&]<class Tokens>(const kernels& here) {
+      here.template retreat<Tokens>(d_out, t, count, state_planes(in), state_planes(g),
+                                    as<elements_of<Tokens>>(gates_));
     });
   }
 
@@ -224,21 +217,20 @@ class diagonal_lane {
   static To* as(From* p) {
     return reinterpret_cast<To*>(static_cast<void*>(p));
   }
-  // f.operator()<Tokens>() with the way that `count` tokens can go
+  // f.operator()<Tokens>(channels) for the block's registers: in pairs as far as whole ones go and
+  // `count` tokens can, then alone. States of unused channels are written too.
   template <class F>
-  void with_tokens(index_t count, F&& f) const {
-    if (value_count() == n_.width && form_ != kernel_form::attention &&
-        channels_at(0).template fits<pair>(count))
-      f.template operator()<pair>();
-    else
-      f.template operator()<single>();
-  }
-  template <class Tokens, class F>
-  void for_each_register(F&& f) {
-    constexpr index_t step = Tokens::registers * kernels::lanes;
-    ahead_.begin(n_.width / step);
-    for (index_t w = 0; w < n_.width; w += step) {  // states of unused channels are written too
-      f(channels_at(w));
+  void for_each_group(index_t count, F&& f) {
+    constexpr index_t step = pair::registers * kernels::lanes;
+    const bool pairs = form_ != kernel_form::attention && channels_at(0).template fits<pair>(count);
+    const index_t in_pairs = pairs ? value_count() / step * step : 0;
+    ahead_.begin(in_pairs / step + (n_.width - in_pairs) / kernels::lanes);
+    for (index_t w = 0; w < in_pairs; w += step) {
+      f.template operator()<pair>(channels_at(w));
+      ahead_.step();
+    }
+    for (index_t w = in_pairs; w < n_.width; w += kernels::lanes) {
+      f.template operator()<single>(channels_at(w));
       ahead_.step();
     }
   }
