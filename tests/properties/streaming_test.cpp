@@ -40,9 +40,8 @@ void assert_piece(const A& piece, const A& whole, int64 begin, int64 end) {
 }
 
 template <class O, class T>
-void pieces_are_the_whole(std::uint32_t seed) {
-  const int64 length = *rc::gen::inRange<int64>(0, 150);
-  const sizes n{2, length, 3, *rc::gen::inRange<int64>(1, 9), *rc::gen::inRange<int64>(1, 9)};
+void pieces_are_the_whole(std::uint32_t seed, sizes n) {
+  const int64 length = n.time = *rc::gen::inRange<int64>(0, 150);
   options c;
   c.gate = *rc::gen::element(gates::mild, gates::near_one, gates::resets, gates::mixed);
   c.linear = *rc::gen::arbitrary<bool>();
@@ -75,10 +74,25 @@ void pieces_are_the_whole(std::uint32_t seed) {
   RC_ASSERT(same_bits(d_state, d_whole.initial_state));
 }
 
+template <class O, class T>
+void small_pieces(std::uint32_t seed) {
+  const auto few = rc::gen::inRange<int64>(1, 9);
+  pieces_are_the_whole<O, T>(seed, {2, 0, 3, *few, *few});
+}
+
 TYPED_TEST(streaming, S10_pieces_are_the_whole_bit_for_bit) {
-  EXPECT_TRUE(rc::check("double", pieces_are_the_whole<TypeParam, double>));
-  EXPECT_TRUE(rc::check("float", pieces_are_the_whole<TypeParam, float>));
-  EXPECT_TRUE(rc::check("wide<float>", pieces_are_the_whole<TypeParam, gatescan::wide<float>>));
+  EXPECT_TRUE(rc::check("double", small_pieces<TypeParam, double>));
+  EXPECT_TRUE(rc::check("float", small_pieces<TypeParam, float>));
+  EXPECT_TRUE(rc::check("wide<float>", small_pieces<TypeParam, gatescan::wide<float>>));
+}
+// heads that run as channels, and channels enough for kernels that take several registers
+TEST(streaming_wide, S10_pieces_are_the_whole_bit_for_bit) {
+  EXPECT_TRUE(rc::check("gateloop, one key and one value", [](std::uint32_t seed) {
+    pieces_are_the_whole<gateloop, float>(seed, {2, 0, 67, 1, 1});
+  }));
+  EXPECT_TRUE(rc::check("selective_scan, 37 channels", [](std::uint32_t seed) {
+    pieces_are_the_whole<selective_scan, float>(seed, {1, 0, 1, 3, 37});
+  }));
 }
 
 // S9: the final state of a prefix is the state at its end, in any mode; here for tokens that only

@@ -22,7 +22,7 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
   static constexpr const char* name = "gateloop";
   static constexpr gating gate_kind = gating::per_key;
   static constexpr numbers number_kind = numbers::complex;
-  static constexpr bool runs_as_channels = true;  // with K = V = 1, heads beside heads
+  using runs_as_channels = gateloop;  // with K = V = 1: heads beside heads
 
   template <class T>
   struct inputs {

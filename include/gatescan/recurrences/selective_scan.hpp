@@ -134,7 +134,7 @@ struct selective_scan : result_types<selective_scan> {
                                                        const channel_values<R>& w,
                                                        channel_values<R>& d_w, R a, R d_gate) {
     const R d_exponent = unless_zero(a, d_gate * a);
-    d_w.step = d_w.step + unless_zero(a, d_exponent * at(x.A));
+    d_w.step = fma(d_exponent, unless_zero(a, at(x.A)), d_w.step);
     at.add(d.A, d_exponent * w.step);
   }
   template <class R>

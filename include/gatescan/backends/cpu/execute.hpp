@@ -1,6 +1,7 @@
 #pragma once
 // The CPU backend's entry points: picks the lane type for a recurrence and hands it to the driver.
 
+#include <algorithm>
 #include <span>
 
 #include "diagonal/lane.hpp"
@@ -43,23 +44,28 @@ int worker_count(const cpu& backend, const problem_of<R, T>&) {
 }
 
 // f.operator()<Lane>(problem, results, memory) as a problem runs, with all of `scratch` or what is
-// left of it; without scratch memory f measures, and what f does not see of it is added.
+// left of it. Without scratch memory f measures; a plan may not know yet which operands come, so
+// that there is room for each way.
 template <class R, class T, class Results, class F>
-auto as_it_runs(const problem_of<R, T>& p, const schedule& plan, const Results& r,
-                std::span<std::byte> scratch, F&& f) {
+std::size_t as_it_runs(const problem_of<R, T>& p, const schedule& plan, const Results& r,
+                       std::span<std::byte> scratch, F&& f) {
+  const auto as_given = [&] {
+    return with_lane(p, [&]<class Lane>() { return f.template operator()<Lane>(p, r, scratch); });
+  };
   if constexpr (can_be_single<R>())
-    if (runs_as_single(p, plan)) {
+    if (p.n.keys == 1 && p.n.values == 1 && (scratch.empty() || runs_as_single(p, plan))) {
       using single = single_problem<R, T>;
+      using lane = typename single::lane;
       single as(p, scratch);
       const auto results = as.results(r);
-      using lane = typename single::lane;
       if (scratch.empty())
-        return as.bytes() + f.template operator()<lane>(as.problem, results, scratch);
+        return (std::max)(as_given(),
+                          as.bytes() + f.template operator()<lane>(as.problem, results, scratch));
       f.template operator()<lane>(as.problem, results, scratch.subspan(as.bytes()));
       as.finish();
-      return std::size_t{0};
+      return 0;
     }
-  return with_lane(p, [&]<class Lane>() { return f.template operator()<Lane>(p, r, scratch); });
+  return as_given();
 }
 // f(driver, results, memory)
 template <class R, class T, class Results, class F>

@@ -117,6 +117,19 @@ __attribute__((noinline)) pack<T> first_lanes_of(pack<T> x, int n, pack<T> other
 
 }  // namespace detail
 
+/// x, rounded: compilers may not make a multiply-add of the product x and a sum it goes into.
+template <class T>
+GATESCAN_INLINE pack<T> rounded(pack<T> x) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(x.v));
+#elif defined(__SSE2__)
+  asm("" : "+x"(x.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(x.v));
+#endif
+  return x;
+}
+
 /// The first n numbers at p, and zeros; nothing else is read.
 template <class T>
 GATESCAN_INLINE pack<T> load_first(const T* p, int n) {

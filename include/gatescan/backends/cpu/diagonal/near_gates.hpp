@@ -1,7 +1,7 @@
 #pragma once
 // Gates e^(step factor) where those of a run are all normal numbers: there is no overflow to look
 // for and no reset to select, and what keys or tokens share is read once. The same bits as gate by
-// gate.
+// gate, but for gradients that are sums over tokens.
 
 #include "../../../core/gated_product.hpp"
 #include "token_group.hpp"
@@ -127,8 +127,9 @@ struct near_gates {
       const auto key = R::keys(c.x, here);
       elements d_h = key.q * d_o[r];
       d_h.c = g1 + d_h.c, d_h.d = g2 + d_h.d;
-      d_h.a = a.c * d_h.c + d_h.a, d_h.b = a.d * d_h.d + d_h.b;
-      g1 = a.a * d_h.a, g2 = a.b * d_h.b;
+      // rounded as from run to run, so that a run may end anywhere
+      d_h.a = simd::rounded(a.c * d_h.c) + d_h.a, d_h.b = simd::rounded(a.d * d_h.d) + d_h.b;
+      g1 = simd::rounded(a.a * d_h.a), g2 = simd::rounded(a.b * d_h.b);
       store(&dv[r], fma(d_h, key.k, dv[r]));
       R::keys_adjoint(c.x, d, here, keys_of<elements>{d_o[r] * h, d_h * value[r].v, elements(1)});
       const elements before(earlier.c, earlier.d, h.a, h.b), d_exponent = d_h * before * a;

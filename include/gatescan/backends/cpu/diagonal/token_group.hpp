@@ -63,13 +63,16 @@ struct token_group {
     static_assert(tokens == 2);
     C* p = plane + first.tile_t * d.time + first.key * d.key;
     if (d.time == 0) return add_row(p, (g.a + g.b) + (g.c + g.d));
-    add_row(p, g.a + g.b);
-    add_row(p + d.time, g.c + g.d);
+    add_row(p, g.a, g.b);  // one by one, as tokens alone do
+    add_row(p + d.time, g.c, g.d);
   }
 
  private:
   static GATESCAN_INLINE void add_row(C* to, simd::pack<C> x) {
     simd::store(to, simd::load(to) + x);
+  }
+  static GATESCAN_INLINE void add_row(C* to, simd::pack<C> x, simd::pack<C> y) {
+    simd::store(to, (simd::load(to) + x) + y);
   }
   template <class S, class P>
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {

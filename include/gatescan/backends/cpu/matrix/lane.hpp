@@ -332,12 +332,12 @@ class matrix_lane {
   /// f(operands, cursor, token of the run) for every register of values.
   template <class F>
   GATESCAN_INLINE void for_each_value(index_t first, index_t count, F&& f) const {
-    const operands_type x = x_, near = with_values_side_by_side<R>(x_);
+    const operands_type x = x_, dense = with_values_side_by_side<R>(x_);
     const index_t last = n_.value_pitch, values = n_.values;
     const index_t whole = values_side_by_side<R>(x) ? values / width * width : 0;
     for (index_t t = 0; t < count; ++t) {
       for (index_t j = 0; j < whole; j += width)
-        f(near, value_cursor{first + t, 0, j, static_cast<int>(width)}, t);
+        f(dense, value_cursor{first + t, 0, j, static_cast<int>(width)}, t);
       for (index_t j = whole; j < last; j += width) {
         const int lanes = static_cast<int>((std::min)(width, values - j));
         f(x, value_cursor{first + t, 0, j, lanes}, t);
@@ -426,12 +426,12 @@ class matrix_lane {
     const index_t registers = n_.value_pitch / width;
     const C* const from = tiles_.o;  // copies, as in load
     const values_type* const values = values_;
-    const bool near = out.value == 1;
+    const bool dense = out.value == 1;
     for_each_value(first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
       const index_t place = t * registers * width + at.value;
       const auto y = R::output(x, at, values[place / width], simd::load(from + place));
       storage* const to = out.re + at.t * out.time;
-      if (near)
+      if (dense)
         simd::store(to + at.value, 1, at.count, y);
       else
         simd::store(to + at.value * out.value, out.value, at.count, y);

@@ -8,19 +8,20 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+constexpr bool has_values(const axes& a) { return a.has(axis::value) || a.has(axis::channel); }
+
 template <class R, class Operands>
 bool values_side_by_side(const Operands& x) {
   bool all = true;
   R::operands([&](const char*, const axes& a, presence,
-                  const auto& o) { all = all && (!a.has(axis::value) || o.value == 1); },
+                  const auto& o) { all = all && (!has_values(a) || o.value == 1); },
               x);
   return all;
 }
 template <class R, class Operands>
 GATESCAN_INLINE Operands with_values_side_by_side(Operands x) {
   R::operands(
-      [](const char*, const axes& a, presence, auto& o) { o.value = a.has(axis::value) ? 1 : 0; },
-      x);
+      [](const char*, const axes& a, presence, auto& o) { o.value = has_values(a) ? 1 : 0; }, x);
   return x;
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 // Matrix states of one key and one value (GateLoop's max-heads form): heads lie along the lanes as
 // channels do, in all modes token by token and in double, so that products of any number of gates
-// are as exact as modes promise. Memory and the gates' elementary functions are most of the work.
+// are as exact as modes promise of floats. Memory and the gates' elementary functions are most of
+// the work.
 //
 //   h_t = a_t h_{t-1} + k_t v_t        o_t = Re(q_t h_t)
 
@@ -17,8 +18,9 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// The `values` of its problem are the heads of the recurrence's.
-template <class R, class T>
+/// The `values` of its problem are the heads of the recurrence's. With Rounds the caller's states
+/// are floats.
+template <class R, class T, bool Rounds>
 class single_lane {
  public:
   using storage = storage_t<T>;
@@ -41,7 +43,8 @@ class single_lane {
     return plan;
   }
 
-  single_lane(arena& scratch, const problem& p, const schedule&, bool backward) : p_(&p), x_(p.x) {
+  single_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
+      : p_(&p), x_(p.x), rounds_(Rounds && plan.form == kernel_form::steps) {
     if (!backward) return;
     history_ = scratch.take<C>((run + 1) * state_size());
     gates_ = scratch.take<C>(run * state_size());
@@ -138,7 +141,7 @@ class single_lane {
           auto d_w = w;
           d_w.v = real_part(conj(key.k) * d_h);
           R::values_adjoint(x, d, at, w, d_w);
-          store(g, at.value, reset_to(a, constant<complex>(C(0)), conj(a) * d_h));
+          store(g, at.value, kept(reset_to(a, constant<complex>(C(0)), conj(a) * d_h)));
         });
       flush(t + first, last - first);
     }
@@ -169,8 +172,19 @@ class single_lane {
       for (index_t j = 0; j < channels; j += lanes)
         f(place{i, 0, j, static_cast<int>((std::min)(lanes, channels - j))});
   }
-  static GATESCAN_INLINE E next(const keys_of<E>& key, register_type v, E h) {
-    return sequential_walk<complex, C>(h, constant<complex>(C(0))).next(key.gate, key.k * v);
+  GATESCAN_INLINE E next(const keys_of<E>& key, register_type v, E h) const {
+    return kept(sequential_walk<complex, C>(h, constant<complex>(C(0))).next(key.gate, key.k * v));
+  }
+  // What goes on to the next token: in recurrent mode what the caller's format can hand on from
+  // call to call, so that pieces of a sequence are the sequence.
+  GATESCAN_INLINE E kept(E x) const { return rounds_ ? as_float(x) : x; }
+  static GATESCAN_INLINE register_type as_float(register_type x) {
+    typedef float floats __attribute__((vector_size(sizeof(float) * lanes)));
+    return {__builtin_convertvector(__builtin_convertvector(x.v, floats),
+                                    typename register_type::native)};
+  }
+  static GATESCAN_INLINE cplx<register_type> as_float(cplx<register_type> x) {
+    return {as_float(x.re), as_float(x.im)};
   }
   static GATESCAN_INLINE E load(const C* from, index_t at) {
     return load_keys<complex>(from, at, width);
@@ -181,6 +195,7 @@ class single_lane {
 
   const problem* p_;
   operands_type x_;  // of this lane
+  bool rounds_;
   C *history_ = nullptr, *gates_ = nullptr;
   index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
 };

@@ -8,11 +8,12 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// Recurrences that are used in that form say so: kernels are compiled for it.
+/// Recurrences that are used in that form name themselves: kernels are compiled for it, and do not
+/// know what one that inherits does differently.
 template <class R>
 constexpr bool can_be_single() {
-  if constexpr (requires { R::runs_as_channels; })
-    return R::runs_as_channels;
+  if constexpr (requires { typename R::runs_as_channels; })
+    return std::is_same_v<typename R::runs_as_channels, R>;
   else
     return false;
 }
@@ -23,6 +24,8 @@ template <class R, class T>
 bool runs_as_single(const problem_of<R, T>& p, const schedule& plan) {
   if (p.n.keys != 1 || p.n.values != 1 || plan.segments > 1) return false;
   if (plan.form == kernel_form::attention) return false;
+  // where numbers are double, only matrix states carry the low parts that long sums need
+  if (sizeof(storage_t<T>) == sizeof(double) && plan.form != kernel_form::steps) return false;
   bool grouped = false;
   R::operands([&](const char*, const axes&, presence,
                   const auto& x) { grouped = grouped || (x.given && x.heads_a_group != 1); },
@@ -30,17 +33,15 @@ bool runs_as_single(const problem_of<R, T>& p, const schedule& plan) {
   return !grouped;
 }
 
-/// The problem with heads as values, and states in double: the caller's, or copies in scratch
-/// memory. Without that it measures only.
+/// The problem with heads as values, and states in double, copies in scratch memory. Without that
+/// it measures only.
 template <class R, class T>
 class single_problem {
  public:
-  static constexpr bool copies = !std::is_same_v<state_t<T>, double>;
-  using format = std::conditional_t<copies, wide<storage_t<T>>, T>;
-  using lane = single_lane<R, format>;
+  using format = std::conditional_t<std::is_same_v<state_t<T>, double>, T, wide<storage_t<T>>>;
+  using lane = single_lane<R, format, !std::is_same_v<state_t<T>, double>>;
 
-  single_problem(const problem_of<R, T>& p, std::span<std::byte> scratch)
-      : states_(p.n, copies, scratch) {
+  single_problem(const problem_of<R, T>& p, std::span<std::byte> scratch) : states_(p.n, scratch) {
     problem.n = p.n, problem.complex = p.complex, problem.offsets = p.offsets;
     std::swap(problem.n.heads, problem.n.values);
     problem.x = as_values(p.x);
@@ -55,9 +56,7 @@ class single_problem {
     return {as_value(r.out), read(r.final_state), as_values(r.d), written(r.initial_state)};
   }
   /// What came out goes where it belongs.
-  void finish() const {
-    if constexpr (copies) states_.finish(written_);
-  }
+  void finish() const { states_.finish(written_); }
 
   problem_of<R, format> problem{};
 
@@ -72,18 +71,12 @@ class single_problem {
     R::operands([](const char*, const axes&, presence, auto& o) { o = as_value(o); }, x);
     return x;
   }
-  auto read(const operand<const state_t<T>>& state) {
-    if constexpr (copies)
-      return states_.in(as_value(state), reads_++);
-    else
-      return as_value(state);
+  operand<const double> read(const operand<const state_t<T>>& state) {
+    return states_.in(as_value(state), reads_++);
   }
-  auto written(const operand<state_t<T>>& state) {
+  operand<double> written(const operand<state_t<T>>& state) {
     written_ = as_value(state);
-    if constexpr (copies)
-      return states_.out(written_);
-    else
-      return written_;
+    return states_.out(written_);
   }
 
   wide_states<state_t<T>> states_;

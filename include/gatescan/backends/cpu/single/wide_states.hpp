@@ -1,5 +1,5 @@
 #pragma once
-// States that the caller has in float, in double for a while.
+// States of the caller's format, in double and dense for a while.
 
 #include <span>
 
@@ -15,9 +15,8 @@ namespace detail {
 template <class Narrow>
 class wide_states {
  public:
-  wide_states(const sizes& n, bool wanted, std::span<std::byte> scratch)
+  wide_states(const sizes& n, std::span<std::byte> scratch)
       : sequences_(n.sequences), channels_(n.heads) {
-    if (!wanted) return;
     arena memory(scratch);
     for (double*& room : rooms_) room = memory.take<double>(2 * plane());
     bytes_ = memory.bytes_needed();
@@ -37,14 +36,25 @@ class wide_states {
   operand<double> out(const operand<Narrow>& to) const { return dense<double>(to, rooms_[2]); }
   void finish(const operand<Narrow>& to) const {
     if (!to.given) return;
-    const double* const from = rooms_[2];
-    for_each(to, [&](index_t there, index_t at) {
-      to.re[there] = static_cast<Narrow>(from[at]);
-      if (to.im != nullptr) to.im[there] = static_cast<Narrow>(from[plane() + at]);
-    });
+    put(to, to.re, rooms_[2]);
+    if (to.im != nullptr) put(to, to.im, rooms_[2] + plane());
   }
 
  private:
+  // Where several have one place (a gradient with stride 0), their sum, in order.
+  void put(const operand<Narrow>& to, Narrow* re_or_im, double* from) const {
+    const bool one_sequence = to.batch == 0, one_head = to.value == 0;
+    for (index_t s = 0; s < sequences_; ++s)
+      for (index_t j = 0; j < channels_; ++j) {
+        double& sum = from[(one_sequence ? 0 : s * channels_) + (one_head ? 0 : j)];
+        const double x = from[s * channels_ + j];
+        if (&sum != from + s * channels_ + j) sum += x;
+      }
+    for_each(to, [&](index_t there, index_t at) {
+      const index_t j = one_head ? 0 : at % channels_, s = one_sequence ? 0 : at / channels_;
+      re_or_im[there] = static_cast<Narrow>(from[s * channels_ + j]);
+    });
+  }
   index_t plane() const { return sequences_ * channels_; }
   // f(place in the caller's state, place in the copy)
   template <class S, class F>
