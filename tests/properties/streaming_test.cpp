@@ -41,7 +41,7 @@ void assert_piece(const A& piece, const A& whole, int64 begin, int64 end) {
 
 template <class O, class T>
 void pieces_are_the_whole(std::uint32_t seed, sizes n) {
-  const int64 length = n.time = *rc::gen::inRange<int64>(0, 150);
+  const int64 length = n.L = *rc::gen::inRange<int64>(0, 150);
   options c;
   c.gate = *rc::gen::element(gates::mild, gates::near_one, gates::resets, gates::mixed);
   c.linear = *rc::gen::arbitrary<bool>();
