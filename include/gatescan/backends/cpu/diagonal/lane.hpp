@@ -400,8 +400,8 @@ class diagonal_lane {
   }
 
   // A result larger than the caches goes past them: 1.4 times faster (B 8, L 4096, D 512 in
-  // float). Not two planes: 12.5 ms where it took 15, but 50 where it took 19 if these happen to lie
-  // badly in their pages.
+  // float). Not two planes: 12.5 ms where it took 15, but 50 where it took 19 if these happen to
+  // lie badly in their pages.
   bool streams(const operand<storage>& out) const {
     constexpr index_t cached = 4 << 20;  // bytes
     const index_t numbers = p_->n.batch * p_->n.time * p_->n.heads * p_->n.values;
