@@ -168,12 +168,6 @@ struct channels {
                                            const elements_of<Tokens>& o) const {
     return R::output(x, here, value, o);
   }
-  template <class S>
-  GATESCAN_INLINE void put(S* to, index_t stride, register_type y, bool streaming) const {
-    if constexpr (std::is_same_v<S, C>)
-      if (streaming) return simd::stream(to, y);
-    simd::store(to, stride, in_use, y);
-  }
   template <class S, class Y>
   GATESCAN_INLINE void write(const operand<S>& out, index_t t, index_t r, Y y,
                              bool streaming) const {
@@ -401,6 +395,13 @@ struct channels {
       carried = reset_to(gate, constant<Complex>(C(0)), conj(gate) * g);
     }
   };
+
+  template <class S>
+  GATESCAN_INLINE void put(S* to, index_t stride, register_type y, bool streaming) const {
+    if constexpr (std::is_same_v<S, C>)
+      if (streaming) return simd::stream(to, y);
+    simd::store(to, stride, in_use, y);
+  }
 };
 
 }  // namespace detail

@@ -37,7 +37,6 @@ struct channel_rows : channels<R, T, Complex> {
     const index_t registers = channels_in_use / lanes;
     if (channels_in_use == n.width && this->template fits<row>(count))
       return whole_rows<WithOutput>(first, count, result, streaming, walks);
-    if (Complex) streaming = false;  // they write both planes in turns
     if (channels_in_use == n.width && registers == pair::registers &&
         this->template fits<pair>(count))
       return pair_rows<WithOutput>(first, count, result, streaming, walks);
@@ -75,25 +74,6 @@ struct channel_rows : channels<R, T, Complex> {
     this->write(out, t, 0, this->output(here, value, o), streaming);
     return o * register_type(0);
   }
-  // One plane after the other: where lines past the caches are written in turns, they go to memory
-  // in parts (complex, B 8, L 4096, D 512 in float: 90 ms for 12).
-  template <class S, class Y>
-  GATESCAN_INLINE void write_row(const operand<S>& out, index_t t, const Y& y, bool streaming) {
-    const index_t to = t * out.time + this->w * out.value, step = lanes * out.value;
-    if constexpr (is_complex<Y>::value) {
-      write_plane(out.re + to, out.value, step, y.re, streaming);
-      if (out.im != nullptr) write_plane(out.im + to, out.value, step, y.im, streaming);
-    } else {
-      write_plane(out.re + to, out.value, step, y, streaming);
-    }
-  }
-  template <class S, class Y>
-  GATESCAN_INLINE void write_plane(S* to, index_t stride, index_t step, const Y& y,
-                                   bool streaming) {
-#pragma GCC unroll 4
-    for (index_t j = 0; j < row::registers; ++j)
-      this->put(to + j * step, stride, part(y, 0, j), streaming);
-  }
   // Row by row, four registers at a time.
   template <bool WithOutput, class Walk, class S>
   __attribute__((flatten)) E whole_rows(index_t first, index_t count, const operand<S>& result,
@@ -119,7 +99,9 @@ struct channel_rows : channels<R, T, Complex> {
         }
         if constexpr (!WithOutput) continue;
         const output_of<row> y = here.output(place, value, o);
-        here.write_row(out, t, y, streaming);
+#pragma GCC unroll 4
+        for (index_t j = 0; j < row::registers; ++j)
+          here.write(out, t, j, part(y, 0, j), streaming);
         // as the recurrence stands nothing is done about what is not finite
         if constexpr (!std::is_same_v<Walk, sequential_walk<Complex, C>>)
           check = fma(o, every<elements>(C(0)), check);
