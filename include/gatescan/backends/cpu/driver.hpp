@@ -177,7 +177,8 @@ class driver {
   // memory in order. As many as leave work for every thread and states in the outer cache.
   index_t heads_side_by_side() const {
     if (!Lane::side_by_side) return 1;
-    if (plan_.form != kernel_form::blocks || split_.segments > 1) return 1;
+    if (plan_.form == kernel_form::attention || split_.segments > 1) return 1;
+    if (p_.n.time < plan_.forward_run) return 1;
     constexpr index_t state_bytes = 1280 << 10;
     arena one;
     const Lane lane(one, p_, plan_, false);

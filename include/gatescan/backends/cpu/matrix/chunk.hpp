@@ -13,7 +13,7 @@
 
 #include "../prefetch.hpp"
 #include "frame.hpp"
-#include "steps.hpp"
+#include "run_of_steps.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -216,11 +216,6 @@ simd::pack<C> carry_panel(index_t registers, index_t j, matrix_shape n, index_t 
       [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); }, ahead);
 }
 
-template <bool Complex, class C>
-void steps_forward(const matrix_tiles<C>& x, index_t tokens, C* state) {
-  for (index_t t = 0; t < tokens; ++t) step_token<Complex>(x, t, state);
-}
-
 template <class C>
 index_t panels_of(const matrix_shape& n) {
   constexpr index_t width = simd::widest_panel * simd::lanes<C>;
@@ -251,7 +246,7 @@ void take_steps_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const
   copy_numbers(w.spare_state, state_in, n.part_size());
   fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   begin(w.spare_state);
-  steps_forward<Complex>(exact, tokens, w.spare_state);
+  steps_forward<Complex>(exact, tokens, w.spare_state, w.spare_state);
   replace_non_finite(x.o, exact.o, tokens * n.value_pitch);
   replace_non_finite_state(state_out, w.spare_state, n);
 }
@@ -336,7 +331,7 @@ void chunk_advance(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   exact.o = w.spare_o;
   copy_numbers(w.spare_state, state_in, n.part_size());
   fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-  steps_forward<Complex>(exact, tokens, w.spare_state);
+  steps_forward<Complex>(exact, tokens, w.spare_state, w.spare_state);
   replace_non_finite_state(state_out, w.spare_state, n);
 }
 

@@ -31,11 +31,11 @@ struct chunk_adjoint_scratch {
   C* d_scores = nullptr;  // [block_tokens][block_tokens]
   C* spare_g = nullptr;
   matrix_gradients<C> spare{};  // for the token by token fallback
-  replay_states<C> replay{};
+  steps_adjoint_scratch<C> replay{};
 
   chunk_adjoint_scratch() = default;
   chunk_adjoint_scratch(arena& scratch, const matrix_shape& n, index_t tokens)
-      : spare(scratch, n, tokens), replay(scratch, n, tokens) {
+      : spare(scratch, n, tokens), replay(scratch, tokens, n.rows != n.key_pitch) {
     const index_t blocks = blocks_of(tokens);
     v_transposed = scratch.take<C>(blocks * n.value_pitch * block_tokens);
     d_o_transposed = scratch.take<C>(n.value_pitch * block_tokens);

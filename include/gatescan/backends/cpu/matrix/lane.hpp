@@ -65,7 +65,7 @@ class matrix_lane {
     if (blocks_)
       adjoint_ = chunk_adjoint_scratch<C>(scratch, n_, tokens);
     else
-      replay_ = replay_states<C>(scratch, n_, tokens);
+      replay_ = steps_adjoint_scratch<C>(scratch, tokens, complex);
   }
 
   index_t state_size() const { return n_.state_size() + (in_frame_ ? frame_.size(n_) : 0); }
@@ -159,8 +159,8 @@ class matrix_lane {
     look_ahead(t, count);
     if (in_frame_) frame_.reset(n_, out);
     if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_, ahead_);
-    copy_numbers(out, in, n_.state_size());
-    steps_forward<complex>(tiles_, count, out);
+    ahead_.begin(blocks_of_state<complex, C>(n_));
+    steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
   }
   /// g: gradient of the state after the tokens on entry, before them on return.
   template <class Flush>
@@ -418,8 +418,8 @@ class matrix_lane {
         return chunk_forward_shared(tiles_, shared_, count, in, out, chunk_, ahead_);
     if (blocks_)
       return chunk_forward<complex, Turning>(tiles_, count, in, out, chunk_, ahead_, frame_);
-    copy_numbers(out, in, n_.state_size());
-    steps_forward<complex>(tiles_, count, out);
+    ahead_.begin(blocks_of_state<complex, C>(n_));
+    steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
   }
   void write_out(const operand<storage>& out, index_t first, index_t count) const {
     if (!out.given) return;
@@ -508,7 +508,7 @@ class matrix_lane {
   shared_gates<C> shared_{};
   matrix_gradients<C> gradients_{};
   chunk_adjoint_scratch<C> adjoint_{};
-  replay_states<C> replay_{};
+  steps_adjoint_scratch<C> replay_{};
   values_type* values_ = nullptr;
   C* next_state_ = nullptr;
   double* log_gates_ = nullptr;

@@ -1,8 +1,8 @@
 #pragma once
-// Matrix states, backward token by token: the definition. States before every token are recomputed
-// in pieces.
+// Matrix states, backward token by token: the definition. A block of the state stays in registers:
+// through the run forward once more, which leaves it before and after every token, and back.
 
-#include "steps.hpp"
+#include "run_of_steps.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -23,55 +23,147 @@ struct matrix_gradients {
   }
 };
 
-/// States kept while a run of tokens is walked backwards: one every `spacing` tokens, and all of
-/// one piece.
 template <class C>
-struct replay_states {
-  static constexpr index_t most_kept = 64;
-  index_t spacing = block_tokens;
-  C* kept = nullptr;
-  C* piece = nullptr;  // [block_tokens + 1] states
+struct steps_adjoint_scratch {
+  C* states = nullptr;  // a block of the state, before every token and after the last
+  C* sums = nullptr;    // [token][q, k, a][key]: registers, whose lanes are still to be added
+  C* added = nullptr;   // those sums
 
-  replay_states() = default;
-  replay_states(arena& scratch, const matrix_shape& n, index_t tokens) {
-    const index_t pieces = (tokens + block_tokens - 1) / block_tokens;
-    const index_t pieces_a_state = pieces > most_kept ? (pieces + most_kept - 1) / most_kept : 1;
-    spacing = block_tokens * pieces_a_state;
-    kept = scratch.take<C>((tokens + spacing - 1) / spacing * n.state_size());
-    piece = scratch.take<C>((block_tokens + 1) * n.state_size());
+  steps_adjoint_scratch() = default;
+  steps_adjoint_scratch(arena& scratch, index_t tokens, bool complex) {
+    const index_t keys = complex ? 2 * keys_a_block<true> : keys_a_block<false>;
+    states = scratch.take<C>((tokens + 1) * keys * registers_a_block * simd::lanes<C>);
+    const index_t registers = padded<C>(tokens * 3 * keys);
+    sums = scratch.take<C>(registers * simd::lanes<C>);
+    added = scratch.take<C>(registers);
   }
 };
 
-/// On entry `g` is the gradient of the state after the run, on return of `state_in`. x.o is
-/// overwritten.
+// Keys [i, i + Keys) and columns [j, j + Vecs registers): adds to w.sums and dv, and turns g from
+// the gradient after the tokens to the one before them.
+template <bool Complex, std::size_t Keys, std::size_t Vecs, class C>
+__attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_t tokens, index_t i,
+                                                index_t j, const C* state_in, C* g,
+                                                const matrix_gradients<C>& d,
+                                                const steps_adjoint_scratch<C>& w) {
+  using P = simd::pack<C>;
+  using E = element_t<C, Complex>;
+  constexpr index_t width = simd::lanes<C>, planes = Complex ? 2 : 1;
+  constexpr index_t block_size = index_t{Keys * Vecs} * planes * width;
+  constexpr index_t row = index_t{Keys} * planes * width;  // of sums
+  // copies: what is stored to might otherwise be these
+  const index_t rows = x.n.rows, value_pitch = x.n.value_pitch, pitch = x.n.state_pitch;
+  const index_t im = x.n.key_pitch, at = i * pitch + j;
+  const C *q = x.q + i, *k = x.k + i, *a = x.a + i, *v = x.v + j, *d_o = d.d_o + j;
+  C *dv = d.dv + j, *state = w.states, *sums = w.sums;
+  const auto key = [im](const C* numbers, std::size_t m) {
+    return key_in_all_lanes<Complex>(numbers, m, im);
+  };
+  const auto place = [](std::size_t m, std::size_t c) {
+    return static_cast<index_t>(m * Vecs + c) * planes * width;
+  };
+
+  E s[Keys][Vecs];
+#pragma GCC unroll 8
+  for (std::size_t m = 0; m < Keys; ++m)
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < Vecs; ++c) {
+      s[m][c] =
+          load_keys<Complex>(state_in + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
+      store_keys<Complex>(state, place(m, c), width, s[m][c]);
+    }
+  for (index_t t = 0; t < tokens; ++t, k += rows, a += rows, v += value_pitch) {
+    state += block_size;
+#pragma GCC unroll 8
+    for (std::size_t m = 0; m < Keys; ++m) {
+      const E gate = key(a, m), key_m = key(k, m);
+      const bool reset = resets<Complex>(a, m, im);
+#pragma GCC unroll 4
+      for (std::size_t c = 0; c < Vecs; ++c) {
+        const E added = key_m * simd::load(v + index_t(c) * width);
+        s[m][c] = reset ? added : fma(gate, s[m][c], added);
+        store_keys<Complex>(state, place(m, c), width, s[m][c]);
+      }
+    }
+  }
+
+#pragma GCC unroll 8
+  for (std::size_t m = 0; m < Keys; ++m)
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < Vecs; ++c)
+      s[m][c] = load_keys<Complex>(g + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
+  q += tokens * rows, d_o += tokens * value_pitch, dv += tokens * value_pitch;
+  sums += tokens * 3 * row;
+  for (index_t t = 0; t < tokens; ++t) {
+    q -= rows, k -= rows, a -= rows;
+    v -= value_pitch, d_o -= value_pitch, dv -= value_pitch;
+    sums -= 3 * row, state -= block_size;
+    P to[Vecs];
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < Vecs; ++c) to[c] = simd::load(dv + index_t(c) * width);
+#pragma GCC unroll 8
+    for (std::size_t m = 0; m < Keys; ++m) {
+      const E gate = conj(key(a, m)), key_m = conj(key(k, m)), query = conj(key(q, m));
+      const bool reset = resets<Complex>(a, m, im);
+      const index_t sum = static_cast<index_t>(m) * planes * width;
+      E sum_q = load_keys<Complex>(sums, sum, width);
+      E sum_k = load_keys<Complex>(sums + row, sum, width);
+      E sum_a = load_keys<Complex>(sums + 2 * row, sum, width);
+#pragma GCC unroll 4
+      for (std::size_t c = 0; c < Vecs; ++c) {
+        const P d_c = simd::load(d_o + index_t(c) * width);
+        const P v_c = simd::load(v + index_t(c) * width);
+        const E before = load_keys<Complex>(state, place(m, c), width);
+        const E after = load_keys<Complex>(state + block_size, place(m, c), width);
+        const E here = fma(query, d_c, s[m][c]);
+        sum_q = fma(conj(after), d_c, sum_q);
+        sum_k = fma(here, v_c, sum_k);
+        sum_a = fma(here, conj(before), sum_a);
+        to[c] = add_real_product(key_m, here, to[c]);
+        s[m][c] = reset ? constant<Complex>(C(0)) : gate * here;
+      }
+      store_keys<Complex>(sums, sum, width, sum_q);
+      store_keys<Complex>(sums + row, sum, width, sum_k);
+      store_keys<Complex>(sums + 2 * row, sum, width, sum_a);
+    }
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < Vecs; ++c) simd::store(dv + index_t(c) * width, to[c]);
+  }
+#pragma GCC unroll 8
+  for (std::size_t m = 0; m < Keys; ++m)
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < Vecs; ++c)
+      store_keys<Complex>(g + at + index_t(m) * pitch, index_t(c) * width, im * pitch, s[m][c]);
+}
+
+/// On entry `g` is the gradient of the state after the run, on return of `state_in`.
 template <bool Complex, class C>
 void steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
-                    const matrix_gradients<C>& d, const replay_states<C>& w) {
+                    const matrix_gradients<C>& d, const steps_adjoint_scratch<C>& w) {
+  constexpr index_t width = simd::lanes<C>, planes = Complex ? 2 : 1;
   const matrix_shape& n = x.n;
-  const index_t size = n.state_size();
-  copy_numbers(w.piece, state_in, size);
-  for (index_t t = 0; t < tokens; ++t) {
-    if (t % w.spacing == 0) copy_numbers(w.kept + t / w.spacing * size, w.piece, size);
-    step_token<Complex>(x, t, w.piece);
-  }
-  for (index_t first = (tokens - 1) / block_tokens * block_tokens; first >= 0;
-       first -= block_tokens) {
-    const index_t last = first + block_tokens < tokens ? first + block_tokens : tokens;
-    index_t t = first / w.spacing * w.spacing;
-    copy_numbers(w.piece, w.kept + t / w.spacing * size, size);
-    for (; t < first; ++t) step_token<Complex>(x, t, w.piece);
-    for (; t < last; ++t) {
-      C* after = w.piece + (t - first + 1) * size;
-      copy_numbers(after, after - size, size);
-      step_token<Complex>(x, t, after);
+  fill(d.dv, tokens * n.value_pitch, C(0));
+  for_each_block_of_keys<Complex>(n, [&]<std::size_t Keys>(index_t i) {
+    constexpr index_t keys = Keys;
+    const index_t registers = tokens * 3 * keys * planes;
+    fill(w.sums, padded<C>(registers) * width, C(0));
+    for_each_panel_of_state<C>(n, [&]<std::size_t Vecs>(index_t j) {
+      adjoint_of_block<Complex, Keys, Vecs>(x, tokens, i, j, state_in, g, d, w);
+    });
+    for (index_t r = 0; r < registers; r += width) {
+      simd::pack<C> sums[static_cast<std::size_t>(width)];
+#pragma GCC unroll 16
+      for (index_t lane = 0; lane < width; ++lane)
+        sums[lane] = simd::load(w.sums + (r + lane) * width);
+      simd::sum_each(sums, w.added + r);
     }
-    for (t = last - 1; t >= first; --t) {
-      const C* before = w.piece + (t - first) * size;
-      step_adjoint<Complex>(x, t, before, before + size, d.d_o + t * n.value_pitch, g,
-                            d.dq + t * n.rows, d.dk + t * n.rows, d.da + t * n.rows,
-                            d.dv + t * n.value_pitch);
-    }
-  }
+    const C* next = w.added;
+    for (index_t t = 0; t < tokens; ++t)
+      for (C* const to : {d.dq, d.dk, d.da})
+        for (index_t m = 0; m < keys; ++m)
+          for (index_t plane = 0; plane < planes; ++plane)
+            to[t * n.rows + plane * n.key_pitch + i + m] = *next++;
+  });
 }
 
 }  // namespace detail

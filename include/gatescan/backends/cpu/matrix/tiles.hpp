@@ -42,14 +42,12 @@ struct matrix_shape {
 template <class C>
 struct matrix_tiles {
   matrix_shape n{};
-  index_t capacity = 0;                        // tokens
   C *q = nullptr, *k = nullptr, *a = nullptr;  // [token][rows]
   C *v = nullptr, *o = nullptr;                // [token][value_pitch]
   double* log_gates = nullptr;                 // [rows]: sums over the run, where gates have logs
 
   matrix_tiles() = default;
-  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens)
-      : n(shape), capacity(tokens) {
+  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens) : n(shape) {
     q = scratch.take<C>(tokens * n.rows), k = scratch.take<C>(tokens * n.rows);
     a = scratch.take<C>(tokens * n.rows);
     v = scratch.take<C>(tokens * n.value_pitch), o = scratch.take<C>(tokens * n.value_pitch);
