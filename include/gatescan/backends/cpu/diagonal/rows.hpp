@@ -2,6 +2,8 @@
 // Rows of a diagonal recurrence without keys: there is little to do but to move memory, so it is
 // read and written as it lies there.
 
+#include <cstdint>
+
 #include "channels.hpp"
 
 namespace gatescan {
@@ -120,6 +122,7 @@ struct channel_rows : channels<R, T, Complex> {
     elements check = every<elements>(C(0));
     walk_of<pair, Walk> h(walks);
     for (index_t t = first; t < first + count; t += pair::tokens) {
+      for (index_t j = 0; j < pair::tokens; ++j) here.ask_for(t + rows_ahead + j);
       const pair place = here.template at<pair>(t);
       const values_of<pair> value = here.values(place);
       elements o;
@@ -133,6 +136,24 @@ struct channel_rows : channels<R, T, Complex> {
     }
     h.store(walks);
     return sum_of_parts(check);
+  }
+  // B 1, L 1M, D 16 in float: 7.2 ms, 8.2 without, 7.7 with 8 rows, 7.2 with 32 (one core, AVX2);
+  // wider rows bring their own neighbours.
+  static constexpr index_t rows_ahead = 24;
+  // Row t of every operand; past the end nothing happens.
+  GATESCAN_INLINE void ask_for(index_t t) const {
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& operand) {
+          const auto ask = [&](const auto* plane) {
+            const auto bytes = static_cast<std::uintptr_t>(t * operand.time) * sizeof(*plane);
+            const auto address = reinterpret_cast<std::uintptr_t>(plane) + bytes;
+            __builtin_prefetch(reinterpret_cast<const void*>(address));
+          };
+          if (operand.time == 0) return;
+          ask(operand.re);
+          if constexpr (Complex) ask(operand.im);
+        },
+        this->x);
   }
   static E sum_of_parts(const elements_of<row>& x_in) {
     return (part(x_in, 0, 0) + part(x_in, 0, 1)) + (part(x_in, 0, 2) + part(x_in, 0, 3));
