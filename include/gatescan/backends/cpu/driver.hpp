@@ -241,6 +241,25 @@ class driver {
 
   // ---- backward
 
+  // What a lane does round adding the gradients of a few tokens.
+  struct gradient_sink {
+    driver& d;
+    station& at;
+    index_t slot;
+    void open(index_t t, index_t count) const {
+      R::operands(
+          [&](const char*, const axes&, presence, const auto& target, auto& tile) {
+            target.open(tile, at.lane.batch(), t, count, at.lane.head(), at.lane.first_value(),
+                        at.lane.value_count());
+          },
+          d.targets_, at.tiles);
+    }
+    void close(index_t t, index_t count) const { d.flush(at, slot, true, t, count); }
+  };
+  struct no_sink {
+    void open(index_t, index_t) const {}
+    void close(index_t, index_t) const {}
+  };
   void flush(station& at, index_t slot, bool in_time, index_t t, index_t count) {
     R::operands(
         [&](const char*, const axes&, presence, const auto& target, auto& tile) {
@@ -278,9 +297,8 @@ class driver {
         targets_, at.tiles);
     keep_states(at);
     at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
-      at.lane.backward_run(
-          r, at.tiles, t, count, at.kept + i * size, at.g,
-          [&](index_t from, index_t tokens) { flush(at, slot, true, from, tokens); });
+      at.lane.backward_run(r, at.tiles, t, count, at.kept + i * size, at.g,
+                           gradient_sink{*this, at, slot});
     });
     flush(at, slot, false, 0, 1);
     if (segment_of(item) == 0 && state_target_.to.given)
@@ -377,7 +395,7 @@ class driver {
       at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
         const C* in = at.kept + i * at.size();
         if (exact)
-          at.lane.backward_run(r, {}, t, count, in, at.g, [](index_t, index_t) {});
+          at.lane.backward_run(r, {}, t, count, in, at.g, no_sink{});
         else
           at.lane.retreat_run(r, t, count, in, at.g);
       });

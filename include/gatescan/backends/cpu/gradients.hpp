@@ -1,11 +1,12 @@
 #pragma once
 // Where gradients go. A recurrence adds to small tiles; a tile is flushed into the caller's memory,
-// rounded once. Where one element of a gradient collects from several places (grouped heads,
+// rounded once. Where that has the tile's form it is the tile itself. Where one element of a gradient collects from several places (grouped heads,
 // parameters without a time axis, stride 0), every slot of the work has a partial sum of its own,
 // and the partial sums are added in the order of the slots: the bits do not depend on the number of
 // threads.
 
 #include <algorithm>
+#include <type_traits>
 
 #include "../../core/workspace.hpp"
 #include "cursor.hpp"
@@ -51,6 +52,14 @@ struct gradient_target {
   C* partial = nullptr;  // [slot][plane][batch][token][head][key][value]
 
   bool in_time() const { return to.time != 0; }
+  // The tile lies in the caller's memory: whole registers of neighbours that nobody else adds to.
+  bool in_place() const {
+    if constexpr (!std::is_same_v<C, S>) return false;
+    const bool along_values = to.value != 0;
+    const index_t row = along_values ? values : keys, step = along_values ? to.value : to.key;
+    return to.given && exclusive && in_time() && step == 1 && (along_values || !adds_lanes) &&
+           row % simd::lanes<C> == 0;
+  }
   index_t plane_size() const { return slot_batches * tokens * heads * keys * values; }
   index_t slot_size() const { return plane_size() * (to.im != nullptr ? 2 : 1); }
 
@@ -87,6 +96,10 @@ struct gradient_target {
     if (!to.given) return tile;
     const index_t width = tile_width(value_pitch), rows = to.key != 0 ? key_pitch : 1;
     tile.given = true;
+    if (in_place()) {
+      tile.time = to.time, tile.key = to.key, tile.value = to.value;
+      return tile;
+    }
     tile.value = to.value != 0 ? 1 : 0;
     tile.key = to.key != 0 ? width : 0;
     tile.time = in_time() ? width * rows : 0;
@@ -103,7 +116,7 @@ struct gradient_target {
     return width * rows * (tile.time != 0 ? block_tokens : 1) + simd::lanes<C>;
   }
   void clear_tile(const gradient_tile<C>& tile, index_t key_pitch, index_t value_pitch) const {
-    if (!to.given) return;
+    if (!to.given || in_place()) return;
     const index_t size =
         tile_size(tile, tile_width(value_pitch), to.key != 0 ? key_pitch : 1) - simd::lanes<C>;
     for (index_t i = 0; i < size; ++i) tile.re[i] = C(0);
@@ -111,11 +124,29 @@ struct gradient_target {
       for (index_t i = 0; i < size; ++i) tile.im[i] = C(0);
   }
 
+  /// Before tokens [t, t + count) are added to.
+  void open(gradient_tile<C>& tile, index_t b, index_t t, index_t count, index_t h,
+            index_t first_value, index_t value_count) const {
+    if constexpr (std::is_same_v<C, S>) {
+      if (!in_place()) return;
+      const index_t at = to.offset(b, t, h) + first_value * to.value;
+      const index_t rows = to.value != 0 && to.key != 0 ? keys : 1;
+      const index_t row = to.value != 0 ? value_count : keys;
+      const auto place = [&](C* plane) {
+        for (index_t i = 0; i < count; ++i)
+          for (index_t k = 0; k < rows; ++k)
+            std::fill_n(plane + at + i * to.time + k * to.key, row, C(0));
+        return plane + at;
+      };
+      tile.re = place(to.re);
+      if (to.im != nullptr) tile.im = place(to.im);
+    }
+  }
   /// Moves `count` tokens (1 without a time axis) of the tile of head h, values from `first_value`
   /// on, to where they belong.
   void flush(const gradient_tile<C>& tile, index_t slot, const work_split& split, index_t b,
              index_t t, index_t count, index_t h, index_t first_value, index_t value_count) const {
-    if (!to.given) return;
+    if (!to.given || in_place()) return;
     const bool along_values = to.value != 0;
     const index_t rows = along_values && to.key != 0 ? keys : 1;
     const index_t count_in_row = along_values ? value_count : to.key != 0 ? keys : 1;

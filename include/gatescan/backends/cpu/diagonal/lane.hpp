@@ -141,18 +141,19 @@ class diagonal_lane {
       advance<Tokens, false>(here, t, count, in, out);
     });
   }
-  template <class Flush>
+  template <class Sink>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                    index_t count, const C* in, C* g, Flush&& flush) {
+                    index_t count, const C* in, C* g, const Sink& sink) {
     const auto d_out = results.out.lane(b_, h_, v_);
     look_back(results, t, count);
+    sink.open(t, count);
     for_each_group(count, [&]<class Tokens>(const kernels& here) {
       if (here.in_use == 0) return;
       here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
                                      as<elements_of<Tokens>>(gates_),
                                      as<elements_of<Tokens>>(states_));
     });
-    flush(t, count);
+    sink.close(t, count);
   }
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
                    C* g) {

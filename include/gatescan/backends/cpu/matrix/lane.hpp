@@ -163,9 +163,9 @@ class matrix_lane {
     steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
   }
   /// g: gradient of the state after the tokens on entry, before them on return.
-  template <class Flush>
+  template <class Sink>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                    index_t count, const C* in, C* g, Flush&& flush) {
+                    index_t count, const C* in, C* g, const Sink& sink) {
     load(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     look_back(results, t, count);
@@ -176,7 +176,7 @@ class matrix_lane {
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens)
       add_gradients(results.out.lane(b_, h_, 0), d, t, first,
-                    std::min<index_t>(block_tokens, count - first), flush);
+                    std::min<index_t>(block_tokens, count - first), sink);
   }
   /// The gradient of the state before the tokens only. `in` is read where the output's adjoint
   /// needs o.
@@ -462,9 +462,10 @@ class matrix_lane {
         simd::store(to + t * n.value_pitch + j, masked(g, at.count, C(0)));
       }
   }
-  template <class Flush>
+  template <class Sink>
   void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run,
-                     index_t first, index_t count, Flush&& flush) {
+                     index_t first, index_t count, const Sink& sink) {
+    sink.open(run + first, count);
     const operands_type x = x_;  // copies, as in load
     const tiles_of_gradients tiles = d;
     const matrix_shape n = n_;
@@ -494,7 +495,7 @@ class matrix_lane {
         R::values_adjoint(x, tiles, at, w, d_w);
       }
     }
-    flush(run + first, count);
+    sink.close(run + first, count);
   }
 
   const problem* p_;

@@ -107,11 +107,10 @@ class single_lane {
       store(out, at.value, next(R::keys(x, at), R::values(x, at).v, load(out, at.value)));
     });
   }
-  template <class Flush>
+  template <class Sink>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& into,
-                    index_t t, index_t count, const C* in, C* g, Flush&& flush) const {
+                    index_t t, index_t count, const C* in, C* g, const Sink& sink) const {
     const operands_type x = x_;  // copies, as in forward_run
-    const tiles_of_gradients d = into;
     const operand<const storage> d_out = results.out.lane(b_, h_, v_);
     const index_t size = state_size();
     copy_numbers(history_, in, size);
@@ -124,6 +123,8 @@ class single_lane {
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
+      sink.open(t + first, last - first);
+      const tiles_of_gradients d = into;
       for (index_t i = last - 1; i >= first; --i)
         for_each(t + i, 1, [&](place at) {
           at.tile_t = i - first;
@@ -143,7 +144,7 @@ class single_lane {
           R::values_adjoint(x, d, at, w, d_w);
           store(g, at.value, kept(reset_to(a, constant<complex>(C(0)), conj(a) * d_h)));
         });
-      flush(t + first, last - first);
+      sink.close(t + first, last - first);
     }
   }
 

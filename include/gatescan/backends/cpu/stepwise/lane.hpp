@@ -90,9 +90,9 @@ class stepwise_lane {
     write(out, h);
     last_run_ = t;
   }
-  template <class Flush>
+  template <class Sink>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                    index_t count, const C* in, C* g, Flush&& flush) {
+                    index_t count, const C* in, C* g, const Sink& sink) {
     write(history_, read(in));
     for (index_t i = 0; i < count; ++i)
       advance_run(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
@@ -101,6 +101,7 @@ class stepwise_lane {
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
+      sink.open(t + first, last - first);
       for (index_t i = last - 1; i >= first; --i) {
         value_cursor here = at(t + i);
         here.tile_t = i - first;
@@ -115,7 +116,7 @@ class stepwise_lane {
         d_h = R::step_adjoint(x_, w, d_values, read(history_ + i * state_size()), d_h);
         R::values_adjoint(x_, d, here, w, d_values);
       }
-      flush(t + first, last - first);
+      sink.close(t + first, last - first);
     }
     write(g, d_h);
   }
