@@ -1,9 +1,9 @@
 #pragma once
 // Where gradients go. A recurrence adds to small tiles; a tile is flushed into the caller's memory,
-// rounded once. Where that has the tile's form it is the tile itself. Where one element of a gradient collects from several places (grouped heads,
-// parameters without a time axis, stride 0), every slot of the work has a partial sum of its own,
-// and the partial sums are added in the order of the slots: the bits do not depend on the number of
-// threads.
+// rounded once. Where that memory has a tile's form it is the tile itself. Where one element of a
+// gradient collects from several places (grouped heads, parameters without a time axis, stride 0),
+// every slot of the work has a partial sum of its own, and the partial sums are added in the order
+// of the slots: the bits do not depend on the number of threads.
 
 #include <algorithm>
 #include <type_traits>
