@@ -178,7 +178,7 @@ class driver {
   index_t heads_side_by_side() const {
     if (!Lane::side_by_side) return 1;
     if (plan_.form == kernel_form::attention || split_.segments > 1) return 1;
-    if (p_.n.time < plan_.forward_run) return 1;
+    if (longest_sequence() == 1) return 1;  // steps in place
     constexpr index_t state_bytes = 1280 << 10;
     arena one;
     const Lane lane(one, p_, plan_, false);

@@ -14,19 +14,6 @@ inline constexpr std::size_t keys_a_block = (simd::register_count >= 32 ? 8 : 4)
                                             (Complex ? 2 : 1);
 inline constexpr index_t registers_a_block = 2;
 
-// Key m of a row, in every lane; the imaginary part `im` numbers on.
-template <bool Complex, class C>
-GATESCAN_INLINE element_t<C, Complex> key_in_all_lanes(const C* row, std::size_t m, index_t im) {
-  if constexpr (Complex)
-    return {simd::pack<C>(row[m]), simd::pack<C>(row[im + index_t(m)])};
-  else
-    return simd::pack<C>(row[m]);
-}
-template <bool Complex, class C>
-GATESCAN_INLINE bool resets(const C* gates, std::size_t m, index_t im) {
-  return gates[m] == 0 && (!Complex || gates[im + index_t(m)] == 0);
-}
-
 // Keys [i, i + Keys) and columns [j, j + Vecs registers). Adds to o.
 template <bool Complex, bool Resets, std::size_t Keys, std::size_t Vecs, class C>
 __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t tokens, index_t i,
@@ -58,9 +45,10 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
     }
 #pragma GCC unroll 8
     for (std::size_t m = 0; m < Keys; ++m) {
-      const E gate = key_in_all_lanes<Complex>(a, m, im), key = key_in_all_lanes<Complex>(k, m, im),
-              query = key_in_all_lanes<Complex>(q, m, im);
-      const bool reset = Resets && resets<Complex>(a, m, im);
+      const E gate = key_in_all_lanes<Complex>(a, index_t(m), im),
+              key = key_in_all_lanes<Complex>(k, index_t(m), im),
+              query = key_in_all_lanes<Complex>(q, index_t(m), im);
+      const bool reset = Resets && resets<Complex>(a, index_t(m), im);
 #pragma GCC unroll 4
       for (std::size_t c = 0; c < Vecs; ++c) {
         const E added = key * values[c];
@@ -85,7 +73,7 @@ bool has_reset(const matrix_tiles<C>& x, index_t tokens) {
   bool found = false;
   for (index_t t = 0; t < tokens; ++t)
     for (index_t i = 0; i < x.n.keys; ++i)
-      found |= resets<Complex>(x.a + t * x.n.rows, static_cast<std::size_t>(i), x.n.key_pitch);
+      found |= resets<Complex>(x.a + t * x.n.rows, i, x.n.key_pitch);
   return found;
 }
 

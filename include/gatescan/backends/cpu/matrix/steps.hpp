@@ -9,6 +9,19 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+// Key m of a row, in every lane; the imaginary part `im` numbers on.
+template <bool Complex, class C>
+GATESCAN_INLINE element_t<C, Complex> key_in_all_lanes(const C* row, index_t m, index_t im) {
+  if constexpr (Complex)
+    return {simd::pack<C>(row[m]), simd::pack<C>(row[im + m])};
+  else
+    return simd::pack<C>(row[m]);
+}
+template <bool Complex, class C>
+GATESCAN_INLINE bool resets(const C* gates, index_t m, index_t im) {
+  return gates[m] == 0 && (!Complex || gates[im + m] == 0);
+}
+
 // Where a state lies: rows of values, `pitch` apart, one or two planes.
 template <class C>
 struct state_rows {
@@ -24,34 +37,38 @@ GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j
   const matrix_shape& n = x.n;
   const C *q = x.q + t * n.rows, *k = x.k + t * n.rows, *a = x.a + t * n.rows;
   const index_t im = n.key_pitch, keys = n.keys, pitch = state.pitch;
-  P v[Vecs], o[Vecs];
+  const C* const v = x.v + t * n.value_pitch + j;
+  P o[Vecs];
 #pragma GCC unroll 8
-  for (std::size_t c = 0; c < Vecs; ++c) {
-    v[c] = simd::load(x.v + t * n.value_pitch + j + index_t(c) * simd::lanes<C>);
-    o[c] = P(0);
-  }
+  for (std::size_t c = 0; c < Vecs; ++c) o[c] = P(0);
   C* row = state.re + j;
   C* row_im = Complex ? state.im + j : nullptr;
   for (index_t i = 0; i < keys; ++i, row += pitch) {
-    const bool reset = Complex ? a[i] == 0 && a[im + i] == 0 : a[i] == 0;
+    // read once: what is stored to might otherwise be these
+    const auto gate = key_in_all_lanes<Complex>(a, i, im),
+               key = key_in_all_lanes<Complex>(k, i, im),
+               query = key_in_all_lanes<Complex>(q, i, im);
+    const auto advance = [&]<bool Reset>() __attribute__((always_inline)) {
 #pragma GCC unroll 8
-    for (std::size_t c = 0; c < Vecs; ++c) {
-      C* at = row + index_t(c) * simd::lanes<C>;
-      if constexpr (Complex) {
-        C* at_im = row_im + i * pitch + index_t(c) * simd::lanes<C>;
-        cplx<P> s{P(k[i]) * v[c], P(k[im + i]) * v[c]};
-        if (!reset)
-          s = fma(cplx<P>{P(a[i]), P(a[im + i])}, cplx<P>{simd::load(at), simd::load(at_im)}, s);
-        simd::store(at, s.re);
-        simd::store(at_im, s.im);
-        o[c] = add_real_product(cplx<P>{P(q[i]), P(q[im + i])}, s, o[c]);
-      } else {
-        P s = P(k[i]) * v[c];
-        if (!reset) s = simd::fma(P(a[i]), simd::load(at), s);
-        simd::store(at, s);
-        o[c] = simd::fma(P(q[i]), s, o[c]);
+      for (std::size_t c = 0; c < Vecs; ++c) {
+        const index_t column = index_t(c) * simd::lanes<C>;
+        auto s = key * simd::load(v + column);  // read again for every key: registers hold o
+        if constexpr (Complex) {
+          C *at = row + column, *at_im = row_im + i * pitch + column;
+          if (!Reset) s = fma(gate, cplx<P>{simd::load(at), simd::load(at_im)}, s);
+          simd::store(at, s.re);
+          simd::store(at_im, s.im);
+        } else {
+          if (!Reset) s = simd::fma(gate, simd::load(row + column), s);
+          simd::store(row + column, s);
+        }
+        o[c] = add_real_product(query, s, o[c]);
       }
-    }
+    };
+    if (resets<Complex>(a, i, im))
+      advance.template operator()<true>();
+    else
+      advance.template operator()<false>();
   }
 #pragma GCC unroll 8
   for (std::size_t c = 0; c < Vecs; ++c)

@@ -57,7 +57,7 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
   const C *q = x.q + i, *k = x.k + i, *a = x.a + i, *v = x.v + j, *d_o = d.d_o + j;
   C *dv = d.dv + j, *state = w.states, *sums = w.sums;
   const auto key = [im](const C* numbers, std::size_t m) {
-    return key_in_all_lanes<Complex>(numbers, m, im);
+    return key_in_all_lanes<Complex>(numbers, index_t(m), im);
   };
   const auto place = [](std::size_t m, std::size_t c) {
     return static_cast<index_t>(m * Vecs + c) * planes * width;
@@ -77,7 +77,7 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
 #pragma GCC unroll 8
     for (std::size_t m = 0; m < Keys; ++m) {
       const E gate = key(a, m), key_m = key(k, m);
-      const bool reset = resets<Complex>(a, m, im);
+      const bool reset = resets<Complex>(a, index_t(m), im);
 #pragma GCC unroll 4
       for (std::size_t c = 0; c < Vecs; ++c) {
         const E added = key_m * simd::load(v + index_t(c) * width);
@@ -104,7 +104,7 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
 #pragma GCC unroll 8
     for (std::size_t m = 0; m < Keys; ++m) {
       const E gate = conj(key(a, m)), key_m = conj(key(k, m)), query = conj(key(q, m));
-      const bool reset = resets<Complex>(a, m, im);
+      const bool reset = resets<Complex>(a, index_t(m), im);
       const index_t sum = static_cast<index_t>(m) * planes * width;
       E sum_q = load_keys<Complex>(sums, sum, width);
       E sum_k = load_keys<Complex>(sums + row, sum, width);
