@@ -9,7 +9,7 @@
 #include "../prefetch.hpp"
 #include "chunk_adjoint.hpp"
 #include "key_quad.hpp"
-#include "shared_gate.hpp"
+#include "shared_gate_adjoint.hpp"
 #include "unit_strides.hpp"
 
 namespace gatescan {
@@ -55,9 +55,9 @@ class matrix_lane {
       chunk_ = chunk_scratch<C>(scratch, n_, tokens);
       log_gates_ = scratch.take<double>(n_.rows);
     }
+    if (blocks_ && can_share_gates) shared_ = shared_gates<C>(scratch, n_, tokens);
     if (!backward) {
       if (in_frame_) frame_ = turning_frame<C>(scratch, n_);
-      if (blocks_ && can_share_gates) shared_ = shared_gates<C>(scratch, n_, tokens);
       return;
     }
     gradients_ = matrix_gradients<C>(scratch, n_, tokens);
@@ -66,6 +66,8 @@ class matrix_lane {
       adjoint_ = chunk_adjoint_scratch<C>(scratch, n_, tokens);
     else
       replay_ = replay_states<C>(scratch, n_, tokens);
+    if (blocks_ && can_share_gates)
+      shared_adjoint_ = shared_adjoint_scratch<C>(scratch, n_, tokens);
   }
 
   index_t state_size() const { return n_.state_size() + (in_frame_ ? frame_.size(n_) : 0); }
@@ -129,10 +131,7 @@ class matrix_lane {
 
   /// Results of tokens [t, t + count) and the state after them.
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
-    if (shares_gates())
-      load_shared(t, count);
-    else
-      load(t, count);
+    load_run(t, count);
     look_ahead(t, count);
     ahead_.add(to.out.lane(b_, h_, 0), t, t + count, n_.keys, n_.values);
     compute<turns>(count, in, out);
@@ -155,9 +154,12 @@ class matrix_lane {
   }
   /// The state after the tokens only.
   void advance_run(index_t t, index_t count, const C* in, C* out) {
-    load(t, count);
+    load_run(t, count);
     look_ahead(t, count);
     if (in_frame_) frame_.reset(n_, out);
+    if constexpr (can_share_gates)
+      if (shares_gates())
+        return chunk_advance_shared(tiles_, shared_, count, in, out, chunk_, ahead_);
     if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_, ahead_);
     copy_numbers(out, in, n_.state_size());
     steps_forward<complex>(tiles_, count, out);
@@ -166,13 +168,10 @@ class matrix_lane {
   template <class Flush>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
                     index_t count, const C* in, C* g, Flush&& flush) {
-    load(t, count);
+    load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     look_back(results, t, count);
-    if (blocks_)
-      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_, ahead_);
-    else
-      steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
+    compute_adjoint(count, in, g);
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens)
       add_gradients(results.out.lane(b_, h_, 0), d, t, first,
@@ -182,10 +181,18 @@ class matrix_lane {
   /// needs o.
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
                    C* g) {
-    load(t, count);
+    load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
-    decay_queries<complex>(tiles_, count, chunk_);
     copy_numbers(next_state_, g, n_.state_size());
+    if constexpr (can_share_gates)
+      if (shares_gates()) {
+        decays_from_start(shared_, count);
+        set_products(n_, shared_, shared_.from_start[count - 1], chunk_);
+        incoming_gradient_shared(tiles_, shared_, count, gradients_.d_o, next_state_, g, chunk_,
+                                 prefetching{&ahead_});
+        return;
+      }
+    decay_queries<complex>(tiles_, count, chunk_);
     incoming_gradient<complex>(tiles_, count, gradients_.d_o, next_state_, g, chunk_);
   }
 
@@ -263,6 +270,12 @@ class matrix_lane {
     return false;
   }
 
+  void load_run(index_t first, index_t count) {
+    if (shares_gates())
+      load_shared(first, count);
+    else
+      load(first, count);
+  }
   void load(index_t first, index_t count) {
     tiles_.log_gates = nullptr;
     if constexpr (sums_logs)
@@ -421,6 +434,16 @@ class matrix_lane {
     copy_numbers(out, in, n_.state_size());
     steps_forward<complex>(tiles_, count, out);
   }
+  void compute_adjoint(index_t count, const C* in, C* g) {
+    if constexpr (can_share_gates)
+      if (shares_gates())
+        return chunk_backward_shared(tiles_, shared_, count, in, g, gradients_, chunk_, adjoint_,
+                                     shared_adjoint_, ahead_);
+    if (blocks_)
+      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_, ahead_);
+    else
+      steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
+  }
   void write_out(const operand<storage>& out, index_t first, index_t count) const {
     if (!out.given) return;
     const index_t registers = n_.value_pitch / width;
@@ -506,6 +529,7 @@ class matrix_lane {
   chunk_scratch<C> chunk_{};
   turning_frame<C> frame_{};
   shared_gates<C> shared_{};
+  shared_adjoint_scratch<C> shared_adjoint_{};
   matrix_gradients<C> gradients_{};
   chunk_adjoint_scratch<C> adjoint_{};
   replay_states<C> replay_{};
