@@ -55,11 +55,15 @@ struct shared_adjoint_scratch {
 template <class C>
 void contract_state_shared(const matrix_shape& n, index_t count, const C* state,
                            const C* x_transposed, C* columns, const C* factor, const C* y, C* to,
-                           C* dots) {
+                           C* dots, prefetching ahead) {
   using P = simd::pack<C>;
   constexpr index_t side = block_tokens;
-  simd::set_product<C>(n.rows, side, n.value_pitch, simd::by_rows<C>(state, n.state_pitch),
-                       {x_transposed, side}, {columns, side});
+  simd::for_each_panel<C>(side, [&](index_t j, index_t registers) {
+    simd::product_of_panel<C>(
+        registers, n.rows, n.value_pitch, simd::by_rows<C>(state, n.state_pitch),
+        {x_transposed + j, side}, {columns + j, side},
+        [](index_t, index_t, simd::pack<C> sum) { return sum; }, ahead);
+  });
   simd::transpose<C>(n.rows, count, {columns, side}, {to, n.rows});
   for (index_t t = 0; t < count; ++t) {
     P dot(0);
@@ -160,7 +164,8 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens), kp = n.rows, vp = n.value_pitch;
   const prefetching ahead{&memory};
-  memory.begin(2 * blocks + panels_of<C>(n) * simd::row_blocks(n.rows));
+  memory.begin(blocks * (2 * simd::row_blocks(n.rows) + panels_of<C>(n) * simd::row_blocks(side)) +
+               panels_of<C>(n) * simd::row_blocks(n.rows));
   copy_numbers(fallback.spare_g, g, n.state_size());
   const C* g_out = fallback.spare_g;
   decays_from_start(gates, tokens);
@@ -181,9 +186,9 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
     transpose_block(count, vp, x.v + first * vp, v);
     transpose_block(count, vp, d.d_o + first * vp, s.d_o_transposed);
     contract_state_shared(n, count, state_in, s.d_o_transposed, s.columns, gates.from_start + first,
-                          x.q + first * kp, d.dq + first * kp, s.of_state_in + first);
+                          x.q + first * kp, d.dq + first * kp, s.of_state_in + first, ahead);
     contract_state_shared(n, count, g_out, v, s.columns, gates.to_end + first, x.k + first * kp,
-                          d.dk + first * kp, s.of_state_out + first);
+                          d.dk + first * kp, s.of_state_out + first, ahead);
     simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
       simd::product_of_panel<C>(registers, count, kp, simd::by_columns<C>(k, side),
                                 {g_out + j, n.state_pitch}, {d.dv + first * vp + j, vp},
@@ -191,7 +196,6 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
                                   return simd::pack<C>(e[t]) * sum;
                                 });
     });
-    ahead();
   }
   for (index_t b = 0; b < blocks; ++b) {
     const index_t from = b * side, keys = tokens_in_block(tokens, b);
@@ -224,7 +228,6 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
       simd::add_product<C>(count, kp, keys, simd::by_rows<C>(s.d_scores, side),
                            {x.k + from * kp, kp}, {d.dq + first * kp, kp});
     }
-    ahead();
   }
   gate_gradients(n, tokens, gates, dot_of_states(n, state_in, g_out), s, d.da);
   const bool finite = incoming_gradient_shared(x, gates, tokens, d.d_o, g_out, g, w, ahead);
