@@ -82,6 +82,11 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     at.add(d.k, g.k);
     at.add(d.log_decay, unless_zero(a, g.gate * a));
   }
+  template <class D>
+  GATESCAN_HD GATESCAN_INLINE static D without_gate(D d) {
+    d.log_decay = {};
+    return d;
+  }
 };
 static_assert(attention_form<gla> && differentiable<gla>);
 

@@ -257,6 +257,7 @@ void take_steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* stat
   fill(s.spare_g + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   steps_backward<Complex>(exact, tokens, state_in, s.spare_g, s.spare, s.replay);
 }
+// Those of gates, which keys may share, are the caller's.
 template <class C>
 void replace_non_finite_gradients(const matrix_shape& n, index_t tokens,
                                   const chunk_adjoint_scratch<C>& s, const matrix_gradients<C>& d,
@@ -266,7 +267,6 @@ void replace_non_finite_gradients(const matrix_shape& n, index_t tokens,
       const index_t at = t * n.rows + plane;
       replace_non_finite(d.dq + at, s.spare.dq + at, n.keys);
       replace_non_finite(d.dk + at, s.spare.dk + at, n.keys);
-      replace_non_finite(d.da + at, s.spare.da + at, n.keys);
     }
   replace_non_finite(d.dv, s.spare.dv, tokens * n.value_pitch);
   replace_non_finite_state(g, s.spare_g, n);
@@ -318,6 +318,9 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
       all_finite(d.dv, tokens, n.value_pitch, n.value_pitch))
     return;
   take_steps_backward<Complex>(x, tokens, state_in, d.d_o, w, s);
+  for (index_t t = 0; t < tokens; ++t)
+    for (index_t plane = 0; plane < n.rows; plane += n.key_pitch)
+      replace_non_finite(d.da + t * n.rows + plane, s.spare.da + t * n.rows + plane, n.keys);
   replace_non_finite_gradients(n, tokens, s, d, g);
 }
 

@@ -55,7 +55,8 @@ class matrix_lane {
       chunk_ = chunk_scratch<C>(scratch, n_, tokens);
       log_gates_ = scratch.take<double>(n_.rows);
     }
-    if (blocks_ && can_share_gates) shared_ = shared_gates<C>(scratch, n_, tokens);
+    if (blocks_ && can_share_gates && (!backward || adjoint_shares_gates))
+      shared_ = shared_gates<C>(scratch, n_, tokens);
     if (!backward) {
       if (in_frame_) frame_ = turning_frame<C>(scratch, n_);
       return;
@@ -66,7 +67,7 @@ class matrix_lane {
       adjoint_ = chunk_adjoint_scratch<C>(scratch, n_, tokens);
     else
       replay_ = replay_states<C>(scratch, n_, tokens);
-    if (blocks_ && can_share_gates)
+    if (blocks_ && adjoint_shares_gates)
       shared_adjoint_ = shared_adjoint_scratch<C>(scratch, n_, tokens);
   }
 
@@ -172,10 +173,16 @@ class matrix_lane {
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     look_back(results, t, count);
     compute_adjoint(count, in, g);
-    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
-         first -= block_tokens)
-      add_gradients(results.out.lane(b_, h_, 0), d, t, first,
-                    std::min<index_t>(block_tokens, count - first), flush);
+    const auto add = [&]<bool Shared>() {
+      for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
+           first -= block_tokens)
+        add_gradients<Shared>(results.out.lane(b_, h_, 0), d, t, first,
+                              std::min<index_t>(block_tokens, count - first), flush);
+    };
+    if (adjoint_shares_gates && shares_gates())
+      add.template operator()<adjoint_shares_gates>();
+    else
+      add.template operator()<false>();
   }
   /// The gradient of the state before the tokens only. `in` is read where the output's adjoint
   /// needs o.
@@ -184,8 +191,9 @@ class matrix_lane {
     load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     copy_numbers(next_state_, g, n_.state_size());
-    if constexpr (can_share_gates)
+    if constexpr (adjoint_shares_gates)
       if (shares_gates()) {
+        ahead_.clear();
         decays_from_start(shared_, count);
         set_products(n_, shared_, shared_.from_start[count - 1], chunk_);
         incoming_gradient_shared(tiles_, shared_, count, gradients_.d_o, next_state_, g, chunk_,
@@ -228,6 +236,9 @@ class matrix_lane {
   };
   static constexpr bool can_share_gates = !complex && requires(const operands_type& x) {
     R::has_shared_gate(x);
+  };
+  static constexpr bool adjoint_shares_gates = can_share_gates && requires(tiles_of_gradients d) {
+    R::without_gate(d);
   };
   using values_type =
       decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
@@ -435,7 +446,7 @@ class matrix_lane {
     steps_forward<complex>(tiles_, count, out);
   }
   void compute_adjoint(index_t count, const C* in, C* g) {
-    if constexpr (can_share_gates)
+    if constexpr (adjoint_shares_gates)
       if (shares_gates())
         return chunk_backward_shared(tiles_, shared_, count, in, g, gradients_, chunk_, adjoint_,
                                      shared_adjoint_, ahead_);
@@ -485,28 +496,40 @@ class matrix_lane {
         simd::store(to + t * n.value_pitch + j, masked(g, at.count, C(0)));
       }
   }
-  template <class Flush>
+  template <bool SharedGate, class Flush>
   void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run,
                      index_t first, index_t count, Flush&& flush) {
     const operands_type x = x_;  // copies, as in load
     const tiles_of_gradients tiles = d;
+    tiles_of_gradients key_tiles = d;
+    if constexpr (SharedGate) key_tiles = R::without_gate(d);
     const matrix_shape n = n_;
     const matrix_gradients<C> from = gradients_;
     const bool quads = reads_quads_;
     for (index_t t = first; t < first + count; ++t) {
       const index_t row = t * n.rows;
-      for (index_t i = 0; quads && i < n.key_pitch; i += quad::keys)
-        R::keys_adjoint(x, tiles, quad{keys_at(run + t, i, t - first)},
-                        keys_of<typename quad::element_type>{
-                            load_quad<complex>(from.dq + row + i, n.key_pitch),
-                            load_quad<complex>(from.dk + row + i, n.key_pitch),
-                            load_quad<complex>(from.da + row + i, n.key_pitch)});
+      if constexpr (SharedGate) {
+        key_cursor one = keys_at(run + t, 0, t - first);
+        one.count = 1;
+        const register_type none(0);
+        R::keys_adjoint(x, tiles, one,
+                        keys_of<register_type>{none, none, register_type(from.da[t])});
+      }
+      for (index_t i = 0; quads && i < n.key_pitch; i += quad::keys) {
+        const auto load = [=](const C* rows) {
+          return load_quad<complex>(rows + row + i, n.key_pitch);
+        };
+        using E = decltype(load(from.dq));
+        R::keys_adjoint(x, key_tiles, quad{keys_at(run + t, i, t - first)},
+                        keys_of<E>{load(from.dq), load(from.dk), SharedGate ? E{} : load(from.da)});
+      }
       for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
-        R::keys_adjoint(
-            x, tiles, keys_at(run + t, i, t - first),
-            keys_of<element_t<C, complex>>{load_keys<complex>(from.dq + row, i, n.key_pitch),
-                                           load_keys<complex>(from.dk + row, i, n.key_pitch),
-                                           load_keys<complex>(from.da + row, i, n.key_pitch)});
+        const auto load = [=](const C* rows) {
+          return load_keys<complex>(rows + row, i, n.key_pitch);
+        };
+        using E = decltype(load(from.dq));
+        R::keys_adjoint(x, key_tiles, keys_at(run + t, i, t - first),
+                        keys_of<E>{load(from.dq), load(from.dk), SharedGate ? E{} : load(from.da)});
       }
       for (index_t j = 0; j < n.value_pitch; j += width) {
         const value_cursor at = values_at(run + t, j, t - first);

@@ -106,19 +106,18 @@ void decay_pairs(index_t count, const C* gate, C after, const C* to_block_end, C
   }
 }
 
-// d.da: what the pairs with S_in give the gates, and what all pairs of tokens have given. The first
-// key takes it for all.
+// da[token], whole registers of them: what the pairs with S_in give the gates, and what all other pairs have given.
 template <class C>
-void gate_gradients(const matrix_shape& n, index_t tokens, const shared_gates<C>& gates, C x,
+void gate_gradients(index_t tokens, const shared_gates<C>& gates, C x,
                     const shared_adjoint_scratch<C>& s, C* da) {
   C after(1);
   for (index_t t = tokens - 1; t >= 0; --t) {
     x = after * x + s.of_state_in[t];
     after = gates.gate[t];
     const C before = t > 0 ? gates.from_start[t - 1] : C(1);
-    fill(da + t * n.rows, n.rows, C(0));
-    da[t * n.rows] = before * x + simd::sum(simd::load(s.gate_sums + t * simd::lanes<C>));
+    da[t] = before * x + simd::sum(simd::load(s.gate_sums + t * simd::lanes<C>));
   }
+  fill(da + tokens, padded<C>(tokens) - tokens, C(0));
 }
 
 template <class C>
@@ -153,8 +152,8 @@ bool incoming_gradient_shared(const matrix_tiles<C>& x, const shared_gates<C>& g
   return state_finite(watch, static_cast<const C*>(g_in), n);
 }
 
-/// As chunk_backward, with x.q, x.k and x.v as they were read; d.da has all of a token's gradient
-/// in its first key, and x.a is room for the fallback.
+/// As chunk_backward, with x.q, x.k and x.v as they were read; d.da has one number a token, and x.a
+/// is room for the fallback.
 template <class C>
 void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gates, index_t tokens,
                            const C* state_in, C* g, const matrix_gradients<C>& d,
@@ -229,16 +228,18 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
                            {x.k + from * kp, kp}, {d.dq + first * kp, kp});
     }
   }
-  gate_gradients(n, tokens, gates, dot_of_states(n, state_in, g_out), s, d.da);
+  gate_gradients(tokens, gates, dot_of_states(n, state_in, g_out), s, d.da);
   const bool finite = incoming_gradient_shared(x, gates, tokens, d.d_o, g_out, g, w, ahead);
   if (finite && all_finite(d.dq, tokens, kp, kp) && all_finite(d.dk, tokens, kp, kp) &&
-      all_finite(d.da, tokens, simd::lanes<C>, kp) && all_finite(d.dv, tokens, vp, vp))
+      all_finite(d.da, 1, padded<C>(tokens), 0) && all_finite(d.dv, tokens, vp, vp))
     return;
   spread_gates(x, gates, tokens);
   take_steps_backward<false>(x, tokens, state_in, d.d_o, w, fallback);
   for (index_t t = 0; t < tokens; ++t) {
-    C* da = fallback.spare.da + t * kp;
-    for (index_t i = 1; i < n.keys; ++i) da[0] += da[i];
+    const C* da = fallback.spare.da + t * kp;
+    C sum(0);
+    for (index_t i = 0; i < n.keys; ++i) sum += da[i];
+    replace_non_finite(d.da + t, &sum, 1);
   }
   replace_non_finite_gradients(n, tokens, fallback, d, g);
 }
