@@ -63,6 +63,10 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     return keys_of<R>{at(x.q) * R(x.scale), at(x.k), exp(at(x.log_decay))};
   }
   template <class X>
+  static const auto& query(const X& x) {
+    return x.q;
+  }
+  template <class X>
   GATESCAN_HD GATESCAN_INLINE static bool has_shared_gate(const X& x) {
     return x.log_decay.one_key;
   }

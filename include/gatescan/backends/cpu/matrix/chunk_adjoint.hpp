@@ -58,7 +58,7 @@ void contract_state(const matrix_shape& n, index_t count, const C* state, const 
 
 template <class C>
 void transpose_block(index_t count, index_t width, const C* from, C* to) {
-  for (index_t i = 0; i < width * block_tokens; ++i) to[i] = 0;
+  if (count < block_tokens) fill(to, width * block_tokens, C(0));
   simd::transpose<C>(count, width, {from, width}, {to, block_tokens});
 }
 

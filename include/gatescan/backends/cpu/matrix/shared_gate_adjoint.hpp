@@ -30,7 +30,7 @@ struct shared_adjoint_scratch {
   C* values_transposed = nullptr;  // [block][value_pitch][block_tokens]
   C* d_o_transposed = nullptr;     // [value_pitch][block_tokens]
   C* columns = nullptr;            // [rows][block_tokens]
-  C *scores = nullptr, *d_scores = nullptr;  // [t][s]: q.k and do.v of a pair of blocks, then P, M
+  C *scores = nullptr, *d_scores = nullptr;  // [t][s]: q.k and do.v of a block's keys, then P, M
   C* of_state_in = nullptr;                  // [token]: q_t . S_in do_t
   C* of_state_out = nullptr;                 // [token]: x_s, k_s . G v_s at first
   C* gate_sums = nullptr;                    // [token][lanes]: da, its lanes still to be added up
@@ -43,12 +43,29 @@ struct shared_adjoint_scratch {
     values_transposed = scratch.take<C>(whole * n.value_pitch);
     d_o_transposed = scratch.take<C>(block_tokens * n.value_pitch);
     columns = scratch.take<C>(block_tokens * n.rows);
-    scores = scratch.take<C>(block_tokens * block_tokens);
-    d_scores = scratch.take<C>(block_tokens * block_tokens);
+    scores = scratch.take<C>(whole * block_tokens);
+    d_scores = scratch.take<C>(whole * block_tokens);
     of_state_in = scratch.take<C>(whole), of_state_out = scratch.take<C>(whole);
     gate_sums = scratch.take<C>(whole * simd::lanes<C>);
   }
 };
+
+// Rows of N tokens: dots = x . y, then x *= factor.
+template <std::size_t N, class C>
+GATESCAN_INLINE void dot_and_scale(index_t rows, C* x, const C* y, const C* factor, C* dots) {
+  using P = simd::pack<C>;
+  P sums[N];
+#pragma GCC unroll 16
+  for (P& sum : sums) sum = P(0);
+  for (index_t i = 0; i < rows; i += simd::lanes<C>)
+#pragma GCC unroll 16
+    for (index_t t = 0; t < index_t{N}; ++t) {
+      const P z = simd::load(x + t * rows + i);
+      sums[t] = simd::fma(z, simd::load(y + t * rows + i), sums[t]);
+      simd::store(x + t * rows + i, P(factor[t]) * z);
+    }
+  simd::sum_each(sums, dots);
+}
 
 // to[token][rows] = factor[token] sum_j state[rows][j] x[token][j], and dots[token] = what that
 // was before the factor, times y[token].
@@ -56,7 +73,6 @@ template <class C>
 void contract_state_shared(const matrix_shape& n, index_t count, const C* state,
                            const C* x_transposed, C* columns, const C* factor, const C* y, C* to,
                            C* dots, prefetching ahead) {
-  using P = simd::pack<C>;
   constexpr index_t side = block_tokens;
   simd::for_each_panel<C>(side, [&](index_t j, index_t registers) {
     simd::product_of_panel<C>(
@@ -65,16 +81,13 @@ void contract_state_shared(const matrix_shape& n, index_t count, const C* state,
         [](index_t, index_t, simd::pack<C> sum) { return sum; }, ahead);
   });
   simd::transpose<C>(n.rows, count, {columns, side}, {to, n.rows});
-  for (index_t t = 0; t < count; ++t) {
-    P dot(0);
-    const P f(factor[t]);
-    for (index_t i = 0; i < n.rows; i += simd::lanes<C>) {
-      const P z = simd::load(to + t * n.rows + i);
-      dot = simd::fma(z, simd::load(y + t * n.rows + i), dot);
-      simd::store(to + t * n.rows + i, f * z);
-    }
-    dots[t] = simd::sum(dot);
-  }
+  constexpr index_t together = simd::lanes<C>;
+  index_t t = 0;
+  for (; t + together <= count; t += together)
+    dot_and_scale<static_cast<std::size_t>(together)>(n.rows, to + t * n.rows, y + t * n.rows,
+                                                      factor + t, dots + t);
+  for (; t < count; ++t)
+    dot_and_scale<1>(n.rows, to + t * n.rows, y + t * n.rows, factor + t, dots + t);
 }
 
 // The pairs of a block's queries with a block's keys: q.k becomes P, do.v becomes M, x goes on to
@@ -204,29 +217,31 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
       s.between[r] = product;
       if (r > b) product *= s.to_block_end[r * side] * gates.gate[r * side];
     }
+    // with every query from the block's first on
+    const index_t queries = tokens - from;
+    const C *q = x.q + from * kp, *d_o = d.d_o + from * vp;
+    simd::set_product<C>(queries, side, kp, simd::by_rows<C>(q, kp), {k, side}, {s.scores, side});
+    simd::set_product<C>(queries, side, vp, simd::by_rows<C>(d_o, vp), {v, side},
+                         {s.d_scores, side});
     for (index_t r = blocks - 1; r >= b; --r) {
       const index_t first = r * side, count = tokens_in_block(tokens, r);
-      const C *q = x.q + first * kp, *d_o = d.d_o + first * vp;
-      const C after = r + 1 < blocks ? gates.gate[first + side] : C(1);
-      simd::set_product<C>(count, side, kp, simd::by_rows<C>(q, kp), {k, side}, {s.scores, side});
-      simd::set_product<C>(count, side, vp, simd::by_rows<C>(d_o, vp), {v, side},
-                           {s.d_scores, side});
       const auto decay = [&]<bool Own>() {
-        decay_pairs<Own>(count, gates.gate + first, after, s.to_block_end + from, s.between[r],
-                         s.of_state_out + from, s.scores, s.d_scores,
-                         s.gate_sums + first * simd::lanes<C>);
+        decay_pairs<Own>(count, gates.gate + first,
+                         r + 1 < blocks ? gates.gate[first + side] : C(1), s.to_block_end + from,
+                         s.between[r], s.of_state_out + from, s.scores + (first - from) * side,
+                         s.d_scores + (first - from) * side, s.gate_sums + first * simd::lanes<C>);
       };
       if (r == b)
         decay.template operator()<true>();
       else
         decay.template operator()<false>();
-      simd::add_product<C>(keys, vp, count, simd::by_columns<C>(s.scores, side), {d_o, vp},
-                           {d.dv + from * vp, vp});
-      simd::add_product<C>(keys, kp, count, simd::by_columns<C>(s.d_scores, side), {q, kp},
-                           {d.dk + from * kp, kp});
-      simd::add_product<C>(count, kp, keys, simd::by_rows<C>(s.d_scores, side),
-                           {x.k + from * kp, kp}, {d.dq + first * kp, kp});
     }
+    simd::add_product<C>(keys, vp, queries, simd::by_columns<C>(s.scores, side), {d_o, vp},
+                         {d.dv + from * vp, vp});
+    simd::add_product<C>(keys, kp, queries, simd::by_columns<C>(s.d_scores, side), {q, kp},
+                         {d.dk + from * kp, kp});
+    simd::add_product<C>(queries, kp, keys, simd::by_rows<C>(s.d_scores, side),
+                         {x.k + from * kp, kp}, {d.dq + from * kp, kp});
   }
   gate_gradients(tokens, gates, dot_of_states(n, state_in, g_out), s, d.da);
   const bool finite = incoming_gradient_shared(x, gates, tokens, d.d_o, g_out, g, w, ahead);
