@@ -119,6 +119,20 @@ void decay_pairs(index_t count, const C* gate, C after, const C* to_block_end, C
   }
 }
 
+// to[s] += sum_t scores[t][s] x[t] over the queries from a block's first on. What is not finite must
+// not come from queries before s, not even times 0.
+template <class C>
+void add_from_queries(index_t keys, index_t queries, index_t pitch, const C* scores, const C* x,
+                      C* to) {
+  constexpr index_t side = block_tokens;
+  simd::add_upper_product<C>(keys, pitch, simd::by_columns<C>(scores, side), {x, pitch},
+                             {to, pitch});
+  if (queries > side)
+    simd::add_product<C>(keys, pitch, queries - side,
+                         simd::by_columns<C>(scores + side * side, side), {x + side * pitch, pitch},
+                         {to, pitch});
+}
+
 // da[token], whole registers of them: what the pairs with S_in give the gates, and what all other pairs have given.
 template <class C>
 void gate_gradients(index_t tokens, const shared_gates<C>& gates, C x,
@@ -236,10 +250,8 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
       else
         decay.template operator()<false>();
     }
-    simd::add_product<C>(keys, vp, queries, simd::by_columns<C>(s.scores, side), {d_o, vp},
-                         {d.dv + from * vp, vp});
-    simd::add_product<C>(keys, kp, queries, simd::by_columns<C>(s.d_scores, side), {q, kp},
-                         {d.dk + from * kp, kp});
+    add_from_queries(keys, queries, vp, s.scores, d_o, d.dv + from * vp);
+    add_from_queries(keys, queries, kp, s.d_scores, q, d.dk + from * kp);
     simd::add_product<C>(queries, kp, keys, simd::by_rows<C>(s.d_scores, side),
                          {x.k + from * kp, kp}, {d.dq + from * kp, kp});
   }
