@@ -90,9 +90,9 @@ void contract_state_shared(const matrix_shape& n, index_t count, const C* state,
     dot_and_scale<1>(n.rows, to + t * n.rows, y + t * n.rows, factor + t, dots + t);
 }
 
-// The pairs of a block's queries with a block's keys: q.k becomes P, do.v becomes M, x goes on to
-// the block's first query, and its gates get their sums. `before` is D(., s) up to the block, 0
-// where its keys are the queries' own. `after` is the gate of the next block's first token.
+// The pairs of a block's queries with a block's keys, its own or earlier ones: q.k becomes P, do.v
+// becomes M, x goes on to the block's first query, and the block's gates get their sums. `after` is
+// the gate of the next block's first token, `between` the product of the blocks between.
 template <bool Own, class C>
 void decay_pairs(index_t count, const C* gate, C after, const C* to_block_end, C between, C* x,
                  C* scores, C* d_scores, C* gate_sums) {
@@ -119,6 +119,20 @@ void decay_pairs(index_t count, const C* gate, C after, const C* to_block_end, C
   }
 }
 
+// Zeros after the last token.
+template <class C>
+void decays_to_block_ends(const shared_gates<C>& gates, index_t tokens, C* to) {
+  for (index_t b = 0; b < blocks_of(tokens); ++b) {
+    const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
+    C decay(1);
+    for (index_t t = first + count - 1; t >= first; --t) {
+      to[t] = decay;
+      decay *= gates.gate[t];
+    }
+    fill(to + first + count, block_tokens - count, C(0));
+  }
+}
+
 // to[s] += sum_t scores[t][s] x[t] over the queries from a block's first on. What is not finite must
 // not come from queries before s, not even times 0.
 template <class C>
@@ -133,7 +147,8 @@ void add_from_queries(index_t keys, index_t queries, index_t pitch, const C* sco
                          {to, pitch});
 }
 
-// da[token], whole registers of them: what the pairs with S_in give the gates, and what all other pairs have given.
+// da[token], in whole registers: what the pairs with S_in give the gates, x = S_in . G at first, and
+// what all others have given.
 template <class C>
 void gate_gradients(index_t tokens, const shared_gates<C>& gates, C x,
                     const shared_adjoint_scratch<C>& s, C* da) {
@@ -179,6 +194,69 @@ bool incoming_gradient_shared(const matrix_tiles<C>& x, const shared_gates<C>& g
   return state_finite(watch, static_cast<const C*>(g_in), n);
 }
 
+// Queries with S_in and keys with S_out, of one block: their dq, dk and dv, q_t . S_in do_t and
+// k_s . G v_s. Leaves keys and values transposed.
+template <class C>
+void pairs_with_states(const matrix_tiles<C>& x, index_t first, index_t count,
+                       const shared_gates<C>& gates, const C* state_in, const C* g,
+                       const matrix_gradients<C>& d, const shared_adjoint_scratch<C>& s,
+                       prefetching ahead) {
+  constexpr index_t side = block_tokens;
+  const matrix_shape& n = x.n;
+  const index_t kp = n.rows, vp = n.value_pitch;
+  C *k = s.keys_transposed + first * kp, *v = s.values_transposed + first * vp;
+  transpose_block(count, kp, x.k + first * kp, k);
+  transpose_block(count, vp, x.v + first * vp, v);
+  transpose_block(count, vp, d.d_o + first * vp, s.d_o_transposed);
+  contract_state_shared(n, count, state_in, s.d_o_transposed, s.columns, gates.from_start + first,
+                        x.q + first * kp, d.dq + first * kp, s.of_state_in + first, ahead);
+  contract_state_shared(n, count, g, v, s.columns, gates.to_end + first, x.k + first * kp,
+                        d.dk + first * kp, s.of_state_out + first, ahead);
+  fill(s.of_state_out + first + count, side - count, C(0));
+  simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
+    simd::product_of_panel<C>(
+        registers, count, kp, simd::by_columns<C>(k, side), {g + j, n.state_pitch},
+        {d.dv + first * vp + j, vp},
+        [e = gates.to_end + first](index_t t, index_t, simd::pack<C> sum) {
+          return simd::pack<C>(e[t]) * sum;
+        },
+        ahead);
+  });
+}
+
+// The keys of block b with every query from the block's first on.
+template <class C>
+void pairs_of_keys(const matrix_tiles<C>& x, index_t tokens, index_t b,
+                   const shared_gates<C>& gates, const matrix_gradients<C>& d,
+                   const shared_adjoint_scratch<C>& s) {
+  constexpr index_t side = block_tokens;
+  const index_t blocks = blocks_of(tokens), kp = x.n.rows, vp = x.n.value_pitch;
+  const index_t from = b * side, keys = tokens_in_block(tokens, b), queries = tokens - from;
+  const C *q = x.q + from * kp, *d_o = d.d_o + from * vp;
+  simd::set_product<C>(queries, side, kp, simd::by_rows<C>(q, kp),
+                       {s.keys_transposed + from * kp, side}, {s.scores, side});
+  simd::set_product<C>(queries, side, vp, simd::by_rows<C>(d_o, vp),
+                       {s.values_transposed + from * vp, side}, {s.d_scores, side});
+  C product(1);
+  for (index_t r = b + 1; r < blocks; ++r) {
+    s.between[r] = product;
+    product *= s.to_block_end[r * side] * gates.gate[r * side];
+  }
+  const auto decay = [&]<bool Own>(index_t r, C between) {
+    const index_t first = r * side;
+    const C after = r + 1 < blocks ? gates.gate[first + side] : C(1);
+    decay_pairs<Own>(tokens_in_block(tokens, r), gates.gate + first, after, s.to_block_end + from,
+                     between, s.of_state_out + from, s.scores + (first - from) * side,
+                     s.d_scores + (first - from) * side, s.gate_sums + first * simd::lanes<C>);
+  };
+  for (index_t r = blocks - 1; r > b; --r) decay.template operator()<false>(r, s.between[r]);
+  decay.template operator()<true>(b, C(1));
+  add_from_queries(keys, queries, vp, s.scores, d_o, d.dv + from * vp);
+  add_from_queries(keys, queries, kp, s.d_scores, q, d.dk + from * kp);
+  simd::add_product<C>(queries, kp, keys, simd::by_rows<C>(s.d_scores, side), {x.k + from * kp, kp},
+                       {d.dq + from * kp, kp});
+}
+
 /// As chunk_backward, with x.q, x.k and x.v as they were read; d.da has one number a token, and x.a
 /// is room for the fallback.
 template <class C>
@@ -186,75 +264,23 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
                            const C* state_in, C* g, const matrix_gradients<C>& d,
                            const chunk_scratch<C>& w, chunk_adjoint_scratch<C>& fallback,
                            const shared_adjoint_scratch<C>& s, prefetcher& memory) {
-  constexpr index_t side = block_tokens;
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens), kp = n.rows, vp = n.value_pitch;
   const prefetching ahead{&memory};
-  memory.begin(blocks * (2 * simd::row_blocks(n.rows) + panels_of<C>(n) * simd::row_blocks(side)) +
-               panels_of<C>(n) * simd::row_blocks(n.rows));
+  memory.begin(blocks *
+                   (2 * simd::row_blocks(kp) + panels_of<C>(n) * simd::row_blocks(block_tokens)) +
+               panels_of<C>(n) * simd::row_blocks(kp));
   copy_numbers(fallback.spare_g, g, n.state_size());
   const C* g_out = fallback.spare_g;
   decays_from_start(gates, tokens);
   decays_to_end(gates, tokens);
+  decays_to_block_ends(gates, tokens, s.to_block_end);
   set_products(n, gates, gates.from_start[tokens - 1], w);
-  for (index_t b = 0; b < blocks; ++b) {
-    const index_t first = b * side, count = tokens_in_block(tokens, b);
-    C *k = s.keys_transposed + first * kp, *v = s.values_transposed + first * vp;
-    C decay(1);
-    for (index_t t = count - 1; t >= 0; --t) {
-      s.to_block_end[first + t] = decay;
-      decay *= gates.gate[first + t];
-    }
-    for (index_t t = first + count; t < first + side; ++t) s.to_block_end[t] = 0;
-    fill(s.of_state_out + first, side, C(0));
-    fill(s.gate_sums + first * simd::lanes<C>, side * simd::lanes<C>, C(0));
-    transpose_block(count, kp, x.k + first * kp, k);
-    transpose_block(count, vp, x.v + first * vp, v);
-    transpose_block(count, vp, d.d_o + first * vp, s.d_o_transposed);
-    contract_state_shared(n, count, state_in, s.d_o_transposed, s.columns, gates.from_start + first,
-                          x.q + first * kp, d.dq + first * kp, s.of_state_in + first, ahead);
-    contract_state_shared(n, count, g_out, v, s.columns, gates.to_end + first, x.k + first * kp,
-                          d.dk + first * kp, s.of_state_out + first, ahead);
-    simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
-      simd::product_of_panel<C>(registers, count, kp, simd::by_columns<C>(k, side),
-                                {g_out + j, n.state_pitch}, {d.dv + first * vp + j, vp},
-                                [e = gates.to_end + first](index_t t, index_t, simd::pack<C> sum) {
-                                  return simd::pack<C>(e[t]) * sum;
-                                });
-    });
-  }
-  for (index_t b = 0; b < blocks; ++b) {
-    const index_t from = b * side, keys = tokens_in_block(tokens, b);
-    const C *k = s.keys_transposed + from * kp, *v = s.values_transposed + from * vp;
-    C product(1);
-    for (index_t r = b; r < blocks; ++r) {
-      s.between[r] = product;
-      if (r > b) product *= s.to_block_end[r * side] * gates.gate[r * side];
-    }
-    // with every query from the block's first on
-    const index_t queries = tokens - from;
-    const C *q = x.q + from * kp, *d_o = d.d_o + from * vp;
-    simd::set_product<C>(queries, side, kp, simd::by_rows<C>(q, kp), {k, side}, {s.scores, side});
-    simd::set_product<C>(queries, side, vp, simd::by_rows<C>(d_o, vp), {v, side},
-                         {s.d_scores, side});
-    for (index_t r = blocks - 1; r >= b; --r) {
-      const index_t first = r * side, count = tokens_in_block(tokens, r);
-      const auto decay = [&]<bool Own>() {
-        decay_pairs<Own>(count, gates.gate + first,
-                         r + 1 < blocks ? gates.gate[first + side] : C(1), s.to_block_end + from,
-                         s.between[r], s.of_state_out + from, s.scores + (first - from) * side,
-                         s.d_scores + (first - from) * side, s.gate_sums + first * simd::lanes<C>);
-      };
-      if (r == b)
-        decay.template operator()<true>();
-      else
-        decay.template operator()<false>();
-    }
-    add_from_queries(keys, queries, vp, s.scores, d_o, d.dv + from * vp);
-    add_from_queries(keys, queries, kp, s.d_scores, q, d.dk + from * kp);
-    simd::add_product<C>(queries, kp, keys, simd::by_rows<C>(s.d_scores, side),
-                         {x.k + from * kp, kp}, {d.dq + from * kp, kp});
-  }
+  for (index_t b = 0; b < blocks; ++b)
+    pairs_with_states(x, b * block_tokens, tokens_in_block(tokens, b), gates, state_in, g_out, d, s,
+                      ahead);
+  fill(s.gate_sums, tokens * simd::lanes<C>, C(0));
+  for (index_t b = 0; b < blocks; ++b) pairs_of_keys(x, tokens, b, gates, d, s);
   gate_gradients(tokens, gates, dot_of_states(n, state_in, g_out), s, d.da);
   const bool finite = incoming_gradient_shared(x, gates, tokens, d.d_o, g_out, g, w, ahead);
   if (finite && all_finite(d.dq, tokens, kp, kp) && all_finite(d.dk, tokens, kp, kp) &&
