@@ -133,8 +133,8 @@ void decays_to_block_ends(const shared_gates<C>& gates, index_t tokens, C* to) {
   }
 }
 
-// to[s] += sum_t scores[t][s] x[t] over the queries from a block's first on. What is not finite must
-// not come from queries before s, not even times 0.
+// to[s] += sum_t scores[t][s] x[t] over the queries from a block's first on. What is not finite
+// must not come from queries before s, not even times 0.
 template <class C>
 void add_from_queries(index_t keys, index_t queries, index_t pitch, const C* scores, const C* x,
                       C* to) {
@@ -147,8 +147,8 @@ void add_from_queries(index_t keys, index_t queries, index_t pitch, const C* sco
                          {to, pitch});
 }
 
-// da[token], in whole registers: what the pairs with S_in give the gates, x = S_in . G at first, and
-// what all others have given.
+// da[token], in whole registers: what the pairs with S_in give the gates, x = S_in . G at first,
+// and what all others have given.
 template <class C>
 void gate_gradients(index_t tokens, const shared_gates<C>& gates, C x,
                     const shared_adjoint_scratch<C>& s, C* da) {
