@@ -26,6 +26,7 @@ struct example {
     options c;
     c.gate = gate;
     c.group = 2;
+    c.scalar_decay = sequences > 0;
     c.sequences = sequences;
     in = rounded<O, float>(problem<O>(n, c, 21));
     dout = rounded_results<O, float>(random_gradients<O>(O::forward(in), 22));

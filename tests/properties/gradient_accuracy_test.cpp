@@ -13,10 +13,9 @@ const mode attention{mode::attention, 0};
 
 // every gradient, under log gates from 0 to -20 and resets
 template <class O, class T>
-void expect_gradient_rms(double bound) {
+void expect_gradient_rms(double bound, options c = {}) {
   for (const gates gate :
        {gates::one, gates::near_one, gates::mild, gates::strong, gates::resets}) {
-    options c;
     c.gate = gate;
     const auto in = rounded<O, T>(problem<O>({1, 2048, 1, 4, 4}, c, 140));
     const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), 141));
@@ -40,6 +39,10 @@ TEST(quality, N8_gradients_of_gateloop) {
 TEST(quality, N8_gradients_of_gla) {
   expect_gradient_rms<gla, float>(1e-5);
   expect_gradient_rms<gla, wide<float>>(1e-6);
+  options a_head;
+  a_head.scalar_decay = true;
+  expect_gradient_rms<gla, float>(1e-5, a_head);
+  expect_gradient_rms<gla, wide<float>>(1e-6, a_head);
 }
 TEST(quality, N8_gradients_of_selective_scan) {
   expect_gradient_rms<selective_scan, float>(1e-5);

@@ -62,10 +62,18 @@ bool same_other_heads(const tensor<T>& x, const tensor<T>& y, int64 b, int64 h) 
   return true;
 }
 
+// gates of gla: one a key, and one a head
+template <class O>
+std::vector<options> gate_forms() {
+  std::vector<options> all(std::is_same_v<O, gla> ? 2 : 1);
+  all.back().scalar_decay = all.size() == 2;
+  return all;
+}
+
 // N7: one NaN or Inf at (b, t, h) changes nothing before t, in another head, or in another row
-TYPED_TEST(nan_and_resets, N7_nan_is_causal_forward) {
-  using O = TypeParam;
-  const auto clean = rounded<O, float>(problem<O>({2, 70, 3, 3, 2}, options{}, 41));
+template <class O>
+void expect_causal_forward(const options& c) {
+  const auto clean = rounded<O, float>(problem<O>({2, 70, 3, 3, 2}, c, 41));
   for (const mode& m : modes) {
     const auto want = run_forward<O, float>(m, clean);
     for (const double bad : {nan, inf})
@@ -91,16 +99,19 @@ TYPED_TEST(nan_and_resets, N7_nan_is_causal_forward) {
           }));
           EXPECT_TRUE(same_other_heads(got.final_state, want.final_state, p.b, p.h));
         }
-        if (this->HasFailure()) return;
+        if (::testing::Test::HasFailure()) return;
       }
   }
+}
+TYPED_TEST(nan_and_resets, N7_nan_is_causal_forward) {
+  for (const options& c : gate_forms<TypeParam>()) expect_causal_forward<TypeParam>(c);
 }
 
 // N7 backward: from an output gradient only to earlier tokens of its own head; from an operand only
 // within its own head
-TYPED_TEST(nan_and_resets, N7_nan_is_causal_backward) {
-  using O = TypeParam;
-  const auto clean = rounded<O, float>(problem<O>({2, 70, 3, 3, 2}, options{}, 42));
+template <class O>
+void expect_causal_backward(const options& c) {
+  const auto clean = rounded<O, float>(problem<O>({2, 70, 3, 3, 2}, c, 42));
   const auto dout = rounded_results<O, float>(random_gradients<O>(O::forward(clean), 43));
   for (const mode& m : modes) {
     const auto want = run_backward<O, float>(m, clean, dout);
@@ -155,9 +166,12 @@ TYPED_TEST(nan_and_resets, N7_nan_is_causal_backward) {
             dirty);
         check(dirty, dout, false);
       }
-      if (this->HasFailure()) return;
+      if (::testing::Test::HasFailure()) return;
     }
   }
+}
+TYPED_TEST(nan_and_resets, N7_nan_is_causal_backward) {
+  for (const options& c : gate_forms<TypeParam>()) expect_causal_backward<TypeParam>(c);
 }
 
 // make every gate of token t a hard reset
@@ -211,7 +225,7 @@ TYPED_TEST(nan_and_resets, N3_resets_forget_nan_and_inf_forward) {
       for (const int64 t : {1, 7, 16, 33, 48, 60})
         for (const int64 before : {t - 1, t / 2, int64{-1}}) {  // -1: the initial state is bad
           options c;
-          c.linear = linear;
+          c.linear = c.scalar_decay = linear;
           auto in = exact_problem<O>({1, L, 2, 3, 2}, c, 50);
           reset_at(in, t);
           auto rest = slice_inputs<O>(in, t, L);
@@ -242,7 +256,7 @@ TYPED_TEST(nan_and_resets, N3_resets_forget_nan_and_inf_backward) {
         for (const int64 after :
              {t, (t + L) / 2, L}) {  // L: the gradient of the final state is bad
           options c;
-          c.linear = linear;
+          c.linear = c.scalar_decay = linear;
           auto in = exact_problem<O>({1, L, 2, 3, 2}, c, 51);
           reset_at(in, t);
           auto dout = exact_gradients<O>(O::forward(in), 52);

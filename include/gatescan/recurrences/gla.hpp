@@ -63,6 +63,10 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     return keys_of<R>{at(x.q) * R(x.scale), at(x.k), exp(at(x.log_decay))};
   }
   template <class X>
+  static const auto& query(const X& x) {
+    return x.q;
+  }
+  template <class X>
   GATESCAN_HD GATESCAN_INLINE static bool has_shared_gate(const X& x) {
     return x.log_decay.one_key;
   }
@@ -81,6 +85,11 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     at.add(d.q, g.q * R(x.scale));
     at.add(d.k, g.k);
     at.add(d.log_decay, unless_zero(a, g.gate * a));
+  }
+  template <class D>
+  GATESCAN_HD GATESCAN_INLINE static D without_gate(D d) {
+    d.log_decay = {};
+    return d;
   }
 };
 static_assert(attention_form<gla> && differentiable<gla>);

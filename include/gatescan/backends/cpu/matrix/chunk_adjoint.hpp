@@ -58,7 +58,7 @@ void contract_state(const matrix_shape& n, index_t count, const C* state, const 
 
 template <class C>
 void transpose_block(index_t count, index_t width, const C* from, C* to) {
-  for (index_t i = 0; i < width * block_tokens; ++i) to[i] = 0;
+  if (count < block_tokens) fill(to, width * block_tokens, C(0));
   simd::transpose<C>(count, width, {from, width}, {to, block_tokens});
 }
 
@@ -245,6 +245,33 @@ bool incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, c
   return state_finite(watch, static_cast<const C*>(g_in), n);
 }
 
+// The token by token form, from s.spare_g: s.spare, and in s.spare_g the gradient of the incoming
+// state.
+template <bool Complex, class C>
+void take_steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* d_o,
+                         const chunk_scratch<C>& w, chunk_adjoint_scratch<C>& s) {
+  const matrix_shape& n = x.n;
+  matrix_tiles<C> exact = x;
+  exact.o = w.spare_o;
+  s.spare.d_o = d_o;
+  fill(s.spare_g + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
+  steps_backward<Complex>(exact, tokens, state_in, s.spare_g, s.spare, s.replay);
+}
+// Those of gates, which keys may share, are the caller's.
+template <class C>
+void replace_non_finite_gradients(const matrix_shape& n, index_t tokens,
+                                  const chunk_adjoint_scratch<C>& s, const matrix_gradients<C>& d,
+                                  C* g) {
+  for (index_t t = 0; t < tokens; ++t)
+    for (index_t plane = 0; plane < n.rows; plane += n.key_pitch) {
+      const index_t at = t * n.rows + plane;
+      replace_non_finite(d.dq + at, s.spare.dq + at, n.keys);
+      replace_non_finite(d.dk + at, s.spare.dk + at, n.keys);
+    }
+  replace_non_finite(d.dv, s.spare.dv, tokens * n.value_pitch);
+  replace_non_finite_state(g, s.spare_g, n);
+}
+
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
 /// return g is the gradient of the incoming state. Results that are not finite are taken from the
 /// token by token form.
@@ -290,20 +317,11 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
       all_finite(d.dk, tokens, n.rows, n.rows) && all_finite(d.da, tokens, n.rows, n.rows) &&
       all_finite(d.dv, tokens, n.value_pitch, n.value_pitch))
     return;
-  matrix_tiles<C> exact = x;
-  exact.o = w.spare_o;
-  s.spare.d_o = d.d_o;
-  fill(s.spare_g + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-  steps_backward<Complex>(exact, tokens, state_in, s.spare_g, s.spare, s.replay);
+  take_steps_backward<Complex>(x, tokens, state_in, d.d_o, w, s);
   for (index_t t = 0; t < tokens; ++t)
-    for (index_t plane = 0; plane < n.rows; plane += n.key_pitch) {
-      const index_t at = t * n.rows + plane;
-      replace_non_finite(d.dq + at, s.spare.dq + at, n.keys);
-      replace_non_finite(d.dk + at, s.spare.dk + at, n.keys);
-      replace_non_finite(d.da + at, s.spare.da + at, n.keys);
-    }
-  replace_non_finite(d.dv, s.spare.dv, tokens * n.value_pitch);
-  replace_non_finite_state(g, s.spare_g, n);
+    for (index_t plane = 0; plane < n.rows; plane += n.key_pitch)
+      replace_non_finite(d.da + t * n.rows + plane, s.spare.da + t * n.rows + plane, n.keys);
+  replace_non_finite_gradients(n, tokens, s, d, g);
 }
 
 }  // namespace detail

@@ -9,7 +9,7 @@
 #include "../prefetch.hpp"
 #include "chunk_adjoint.hpp"
 #include "key_quad.hpp"
-#include "shared_gate.hpp"
+#include "shared_gate_adjoint.hpp"
 #include "unit_strides.hpp"
 
 namespace gatescan {
@@ -55,9 +55,10 @@ class matrix_lane {
       chunk_ = chunk_scratch<C>(scratch, n_, tokens);
       log_gates_ = scratch.take<double>(n_.rows);
     }
+    if (blocks_ && can_share_gates && (!backward || adjoint_shares_gates))
+      shared_ = shared_gates<C>(scratch, n_, tokens);
     if (!backward) {
       if (in_frame_) frame_ = turning_frame<C>(scratch, n_);
-      if (blocks_ && can_share_gates) shared_ = shared_gates<C>(scratch, n_, tokens);
       return;
     }
     gradients_ = matrix_gradients<C>(scratch, n_, tokens);
@@ -66,6 +67,8 @@ class matrix_lane {
       adjoint_ = chunk_adjoint_scratch<C>(scratch, n_, tokens);
     else
       replay_ = steps_adjoint_scratch<C>(scratch, tokens, complex);
+    if (blocks_ && adjoint_shares_gates)
+      shared_adjoint_ = shared_adjoint_scratch<C>(scratch, n_, tokens);
   }
 
   index_t state_size() const { return n_.state_size() + (in_frame_ ? frame_.size(n_) : 0); }
@@ -129,10 +132,7 @@ class matrix_lane {
 
   /// Results of tokens [t, t + count) and the state after them.
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
-    if (shares_gates())
-      load_shared(t, count);
-    else
-      load(t, count);
+    load_run(t, count);
     look_ahead(t, count);
     ahead_.add(to.out.lane(b_, h_, 0), t, t + count, n_.keys, n_.values);
     compute<turns>(count, in, out);
@@ -155,9 +155,18 @@ class matrix_lane {
   }
   /// The state after the tokens only.
   void advance_run(index_t t, index_t count, const C* in, C* out) {
-    load(t, count);
-    look_ahead(t, count);
+    const auto read = [&]<bool Queries>() {
+      load_run<Queries>(t, count);
+      look_ahead<Queries>(t, count);
+    };
+    if (blocks_)
+      read.template operator()<!reads_query_apart>();
+    else
+      read.template operator()<true>();
     if (in_frame_) frame_.reset(n_, out);
+    if constexpr (can_share_gates)
+      if (shares_gates())
+        return chunk_advance_shared(tiles_, shared_, count, in, out, chunk_, ahead_);
     if (blocks_) return chunk_advance<complex>(tiles_, count, in, out, chunk_, ahead_);
     ahead_.begin(blocks_of_state<complex, C>(n_));
     steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
@@ -166,26 +175,38 @@ class matrix_lane {
   template <class Sink>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
                     index_t count, const C* in, C* g, const Sink& sink) {
-    load(t, count);
+    load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     look_back(results, t, count);
-    if (blocks_)
-      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_, ahead_);
+    compute_adjoint(count, in, g);
+    const auto add = [&]<bool Shared>() {
+      for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
+           first -= block_tokens)
+        add_gradients<Shared>(results.out.lane(b_, h_, 0), d, t, first,
+                              std::min<index_t>(block_tokens, count - first), sink);
+    };
+    if (adjoint_shares_gates && shares_gates())
+      add.template operator()<adjoint_shares_gates>();
     else
-      steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
-    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
-         first -= block_tokens)
-      add_gradients(results.out.lane(b_, h_, 0), d, t, first,
-                    std::min<index_t>(block_tokens, count - first), sink);
+      add.template operator()<false>();
   }
   /// The gradient of the state before the tokens only. `in` is read where the output's adjoint
   /// needs o.
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
                    C* g) {
-    load(t, count);
+    load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
-    decay_queries<complex>(tiles_, count, chunk_);
     copy_numbers(next_state_, g, n_.state_size());
+    if constexpr (adjoint_shares_gates)
+      if (shares_gates()) {
+        ahead_.clear();
+        decays_from_start(shared_, count);
+        set_products(n_, shared_, shared_.from_start[count - 1], chunk_);
+        incoming_gradient_shared(tiles_, shared_, count, gradients_.d_o, next_state_, g, chunk_,
+                                 prefetching{&ahead_});
+        return;
+      }
+    decay_queries<complex>(tiles_, count, chunk_);
     incoming_gradient<complex>(tiles_, count, gradients_.d_o, next_state_, g, chunk_);
   }
 
@@ -221,6 +242,11 @@ class matrix_lane {
   };
   static constexpr bool can_share_gates = !complex && requires(const operands_type& x) {
     R::has_shared_gate(x);
+  };
+  // states go on without the queries: 106 ms for 112, backward of a gate a head (AVX2, one core)
+  static constexpr bool reads_query_apart = requires(const operands_type& x) { R::query(x); };
+  static constexpr bool adjoint_shares_gates = can_share_gates && requires(tiles_of_gradients d) {
+    R::without_gate(d);
   };
   using values_type =
       decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
@@ -263,6 +289,14 @@ class matrix_lane {
     return false;
   }
 
+  template <bool WithQueries = true>
+  void load_run(index_t first, index_t count) {
+    if (shares_gates())
+      load_shared<WithQueries>(first, count);
+    else
+      load<WithQueries>(first, count);
+  }
+  template <bool WithQueries = true>
   void load(index_t first, index_t count) {
     tiles_.log_gates = nullptr;
     if constexpr (sums_logs)
@@ -270,12 +304,13 @@ class matrix_lane {
         tiles_.log_gates = log_gates_;
         sum_log_gates(first, count);
       }
-    load_keys_of_run<true>(first, count);
+    load_keys_of_run<WithQueries, true>(first, count);
     load_values(first, count);
   }
+  template <bool WithQueries>
   void load_shared(index_t first, index_t count) {
     if constexpr (can_share_gates) {
-      load_keys_of_run<false>(first, count);
+      load_keys_of_run<WithQueries, false>(first, count);
       load_values(first, count);
       alignas(simd::register_bytes) C lanes[static_cast<std::size_t>(width)];
       const auto number = [&](register_type x) { return simd::store(lanes, x), lanes[0]; };
@@ -291,7 +326,7 @@ class matrix_lane {
         }
     }
   }
-  template <bool WithGates>
+  template <bool WithQueries, bool WithGates>
   void load_keys_of_run(index_t first, index_t count) {
     const bool quads = reads_quads_;
     const operands_type x = x_;  // copies: what vectors are stored to might otherwise be these
@@ -300,7 +335,7 @@ class matrix_lane {
     for (index_t t = 0; t < count; ++t) {
       for (index_t i = 0; quads && i < n.keys; i += quad::keys) {
         const auto key = R::keys(x, quad{keys_at(first + t, i)});
-        store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
+        if constexpr (WithQueries) store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
         store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
         if constexpr (WithGates) store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
       }
@@ -308,11 +343,11 @@ class matrix_lane {
         const key_cursor at = keys_at(first + t, i);
         auto key = R::keys(x, at);
         if (at.count < width) {
-          key.q = masked(key.q, at.count, C(0));
+          if constexpr (WithQueries) key.q = masked(key.q, at.count, C(0));
           key.k = masked(key.k, at.count, C(0));
           key.gate = masked(key.gate, at.count, C(1));
         }
-        store_keys<complex>(to.q + t * n.rows, i, n.key_pitch, key.q);
+        if constexpr (WithQueries) store_keys<complex>(to.q + t * n.rows, i, n.key_pitch, key.q);
         store_keys<complex>(to.k + t * n.rows, i, n.key_pitch, key.k);
         if constexpr (WithGates) store_keys<complex>(to.a + t * n.rows, i, n.key_pitch, key.gate);
       }
@@ -345,6 +380,7 @@ class matrix_lane {
     }
   }
   // The operands of the run after [first, first + count) are asked for while that one is worked on.
+  template <bool WithQueries = true>
   void look_ahead(index_t first, index_t count) {
     constexpr index_t longest = 64;  // tokens ahead that the caches can hold
     ahead_.clear();
@@ -352,6 +388,8 @@ class matrix_lane {
     if (count > longest) return;
     R::operands(
         [&](const char*, const axes&, presence, const auto& all, const auto& own) {
+          if constexpr (!WithQueries)
+            if (static_cast<const void*>(&own) == &R::query(x_)) return;
           const auto add = [&](const auto& x) {
             ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, n_.values);
           };
@@ -421,6 +459,16 @@ class matrix_lane {
     ahead_.begin(blocks_of_state<complex, C>(n_));
     steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
   }
+  void compute_adjoint(index_t count, const C* in, C* g) {
+    if constexpr (adjoint_shares_gates)
+      if (shares_gates())
+        return chunk_backward_shared(tiles_, shared_, count, in, g, gradients_, chunk_, adjoint_,
+                                     shared_adjoint_, ahead_);
+    if (blocks_)
+      chunk_backward<complex>(tiles_, count, in, g, gradients_, chunk_, adjoint_, ahead_);
+    else
+      steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
+  }
   void write_out(const operand<storage>& out, index_t first, index_t count) const {
     if (!out.given) return;
     const index_t registers = n_.value_pitch / width;
@@ -462,29 +510,41 @@ class matrix_lane {
         simd::store(to + t * n.value_pitch + j, masked(g, at.count, C(0)));
       }
   }
-  template <class Sink>
+  template <bool SharedGate, class Sink>
   void add_gradients(const operand<const storage>& d_out, const tiles_of_gradients& d, index_t run,
                      index_t first, index_t count, const Sink& sink) {
     sink.open(run + first, count);
     const operands_type x = x_;  // copies, as in load
     const tiles_of_gradients tiles = d;
+    tiles_of_gradients key_tiles = d;
+    if constexpr (SharedGate) key_tiles = R::without_gate(d);
     const matrix_shape n = n_;
     const matrix_gradients<C> from = gradients_;
     const bool quads = reads_quads_;
     for (index_t t = first; t < first + count; ++t) {
       const index_t row = t * n.rows;
-      for (index_t i = 0; quads && i < n.key_pitch; i += quad::keys)
-        R::keys_adjoint(x, tiles, quad{keys_at(run + t, i, t - first)},
-                        keys_of<typename quad::element_type>{
-                            load_quad<complex>(from.dq + row + i, n.key_pitch),
-                            load_quad<complex>(from.dk + row + i, n.key_pitch),
-                            load_quad<complex>(from.da + row + i, n.key_pitch)});
+      if constexpr (SharedGate) {
+        key_cursor one = keys_at(run + t, 0, t - first);
+        one.count = 1;
+        const register_type none(0);
+        R::keys_adjoint(x, tiles, one,
+                        keys_of<register_type>{none, none, register_type(from.da[t])});
+      }
+      for (index_t i = 0; quads && i < n.key_pitch; i += quad::keys) {
+        const auto load = [=](const C* rows) {
+          return load_quad<complex>(rows + row + i, n.key_pitch);
+        };
+        using E = decltype(load(from.dq));
+        R::keys_adjoint(x, key_tiles, quad{keys_at(run + t, i, t - first)},
+                        keys_of<E>{load(from.dq), load(from.dk), SharedGate ? E{} : load(from.da)});
+      }
       for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
-        R::keys_adjoint(
-            x, tiles, keys_at(run + t, i, t - first),
-            keys_of<element_t<C, complex>>{load_keys<complex>(from.dq + row, i, n.key_pitch),
-                                           load_keys<complex>(from.dk + row, i, n.key_pitch),
-                                           load_keys<complex>(from.da + row, i, n.key_pitch)});
+        const auto load = [=](const C* rows) {
+          return load_keys<complex>(rows + row, i, n.key_pitch);
+        };
+        using E = decltype(load(from.dq));
+        R::keys_adjoint(x, key_tiles, keys_at(run + t, i, t - first),
+                        keys_of<E>{load(from.dq), load(from.dk), SharedGate ? E{} : load(from.da)});
       }
       for (index_t j = 0; j < n.value_pitch; j += width) {
         const value_cursor at = values_at(run + t, j, t - first);
@@ -507,6 +567,7 @@ class matrix_lane {
   chunk_scratch<C> chunk_{};
   turning_frame<C> frame_{};
   shared_gates<C> shared_{};
+  shared_adjoint_scratch<C> shared_adjoint_{};
   matrix_gradients<C> gradients_{};
   chunk_adjoint_scratch<C> adjoint_{};
   steps_adjoint_scratch<C> replay_{};

@@ -35,6 +35,42 @@ struct shared_gates {
   }
 };
 
+// rows of values times a factor a token
+template <class C>
+void decay_rows(const matrix_shape& n, index_t tokens, const C* from, const C* factor, C* to) {
+  for (index_t t = 0; t < tokens; ++t)
+    for (index_t j = 0; j < n.value_pitch; j += simd::lanes<C>)
+      simd::store(to + t * n.value_pitch + j,
+                  simd::pack<C>(factor[t]) * simd::load(from + t * n.value_pitch + j));
+}
+// w's product for every key; `product` is that of the gates as they stand.
+template <class C>
+void set_products(const matrix_shape& n, const shared_gates<C>& gates, C product,
+                  const chunk_scratch<C>& w) {
+  fill(w.product, n.rows, gates.has_product ? gates.high : product);
+  fill(w.product_low, n.rows, gates.has_product ? gates.low : C(0));
+}
+template <class C>
+void decays_from_start(const shared_gates<C>& gates, index_t tokens) {
+  C decay(1);
+  for (index_t t = 0; t < tokens; ++t) gates.from_start[t] = decay *= gates.gate[t];
+}
+// x.a, for the token by token form
+template <class C>
+void spread_gates(const matrix_tiles<C>& x, const shared_gates<C>& gates, index_t tokens) {
+  for (index_t t = 0; t < tokens; ++t) fill(x.a + t * x.n.rows, x.n.rows, gates.gate[t]);
+}
+// Returns the product of all gates.
+template <class C>
+C decays_to_end(const shared_gates<C>& gates, index_t tokens) {
+  C decay(1);
+  for (index_t t = tokens - 1; t >= 0; --t) {
+    gates.to_end[t] = decay;
+    decay *= gates.gate[t];
+  }
+  return decay;
+}
+
 /// As chunk_forward, with x.q, x.k and x.v as they were read; x.a is room for the fallback.
 template <class C>
 void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index_t tokens,
@@ -84,12 +120,8 @@ void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index
     before *= total;
     ahead();
   }
-  fill(w.product, n.rows, gates.has_product ? gates.high : before);
-  fill(w.product_low, n.rows, gates.has_product ? gates.low : C(0));
-  for (index_t s = 0; s < tokens; ++s)
-    for (index_t j = 0; j < n.value_pitch; j += simd::lanes<C>)
-      simd::store(gates.v_decayed + s * n.value_pitch + j,
-                  P(gates.to_end[s]) * simd::load(x.v + s * n.value_pitch + j));
+  set_products(n, gates, before, w);
+  decay_rows(n, tokens, static_cast<const C*>(x.v), gates.to_end, gates.v_decayed);
 
   const index_t pitch = blocks * side;
   simd::transpose<C>(tokens, n.rows, {x.q, n.rows}, {w.q_transposed, pitch});
@@ -107,7 +139,26 @@ void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index
   });
 
   if (state_finite(watch, state_out, n)) return;
-  for (index_t t = 0; t < tokens; ++t) fill(x.a + t * n.rows, n.rows, gates.gate[t]);
+  spread_gates(x, gates, tokens);
+  take_steps_where_not_finite<false>(x, tokens, state_in, state_out, w, [](C*) {});
+}
+
+/// S_out only. The same fallback.
+template <class C>
+void chunk_advance_shared(const matrix_tiles<C>& x, const shared_gates<C>& gates, index_t tokens,
+                          const C* state_in, C* state_out, const chunk_scratch<C>& w,
+                          prefetcher& memory) {
+  const matrix_shape& n = x.n;
+  memory.begin(panels_of<C>(n) * simd::row_blocks(n.rows));
+  set_products(n, gates, decays_to_end(gates, tokens), w);
+  decay_rows(n, tokens, static_cast<const C*>(x.v), gates.to_end, gates.v_decayed);
+  simd::pack<C> watch(0);
+  simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
+    watch += carry_panel<false>(registers, j, n, tokens, x.k, gates.v_decayed, state_in, state_out,
+                                w.gates(), prefetching{&memory});
+  });
+  if (state_finite(watch, state_out, n)) return;
+  spread_gates(x, gates, tokens);
   take_steps_where_not_finite<false>(x, tokens, state_in, state_out, w, [](C*) {});
 }
 
