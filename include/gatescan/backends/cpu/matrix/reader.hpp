@@ -1,0 +1,274 @@
+#pragma once
+// What a matrix lane reads: the operands of a run of tokens of one head, through the recurrence's
+// prologue, into tiles.
+
+#include "../../../core/problem.hpp"
+#include "../gradients.hpp"
+#include "../prefetch.hpp"
+#include "key_quad.hpp"
+#include "shared_gate.hpp"
+#include "unit_strides.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T>
+class matrix_reader {
+ public:
+  using storage = storage_t<T>;
+  using C = state_t<T>;
+  using problem = problem_of<R, T>;
+  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
+
+  static constexpr bool complex = R::number_kind == numbers::complex;
+
+  index_t head() const { return h_; }
+  index_t batch() const { return b_; }
+  index_t sequence() const { return s_; }
+
+  void seek(index_t sequence, index_t head, index_t) {
+    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head;
+    next_token_ = -1;
+    R::operands([&](const char*, const axes&, presence, const auto& all,
+                    auto& lane) { lane = all.lane(b_, h_, 0); },
+                p_->x, x_);
+    reads_quads_ = n_.keys % quad::keys == 0;
+    R::operands([&](const char*, const axes&, presence,
+                    const auto& x) { reads_quads_ = reads_quads_ && quad::fits(x); },
+                x_);
+  }
+
+  /// What the run after the one that comes now works on, where that is not the same head.
+  void comes_next(index_t head, index_t token) { next_head_ = head, next_token_ = token; }
+
+ protected:
+  static constexpr index_t width = simd::lanes<C>;
+  using operands_type = typename R::template fields<operand<const storage>>;
+  using key_cursor = cursor<C, complex, along::keys>;
+  using quad = key_quad<C, complex>;
+  using value_cursor = cursor<C, complex, along::values>;
+  using register_type = simd::pack<C>;
+  // in float, the product of a run's gates comes from the sum of their logarithms (carry.hpp)
+  static constexpr bool sums_logs =
+      std::is_same_v<C, float> && requires(const operands_type& x, key_cursor at) {
+    R::log_gate(x, at);
+  };
+  static constexpr bool can_share_gates = !complex && requires(const operands_type& x) {
+    R::has_shared_gate(x);
+  };
+  // states go on without the queries: 106 ms for 112, backward of a gate a head (AVX2, one core)
+  static constexpr bool reads_query_apart = requires(const operands_type& x) { R::query(x); };
+  static constexpr bool adjoint_shares_gates = can_share_gates && requires(tiles_of_gradients d) {
+    R::without_gate(d);
+  };
+  using values_type =
+      decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
+
+  key_cursor keys_at(index_t t, index_t i, index_t tile_t = 0) const {
+    return {t, i, 0, static_cast<int>(std::min<index_t>(width, n_.keys - i)), tile_t};
+  }
+  value_cursor values_at(index_t t, index_t j, index_t tile_t = 0) const {
+    return {t, 0, j, static_cast<int>(std::min<index_t>(width, n_.values - j)), tile_t};
+  }
+  values_type* values_row(values_type* base, index_t t) const {
+    return base + t * (n_.value_pitch / width);
+  }
+
+  matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, bool blocks,
+                index_t tokens)
+      : p_(&p), x_(p.x), blocks_(blocks), n_(n), tiles_(scratch, n, tokens) {
+    values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
+    if (blocks_) log_gates_ = scratch.take<double>(n_.rows);
+  }
+
+  static auto masked(register_type x, int count, C rest) {
+    return simd::first_lanes(x, count, register_type(rest));
+  }
+  static auto masked(cplx<register_type> x, int count, C rest) {
+    return cplx<register_type>{masked(x.re, count, rest), masked(x.im, count, C(0))};
+  }
+
+  bool shares_gates() const {
+    if constexpr (can_share_gates) return shared_.gate != nullptr && R::has_shared_gate(x_);
+    return false;
+  }
+
+  template <bool WithQueries = true>
+  void load_run(index_t first, index_t count) {
+    if (shares_gates())
+      load_shared<WithQueries>(first, count);
+    else
+      load<WithQueries>(first, count);
+  }
+  template <bool WithQueries = true>
+  void load(index_t first, index_t count) {
+    tiles_.log_gates = nullptr;
+    if constexpr (sums_logs)
+      if (blocks_ && R::has_log_gate(x_)) {
+        tiles_.log_gates = log_gates_;
+        sum_log_gates(first, count);
+      }
+    load_keys_of_run<WithQueries, true>(first, count);
+    load_values(first, count);
+  }
+  template <bool WithQueries>
+  void load_shared(index_t first, index_t count) {
+    if constexpr (can_share_gates) {
+      load_keys_of_run<WithQueries, false>(first, count);
+      load_values(first, count);
+      alignas(simd::register_bytes) C lanes[static_cast<std::size_t>(width)];
+      const auto number = [&](register_type x) { return simd::store(lanes, x), lanes[0]; };
+      for (index_t t = 0; t < count; ++t)
+        shared_.gate[t] = number(R::keys(x_, keys_at(first + t, 0)).gate);
+      shared_.has_product = false;
+      if constexpr (sums_logs)
+        if (R::has_log_gate(x_)) {
+          double sum = 0;
+          for (index_t t = 0; t < count; ++t)
+            sum += static_cast<double>(number(R::log_gate(x_, keys_at(first + t, 0))));
+          shared_.set_product(sum);
+        }
+    }
+  }
+  template <bool WithQueries, bool WithGates>
+  void load_keys_of_run(index_t first, index_t count) {
+    const bool quads = reads_quads_;
+    const operands_type x = x_;  // copies: what vectors are stored to might otherwise be these
+    const matrix_shape n = n_;
+    const matrix_tiles<C> to = tiles_;
+    for (index_t t = 0; t < count; ++t) {
+      for (index_t i = 0; quads && i < n.keys; i += quad::keys) {
+        const auto key = R::keys(x, quad{keys_at(first + t, i)});
+        if constexpr (WithQueries) store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
+        store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
+        if constexpr (WithGates) store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
+      }
+      for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
+        const key_cursor at = keys_at(first + t, i);
+        auto key = R::keys(x, at);
+        if (at.count < width) {
+          if constexpr (WithQueries) key.q = masked(key.q, at.count, C(0));
+          key.k = masked(key.k, at.count, C(0));
+          key.gate = masked(key.gate, at.count, C(1));
+        }
+        if constexpr (WithQueries) store_keys<complex>(to.q + t * n.rows, i, n.key_pitch, key.q);
+        store_keys<complex>(to.k + t * n.rows, i, n.key_pitch, key.k);
+        if constexpr (WithGates) store_keys<complex>(to.a + t * n.rows, i, n.key_pitch, key.gate);
+      }
+    }
+  }
+  void load_values(index_t first, index_t count) {
+    const matrix_tiles<C> to = tiles_;  // copies, as above
+    const index_t registers = n_.value_pitch / width;
+    values_type* const values = values_;
+    for_each_value(first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
+      values_type w = R::values(x, at);
+      w.v = masked(w.v, at.count, C(0));
+      values[t * registers + at.value / width] = w;
+      simd::store(to.v + t * registers * width + at.value, w.v);
+    });
+  }
+  /// f(operands, cursor, token of the run) for every register of values.
+  template <class F>
+  GATESCAN_INLINE void for_each_value(index_t first, index_t count, F&& f) const {
+    const operands_type x = x_, dense = with_values_side_by_side<R>(x_);
+    const index_t last = n_.value_pitch, values = n_.values;
+    const index_t whole = values_side_by_side<R>(x) ? values / width * width : 0;
+    for (index_t t = 0; t < count; ++t) {
+      for (index_t j = 0; j < whole; j += width)
+        f(dense, value_cursor{first + t, 0, j, static_cast<int>(width)}, t);
+      for (index_t j = whole; j < last; j += width) {
+        const int lanes = static_cast<int>((std::min)(width, values - j));
+        f(x, value_cursor{first + t, 0, j, lanes}, t);
+      }
+    }
+  }
+  // The operands of the run after [first, first + count) are asked for while that one is worked on.
+  template <bool WithQueries = true>
+  void look_ahead(index_t first, index_t count) {
+    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
+    ahead_.clear();
+    const index_t next = next_token_ >= 0 ? next_token_ : first + count;
+    if (count > longest) return;
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& all, const auto& own) {
+          if constexpr (!WithQueries)
+            if (static_cast<const void*>(&own) == &R::query(x_)) return;
+          const auto add = [&](const auto& x) {
+            ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, n_.values);
+          };
+          if (next_token_ >= 0)
+            add(all.lane(b_, next_head_, 0));
+          else
+            add(own);
+        },
+        p_->x, x_);
+  }
+  // In backward the run before [first, first + count) comes next, and gradients are written.
+  void look_back(const backward_results<R, T>& results, index_t first, index_t count) {
+    ahead_.clear();
+    const index_t before = std::max<index_t>(first - count, p_->first_token(s_));
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& x, const auto& d) {
+          ahead_.add(x, before, first, n_.keys, n_.values);
+          if (d.given) ahead_.add(d.lane(b_, h_, 0), first, first + count, n_.keys, n_.values);
+        },
+        x_, results.d);
+    if (results.out.given)
+      ahead_.add(results.out.lane(b_, h_, 0), before, first, n_.keys, n_.values);
+  }
+  void sum_log_gates(index_t first, index_t count) {
+    const operands_type x = x_;  // a copy, as in load
+    double* const sums = log_gates_;
+    const index_t pitch = n_.key_pitch;
+    const auto store = [](double* to, simd::doubles sum) {
+      simd::store(to, sum.first);
+      simd::store(to + simd::lanes<double>, sum.second);
+    };
+    index_t i = 0;
+    if constexpr (!complex)  // four registers at once: whole lines are read
+      for (; reads_quads_ && i < pitch; i += quad::keys) {
+        simd::doubles a{}, b{}, c{}, d{};
+        for (index_t t = 0; t < count; ++t) {
+          const auto log = R::log_gate(x, quad{keys_at(first + t, i)});
+          add(a, log.a), add(b, log.b), add(c, log.c), add(d, log.d);
+        }
+        store(sums + i, a), store(sums + i + width, b);
+        store(sums + i + 2 * width, c), store(sums + i + 3 * width, d);
+      }
+    for (; i < pitch; i += width) {
+      simd::doubles re{}, im{};
+      for (index_t t = 0; t < count; ++t) {
+        const auto log = R::log_gate(x, keys_at(first + t, i));
+        if constexpr (complex)
+          add(re, log.re), add(im, log.im);
+        else
+          add(re, log);
+      }
+      store(sums + i, re);
+      if constexpr (complex) store(sums + pitch + i, im);
+    }
+  }
+  static GATESCAN_INLINE void add(simd::doubles& sum, register_type x) {
+    const simd::doubles more = simd::widen(x);
+    sum.first += more.first, sum.second += more.second;
+  }
+
+  const problem* p_;
+  operands_type x_;  // of this head
+  bool blocks_;
+  bool reads_quads_ = false;  // four registers of keys at once
+  matrix_shape n_;
+  matrix_tiles<C> tiles_{};
+  shared_gates<C> shared_{};
+  values_type* values_ = nullptr;
+  double* log_gates_ = nullptr;
+  prefetcher ahead_{};
+  index_t b_ = 0, s_ = 0, h_ = 0;
+  index_t next_head_ = 0, next_token_ = -1;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
