@@ -2,8 +2,8 @@
 // Asks for the rows of memory that come next, a few cache lines at a time while memory is idle.
 // Rows of a lane lie far apart, often one a page, where the hardware does not look ahead; all at
 // once they fill the queue of outstanding misses and the core waits. Lines of four rows in turn, so
-// that the walks of their pages overlap: gla backward with a gate a head, K 128, V 64, H 24, L 2048,
-// takes 97 ms, row after row 106 (one core); eight rows are no better.
+// that the walks of their pages overlap: gla backward with a gate a head (K 128, V 64, H 24,
+// L 2048) takes 97 ms, row after row 106 (one core); eight rows are no better.
 
 #include "../../core/operand.hpp"
 
