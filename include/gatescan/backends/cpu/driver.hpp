@@ -182,7 +182,8 @@ class driver {
     constexpr index_t state_bytes = 1280 << 10;
     arena one;
     const Lane lane(one, p_, plan_, false);
-    const index_t fit = state_bytes / (lane.state_size() * static_cast<index_t>(sizeof(C)));
+    const index_t fit =
+        state_bytes / std::max<index_t>(lane.state_size() * static_cast<index_t>(sizeof(C)), 1);
     const index_t shared = split_.items() / std::max<index_t>(thread_count(backend_), 1);
     const index_t most = (std::min)(most_side_by_side, split_.heads);
     return std::clamp<index_t>((std::min)(fit, shared), 1, std::max<index_t>(most, 1));

@@ -96,16 +96,14 @@ struct gradient_target {
     if (!to.given) return tile;
     const index_t width = tile_width(value_pitch), rows = to.key != 0 ? key_pitch : 1;
     tile.given = true;
-    if (in_place()) {
-      tile.time = to.time, tile.key = to.key, tile.value = to.value;
-      return tile;
-    }
     tile.value = to.value != 0 ? 1 : 0;
     tile.key = to.key != 0 ? width : 0;
     tile.time = in_time() ? width * rows : 0;
     const index_t size = tile_size(tile, width, rows);
     tile.re = scratch.take<C>(size);
     if (to.im != nullptr) tile.im = scratch.take<C>(size);
+    // room is taken in any case: a plan does not know the strides that come
+    if (in_place()) tile.time = to.time, tile.key = to.key, tile.value = to.value;
     return tile;
   }
   index_t tile_width(index_t value_pitch) const {

@@ -154,11 +154,11 @@ GATESCAN_INLINE void dot_block(index_t depth, const T* x, index_t x_pitch, const
 inline constexpr index_t widest_panel = register_count >= 32 ? 4 : 2;
 
 /// f(j, registers) for panels of columns.
-template <class T, index_t Widest = widest_panel, class F>
+template <class T, class F>
 GATESCAN_INLINE void for_each_panel(index_t columns, F&& f) {
-  constexpr index_t width = Widest * lanes<T>;
+  constexpr index_t width = widest_panel * lanes<T>;
   for (index_t j = 0; j < columns; j += width)
-    f(j, columns - j < width ? (columns - j) / lanes<T> : Widest);
+    f(j, columns - j < width ? (columns - j) / lanes<T> : widest_panel);
 }
 
 struct nothing_between {

@@ -161,7 +161,8 @@ struct channel_rows : channels<R, T, Complex> {
               __builtin_prefetch(plane + t * operand.time + this->w + ahead + b);
           };
           ask(operand.re);
-          if constexpr (Complex) ask(operand.im);
+          if constexpr (Complex)
+            if (operand.im != nullptr) ask(operand.im);
         },
         this->x);
   }

@@ -313,6 +313,20 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   });
 }
 
+// S_out alone, where queries may not have been read.
+template <bool Complex, class C>
+void take_state_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
+                                 C* state_out, const chunk_scratch<C>& w) {
+  const matrix_shape& n = x.n;
+  matrix_tiles<C> exact = x;
+  exact.o = w.spare_o;
+  fill(exact.q, tokens * n.rows, C(0));
+  copy_numbers(w.spare_state, state_in, n.part_size());
+  fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
+  steps_forward<Complex>(exact, tokens, w.spare_state, w.spare_state);
+  replace_non_finite_state(state_out, w.spare_state, n);
+}
+
 /// S_out only. The same fallback.
 template <bool Complex, class C>
 void chunk_advance(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
@@ -327,12 +341,7 @@ void chunk_advance(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
                                   w.gates(), prefetching{&memory});
   });
   if (state_finite(watch, state_out, n)) return;
-  matrix_tiles<C> exact = x;
-  exact.o = w.spare_o;
-  copy_numbers(w.spare_state, state_in, n.part_size());
-  fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-  steps_forward<Complex>(exact, tokens, w.spare_state, w.spare_state);
-  replace_non_finite_state(state_out, w.spare_state, n);
+  take_state_where_not_finite<Complex>(x, tokens, state_in, state_out, w);
 }
 
 }  // namespace detail

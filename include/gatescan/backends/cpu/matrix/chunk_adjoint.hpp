@@ -249,13 +249,11 @@ bool incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, c
 // state.
 template <bool Complex, class C>
 void take_steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* d_o,
-                         const chunk_scratch<C>& w, chunk_adjoint_scratch<C>& s) {
+                         chunk_adjoint_scratch<C>& s) {
   const matrix_shape& n = x.n;
-  matrix_tiles<C> exact = x;
-  exact.o = w.spare_o;
   s.spare.d_o = d_o;
   fill(s.spare_g + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-  steps_backward<Complex>(exact, tokens, state_in, s.spare_g, s.spare, s.replay);
+  steps_backward<Complex>(x, tokens, state_in, s.spare_g, s.spare, s.replay);
 }
 // Those of gates, which keys may share, are the caller's.
 template <class C>
@@ -317,7 +315,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
       all_finite(d.dk, tokens, n.rows, n.rows) && all_finite(d.da, tokens, n.rows, n.rows) &&
       all_finite(d.dv, tokens, n.value_pitch, n.value_pitch))
     return;
-  take_steps_backward<Complex>(x, tokens, state_in, d.d_o, w, s);
+  take_steps_backward<Complex>(x, tokens, state_in, d.d_o, s);
   for (index_t t = 0; t < tokens; ++t)
     for (index_t plane = 0; plane < n.rows; plane += n.key_pitch)
       replace_non_finite(d.da + t * n.rows + plane, s.spare.da + t * n.rows + plane, n.keys);

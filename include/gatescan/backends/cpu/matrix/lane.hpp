@@ -178,6 +178,7 @@ class matrix_lane : public matrix_reader<R, T> {
   template <class Sink>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
                     index_t count, const C* in, C* g, const Sink& sink) {
+    if constexpr (adjoint_shares_gates) this->note_gate_gradient(results.d);
     load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     look_back(results, t, count);

@@ -90,10 +90,21 @@ class matrix_reader {
   }
 
   bool shares_gates() const {
-    if constexpr (can_share_gates) return shared_.gate != nullptr && R::has_shared_gate(x_);
+    if constexpr (can_share_gates)
+      return shared_.gate != nullptr && R::has_shared_gate(x_) && !gate_gradient_has_keys_;
     return false;
   }
 
+  // Keys may share a gate whose gradient is asked for a key each.
+  template <class Gradients>
+  void note_gate_gradient(const Gradients& d) {
+    gate_gradient_has_keys_ = false;
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& all, const auto& not_of_gates) {
+          if (all.given && !not_of_gates.given && all.key != 0) gate_gradient_has_keys_ = true;
+        },
+        d, R::without_gate(d));
+  }
   template <bool WithQueries = true>
   void load_run(index_t first, index_t count) {
     if (shares_gates())
@@ -259,6 +270,7 @@ class matrix_reader {
   operands_type x_;  // of this head
   bool blocks_;
   bool reads_quads_ = false;  // four registers of keys at once
+  bool gate_gradient_has_keys_ = false;
   matrix_shape n_;
   matrix_tiles<C> tiles_{};
   shared_gates<C> shared_{};

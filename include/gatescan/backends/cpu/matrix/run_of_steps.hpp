@@ -2,6 +2,8 @@
 // Matrix states, a run of tokens one after another. A block of the state stays in registers from
 // the run's first token to its last, so that the state is read and written once a run. The same
 // operations in the same order as in step_token: the same bits, however tokens are cut into runs.
+// Recurrent mode runs on this; the other modes fall back on it where Inf or NaN make products of
+// gates mean something else.
 
 #include "steps.hpp"
 
@@ -29,12 +31,13 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
 
   E s[Keys][Vecs];
 #pragma GCC unroll 8
-  for (std::size_t m = 0; m < Keys; ++m)
+  for (std::size_t m = 0; m < Keys; ++m) {
 #pragma GCC unroll 4
     for (std::size_t c = 0; c < Vecs; ++c)
       s[m][c] =
           load_keys<Complex>(state_in + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
-      // two at a time: K = V = 128, 8 heads, L 2048 23.7 ms, one at a time 24.6 (one core, AVX2)
+  }
+  // two at a time: K = V = 128, 8 heads, L 2048 23.7 ms, one at a time 24.6 (one core, AVX2)
 #pragma GCC unroll 2
   for (index_t t = 0; t < tokens; ++t) {
     P values[Vecs], sums[Vecs];
@@ -51,7 +54,7 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
       const bool reset = Resets && resets<Complex>(a, index_t(m), im);
 #pragma GCC unroll 4
       for (std::size_t c = 0; c < Vecs; ++c) {
-        const E added = key * values[c];
+        const E added = added_by(key, values[c]);
         s[m][c] = reset ? added : fma(gate, s[m][c], added);
         sums[c] = add_real_product(query, s[m][c], sums[c]);
       }

@@ -159,7 +159,7 @@ void chunk_advance_shared(const matrix_tiles<C>& x, const shared_gates<C>& gates
   });
   if (state_finite(watch, state_out, n)) return;
   spread_gates(x, gates, tokens);
-  take_steps_where_not_finite<false>(x, tokens, state_in, state_out, w, [](C*) {});
+  take_state_where_not_finite<false>(x, tokens, state_in, state_out, w);
 }
 
 }  // namespace detail

@@ -15,8 +15,8 @@
 //   x_s(j) = sum_{t>=j} E_ts D(t,j) = E_js + a_{j+1} x_s(j+1)     what later queries see of key s
 //   da_j   = sum_{s<j} D(j-1,s) x_s(j)
 
+#include "chunk_adjoint.hpp"
 #include "shared_gate.hpp"
-#include "steps_adjoint.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -287,7 +287,7 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
       all_finite(d.da, 1, padded<C>(tokens), 0) && all_finite(d.dv, tokens, vp, vp))
     return;
   spread_gates(x, gates, tokens);
-  take_steps_backward<false>(x, tokens, state_in, d.d_o, w, fallback);
+  take_steps_backward<false>(x, tokens, state_in, d.d_o, fallback);
   for (index_t t = 0; t < tokens; ++t) {
     const C* da = fallback.spare.da + t * kp;
     C sum(0);

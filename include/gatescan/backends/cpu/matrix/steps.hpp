@@ -1,7 +1,6 @@
 #pragma once
-// Matrix states, one token after another: the definition itself. A gate of exactly 0 selects the
-// new input. Recurrent mode runs on this; the other modes fall back on it where Inf or NaN make
-// products of gates mean something else.
+// Matrix states, one token, on a state in memory: the definition itself. A gate of exactly 0 selects
+// the new input.
 
 #include "tiles.hpp"
 
@@ -20,6 +19,21 @@ GATESCAN_INLINE element_t<C, Complex> key_in_all_lanes(const C* row, index_t m, 
 template <bool Complex, class C>
 GATESCAN_INLINE bool resets(const C* gates, index_t m, index_t im) {
   return gates[m] == 0 && (!Complex || gates[im + m] == 0);
+}
+
+// What a token adds to a state. Where multiply-adds are left to the compiler it is rounded alone: the
+// code around it would decide which of two products goes into one, and bits would depend on that.
+template <class C>
+GATESCAN_INLINE simd::pack<C> added_by(simd::pack<C> key, simd::pack<C> value) {
+#if defined(__SSE2__)
+  return key * value;
+#else
+  return simd::rounded(key * value);
+#endif
+}
+template <class C>
+GATESCAN_INLINE cplx<simd::pack<C>> added_by(cplx<simd::pack<C>> key, simd::pack<C> value) {
+  return {added_by(key.re, value), added_by(key.im, value)};
 }
 
 // Where a state lies: rows of values, `pitch` apart, one or two planes.
@@ -52,7 +66,8 @@ GATESCAN_INLINE void step_columns(const matrix_tiles<C>& x, index_t t, index_t j
 #pragma GCC unroll 8
       for (std::size_t c = 0; c < Vecs; ++c) {
         const index_t column = index_t(c) * simd::lanes<C>;
-        auto s = key * simd::load(v + column);  // read again for every key: registers hold o
+        auto s =
+            added_by(key, simd::load(v + column));  // read again for every key: registers hold o
         if constexpr (Complex) {
           C *at = row + column, *at_im = row_im + i * pitch + column;
           if (!Reset) s = fma(gate, cplx<P>{simd::load(at), simd::load(at_im)}, s);
@@ -85,12 +100,6 @@ void step_token(const matrix_tiles<C>& x, index_t t, const state_rows<C>& state)
     step_columns<Complex, wide>(x, t, j, state);
   for (; j + 2 * width <= end; j += 2 * width) step_columns<Complex, 2>(x, t, j, state);
   for (; j < end; j += width) step_columns<Complex, 1>(x, t, j, state);
-}
-template <bool Complex, class C>
-void step_token(const matrix_tiles<C>& x, index_t t, C* state) {
-  const matrix_shape& n = x.n;
-  step_token<Complex>(x, t,
-                      state_rows<C>{state, state + n.key_pitch * n.state_pitch, n.state_pitch});
 }
 
 }  // namespace detail

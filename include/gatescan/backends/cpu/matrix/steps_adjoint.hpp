@@ -80,7 +80,7 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
       const bool reset = resets<Complex>(a, index_t(m), im);
 #pragma GCC unroll 4
       for (std::size_t c = 0; c < Vecs; ++c) {
-        const E added = key_m * simd::load(v + index_t(c) * width);
+        const E added = added_by(key_m, simd::load(v + index_t(c) * width));
         s[m][c] = reset ? added : fma(gate, s[m][c], added);
         store_keys<Complex>(state, place(m, c), width, s[m][c]);
       }
