@@ -1,6 +1,6 @@
 #pragma once
-// Matrix states, one token, on a state in memory: the definition itself. A gate of exactly 0 selects
-// the new input.
+// Matrix states, one token, on a state in memory: the definition itself. A gate of exactly 0
+// selects the new input.
 
 #include "tiles.hpp"
 
@@ -21,8 +21,8 @@ GATESCAN_INLINE bool resets(const C* gates, index_t m, index_t im) {
   return gates[m] == 0 && (!Complex || gates[im + m] == 0);
 }
 
-// What a token adds to a state. Where multiply-adds are left to the compiler it is rounded alone: the
-// code around it would decide which of two products goes into one, and bits would depend on that.
+// What a token adds to a state. Where multiply-adds are left to the compiler it is rounded alone:
+// the code around it would decide which of two products goes into one, and bits depend on that.
 template <class C>
 GATESCAN_INLINE simd::pack<C> added_by(simd::pack<C> key, simd::pack<C> value) {
 #if defined(__SSE2__)
