@@ -56,8 +56,8 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
   const index_t im = x.n.key_pitch, at = i * pitch + j;
   const C *q = x.q + i, *k = x.k + i, *a = x.a + i, *v = x.v + j, *d_o = d.d_o + j;
   C *dv = d.dv + j, *state = w.states, *sums = w.sums;
-  const auto key = [im](const C* numbers, std::size_t m) {
-    return key_in_all_lanes<Complex>(numbers, index_t(m), im);
+  const auto key = [im](const C* row_of_keys, std::size_t m) {
+    return key_in_all_lanes<Complex>(row_of_keys, index_t(m), im);
   };
   const auto place = [](std::size_t m, std::size_t c) {
     return static_cast<index_t>(m * Vecs + c) * planes * width;
