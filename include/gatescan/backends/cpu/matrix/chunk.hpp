@@ -236,10 +236,10 @@ void replace_non_finite_state(C* state, const C* exact, const matrix_shape& n) {
     replace_non_finite(state + i * n.state_pitch, exact + i * n.state_pitch, n.value_pitch);
 }
 
-// From the token by token form; `begin` makes its state ready.
+// The token by token form, into w.spare_o and w.spare_state; `begin` makes that state ready.
 template <bool Complex, class C, class Begin>
-void take_steps_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
-                                 C* state_out, const chunk_scratch<C>& w, Begin&& begin) {
+void take_spare_steps(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
+                      const chunk_scratch<C>& w, Begin&& begin) {
   const matrix_shape& n = x.n;
   matrix_tiles<C> exact = x;
   exact.o = w.spare_o;
@@ -247,8 +247,21 @@ void take_steps_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const
   fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   begin(w.spare_state);
   steps_forward<Complex>(exact, tokens, w.spare_state, w.spare_state);
-  replace_non_finite(x.o, exact.o, tokens * n.value_pitch);
-  replace_non_finite_state(state_out, w.spare_state, n);
+}
+template <bool Complex, class C, class Begin>
+void take_steps_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
+                                 C* state_out, const chunk_scratch<C>& w, Begin&& begin) {
+  take_spare_steps<Complex>(x, tokens, state_in, w, begin);
+  replace_non_finite(x.o, w.spare_o, tokens * x.n.value_pitch);
+  replace_non_finite_state(state_out, w.spare_state, x.n);
+}
+// S_out alone, where queries may not have been read.
+template <bool Complex, class C>
+void take_state_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
+                                 C* state_out, const chunk_scratch<C>& w) {
+  fill(x.q, tokens * x.n.rows, C(0));
+  take_spare_steps<Complex>(x, tokens, state_in, w, [](C*) {});
+  replace_non_finite_state(state_out, w.spare_state, x.n);
 }
 
 /// o of every token and S_out from S_in. Results that are not finite are taken from the token by
@@ -311,20 +324,6 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
       frame.leave(n, state_out);
     }
   });
-}
-
-// S_out alone, where queries may not have been read.
-template <bool Complex, class C>
-void take_state_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
-                                 C* state_out, const chunk_scratch<C>& w) {
-  const matrix_shape& n = x.n;
-  matrix_tiles<C> exact = x;
-  exact.o = w.spare_o;
-  fill(exact.q, tokens * n.rows, C(0));
-  copy_numbers(w.spare_state, state_in, n.part_size());
-  fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-  steps_forward<Complex>(exact, tokens, w.spare_state, w.spare_state);
-  replace_non_finite_state(state_out, w.spare_state, n);
 }
 
 /// S_out only. The same fallback.
