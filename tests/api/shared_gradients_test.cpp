@@ -59,7 +59,7 @@ TYPED_TEST(shared_gradients, a_stride_of_0_gets_the_sum) {
     dense_problem<TypeParam> p;
     p.backward(mode);
     const auto whole = p.memory;
-    p.for_each_operand([&](const std::string& name, const auto&, auto& x, auto& d) {
+    const auto sum_over_each_axis = [&](const std::string& name, const auto& x, auto& d) {
       if (!x.given()) return;
       for (int axis = 0; axis < d.rank; ++axis) {
         SCOPED_TRACE(::testing::Message() << mode.name << " " << name << " axis " << axis);
@@ -77,7 +77,11 @@ TYPED_TEST(shared_gradients, a_stride_of_0_gets_the_sum) {
         expect_near(sum, want);
         d = dense;
       }
+    };
+    p.for_each_operand([&](const std::string& name, const auto&, auto& x, auto& d) {
+      sum_over_each_axis(name, x, d);
     });
+    sum_over_each_axis("initial_state", p.in.initial_state, p.d.initial_state);
   });
 }
 

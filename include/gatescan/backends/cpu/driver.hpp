@@ -302,9 +302,12 @@ class driver {
                            gradient_sink{*this, at, slot});
     });
     flush(at, slot, false, 0, 1);
-    if (segment_of(item) == 0 && state_target_.to.given)
-      state_target_.flush(at.lane.state_tile(at.g), slot, split_, at.lane.sequence(), 0, 1,
-                          at.lane.head(), at.lane.first_value(), at.lane.value_count());
+    if (segment_of(item) == 0 && state_target_.to.given) {
+      const auto tile = at.lane.state_tile(at.g);
+      state_target_.add_up(tile, p_.n.keys, at.lane.value_count());
+      state_target_.flush(tile, slot, split_, at.lane.sequence(), 0, 1, at.lane.head(),
+                          at.lane.first_value(), at.lane.value_count());
+    }
   }
 
   // ---- segments of time: each is reduced to a summary, which carries the state on to the next,

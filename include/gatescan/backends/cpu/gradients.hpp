@@ -170,6 +170,17 @@ struct gradient_target {
       }
   }
 
+  /// Of a state: where its keys or values share a gradient, their sum becomes the first's.
+  void add_up(const gradient_tile<C>& tile, index_t all_keys, index_t all_values) const {
+    const auto of_plane = [&](C* first) {
+      for (index_t k = 0; to.value == 0 && k < all_keys; ++k)
+        for (index_t v = 1; v < all_values; ++v) first[k * tile.key] += first[k * tile.key + v];
+      for (index_t k = 1; to.key == 0 && k < all_keys; ++k)
+        for (index_t v = 0; v < all_values; ++v) first[v] += first[k * tile.key + v];
+    };
+    of_plane(tile.re);
+    if (tile.im != nullptr) of_plane(tile.im);
+  }
   /// Adds the slots' partial sums in order and writes the result.
   void reduce(const cpu& backend, const work_split& split) const {
     if (!to.given || exclusive) return;

@@ -40,6 +40,7 @@ struct pack {
   using integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   typedef T native __attribute__((vector_size(register_bytes)));
   typedef integer native_integer __attribute__((vector_size(register_bytes)));
+  typedef std::make_unsigned_t<integer> native_bits __attribute__((vector_size(register_bytes)));
   typedef T unaligned __attribute__((vector_size(register_bytes), aligned(sizeof(T)), may_alias));
 
   native v;

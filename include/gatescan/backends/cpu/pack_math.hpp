@@ -77,14 +77,14 @@ GATESCAN_INLINE exp_parts<R> exp_of(R x) {
   for (int k = constants::degree - 3; k >= 0; --k) p = fma(p, r, R(constants::c[k]));
   return {fma(p, r * r, r) + R(1), shifted};
 }
-/// mantissa times 2^n, where that is a normal number.
+/// mantissa times 2^n, where that is a normal number; anything elsewhere.
 template <class T>
 GATESCAN_INLINE pack<T> scaled(pack<T> mantissa, pack<T> shifted) {
-  using integers = typename pack<T>::native_integer;
+  using bits = typename pack<T>::native_bits;
   // the bits of exp_constants::round that the shift leaves are 0
   return {reinterpret_cast<typename pack<T>::native>(
-      reinterpret_cast<integers>(mantissa.v) +
-      (reinterpret_cast<integers>(shifted.v) << exp_constants<T>::mantissa))};
+      reinterpret_cast<bits>(mantissa.v) +
+      (reinterpret_cast<bits>(shifted.v) << exp_constants<T>::mantissa))};
 }
 // In two steps: subnormal results round once and nothing overflows on the way.
 template <class T>

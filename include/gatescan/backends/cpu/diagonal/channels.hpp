@@ -3,6 +3,7 @@
 // epilogue in one go, a few tokens at a time, states in registers.
 
 #include <algorithm>
+#include <new>
 
 #include "../../../core/concepts.hpp"
 #include "../../../core/problem.hpp"
@@ -84,6 +85,11 @@ struct channels {
     if constexpr (Tokens::registers == 1) value.v = mask<Tokens>(value.v, C(0));
     return value;
   }
+  // Made where they stay: compilers copy several registers through a call.
+  template <class Tokens>
+  GATESCAN_INLINE void put_values(values_of<Tokens>* to, const Tokens& here) const {
+    ::new (static_cast<void*>(to)) values_of<Tokens>(values(here));
+  }
   template <class Tokens>
   GATESCAN_INLINE elements_of<Tokens> gate(const Tokens& here,
                                            const values_of<Tokens>& value) const {
@@ -101,7 +107,7 @@ struct channels {
     for (index_t s = 0; s < count; s += together, value += together / size, o += together / size) {
       const index_t pairs = (std::min)(together, count - s) / size, t0 = first + s;
       for (index_t r = 0; r < pairs; ++r) {
-        value[r] = self.values(self.template at<Tokens>(t0 + r * size));
+        self.put_values(value + r, self.template at<Tokens>(t0 + r * size));
         if constexpr (WithOutput) o[r] = every<elements>(C(0));
       }
       if constexpr (has_near<Tokens>) {
@@ -200,7 +206,7 @@ struct channels {
       return self.template at<Tokens>(first + r * size, key, r * size);
     };
     if constexpr (has_near<Tokens>) {
-      for (index_t r = 0; r < pairs; ++r) value[r] = self.values(place(r, 0));
+      for (index_t r = 0; r < pairs; ++r) self.put_values(value + r, place(r, 0));
       const near_gates<channels, Tokens> fast{self, first, pairs, value};
       if (fast.hold()) return fast.backward(d_out, d, in, g, gates, states);
     }
@@ -341,7 +347,7 @@ struct channels {
     using walk = sequential_walk<Complex, C>;
     constexpr index_t size = Tokens::tokens, most = together / size;
     for (index_t r = 0; r < pairs; ++r) {
-      value[r] = values(at<Tokens>(first + r * size));
+      put_values(value + r, at<Tokens>(first + r * size));
       o[r] = every<elements>(C(0));
     }
     for (index_t i = 0; i < n.keys; ++i) {

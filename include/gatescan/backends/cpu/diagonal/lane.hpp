@@ -1,9 +1,9 @@
 #pragma once
-// A block of channels of a diagonal recurrence. The same interface to the driver as a matrix lane.
+// A block of channels of a diagonal recurrence through runs of tokens. The same interface to the
+// driver as a matrix lane.
 
 #include "../../../modes/schedule.hpp"
-#include "../gradients.hpp"
-#include "../prefetch.hpp"
+#include "block.hpp"
 #include "rows.hpp"
 
 namespace gatescan {
@@ -11,27 +11,45 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class R, class T, bool Complex>
-class diagonal_lane {
-  using kernels = channels<R, T, Complex>;
+class diagonal_lane : public channel_block<R, T, Complex> {
+  using base = channel_block<R, T, Complex>;
+  using base::ahead_;
+  using base::b_;
+  using base::form_;
+  using base::h_;
+  using base::n_;
+  using base::p_;
+  using base::s_;
+  using base::v_;
+  using base::x_;
+
+  using base::channels_at;
+  using base::for_each_group;
+  using base::for_each_register;
+  using base::look_ahead;
+  using base::look_back;
+  using base::registers_in_use;
+  using typename base::kernels;
+  using typename base::pair;
+  using typename base::single;
   using E = typename kernels::E;
-  using single = typename kernels::single;
-  using pair = typename kernels::pair;
   template <class Tokens>
   using values_of = typename kernels::template values_of<Tokens>;
   template <class Tokens>
   using elements_of = typename kernels::template elements_of<Tokens>;
 
  public:
-  using storage = storage_t<T>;
-  using C = state_t<T>;
-  using problem = problem_of<R, T>;
-  using tiles_of_gradients = typename kernels::tiles_of_gradients;
+  using base::unit_keys;
+  using base::value_count;
+  using typename base::C;
+  using typename base::problem;
+  using typename base::storage;
+  using typename base::tiles_of_gradients;
   using targets = typename R::template fields<gradient_target<C, storage>>;
 
   static constexpr bool scans = true, adjoint_scans = true;
   static constexpr preferences best_chunks{};
   static constexpr bool side_by_side = false;  // heads go through time together
-  static constexpr bool unit_keys = kernels::unit_keys;
 
   static index_t value_blocks(const sizes& n) {
     const index_t block = diagonal_width<C>(n);
@@ -49,8 +67,7 @@ class diagonal_lane {
   }
 
   diagonal_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
-      : p_(&p), x_(p.x), form_(plan.form), n_{p.n.keys, diagonal_width<C>(p.n)} {
-    if (form_ != kernel_form::steps && !Complex) n_.parts = 2;
+      : base(scratch, p, plan.form) {
     const index_t tokens = (std::max)(plan.forward_run, plan.backward_run);
     values_ = scratch.take<values_of<single>>(pair::registers * tokens);
     o_ = scratch.take<E>(pair::registers * tokens);
@@ -59,9 +76,6 @@ class diagonal_lane {
     walks_ = scratch.take<local_walk<Complex, C>>(walks);
     sequential_walks_ = scratch.take<sequential_walk<Complex, C>>(walks);
     products_ = scratch.take<C>(one_part());
-    index_t operands = 0;
-    R::operands([&](const char*, const axes&, presence, const auto&) { ++operands; }, x_);
-    packed_ = scratch.take<storage>(operands * n_.part_size());
     const index_t kept =
         form_ == kernel_form::attention ? (std::max)(tokens, kernels::together) : kernels::together;
     if (backward || form_ == kernel_form::attention) {
@@ -75,25 +89,6 @@ class diagonal_lane {
   index_t summary_size() const { return one_part(); }
   index_t key_pitch() const { return n_.keys; }
   index_t value_pitch() const { return n_.width; }
-  index_t first_value() const { return v_; }
-  index_t value_count() const { return (std::min)(n_.width, p_->n.values - v_); }
-  index_t head() const { return h_; }
-  index_t batch() const { return b_; }
-  index_t sequence() const { return s_; }
-
-  void seek(index_t sequence, index_t head, index_t block) {
-    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * n_.width;
-    index_t n = 0;
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& all, auto& lane) {
-          lane = all.lane(b_, h_, v_);
-          storage* dense = packed_ + n++ * n_.part_size();
-          if (lane.given && lane.time == 0 && lane.im == nullptr && lane.value != 0 &&
-              lane.value != 1)
-            pack(lane, dense);
-        },
-        p_->x, x_);
-  }
 
   template <class S>
   void load_state(const operand<S>& from, C* state) const {
@@ -148,7 +143,6 @@ class diagonal_lane {
     look_back(results, t, count);
     sink.open(t, count);
     for_each_group(count, [&]<class Tokens>(const kernels& here) {
-      if (here.in_use == 0) return;
       here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
                                      as<elements_of<Tokens>>(gates_),
                                      as<elements_of<Tokens>>(states_));
@@ -171,8 +165,7 @@ class diagonal_lane {
   }
   void extend_summary(C* product, index_t) const {  // by the run advanced last
     const auto p = state_planes(product), run = state_planes(products_);
-    for (index_t i = 0; i < n_.part_size(); i += kernels::lanes)
-      p.store(i, p.load(i) * run.load(i));
+    for_each_register([&](index_t i) { p.store(i, p.load(i) * run.load(i)); });
   }
   /// out = product in + local; false where that is not finite and has to be found token by token.
   bool apply_summary(const C* product, const C* local, const C* in, C* out) const {
@@ -196,46 +189,12 @@ class diagonal_lane {
     if (n_.parts == 2) low_planes(state).store(at, end.error);
   }
 
-  // What does not change along time is read for every token: make it dense once.
-  void pack(operand<const storage>& x, storage* dense) const {
-    const index_t keys = x.key != 0 ? n_.keys : 1;
-    for (index_t i = 0; i < keys; ++i)
-      for (index_t j = 0; j < value_count(); ++j) {
-        const index_t from = i * x.key + j * x.value;
-        dense[i * n_.width + j] = x.re[from];
-      }
-    x.re = dense, x.value = 1, x.key = x.key != 0 ? n_.width : 0;
-  }
-
   channel_rows<R, T, Complex> rows() const { return {channels_at(0)}; }
-  kernels channels_at(index_t w) const {
-    const index_t rest = p_->n.values - v_ - w;
-    return {x_, n_, w, static_cast<int>(std::clamp<index_t>(rest, 0, kernels::lanes))};
-  }
-
   // Scratch for numbers of several kinds in turn: of tokens alone, or of pairs of them.
   template <class To, class From>
   static To* as(From* p) {
     return reinterpret_cast<To*>(static_cast<void*>(p));
   }
-  // f.operator()<Tokens>(channels) for the block's registers: in pairs as far as whole ones go and
-  // `count` tokens can, then alone. States of unused channels are written too.
-  template <class F>
-  void for_each_group(index_t count, F&& f) {
-    constexpr index_t step = pair::registers * kernels::lanes;
-    const bool pairs = form_ != kernel_form::attention && channels_at(0).template fits<pair>(count);
-    const index_t in_pairs = pairs ? value_count() / step * step : 0;
-    ahead_.begin(in_pairs / step + (n_.width - in_pairs) / kernels::lanes);
-    for (index_t w = 0; w < in_pairs; w += step) {
-      f.template operator()<pair>(channels_at(w));
-      ahead_.step();
-    }
-    for (index_t w = in_pairs; w < n_.width; w += kernels::lanes) {
-      f.template operator()<single>(channels_at(w));
-      ahead_.step();
-    }
-  }
-
   // One register (or a pair's) through a run: as the recurrence stands, or with a local sum. Where
   // that gives Inf or NaN, the recurrence as it stands again: there a reset is exact, and nothing
   // overflows that the definition does not overflow. Fills values_ and o_.
@@ -333,7 +292,7 @@ class diagonal_lane {
   }
   // False where Inf or NaN comes out, for `advance` to find out about.
   bool advance_rows(index_t first, index_t count, const C* in, C* out) const {
-    const index_t registers = n_.width / kernels::lanes;
+    const index_t registers = registers_in_use();
     for (index_t r = 0; r < registers; ++r)
       walks_[r] = {state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes)};
     rows().template rows<false>(first, count, value_count(), operand<storage>{}, false, walks_);
@@ -348,7 +307,7 @@ class diagonal_lane {
   }
   void forward_rows(const operand<storage>& result, index_t first, index_t count, const C* in,
                     C* out) {
-    const index_t registers = n_.width / kernels::lanes;
+    const index_t registers = registers_in_use();
     E check;
     const auto run = [&](auto* walks) {
       using walk = std::remove_pointer_t<decltype(walks)>;
@@ -371,7 +330,7 @@ class diagonal_lane {
       const kernels here = channels_at(at);
       local_walk<Complex, C> fast(state_planes(in).load(at), load_low(in, at));
       sequential_walk<Complex, C> exact(fast.in, fast.in_low);
-      for (index_t t = first; t < first + count && here.in_use > 0; ++t) {
+      for (index_t t = first; t < first + count; ++t) {
         const single token = here.template at<single>(t);
         const auto value = here.values(token);
         const E a = here.gate(token, value), o = fast.next(a, value.v);
@@ -388,7 +347,7 @@ class diagonal_lane {
   template <class F>
   bool apply(const C* product, const C* local, const C* in, C* out, F&& conjugated) const {
     E check = constant<Complex>(C(0));
-    for (index_t i = 0; i < n_.part_size(); i += kernels::lanes) {
+    for_each_register([&](index_t i) {
       const E p = conjugated(state_planes(product).load(i)), add = state_planes(local).load(i);
       local_walk<Complex, C> walk(state_planes(in).load(i), load_low(in, i));
       walk.product = p, walk.local = add;
@@ -396,7 +355,7 @@ class diagonal_lane {
       if (n_.parts == 2) end = with_low(end, load_low(local, i));
       store_end(out, i, end);
       check = check + end.value * simd::pack<C>(0);
-    }
+    });
     return is_zero(check);
   }
 
@@ -413,45 +372,12 @@ class diagonal_lane {
            numbers * static_cast<index_t>(sizeof(C)) > cached && aligned(out.re) &&
            aligned(out.re + out.time);
   }
-  void look_ahead(index_t first, index_t count) {
-    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
-    ahead_.clear();
-    if (const index_t next = first + count; count <= longest && !unit_keys)
-      R::operands(
-          [&](const char*, const axes&, presence, const auto& x) {
-            ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, value_count());
-          },
-          x_);
-  }
-
-  // The run before: operands, and where gradients will go.
-  void look_back(const backward_results<R, T>& results, index_t last, index_t count) {
-    ahead_.clear();
-    if (unit_keys) return;
-    const index_t first = (std::max)(last - count, index_t(0));
-    const auto add = [&](const auto& x) { ahead_.add(x, first, last, n_.keys, value_count()); };
-    add(results.out.lane(b_, h_, v_));
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& x, const auto& d) {
-          add(x);
-          if (d.given && d.time != 0) add(d.lane(b_, h_, v_));
-        },
-        x_, results.d);
-  }
-
-  const problem* p_;
-  typename kernels::operands_type x_;  // of this lane
-  storage* packed_ = nullptr;
-  kernel_form form_;
-  diagonal_shape n_;
   values_of<single>* values_ = nullptr;
   E *o_ = nullptr, *exact_o_ = nullptr;
   E *gates_ = nullptr, *states_ = nullptr, *query_ = nullptr;
   local_walk<Complex, C>* walks_ = nullptr;
   sequential_walk<Complex, C>* sequential_walks_ = nullptr;
   C* products_ = nullptr;
-  prefetcher ahead_{};
-  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
 };
 
 }  // namespace detail

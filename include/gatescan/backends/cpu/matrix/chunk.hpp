@@ -209,11 +209,16 @@ simd::pack<C> carry_panel(index_t registers, index_t j, matrix_shape n, index_t 
                           const C* v, const C* state_in, C* state_out, gate_product<C> gates,
                           prefetching ahead, bool has_low_part = true) {
   if (!has_low_part) n.parts = 1;
-  const carry<Complex, C> next(n, state_in, state_out, gates);
-  return simd::product_of_panel<C>(
-      registers, n.rows, tokens, simd::by_columns<C>(k, n.rows), {v + j, n.value_pitch},
-      {state_out + j, n.state_pitch},
-      [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); }, ahead);
+  simd::pack<C> watch(0);
+  for_each_plane<Complex>(
+      n, state_in, state_out, gates, false, [&](index_t first, index_t rows, auto next) {
+        watch += simd::product_of_panel<C>(
+            registers, rows, tokens, simd::by_columns<C>(k + first, n.rows), {v + j, n.value_pitch},
+            {state_out + first * n.state_pitch + j, n.state_pitch},
+            [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); },
+            ahead);
+      });
+  return watch;
 }
 
 template <class C>

@@ -241,17 +241,20 @@ class matrix_lane : public matrix_reader<R, T> {
   }
   bool apply(const C* product, const C* local, const C* in, C* out, bool conjugate) const {
     if (in_frame_) frame_.reset(n_, out);
-    const carry<complex, C> next(n_, in, out, {product, product + n_.rows}, conjugate);
-    for (index_t i = 0; i < n_.rows; ++i)
-      for (index_t j = 0; j < n_.value_pitch; j += width) {
-        C* at = out + i * n_.state_pitch + j;
-        simd::store(at, next(i, j, simd::load(local + i * n_.state_pitch + j)));
-        if (n_.parts == 2) {
-          at += n_.part_size();
-          simd::store(at,
-                      simd::load(at) + simd::load(local + n_.part_size() + i * n_.state_pitch + j));
-        }
-      }
+    for_each_plane<complex>(
+        n_, in, out, {product, product + n_.rows}, conjugate,
+        [&](index_t first, index_t rows, auto next) {
+          for (index_t i = 0; i < rows; ++i)
+            for (index_t j = 0; j < n_.value_pitch; j += width) {
+              const index_t place = (first + i) * n_.state_pitch + j;
+              C* at = out + place;
+              simd::store(at, next(i, j, simd::load(local + place)));
+              if (n_.parts == 2) {
+                at += n_.part_size();
+                simd::store(at, simd::load(at) + simd::load(local + n_.part_size() + place));
+              }
+            }
+        });
     return state_finite(out, n_);
   }
 

@@ -1,0 +1,139 @@
+#pragma once
+// What a lane of channels knows of its block: where it is, its operands, its registers in use, and
+// which memory comes next.
+
+#include <algorithm>
+
+#include "../../../core/problem.hpp"
+#include "../../../modes/schedule.hpp"
+#include "../gradients.hpp"
+#include "../prefetch.hpp"
+#include "channels.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T, bool Complex>
+class channel_block {
+ public:
+  using storage = storage_t<T>;
+  using C = state_t<T>;
+  using problem = problem_of<R, T>;
+  using kernels = channels<R, T, Complex>;
+  using single = typename kernels::single;
+  using pair = typename kernels::pair;
+  using tiles_of_gradients = typename kernels::tiles_of_gradients;
+
+  static constexpr bool unit_keys = kernels::unit_keys;
+
+  index_t first_value() const { return v_; }
+  index_t value_count() const { return (std::min)(n_.width, p_->n.values - v_); }
+  index_t head() const { return h_; }
+  index_t batch() const { return b_; }
+  index_t sequence() const { return s_; }
+  void seek(index_t sequence, index_t head, index_t block) {
+    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * n_.width;
+    index_t n = 0;
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& all, auto& lane) {
+          lane = all.lane(b_, h_, v_);
+          storage* dense = packed_ + n++ * n_.part_size();
+          if (lane.given && lane.time == 0 && lane.im == nullptr && lane.value != 0 &&
+              lane.value != 1)
+            pack(lane, dense);
+        },
+        p_->x, x_);
+  }
+
+ protected:
+  channel_block(arena& scratch, const problem& p, kernel_form form)
+      : p_(&p), x_(p.x), form_(form), n_{p.n.keys, diagonal_width<C>(p.n)} {
+    if (form_ != kernel_form::steps && !Complex) n_.parts = 2;
+    index_t operands = 0;
+    R::operands([&](const char*, const axes&, presence, const auto&) { ++operands; }, x_);
+    packed_ = scratch.take<storage>(operands * n_.part_size());
+  }
+
+  kernels channels_at(index_t w) const {
+    const index_t rest = p_->n.values - v_ - w;
+    return {x_, n_, w, static_cast<int>(std::clamp<index_t>(rest, 0, kernels::lanes))};
+  }
+
+  // Registers of channels that the last block has no channel for hold no state that is ever read.
+  index_t width_in_use() const { return round_up(value_count(), kernels::lanes); }
+  index_t registers_in_use() const { return width_in_use() / kernels::lanes; }
+  template <class F>
+  void for_each_register(F&& f) const {
+    for (index_t row = 0; row < n_.part_size(); row += n_.width)
+      for (index_t w = 0; w < width_in_use(); w += kernels::lanes) f(row + w);
+  }
+  // f.operator()<Tokens>(channels) for the block's registers in use: in pairs as far as whole ones
+  // go and `count` tokens can, then alone.
+  template <class F>
+  void for_each_group(index_t count, F&& f) {
+    constexpr index_t step = pair::registers * kernels::lanes;
+    const bool pairs = form_ != kernel_form::attention && channels_at(0).template fits<pair>(count);
+    const index_t in_pairs = pairs ? value_count() / step * step : 0;
+    ahead_.begin(in_pairs / step + (width_in_use() - in_pairs) / kernels::lanes);
+    for (index_t w = 0; w < in_pairs; w += step) {
+      f.template operator()<pair>(channels_at(w));
+      ahead_.step();
+    }
+    for (index_t w = in_pairs; w < width_in_use(); w += kernels::lanes) {
+      f.template operator()<single>(channels_at(w));
+      ahead_.step();
+    }
+  }
+
+  void look_ahead(index_t first, index_t count) {
+    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
+    ahead_.clear();
+    if (const index_t next = first + count; count <= longest && !unit_keys)
+      R::operands(
+          [&](const char*, const axes&, presence, const auto& x) {
+            ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, value_count());
+          },
+          x_);
+  }
+
+  // The run before: operands, and where gradients will go.
+  void look_back(const backward_results<R, T>& results, index_t last, index_t count) {
+    ahead_.clear();
+    if (unit_keys) return;
+    const index_t first = (std::max)(last - count, index_t(0));
+    const auto add = [&](const auto& x) { ahead_.add(x, first, last, n_.keys, value_count()); };
+    add(results.out.lane(b_, h_, v_));
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& x, const auto& d) {
+          add(x);
+          if (d.given && d.time != 0) add(d.lane(b_, h_, v_));
+        },
+        x_, results.d);
+  }
+
+  const problem* p_;
+  typename kernels::operands_type x_;  // of this block
+  kernel_form form_;
+  diagonal_shape n_;
+  prefetcher ahead_{};
+  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
+
+ private:
+  // What does not change along time is read for every token: make it dense once.
+  void pack(operand<const storage>& x, storage* dense) const {
+    const index_t keys = x.key != 0 ? n_.keys : 1;
+    for (index_t i = 0; i < keys; ++i)
+      for (index_t j = 0; j < value_count(); ++j) {
+        const index_t from = i * x.key + j * x.value;
+        dense[i * n_.width + j] = x.re[from];
+      }
+    x.re = dense, x.value = 1, x.key = x.key != 0 ? n_.width : 0;
+  }
+
+  storage* packed_ = nullptr;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
