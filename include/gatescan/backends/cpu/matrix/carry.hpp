@@ -79,9 +79,9 @@ void chunk_gates(const matrix_tiles<C>& x, const C* product, C* high, C* low) {
 }
 
 // A register of S_out from what the run added there. With a second part of the state, sums of equal
-// signs lose nothing (at gate 1 over 2^20 tokens in double 2e-16 instead of 5e-15), and a chunk that
-// turns the state by very little is not rounded away (10^6 steps of unit modulus in float: 9e-4
-// without).
+// signs lose nothing (at gate 1 over 2^20 tokens in double 2e-16 instead of 5e-15), and a chunk
+// that turns the state by very little is not rounded away (10^6 steps of unit modulus in float:
+// 9e-4 without).
 template <bool LowParts, class C>
 struct carry {
   using P = simd::pack<C>;
