@@ -1,6 +1,7 @@
-// Operands and gradients that are shared: a gradient view of stride 0 receives the sum over the
-// axis, an operand of fewer heads is read by a group of them and its gradient is the sum over the
-// group. Every operand and axis of every recurrence, in two modes that store gradients differently.
+// Operands and gradients that are shared: a gradient view with strides of 0 receives the sum over
+// those axes, an operand of fewer heads is read by a group of them and its gradient is the sum over
+// the group. Every operand of every recurrence and the initial state, any choice of axes, in two
+// modes that store gradients differently.
 
 #include <gtest/gtest.h>
 
@@ -59,14 +60,15 @@ TYPED_TEST(shared_gradients, a_stride_of_0_gets_the_sum) {
     dense_problem<TypeParam> p;
     p.backward(mode);
     const auto whole = p.memory;
-    const auto sum_over_each_axis = [&](const std::string& name, const auto& x, auto& d) {
+    const auto sum_over_axes = [&](const std::string& name, const auto& x, auto& d) {
       if (!x.given()) return;
-      for (int axis = 0; axis < d.rank; ++axis) {
-        SCOPED_TRACE(::testing::Message() << mode.name << " " << name << " axis " << axis);
+      for (int chosen = 1; chosen < 1 << d.rank; ++chosen) {  // a bit an axis
+        SCOPED_TRACE(::testing::Message() << mode.name << " " << name << " axes " << chosen);
         const auto dense = d;
         const auto& each_one = whole.at("d_" + name);
         auto& sum = p.memory["d_" + name];
-        d.stride[axis] = 0;
+        for (int axis = 0; axis < d.rank; ++axis)
+          if (chosen >> axis & 1) d.stride[axis] = 0;
         std::vector<double> want(sum.size(), untouched);
         for (const std::size_t plane : planes(d, dense)) {
           each(d, [&](std::size_t, std::size_t at) { want[plane + at] = 0; });
@@ -78,10 +80,9 @@ TYPED_TEST(shared_gradients, a_stride_of_0_gets_the_sum) {
         d = dense;
       }
     };
-    p.for_each_operand([&](const std::string& name, const auto&, auto& x, auto& d) {
-      sum_over_each_axis(name, x, d);
-    });
-    sum_over_each_axis("initial_state", p.in.initial_state, p.d.initial_state);
+    p.for_each_operand(
+        [&](const std::string& name, const auto&, auto& x, auto& d) { sum_over_axes(name, x, d); });
+    sum_over_axes("initial_state", p.in.initial_state, p.d.initial_state);
   });
 }
 

@@ -181,6 +181,7 @@ struct gradient_target {
     of_plane(tile.re);
     if (tile.im != nullptr) of_plane(tile.im);
   }
+
   /// Adds the slots' partial sums in order and writes the result.
   void reduce(const cpu& backend, const work_split& split) const {
     if (!to.given || exclusive) return;

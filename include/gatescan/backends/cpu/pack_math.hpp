@@ -172,9 +172,13 @@ GATESCAN_INLINE pack<T> log1p(pack<T> x) {
   constexpr int terms = sizeof(T) == 4 ? 6 : 12;
   const P u = x + P(1);
   const P root_half{T(0.70710678118654752440)};
-  const integers bits = reinterpret_cast<integers>(u.v);
-  const integers k = (bits - reinterpret_cast<integers>(root_half.v)) >> constants::mantissa;
-  const P m{reinterpret_cast<typename P::native>(bits - (k << constants::mantissa))};
+  using unsigned_bits = typename P::native_bits;  // of numbers below -1 the difference overflows
+  const unsigned_bits bits = reinterpret_cast<unsigned_bits>(u.v);
+  const integers k =
+      reinterpret_cast<integers>(bits - reinterpret_cast<unsigned_bits>(root_half.v)) >>
+      constants::mantissa;
+  const P m{reinterpret_cast<typename P::native>(
+      bits - (reinterpret_cast<unsigned_bits>(k) << constants::mantissa))};
   const P exponent(__builtin_convertvector(k, typename P::native));
   const P f(k == 0 ? x.v : (m - P(1)).v);
   const P lost(k == 0 ? typename P::native{} : ((x - (u - P(1))) / u).v);

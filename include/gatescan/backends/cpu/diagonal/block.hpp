@@ -60,7 +60,8 @@ class channel_block {
     return {x_, n_, w, static_cast<int>(std::clamp<index_t>(rest, 0, kernels::lanes))};
   }
 
-  // Registers of channels that the last block has no channel for hold no state that is ever read.
+  // The last block may have no channels for some of its registers: nothing in these reaches a
+  // result.
   index_t width_in_use() const { return round_up(value_count(), kernels::lanes); }
   index_t registers_in_use() const { return width_in_use() / kernels::lanes; }
   template <class F>

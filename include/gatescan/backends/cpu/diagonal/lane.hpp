@@ -13,7 +13,6 @@ namespace detail {
 template <class R, class T, bool Complex>
 class diagonal_lane : public channel_block<R, T, Complex> {
   using base = channel_block<R, T, Complex>;
-  using base::ahead_;
   using base::b_;
   using base::form_;
   using base::h_;

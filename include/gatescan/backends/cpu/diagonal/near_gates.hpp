@@ -88,7 +88,7 @@ struct near_gates {
     const elements f = R::gate_factor(c.x, at(0, key));
     return {f.a, f.b, f.a, f.b};
   }
-  // Apart from the states, which depend on each other: forward takes 25.9 ms instead of 28.3 (D
+  // Apart from the states, which depend on each other: forward takes 26.1 ms instead of 28.3 (D
   // 1536, N 16, L 2048, one core).
   GATESCAN_INLINE void gates_of(index_t key, elements* gates) const {
     const elements factor_i = factor(key);
