@@ -57,7 +57,7 @@ class channel_block {
 
   kernels channels_at(index_t w) const {
     const index_t rest = p_->n.values - v_ - w;
-    return {x_, n_, w, static_cast<int>(std::clamp<index_t>(rest, 0, kernels::lanes))};
+    return {x_, n_, w, static_cast<int>((std::min)(rest, kernels::lanes))};
   }
 
   // The last block may have no channels for some of its registers: nothing in these reaches a

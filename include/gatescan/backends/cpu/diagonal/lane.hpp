@@ -189,11 +189,13 @@ class diagonal_lane : public channel_block<R, T, Complex> {
   }
 
   channel_rows<R, T, Complex> rows() const { return {channels_at(0)}; }
+
   // Scratch for numbers of several kinds in turn: of tokens alone, or of pairs of them.
   template <class To, class From>
   static To* as(From* p) {
     return reinterpret_cast<To*>(static_cast<void*>(p));
   }
+
   // One register (or a pair's) through a run: as the recurrence stands, or with a local sum. Where
   // that gives Inf or NaN, the recurrence as it stands again: there a reset is exact, and nothing
   // overflows that the definition does not overflow. Fills values_ and o_.
@@ -371,6 +373,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
            numbers * static_cast<index_t>(sizeof(C)) > cached && aligned(out.re) &&
            aligned(out.re + out.time);
   }
+
   values_of<single>* values_ = nullptr;
   E *o_ = nullptr, *exact_o_ = nullptr;
   E *gates_ = nullptr, *states_ = nullptr, *query_ = nullptr;

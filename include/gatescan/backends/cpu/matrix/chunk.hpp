@@ -202,21 +202,21 @@ void decay_to_end(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<
   chunk_gates<Complex>(x, w.totals, w.product, w.product_low);
 }
 
-// A panel of S_out: k [token][rows] decayed to the chunk's end, or v [token][value_pitch]. Returns
-// zeros, or NaN where it is not finite.
-template <bool Complex, class C>
-simd::pack<C> carry_panel(index_t registers, index_t j, matrix_shape n, index_t tokens, const C* k,
-                          const C* v, const C* state_in, C* state_out, gate_product<C> gates,
-                          prefetching ahead, bool has_low_part = true) {
-  if (!has_low_part) n.parts = 1;
+// A panel of S_out: k [token][rows] decayed to the chunk's end, or v [token][value_pitch].
+// Gradients of states go through the conjugate of the gates. Returns zeros, or NaN where it is not
+// finite.
+template <bool Complex, bool Conjugate = false, class C, class Between>
+simd::pack<C> carry_panel(index_t registers, index_t j, const matrix_shape& n, index_t tokens,
+                          const C* k, const C* v, const C* state_in, C* state_out,
+                          gate_product<C> gates, Between between) {
   simd::pack<C> watch(0);
   for_each_plane<Complex>(
-      n, state_in, state_out, gates, false, [&](index_t first, index_t rows, auto next) {
+      n, state_in, state_out, gates, Conjugate, [&](index_t first, index_t rows, auto next) {
         watch += simd::product_of_panel<C>(
             registers, rows, tokens, simd::by_columns<C>(k + first, n.rows), {v + j, n.value_pitch},
             {state_out + first * n.state_pitch + j, n.state_pitch},
             [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); },
-            ahead);
+            between);
       });
   return watch;
 }
@@ -307,6 +307,8 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   const index_t pitch = blocks * block_tokens;
   simd::transpose<C>(tokens, n.rows, {w.q_decayed, n.rows}, {w.q_transposed, pitch});
   const auto queries = simd::by_columns<C>(w.q_transposed, pitch);
+  matrix_shape carried = n;
+  if (Turning) carried.parts = 1;  // a state in the frame has no low part
   // panel by panel, so that a panel of the state is read from near by the second time
   simd::pack<C> watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
@@ -316,12 +318,11 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
           return simd::load(o + t * pitch + c) + sum;
         },
         ahead);
-    watch += carry_panel<Complex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out,
-                                  Turning ? frame.gates() : w.gates(), ahead, !Turning);
+    watch += carry_panel<Complex>(registers, j, carried, tokens, w.k_decayed, x.v, state_in,
+                                  state_out, Turning ? frame.gates() : w.gates(), ahead);
   });
 
-  if constexpr (Turning)  // a state in the frame has no low part
-    fill(state_out + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
+  if constexpr (Turning) fill(state_out + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   if (state_finite(watch, state_out, n)) return;
   take_steps_where_not_finite<Complex>(x, tokens, state_in, state_out, w, [&](C* state) {
     if constexpr (Turning) {

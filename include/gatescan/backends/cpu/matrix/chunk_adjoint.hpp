@@ -236,13 +236,8 @@ bool incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, c
   chunk_gates<Complex>(x, w.totals + (blocks_of(tokens) - 1) * n.rows, w.product, w.product_low);
   simd::pack<C> watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-    for_each_plane<Complex>(
-        n, g_out, g_in, w.gates(), true, [&](index_t first, index_t rows, auto next) {
-          watch += simd::product_of_panel<C>(
-              registers, rows, tokens, simd::by_columns<C>(w.q_decayed + first, n.rows),
-              {d_o + j, n.value_pitch}, {g_in + first * n.state_pitch + j, n.state_pitch},
-              [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); });
-        });
+    watch += carry_panel<Complex, true>(registers, j, n, tokens, w.q_decayed, d_o, g_out, g_in,
+                                        w.gates(), simd::nothing_between{});
   });
   return state_finite(watch, static_cast<const C*>(g_in), n);
 }
