@@ -107,6 +107,14 @@ GATESCAN_INLINE __m256i first(int n) {
 }
 #endif
 
+#if defined(__AVX512F__)
+GATESCAN_INLINE pack<float> first_lanes_of(pack<float> x, int n, pack<float> other) {
+  return {_mm512_mask_mov_ps(other.v, first(n), x.v)};
+}
+GATESCAN_INLINE pack<double> first_lanes_of(pack<double> x, int n, pack<double> other) {
+  return {_mm512_mask_mov_pd(other.v, static_cast<__mmask8>(first(n)), x.v)};
+}
+#else
 template <class T>
 __attribute__((noinline)) pack<T> first_lanes_of(pack<T> x, int n, pack<T> other) {
   alignas(register_bytes) T a[lanes<T>], b[lanes<T>];
@@ -115,6 +123,7 @@ __attribute__((noinline)) pack<T> first_lanes_of(pack<T> x, int n, pack<T> other
   for (int i = n; i < lanes<T>; ++i) a[i] = b[i];
   return load(a);
 }
+#endif
 
 }  // namespace detail
 
@@ -248,13 +257,24 @@ template <class T>
 GATESCAN_INLINE pack<T> first_lanes(pack<T> x, int n, pack<T> other) {
   return n == lanes<T> ? x : detail::first_lanes_of(x, n, other);
 }
+namespace detail {
+// Halves are added until one number is left.
+template <class T, class Vector, std::size_t... I>
+GATESCAN_INLINE T sum_of(Vector x, std::index_sequence<I...>) {
+  constexpr std::size_t n = sizeof...(I);
+  const auto half = __builtin_shufflevector(x, x, I...) + __builtin_shufflevector(x, x, n + I...);
+  if constexpr (n == 2)
+    return half[0] + half[1];
+  else
+    return sum_of<T>(half, std::make_index_sequence<n / 2>{});
+}
+}  // namespace detail
 template <class T>
 GATESCAN_INLINE T sum(pack<T> x) {
-  alignas(register_bytes) T a[lanes<T>];
-  store(a, x);
-  for (int n = lanes<T> / 2; n >= 1; n /= 2)
-    for (int i = 0; i < n; ++i) a[i] += a[i + n];
-  return a[0];
+  if constexpr (lanes<T> == 2)
+    return x.v[0] + x.v[1];
+  else
+    return detail::sum_of<T>(x.v, std::make_index_sequence<lanes<T> / 2>{});
 }
 
 /// The first and the second half of a register of floats, in double; and back.
