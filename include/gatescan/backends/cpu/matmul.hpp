@@ -79,14 +79,21 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
   if constexpr (Shape == shape::lower)
 #pragma GCC unroll 8
     for (index_t k = 0; k < rows; ++k) add(end + k, k, rows);
+  // In registers, one a column: in memory (compilers take what is stored for it) and one for all,
+  // each addition waits for the one before, which cost more than the product did.
+  pack<T> seen[Vecs];
+#pragma GCC unroll 4
+  for (index_t n = 0; n < index_t{Vecs}; ++n) seen[n] = pack<T>(0);
 #pragma GCC unroll 8
   for (index_t m = 0; m < index_t{Rows}; ++m)
 #pragma GCC unroll 4
     for (index_t n = 0; n < index_t{Vecs}; ++n) {
       const pack<T> x = finish(m, n * lanes<T>, c[m][n]);
-      watch = watch + (x - x);
+      seen[n] = fma(x, pack<T>(0), seen[n]);
       store(out + m * out_pitch + n * lanes<T>, x);
     }
+#pragma GCC unroll 4
+  for (index_t n = 0; n < index_t{Vecs}; ++n) watch = watch + seen[n];
 }
 
 // Rows a block: accumulators fill the registers beside one row of b and one broadcast. With 16
