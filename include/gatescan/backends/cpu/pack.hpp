@@ -76,8 +76,14 @@ GATESCAN_INLINE void store(T* p, pack<T> x) {
 /// Past the caches, to an address aligned to 16 bytes: for results that are not read again soon.
 /// Other threads see them after `fence`.
 inline constexpr std::uintptr_t stream_alignment = 16;
+/// Registers that are cache lines: streamed to such an address they leave at once.
+inline constexpr bool whole_lines = register_bytes == 64;
 template <class T>
 GATESCAN_INLINE void stream(T* to, pack<T> x) {
+#if defined(__AVX512F__)
+  if (reinterpret_cast<std::uintptr_t>(to) % register_bytes == 0)
+    return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(x.v));
+#endif
 #if defined(__SSE2__)
   __m128i parts[sizeof x / 16];
   __builtin_memcpy(parts, &x, sizeof x);

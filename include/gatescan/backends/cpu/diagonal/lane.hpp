@@ -360,18 +360,20 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     return is_zero(check);
   }
 
-  // A real result larger than the caches goes past them: 1.4 times faster (B 8, L 4096, D 512 in
-  // float). Not two planes: 12.5 ms where it took 15, but 50 where it took 19 if these happen to
-  // lie badly in their pages.
+  // A result larger than the caches goes past them: 1.4 times faster (B 8, L 4096, D 512 in float).
+  // Two planes only by whole lines: in parts of lines 12.5 ms where it took 15 (AVX2), but 50 where
+  // it took 19 if planes happen to lie badly in their pages.
   bool streams(const operand<storage>& out) const {
     constexpr index_t cached = 4 << 20;  // bytes
+    constexpr std::uintptr_t alignment = Complex ? simd::register_bytes : simd::stream_alignment;
+    if (Complex && !simd::whole_lines) return false;
     const index_t numbers = p_->n.batch * p_->n.time * p_->n.heads * p_->n.values;
     const auto aligned = [](const storage* p) {
-      return reinterpret_cast<std::uintptr_t>(p) % simd::stream_alignment == 0;
+      return reinterpret_cast<std::uintptr_t>(p) % alignment == 0;
     };
-    return !Complex && std::is_same_v<storage, C> && out.value == 1 &&
+    return std::is_same_v<storage, C> && out.value == 1 &&
            numbers * static_cast<index_t>(sizeof(C)) > cached && aligned(out.re) &&
-           aligned(out.re + out.time);
+           aligned(out.re + out.time) && (out.im == nullptr || aligned(out.im));
   }
 
   values_of<single>* values_ = nullptr;
