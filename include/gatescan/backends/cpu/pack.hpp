@@ -239,6 +239,16 @@ GATESCAN_INLINE typename pack<T>::native_integer magnitude_bits(pack<T> x) {
 }
 }  // namespace detail
 
+/// Which lanes are 0; `any` tells whether there is one among such lanes.
+template <class T>
+GATESCAN_INLINE typename pack<T>::native_integer zeros(pack<T> x) {
+  return x.v == 0;
+}
+template <class Lanes>
+GATESCAN_INLINE bool any(Lanes x) {
+  return detail::any_lane(x);
+}
+
 /// The larger of |a| and |b|, NaN above all.
 template <class T>
 GATESCAN_INLINE pack<T> larger_magnitude(pack<T> a, pack<T> b) {

@@ -31,7 +31,7 @@ class prefetcher {
     for (; n > 0; --n) {
       if (lines_ == 0) next_rows();
 #pragma GCC unroll 4
-      for (index_t r = 0; r < together; ++r) __builtin_prefetch(at_ + offset_[r], 0, 2);
+      for (index_t r = 0; r < together; ++r) __builtin_prefetch(at_ + offset_[r], 0, 3);
       at_ += line_bytes, --lines_;
     }
   }

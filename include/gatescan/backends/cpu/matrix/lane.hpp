@@ -137,9 +137,11 @@ class matrix_lane : public matrix_reader<R, T> {
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     load_run(t, count);
     this->look_ahead(t, count);
-    ahead_.add(to.out.lane(b_, h_, 0), t, t + count, n_.keys, n_.values);
+    const auto result = to.out.lane(b_, h_, 0);
+    const bool streaming = streams(result);
+    if (!streaming) ahead_.add(result, t, t + count, n_.keys, n_.values);
     compute<turns>(count, in, out);
-    write_out(to.out.lane(b_, h_, 0), t, count);
+    write_out(result, t, count, streaming);
   }
   /// One token on the caller's own state, where that is laid out as the kernels need it.
   bool step_in_place(const forward_results<T>& to, index_t t) {
@@ -153,7 +155,7 @@ class matrix_lane : public matrix_reader<R, T> {
     load(t, 1);
     const index_t at = state.offset(s_, 0, h_);
     step_token<complex>(tiles_, 0, {state.re + at, complex ? state.im + at : nullptr, state.key});
-    write_out(to.out.lane(b_, h_, 0), t, 1);
+    write_out(to.out.lane(b_, h_, 0), t, 1, false);
     return true;
   }
   /// The state after the tokens only.
@@ -278,7 +280,19 @@ class matrix_lane : public matrix_reader<R, T> {
     else
       steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
   }
-  void write_out(const operand<storage>& out, index_t first, index_t count) const {
+  // A result larger than the caches goes past them, where rows are whole lines of it.
+  bool streams(const operand<storage>& out) const {
+    constexpr index_t cached = 4 << 20;  // bytes
+    const auto aligned = [](const storage* p) {
+      return reinterpret_cast<std::uintptr_t>(p) % simd::register_bytes == 0;
+    };
+    return simd::whole_lines && std::is_same_v<storage, C> && out.given && out.value == 1 &&
+           n_.values == n_.value_pitch &&
+           p_->n.batch * p_->n.time * p_->n.heads * p_->n.values * static_cast<index_t>(sizeof(C)) >
+               cached &&
+           aligned(out.re) && aligned(out.re + out.time);
+  }
+  void write_out(const operand<storage>& out, index_t first, index_t count, bool streaming) const {
     if (!out.given) return;
     const index_t registers = n_.value_pitch / width;
     const C* const from = tiles_.o;  // copies, as in load
@@ -288,6 +302,8 @@ class matrix_lane : public matrix_reader<R, T> {
       const index_t place = t * registers * width + at.value;
       const auto y = R::output(x, at, values[place / width], simd::load(from + place));
       storage* const to = out.re + at.t * out.time;
+      if constexpr (std::is_same_v<storage, C>)
+        if (streaming) return simd::stream(to + at.value, y);
       if (dense)
         simd::store(to + at.value, 1, at.count, y);
       else

@@ -73,11 +73,16 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
 
 template <bool Complex, class C>
 bool has_reset(const matrix_tiles<C>& x, index_t tokens) {
-  bool found = false;
+  typename simd::pack<C>::native_integer found{};
   for (index_t t = 0; t < tokens; ++t)
-    for (index_t i = 0; i < x.n.keys; ++i)
-      found |= resets<Complex>(x.a + t * x.n.rows, i, x.n.key_pitch);
-  return found;
+    for (index_t i = 0; i < x.n.key_pitch; i += simd::lanes<C>) {  // where there is no key it is 1
+      const auto gate = load_keys<Complex>(x.a + t * x.n.rows, i, x.n.key_pitch);
+      if constexpr (Complex)
+        found |= simd::zeros(gate.re) & simd::zeros(gate.im);
+      else
+        found |= simd::zeros(gate);
+    }
+  return simd::any(found);
 }
 
 template <bool Complex, class C>
