@@ -89,7 +89,7 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
 #pragma GCC unroll 4
     for (index_t n = 0; n < index_t{Vecs}; ++n) {
       const pack<T> x = finish(m, n * lanes<T>, c[m][n]);
-      seen[n] = fma(x, pack<T>(0), seen[n]);
+      seen[n] = seen[n] + (x - x);  // sums have units of their own on many machines
       store(out + m * out_pitch + n * lanes<T>, x);
     }
 #pragma GCC unroll 4

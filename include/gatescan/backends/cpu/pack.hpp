@@ -298,16 +298,29 @@ struct doubles {
   pack<double> first, second;
 };
 namespace detail {
+typedef float half_register __attribute__((vector_size(register_bytes / 2)));
+#if defined(__AVX512F__)  // by name: gcc 12 converts quarters and puts them together
+GATESCAN_INLINE pack<double> widened(half_register x) {
+  return {_mm512_maskz_cvtps_pd(0xff, reinterpret_cast<__m256>(x))};
+}
+GATESCAN_INLINE half_register narrowed(pack<double> x) {
+  return reinterpret_cast<half_register>(_mm512_maskz_cvtpd_ps(0xff, x.v));
+}
+#else
+GATESCAN_INLINE pack<double> widened(half_register x) {
+  return {__builtin_convertvector(x, pack<double>::native)};
+}
+GATESCAN_INLINE half_register narrowed(pack<double> x) {
+  return __builtin_convertvector(x.v, half_register);
+}
+#endif
 template <std::size_t First, std::size_t... I>
 GATESCAN_INLINE pack<double> half_of(pack<float> x, std::index_sequence<I...>) {
-  return {__builtin_convertvector(__builtin_shufflevector(x.v, x.v, First + I...),
-                                  pack<double>::native)};
+  return widened(__builtin_shufflevector(x.v, x.v, First + I...));
 }
 template <std::size_t... I>
 GATESCAN_INLINE pack<float> joined(doubles x, std::index_sequence<I...>) {
-  typedef float half __attribute__((vector_size(register_bytes / 2)));
-  return {__builtin_shufflevector(__builtin_convertvector(x.first.v, half),
-                                  __builtin_convertvector(x.second.v, half), I...)};
+  return {__builtin_shufflevector(narrowed(x.first), narrowed(x.second), I...)};
 }
 }  // namespace detail
 GATESCAN_INLINE doubles widen(pack<float> x) {
