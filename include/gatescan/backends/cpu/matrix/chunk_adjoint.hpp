@@ -50,9 +50,9 @@ struct chunk_adjoint_scratch {
 // out[token][rows] = sum_j state[rows][j] x[token][j], by way of x transposed
 template <class C>
 void contract_state(const matrix_shape& n, index_t count, const C* state, const C* x_transposed,
-                    C* columns, C* out) {
+                    C* columns, C* out, prefetching ahead) {
   simd::set_product<C>(n.rows, block_tokens, n.value_pitch, simd::by_rows<C>(state, n.state_pitch),
-                       {x_transposed, block_tokens}, {columns, block_tokens});
+                       {x_transposed, block_tokens}, {columns, block_tokens}, ahead);
   simd::transpose<C>(n.rows, count, {columns, block_tokens}, {out, n.rows});
 }
 
@@ -124,7 +124,7 @@ void block_pairs(const matrix_tiles<C>& tiles, index_t tokens, index_t r,
 template <bool Complex, class C>
 void state_pairs(const matrix_tiles<C>& tiles, index_t tokens, const C* state_in, const C* g,
                  const chunk_scratch<C>& products, const matrix_gradients<C>& gradients,
-                 const chunk_adjoint_scratch<C>& scratch) {
+                 const chunk_adjoint_scratch<C>& scratch, prefetching ahead) {
   using P = simd::pack<C>;
   const matrix_tiles<C> x = tiles;  // copies, as above
   const chunk_scratch<C> w = products;
@@ -158,7 +158,8 @@ void state_pairs(const matrix_tiles<C>& tiles, index_t tokens, const C* state_in
   for (index_t b = 0; b < blocks; ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     C* u = s.rows;
-    contract_state(n, count, g, s.v_transposed + b * n.value_pitch * block_tokens, s.columns, u);
+    contract_state(n, count, g, s.v_transposed + b * n.value_pitch * block_tokens, s.columns, u,
+                   ahead);
     for_each_key<C>(n, [&](index_t i) {
       const auto gap = load_keys<Complex>(s.between + b * n.rows, i, kp);
       auto y = load_keys<Complex>(s.y_end, i, kp);
@@ -178,7 +179,7 @@ void state_pairs(const matrix_tiles<C>& tiles, index_t tokens, const C* state_in
       store_keys<Complex>(s.y_end, i, kp, y);
     });
     simd::add_product<C>(count, n.value_pitch, n.rows, simd::by_rows<C>(u, n.rows),
-                         {g, n.state_pitch}, {d.dv + first * n.value_pitch, n.value_pitch});
+                         {g, n.state_pitch}, {d.dv + first * n.value_pitch, n.value_pitch}, ahead);
   }
 }
 
@@ -224,7 +225,7 @@ void block_interior(const matrix_tiles<C>& tiles, index_t first, index_t count, 
 /// the blocks, which is used up. False where it is not finite.
 template <bool Complex, class C>
 bool incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, const C* g_out,
-                       C* g_in, const chunk_scratch<C>& w) {
+                       C* g_in, const chunk_scratch<C>& w, prefetching ahead) {
   const matrix_shape& n = x.n;
   for (index_t b = 1; b < blocks_of(tokens);
        ++b) {  // totals become products from the chunk's start
@@ -237,7 +238,7 @@ bool incoming_gradient(const matrix_tiles<C>& x, index_t tokens, const C* d_o, c
   simd::pack<C> watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
     watch += carry_panel<Complex, true>(registers, j, n, tokens, w.q_decayed, d_o, g_out, g_in,
-                                        w.gates(), simd::nothing_between{});
+                                        w.gates(), ahead);
   });
   return state_finite(watch, static_cast<const C*>(g_in), n);
 }
@@ -267,6 +268,14 @@ void replace_non_finite_gradients(const matrix_shape& n, index_t tokens,
   replace_non_finite_state(g, s.spare_g, n);
 }
 
+// Blocks of the products with states, about.
+template <class C>
+index_t products_backward(const matrix_shape& n, index_t blocks) {
+  return blocks * (2 * simd::row_blocks<1>(n.rows) +
+                   panels_of<C>(n) * simd::row_blocks(block_tokens)) +
+         panels_of<C>(n) * simd::row_blocks(n.rows);
+}
+
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
 /// return g is the gradient of the incoming state. Results that are not finite are taken from the
 /// token by token form.
@@ -277,11 +286,10 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens);
   const prefetching ahead{&memory};
-  memory.begin(3 * blocks);
+  memory.begin(products_backward<C>(n, blocks));
   copy_numbers(s.spare_g, g, n.state_size());
   for (index_t b = 0; b < blocks; ++b) {
     block_products<Complex>(x, tokens, b, w);
-    ahead();
   }
   fill(d.dk, tokens * n.rows, C(0));
   fill(d.dv, tokens * n.value_pitch, C(0));
@@ -291,11 +299,11 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     transpose_block(count, n.value_pitch, x.v + first * n.value_pitch,
                     s.v_transposed + b * n.value_pitch * block_tokens);
     transpose_block(count, n.value_pitch, d.d_o + first * n.value_pitch, s.d_o_transposed);
-    contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows);
+    contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows,
+                   ahead);
     block_pairs<Complex>(x, tokens, b, w, d, s);
-    ahead();
   }
-  state_pairs<Complex>(x, tokens, state_in, g, w, d, s);
+  state_pairs<Complex>(x, tokens, state_in, g, w, d, s, ahead);
   for (index_t b = 0; b < blocks; ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     const C* d_o = d.d_o + first * n.value_pitch;
@@ -305,9 +313,8 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
                           {x.v + first * n.value_pitch, n.value_pitch},
                           {s.d_scores, block_tokens, 1});
     block_interior<Complex>(x, first, count, s.z + b * n.rows, d, s.d_scores);
-    ahead();
   }
-  const bool finite = incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w);
+  const bool finite = incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w, ahead);
   if (finite && all_finite(d.dq, tokens, n.rows, n.rows) &&
       all_finite(d.dk, tokens, n.rows, n.rows) && all_finite(d.da, tokens, n.rows, n.rows) &&
       all_finite(d.dv, tokens, n.value_pitch, n.value_pitch))

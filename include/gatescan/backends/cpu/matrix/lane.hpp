@@ -203,9 +203,9 @@ class matrix_lane : public matrix_reader<R, T> {
     load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
     copy_numbers(next_state_, g, n_.state_size());
+    ahead_.clear();
     if constexpr (adjoint_shares_gates)
       if (shares_gates()) {
-        ahead_.clear();
         decays_from_start(shared_, count);
         set_products(n_, shared_, shared_.from_start[count - 1], chunk_);
         incoming_gradient_shared(tiles_, shared_, count, gradients_.d_o, next_state_, g, chunk_,
@@ -213,7 +213,8 @@ class matrix_lane : public matrix_reader<R, T> {
         return;
       }
     decay_queries<complex>(tiles_, count, chunk_);
-    incoming_gradient<complex>(tiles_, count, gradients_.d_o, next_state_, g, chunk_);
+    incoming_gradient<complex>(tiles_, count, gradients_.d_o, next_state_, g, chunk_,
+                               prefetching{&ahead_});
   }
 
   // The summary of a segment: the product of its gates, in two parts.

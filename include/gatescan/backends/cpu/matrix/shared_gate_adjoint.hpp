@@ -267,9 +267,7 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens), kp = n.rows, vp = n.value_pitch;
   const prefetching ahead{&memory};
-  memory.begin(blocks *
-                   (2 * simd::row_blocks(kp) + panels_of<C>(n) * simd::row_blocks(block_tokens)) +
-               panels_of<C>(n) * simd::row_blocks(kp));
+  memory.begin(products_backward<C>(n, blocks));
   copy_numbers(fallback.spare_g, g, n.state_size());
   const C* g_out = fallback.spare_g;
   decays_from_start(gates, tokens);
