@@ -298,6 +298,8 @@ class driver {
         targets_, at.tiles);
     keep_states(at);
     at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
+      if constexpr (requires { at.lane.comes_before(at.kept); })
+        at.lane.comes_before(i > 0 ? at.kept + (i - 1) * size : nullptr);
       at.lane.backward_run(r, at.tiles, t, count, at.kept + i * size, at.g,
                            gradient_sink{*this, at, slot});
     });

@@ -32,6 +32,8 @@ class channel_block {
   index_t head() const { return h_; }
   index_t batch() const { return b_; }
   index_t sequence() const { return s_; }
+  /// The state at the start of the run before, which backward works on next.
+  void comes_before(const C* state) { state_before_ = state; }
   void seek(index_t sequence, index_t head, index_t block) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * n_.width;
     index_t n = 0;
@@ -98,13 +100,14 @@ class channel_block {
           x_);
   }
 
-  // The run before: operands, and where gradients will go.
+  // The run before: operands, the state it starts from, and where gradients will go.
   void look_back(const backward_results<R, T>& results, index_t last, index_t count) {
     ahead_.clear();
     if (unit_keys) return;
     const index_t first = (std::max)(last - count, index_t(0));
     const auto add = [&](const auto& x) { ahead_.add(x, first, last, n_.keys, value_count()); };
     add(results.out.lane(b_, h_, v_));
+    if (state_before_ != nullptr) ahead_.add_rows(state_before_, n_.width, n_.keys, value_count());
     R::operands(
         [&](const char*, const axes&, presence, const auto& x, const auto& d) {
           add(x);
@@ -117,8 +120,9 @@ class channel_block {
   typename kernels::operands_type x_;  // of this block
   kernel_form form_;
   diagonal_shape n_;
-  prefetcher ahead_{};
+  prefetcher_to<2> ahead_{};
   index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
+  const C* state_before_ = nullptr;
 
  private:
   // What does not change along time is read for every token: make it dense once.
