@@ -20,6 +20,7 @@ inline namespace GATESCAN_ABI {
 ///          gate: arXiv 2307.08621.
 struct gla : matrix_state<gla>, plain_values, plain_output {
   static constexpr const char* name = "gla";
+  static constexpr bool adds_once = true;
   static constexpr gating gate_kind = gating::per_key;
 
   template <class T>

@@ -10,6 +10,10 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+// How a gradient gets into its tile. Where nothing else is added to its place it is set, or streamed
+// past the caches: then the tile need not be cleared, nor read.
+enum class writing { add, set, stream };
+
 // Gradients of one operand while a few tokens are worked on. Everything adds here; flushing into
 // the caller's memory is gradients.hpp's business.
 template <class C>
@@ -18,6 +22,18 @@ struct gradient_tile {
   C* im = nullptr;
   index_t time = 0, key = 0, value = 0;  // strides
   bool given = false;
+  writing how = writing::add;
+
+  // a register at p, which lies in the tile; for all ways but add. -0 becomes 0, as if it were added.
+  GATESCAN_INLINE void put(C* p, simd::pack<C> g) const {
+    g = g + simd::pack<C>(0);
+    if (how == writing::stream)
+      simd::stream(p, g);
+    else
+      simd::store(p, g);
+  }
+  // whether a real gradient leaves an imaginary part to be written
+  GATESCAN_INLINE bool clears_imaginary() const { return how != writing::add && im != nullptr; }
 };
 
 enum class along { keys, values };
@@ -45,7 +61,9 @@ struct cursor {
     }
   }
   GATESCAN_INLINE void add(const gradient_tile<C>& d, register_type g) const {
-    if (d.given) add_plane(d, d.re, g);
+    if (!d.given) return;
+    add_plane(d, d.re, g);
+    if (d.clears_imaginary()) add_plane(d, d.im, register_type(0));
   }
   GATESCAN_INLINE void add(const gradient_tile<C>& d, cplx<register_type> g) const {
     if (!d.given) return;
@@ -63,6 +81,7 @@ struct cursor {
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane, register_type g) const {
     C* p = plane + tile_t * d.time + key * d.key + value * d.value;
+    if (d.how != writing::add) return d.put(p, g);
     const bool has_axis = (Lanes == along::keys ? d.key : d.value) != 0;
     const index_t other = Lanes == along::keys ? d.value : d.key;
     if (!has_axis) g = simd::first_lanes(g, count, register_type(0));

@@ -97,6 +97,7 @@ class driver {
         station at = station_at(worker, item, true);
         backward_segment(r, at, slot, item);
       }
+      simd::fence();
     });
     for_each_target([&](auto& target) { target.reduce(backend_, split_); });
   }
@@ -222,12 +223,14 @@ class driver {
     if (!Lane::adjoint_scans) split_.segments = 1;
     split_.slots = split_.items();
     bool shared = false;
+    constexpr bool once = requires { requires R::adds_once; };
     R::operands(
-        [&](const char*, const axes&, presence, const auto& d, auto& target) {
-          target = gradient_target<C, S>(d, p_.n, split_, false, Lane::adds_lanes(d));
+        [&](const char*, const axes&, presence, const auto& x, const auto& d, auto& target) {
+          target =
+              gradient_target<C, S>(d, p_.n, split_, false, Lane::adds_lanes(d), once && x.given);
           shared = shared || !target.exclusive;
         },
-        r.d, targets_);
+        p_.x, r.d, targets_);
     state_target_ = gradient_target<C, C>(r.initial_state, p_.n, split_, true, false);
     if (shared || !state_target_.exclusive) split_.slots = (std::min)(split_.slots, most_slots);
     for_each_target([&](auto& target) { target.take_partial(memory, split_); });

@@ -45,6 +45,7 @@ struct gradient_target {
   operand<S> to{};
   bool exclusive = true;
   bool is_state = false;    // one a sequence, without time
+  bool set_once = false;    // every place of a tile is added to, exactly once
   bool adds_lanes = false;  // tiles hold a register an element: its lanes belong to one number
   index_t batches = 1, tokens = 1, heads = 1, keys = 1,
           values = 1;  // extents of the sum, 1 where shared
@@ -60,13 +61,25 @@ struct gradient_target {
     return to.given && exclusive && in_time() && step == 1 && (along_values || !adds_lanes) &&
            row % simd::lanes<C> == 0;
   }
+  // Such a tile is set once, larger than the caches, and its registers are lines.
+  bool streams() const {
+    if constexpr (!std::is_same_v<C, S> || !simd::whole_lines) return false;
+    constexpr index_t cached = (4 << 20) / static_cast<index_t>(sizeof(C));
+    const auto whole = [](index_t stride) { return stride == 1 || stride % simd::lanes<C> == 0; };
+    const auto aligned = [](const S* p) {
+      return reinterpret_cast<std::uintptr_t>(p) % simd::register_bytes == 0;
+    };
+    return set_once && batches * tokens * heads * keys * values > cached && whole(to.batch) &&
+           whole(to.time) && whole(to.head) && whole(to.key) && whole(to.value) && aligned(to.re) &&
+           (to.im == nullptr || aligned(to.im));
+  }
   index_t plane_size() const { return slot_batches * tokens * heads * keys * values; }
   index_t slot_size() const { return plane_size() * (to.im != nullptr ? 2 : 1); }
 
   gradient_target() = default;
   gradient_target(const operand<S>& target, const sizes& n, const work_split& split, bool state,
-                  bool lanes_add)
-      : to(target), is_state(state), adds_lanes(lanes_add) {
+                  bool lanes_add, bool once = false)
+      : to(target), is_state(state), set_once(once), adds_lanes(lanes_add) {
     if (!to.given) return;
     const index_t all_batches = state ? n.sequences : n.batch;
     batches = to.batch != 0 ? all_batches : 1;
@@ -103,7 +116,10 @@ struct gradient_target {
     tile.re = scratch.take<C>(size);
     if (to.im != nullptr) tile.im = scratch.take<C>(size);
     // room is taken in any case: a plan does not know the strides that come
-    if (in_place()) tile.time = to.time, tile.key = to.key, tile.value = to.value;
+    if (in_place()) {
+      tile.time = to.time, tile.key = to.key, tile.value = to.value;
+      if (set_once) tile.how = streams() ? writing::stream : writing::set;
+    }
     return tile;
   }
   index_t tile_width(index_t value_pitch) const {
@@ -131,7 +147,7 @@ struct gradient_target {
       const index_t rows = to.value != 0 && to.key != 0 ? keys : 1;
       const index_t row = to.value != 0 ? value_count : keys;
       const auto place = [&](C* plane) {
-        for (index_t i = 0; i < count; ++i)
+        for (index_t i = 0; i < count && !set_once; ++i)
           for (index_t k = 0; k < rows; ++k)
             std::fill_n(plane + at + i * to.time + k * to.key, row, C(0));
         return plane + at;

@@ -101,19 +101,19 @@ class channel_block {
   }
 
   // The run before: operands, the state it starts from, and where gradients will go.
-  void look_back(const backward_results<R, T>& results, index_t last, index_t count) {
+  void look_back(const backward_results<R, T>& results, const tiles_of_gradients& tiles,
+                 index_t last, index_t count) {
     ahead_.clear();
-    if (unit_keys) return;
     const index_t first = (std::max)(last - count, index_t(0));
     const auto add = [&](const auto& x) { ahead_.add(x, first, last, n_.keys, value_count()); };
     add(results.out.lane(b_, h_, v_));
     if (state_before_ != nullptr) ahead_.add_rows(state_before_, n_.width, n_.keys, value_count());
     R::operands(
-        [&](const char*, const axes&, presence, const auto& x, const auto& d) {
+        [&](const char*, const axes&, presence, const auto& x, const auto& d, const auto& tile) {
           add(x);
-          if (d.given && d.time != 0) add(d.lane(b_, h_, v_));
+          if (d.given && d.time != 0 && tile.how != writing::stream) add(d.lane(b_, h_, v_));
         },
-        x_, results.d);
+        x_, results.d, tiles);
   }
 
   const problem* p_;

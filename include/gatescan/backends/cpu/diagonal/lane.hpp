@@ -139,7 +139,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
                     index_t count, const C* in, C* g, const Sink& sink) {
     const auto d_out = results.out.lane(b_, h_, v_);
-    look_back(results, t, count);
+    look_back(results, d, t, count);
     sink.open(t, count);
     for_each_group(count, [&]<class Tokens>(const kernels& here) {
       here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),

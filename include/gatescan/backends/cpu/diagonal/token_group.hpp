@@ -43,7 +43,9 @@ struct token_group {
       return read(x, x.re);
   }
   GATESCAN_INLINE void add(const gradient_tile<C>& d, const register_type& g) const {
-    if (d.given) add_plane(d, d.re, g);
+    if (!d.given) return;
+    add_plane(d, d.re, g);
+    if (d.clears_imaginary()) add_plane(d, d.im, register_type(0));
   }
   GATESCAN_INLINE void add(const gradient_tile<C>& d, const cplx<register_type>& g) const {
     if (!d.given) return;
@@ -87,7 +89,10 @@ struct token_group {
                                  const register_type& g) const {
     if (d.value == 0) return add_shared(d, plane, g);
     C* p = plane + first.tile_t * d.time + first.key * d.key + first.value * d.value;
-    if (d.time == 0) {
+    if (d.how != writing::add) {
+      d.put(p, g.a), d.put(p + lanes, g.b);
+      d.put(p + d.time, g.c), d.put(p + d.time + lanes, g.d);
+    } else if (d.time == 0) {
       add_row(p, g.a + g.c);
       add_row(p + lanes, g.b + g.d);
     } else {

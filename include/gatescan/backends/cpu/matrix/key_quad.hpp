@@ -32,7 +32,9 @@ struct key_quad {
       return read(x, x.re);
   }
   GATESCAN_INLINE void add(const gradient_tile<C>& d, const register_type& g) const {
-    if (d.given) add_plane(d, d.re, g);
+    if (!d.given) return;
+    add_plane(d, d.re, g);
+    if (d.clears_imaginary()) add_plane(d, d.im, register_type(0));
   }
   GATESCAN_INLINE void add(const gradient_tile<C>& d, const cplx<register_type>& g) const {
     if (!d.given) return;

@@ -183,7 +183,7 @@ class matrix_lane : public matrix_reader<R, T> {
     if constexpr (adjoint_shares_gates) this->note_gate_gradient(results.d);
     load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
-    look_back(results, t, count);
+    look_back(results, d, t, count);
     compute_adjoint(count, in, g);
     const auto add = [&]<bool Shared>() {
       for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;

@@ -217,15 +217,17 @@ class matrix_reader {
         p_->x, x_);
   }
   // In backward the run before [first, first + count) comes next, and gradients are written.
-  void look_back(const backward_results<R, T>& results, index_t first, index_t count) {
+  void look_back(const backward_results<R, T>& results, const tiles_of_gradients& tiles,
+                 index_t first, index_t count) {
     ahead_.clear();
     const index_t before = std::max<index_t>(first - count, p_->first_token(s_));
     R::operands(
-        [&](const char*, const axes&, presence, const auto& x, const auto& d) {
+        [&](const char*, const axes&, presence, const auto& x, const auto& d, const auto& tile) {
           ahead_.add(x, before, first, n_.keys, n_.values);
-          if (d.given) ahead_.add(d.lane(b_, h_, 0), first, first + count, n_.keys, n_.values);
+          if (d.given && tile.how != writing::stream)
+            ahead_.add(d.lane(b_, h_, 0), first, first + count, n_.keys, n_.values);
         },
-        x_, results.d);
+        x_, results.d, tiles);
     if (results.out.given)
       ahead_.add(results.out.lane(b_, h_, 0), before, first, n_.keys, n_.values);
   }
