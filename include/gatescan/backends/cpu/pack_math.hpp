@@ -275,8 +275,25 @@ GATESCAN_INLINE pack<T> cos(pack<T> x) {
   return cis(x).re;
 }
 template <class T>
-inline pack<T> sqrt(pack<T> x) {
+GATESCAN_INLINE pack<T> sqrt(pack<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return {_mm512_maskz_sqrt_ps(0xffff, x.v)};
+  else
+    return {_mm512_maskz_sqrt_pd(0xff, x.v)};
+#elif defined(__AVX__)
+  if constexpr (sizeof(T) == 4)
+    return {_mm256_sqrt_ps(x.v)};
+  else
+    return {_mm256_sqrt_pd(x.v)};
+#elif defined(__SSE2__)
+  if constexpr (sizeof(T) == 4)
+    return {_mm_sqrt_ps(x.v)};
+  else
+    return {_mm_sqrt_pd(x.v)};
+#else
   return detail::lane_by_lane(x, [](T y) { return std::sqrt(y); });
+#endif
 }
 template <class T>
 inline pack<T> tanh(pack<T> x) {

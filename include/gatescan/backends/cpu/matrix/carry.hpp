@@ -162,11 +162,27 @@ struct carry_of_plane {
   }
 };
 
+template <class C>
+bool gates_are_real(const matrix_shape& n, gate_product<C> gates) {
+  const C *im = gates.high + n.key_pitch, *im_low = gates.low + n.key_pitch;
+  auto zeros = ~typename simd::pack<C>::native_integer{};
+  for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>)
+    zeros &= simd::zeros(simd::load(im + i)) & simd::zeros(simd::load(im_low + i));
+  return !simd::any(~zeros);
+}
+
 /// f(first row, rows, carry) for the planes of a state. A carry writes low parts itself.
 template <bool Complex, class C, class F>
 void for_each_plane(const matrix_shape& n, const C* in, C* out, gate_product<C> gates,
                     bool conjugate, F&& f) {
   const auto planes = [&]<bool LowParts>() {
+    if constexpr (Complex && !LowParts)
+      if (gates_are_real(n, gates)) {  // as in a turning frame that keeps most of every state
+        for (const index_t first : {index_t{0}, n.key_pitch})
+          f(first, n.key_pitch,
+            carry<false, C>(n, in + first * n.state_pitch, out + first * n.state_pitch, gates));
+        return;
+      }
     if constexpr (Complex)
       for (const bool imaginary : {false, true})
         f(imaginary ? n.key_pitch : 0, n.key_pitch,

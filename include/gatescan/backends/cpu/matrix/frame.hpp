@@ -5,8 +5,6 @@
 // forgets most of the state there is nothing to keep exact, and R is 1 again: turning there and
 // back would round what came last, and lose an imaginary part that is small beside the real one.
 
-#include <cmath>
-
 #include "carry.hpp"
 
 namespace gatescan {
@@ -35,28 +33,21 @@ struct turning_frame {
 
   /// R of the state after a chunk from R of the one before it.
   void turn(const matrix_shape& n, gate_product<C> chunk, const C* from, C* to) const {
+    using simd::doubles;
     const index_t pitch = n.key_pitch;
     const double* r = direction(n, from);
     double* turned = direction(n, to);
-    for (index_t i = 0; i < pitch; ++i) {
-      double re = r[i] + 1, im = r[pitch + i];
-      before[i] = static_cast<C>(re), before[pitch + i] = static_cast<C>(im);
-      const double x = static_cast<double>(chunk.high[i]) + static_cast<double>(chunk.low[i]);
-      const double y =
-          static_cast<double>(chunk.high[pitch + i]) + static_cast<double>(chunk.low[pitch + i]);
-      const double length = std::sqrt(x * x + y * y);
-      if (length >= least_kept) {
-        const double cosine = x / length, sine = y / length, was = re;
-        re = was * cosine - im * sine, im = was * sine + im * cosine;
-        put_factor(i, length);
-        put_factor(pitch + i, 0);
-      } else {  // NaN too
-        put_factor(i, x * re - y * im);
-        put_factor(pitch + i, x * im + y * re);
-        re = 1, im = 0;
-      }
-      after[i] = static_cast<C>(re), after[pitch + i] = static_cast<C>(im);
-      turned[i] = re - 1, turned[pitch + i] = im;
+    const doubles one{D(1), D(1)};
+    for (index_t i = 0; i < pitch; i += simd::lanes<C>) {
+      doubles re = added(load(r + i), one), im = load(r + pitch + i);
+      put(before + i, re), put(before + pitch + i, im);
+      const doubles x = exact(chunk, i), y = exact(chunk, pitch + i);
+      doubles factor_re, factor_im;
+      turn(x.first, y.first, re.first, im.first, factor_re.first, factor_im.first);
+      turn(x.second, y.second, re.second, im.second, factor_re.second, factor_im.second);
+      put_factor(i, factor_re), put_factor(pitch + i, factor_im);
+      put(after + i, re), put(after + pitch + i, im);
+      store(turned + i, added(re, {D(-1), D(-1)})), store(turned + pitch + i, im);
     }
   }
   /// S from S', in place; R = 1 from now on.
@@ -86,9 +77,37 @@ struct turning_frame {
  private:
   static constexpr double least_kept = 1.0 / 16;
 
-  void put_factor(index_t row, double x) const {
-    factor[row] = static_cast<C>(x);
-    factor_low[row] = static_cast<C>(x - static_cast<double>(factor[row]));
+  using D = simd::pack<double>;
+
+  // R = re + i im by the direction of x + i y, and what S' is multiplied by.
+  static GATESCAN_INLINE void turn(D x, D y, D& re, D& im, D& factor_re, D& factor_im) {
+    const D length = simd::sqrt(x * x + y * y), cosine = x / length, sine = y / length;
+    const auto kept = length.v >= D(least_kept).v;  // not NaN
+    const D turned_re = re * cosine - im * sine, turned_im = re * sine + im * cosine;
+    factor_re = kept ? length.v : (x * re - y * im).v;
+    factor_im = kept ? D(0).v : (x * im + y * re).v;
+    re = kept ? turned_re.v : D(1).v;
+    im = kept ? turned_im.v : D(0).v;
+  }
+  static simd::doubles load(const double* p) {
+    return {simd::load(p), simd::load(p + simd::lanes<double>)};
+  }
+  static void store(double* p, const simd::doubles& x) {
+    simd::store(p, x.first);
+    simd::store(p + simd::lanes<double>, x.second);
+  }
+  static simd::doubles added(const simd::doubles& x, const simd::doubles& y) {
+    return {x.first + y.first, x.second + y.second};
+  }
+  static simd::doubles exact(gate_product<C> x, index_t at) {
+    return added(simd::widen(simd::load(x.high + at)), simd::widen(simd::load(x.low + at)));
+  }
+  static void put(C* to, const simd::doubles& x) { simd::store(to, simd::narrow(x)); }
+  void put_factor(index_t at, const simd::doubles& x) const {
+    const simd::pack<C> rounded = simd::narrow(x);
+    const simd::doubles wide = simd::widen(rounded);
+    simd::store(factor + at, rounded);
+    put(factor_low + at, {x.first - wide.first, x.second - wide.second});
   }
   template <class Number>
   static auto direction(const matrix_shape& n, Number* state) {
