@@ -56,6 +56,9 @@ struct near_gates {
   template <class Out, class Tiles>
   GATESCAN_INLINE void backward(const Out& d_out, const Tiles& d, state_planes in, state_planes g,
                                 elements* gates, elements* states) const {
+    for (index_t i = 0; i < c.n.keys; ++i)  // far apart, so that hardware does not look ahead
+      for (index_t r = 0; r < Tokens::registers; ++r)
+        __builtin_prefetch(in.re + c.state(i) + r * Channels::lanes);
     list<values> d_value;
     list<elements> d_o, dv, d_step;
     for (index_t r = 0; r < pairs; ++r) {
