@@ -142,10 +142,10 @@ __attribute__((noinline)) pack<T> product_panel(index_t rows, index_t depth, lef
   return watch;
 }
 
-// out[m][n] = sum_i x_m[i] y_n[i]
+// out[n][m] = sum_i x_m[i] y_n[i]
 template <std::size_t Rows, std::size_t Columns, class T>
 GATESCAN_INLINE void dot_block(index_t depth, const T* x, index_t x_pitch, const T* y,
-                               index_t y_pitch, T* out, index_t row, index_t column) {
+                               index_t y_pitch, T* out, index_t out_pitch) {
   constexpr index_t rows = Rows, columns = Columns;
   pack<T> c[Rows * Columns];
 #pragma GCC unroll 16
@@ -158,16 +158,14 @@ GATESCAN_INLINE void dot_block(index_t depth, const T* x, index_t x_pitch, const
     for (index_t m = 0; m < rows; ++m) {
       const pack<T> l = load(x + m * x_pitch + i);
 #pragma GCC unroll 4
-      for (index_t n = 0; n < columns; ++n)
-        c[m * columns + n] = fma(l, right[n], c[m * columns + n]);
+      for (index_t n = 0; n < columns; ++n) c[n * rows + m] = fma(l, right[n], c[n * rows + m]);
     }
   }
   alignas(register_bytes) T sums[Rows * Columns];
   sum_each(c, sums);
 #pragma GCC unroll 4
-  for (index_t m = 0; m < rows; ++m)
-#pragma GCC unroll 4
-    for (index_t n = 0; n < columns; ++n) out[m * row + n * column] = sums[m * columns + n];
+  for (index_t n = 0; n < columns; ++n)
+    __builtin_memcpy(out + n * out_pitch, sums + n * rows, Rows * sizeof(T));
 }
 
 }  // namespace detail
@@ -227,30 +225,24 @@ void add_product(index_t rows, index_t columns, index_t depth, left<T, Row, Dept
   });
 }
 
-// element (m, n) at data[m * row + n * column]
-template <class T>
-struct scattered {
-  T* data;
-  index_t row, column;
-};
-
-/// out(m, n) = sum_i x_m[i] y_n[i] over rows of whole registers.
+/// out[n][m] = sum_i x_m[i] y_n[i], m < rows, n < columns, over rows of whole registers.
 template <class T>
 void dot_products(index_t rows, index_t columns, index_t depth, matrix<const T> x,
-                  matrix<const T> y, scattered<T> out) {
+                  matrix<const T> y, matrix<T> out) {
   constexpr index_t wide = lanes<T> >= 16 ? 4 : 2;  // 4 x wide sums are whole registers
-  index_t m = 0;
-  const auto take = [&]<std::size_t Rows, std::size_t Columns>(index_t& n) {
-    for (; n + index_t{Columns} <= columns; n += index_t{Columns})
-      detail::dot_block<Rows, Columns>(depth, x.data + m * x.pitch, x.pitch, y.data + n * y.pitch,
-                                       y.pitch, out.data + m * out.row + n * out.column, out.row,
-                                       out.column);
+  const index_t fours = rows / 4 * 4;
+  const auto take = [&]<std::size_t Rows, std::size_t Columns>(index_t m, index_t n) {
+    detail::dot_block<Rows, Columns>(depth, x.data + m * x.pitch, x.pitch, y.data + n * y.pitch,
+                                     y.pitch, out.data + n * out.pitch + m, out.pitch);
   };
-  for (index_t n = 0; m + 4 <= rows; m += 4, n = 0) {
-    take.template operator()<4, static_cast<std::size_t>(wide)>(n);
-    take.template operator()<4, 1>(n);
+  for (index_t m = 0; m < fours; m += 4) {
+    const index_t whole = columns / wide * wide;
+    for (index_t n = 0; n < whole; n += wide)
+      take.template operator()<4, static_cast<std::size_t>(wide)>(m, n);
+    for (index_t n = whole; n < columns; ++n) take.template operator()<4, 1>(m, n);
   }
-  for (index_t n = 0; m < rows; ++m, n = 0) take.template operator()<1, 1>(n);
+  for (index_t m = fours; m < rows; ++m)
+    for (index_t n = 0; n < columns; ++n) take.template operator()<1, 1>(m, n);
 }
 
 /// out[rows x columns] = a[rows x depth] b[depth x columns]

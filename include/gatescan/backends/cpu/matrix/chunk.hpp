@@ -145,7 +145,7 @@ void block_products(const matrix_tiles<C>& x, index_t tokens, index_t r,
       products.template operator()<1>();
     if (t == 0) continue;
     simd::dot_products<C>(rest, t, n.rows, {w.q_quad, n.rows}, {k, n.rows},
-                          {scores + t, 1, block_tokens});
+                          {scores + t, block_tokens});
     scale_keys<Complex>(k, t, n, w.quad_total, false);
   }
 }
@@ -290,7 +290,7 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
     for (index_t b = r - 1; b >= 0; --b) {
       simd::dot_products<C>(count, block_tokens, n.rows, {q, n.rows},
                             {w.k_decayed + b * block_tokens * n.rows, n.rows},
-                            {w.across, 1, block_tokens});
+                            {w.across, block_tokens});
       simd::add_product<C>(count, n.value_pitch, block_tokens, scores(w.across),
                            {x.v + b * block_tokens * n.value_pitch, n.value_pitch},
                            {o, n.value_pitch});

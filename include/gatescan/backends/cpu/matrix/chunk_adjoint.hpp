@@ -105,13 +105,13 @@ void block_pairs(const matrix_tiles<C>& tiles, index_t tokens, index_t r,
       }
       store_keys<Complex>(s.z + b * n.rows, i, kp, z);
     });
-    simd::dot_products<C>(count, block_tokens, n.value_pitch, {d_o, n.value_pitch},
-                          {x.v + key * n.value_pitch, n.value_pitch},
-                          {s.d_scores, block_tokens, 1});
+    simd::dot_products<C>(block_tokens, count, n.value_pitch,
+                          {x.v + key * n.value_pitch, n.value_pitch}, {d_o, n.value_pitch},
+                          {s.d_scores, block_tokens});
     simd::add_product<C>(block_tokens, n.rows, count, rows_of(s.d_scores), {q, n.rows},
                          {d.dk + key * n.rows, n.rows});
-    simd::dot_products<C>(count, block_tokens, n.rows, {q, n.rows},
-                          {w.k_decayed + key * n.rows, n.rows}, {w.across, block_tokens, 1});
+    simd::dot_products<C>(block_tokens, count, n.rows, {w.k_decayed + key * n.rows, n.rows},
+                          {q, n.rows}, {w.across, block_tokens});
     simd::add_product<C>(block_tokens, n.value_pitch, count, rows_of(w.across),
                          {d_o, n.value_pitch}, {d.dv + key * n.value_pitch, n.value_pitch});
     scale_keys<Complex>(y, count, n, w.totals + b * n.rows, false);
@@ -309,9 +309,9 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     const C* d_o = d.d_o + first * n.value_pitch;
     simd::add_upper_product<C>(count, n.value_pitch, simd::by_rows<C>(w.scores_of(b), block_tokens),
                                {d_o, n.value_pitch}, {d.dv + first * n.value_pitch, n.value_pitch});
-    simd::dot_products<C>(count, count, n.value_pitch, {d_o, n.value_pitch},
-                          {x.v + first * n.value_pitch, n.value_pitch},
-                          {s.d_scores, block_tokens, 1});
+    simd::dot_products<C>(count, count, n.value_pitch,
+                          {x.v + first * n.value_pitch, n.value_pitch}, {d_o, n.value_pitch},
+                          {s.d_scores, block_tokens});
     block_interior<Complex>(x, first, count, s.z + b * n.rows, d, s.d_scores);
   }
   const bool finite = incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w, ahead);

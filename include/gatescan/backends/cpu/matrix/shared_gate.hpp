@@ -96,7 +96,7 @@ void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index
     for (index_t t = 0; t < count; t += quad_tokens) {
       const index_t rows = (std::min)(quad_tokens, count - t);
       simd::dot_products<C>(rows, t + rows, n.rows, {q + t * n.rows, n.rows},
-                            {x.k + first * n.rows, n.rows}, {scores + t, 1, side});
+                            {x.k + first * n.rows, n.rows}, {scores + t, side});
     }
     for (index_t s = 0; s < count; ++s) {
       C decay(1);
@@ -109,7 +109,7 @@ void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index
     for (index_t b = 0; b < r; ++b) {
       const index_t from = b * side;
       simd::dot_products<C>(count, side, n.rows, {q, n.rows}, {x.k + from * n.rows, n.rows},
-                            {w.across, 1, side});
+                            {w.across, side});
       for (index_t s = 0; s < side; ++s)
         for (index_t t = 0; t < count; ++t)
           w.across[s * side + t] *= gates.to_end[from + s] * inside[t];
