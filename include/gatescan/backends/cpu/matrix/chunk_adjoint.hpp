@@ -277,20 +277,18 @@ index_t products_backward(const matrix_shape& n, index_t blocks) {
 }
 
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
-/// return g is the gradient of the incoming state. Results that are not finite are taken from the
+/// return g is the gradient of the incoming state, where s.spare_g was, which is now the other. Results that are not finite are taken from the
 /// token by token form.
 template <bool Complex, class C>
-void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
+void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C*& g,
                     const matrix_gradients<C>& d, const chunk_scratch<C>& w,
                     chunk_adjoint_scratch<C>& s, prefetcher& memory) {
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens);
   const prefetching ahead{&memory};
   memory.begin(products_backward<C>(n, blocks));
-  copy_numbers(s.spare_g, g, n.state_size());
-  for (index_t b = 0; b < blocks; ++b) {
-    block_products<Complex>(x, tokens, b, w);
-  }
+  std::swap(g, s.spare_g);
+  for (index_t b = 0; b < blocks; ++b) block_products<Complex>(x, tokens, b, w);
   fill(d.dk, tokens * n.rows, C(0));
   fill(d.dv, tokens * n.value_pitch, C(0));
   fill(s.z, blocks * n.rows, C(0));
@@ -303,7 +301,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
                    ahead);
     block_pairs<Complex>(x, tokens, b, w, d, s);
   }
-  state_pairs<Complex>(x, tokens, state_in, g, w, d, s, ahead);
+  state_pairs<Complex>(x, tokens, state_in, static_cast<const C*>(s.spare_g), w, d, s, ahead);
   for (index_t b = 0; b < blocks; ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     const C* d_o = d.d_o + first * n.value_pitch;

@@ -176,10 +176,10 @@ class matrix_lane : public matrix_reader<R, T> {
     ahead_.begin(blocks_of_state<complex, C>(n_));
     steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
   }
-  /// g: gradient of the state after the tokens on entry, before them on return.
+  /// g: gradient of the state after the tokens on entry, before them on return, then elsewhere.
   template <class Sink>
   void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                    index_t count, const C* in, C* g, const Sink& sink) {
+                    index_t count, const C* in, C*& g, const Sink& sink) {
     if constexpr (adjoint_shares_gates) this->note_gate_gradient(results.d);
     load_run(t, count);
     load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
@@ -271,7 +271,7 @@ class matrix_lane : public matrix_reader<R, T> {
     ahead_.begin(blocks_of_state<complex, C>(n_));
     steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
   }
-  void compute_adjoint(index_t count, const C* in, C* g) {
+  void compute_adjoint(index_t count, const C* in, C*& g) {
     if constexpr (adjoint_shares_gates)
       if (shares_gates())
         return chunk_backward_shared(tiles_, shared_, count, in, g, gradients_, chunk_, adjoint_,

@@ -261,14 +261,14 @@ void pairs_of_keys(const matrix_tiles<C>& x, index_t tokens, index_t b,
 /// is room for the fallback.
 template <class C>
 void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gates, index_t tokens,
-                           const C* state_in, C* g, const matrix_gradients<C>& d,
+                           const C* state_in, C*& g, const matrix_gradients<C>& d,
                            const chunk_scratch<C>& w, chunk_adjoint_scratch<C>& fallback,
                            const shared_adjoint_scratch<C>& s, prefetcher& memory) {
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens), kp = n.rows, vp = n.value_pitch;
   const prefetching ahead{&memory};
   memory.begin(products_backward<C>(n, blocks));
-  copy_numbers(fallback.spare_g, g, n.state_size());
+  std::swap(g, fallback.spare_g);
   const C* g_out = fallback.spare_g;
   decays_from_start(gates, tokens);
   decays_to_end(gates, tokens);
