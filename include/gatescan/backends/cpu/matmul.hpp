@@ -218,9 +218,7 @@ void add_product(index_t rows, index_t columns, index_t depth, left<T, Row, Dept
     product_of_panel(
         registers, rows, depth, a, matrix<const T>{b.data + j, b.pitch},
         matrix<T>{out.data + j, out.pitch},
-        [=](index_t m, index_t n, pack<T> c) {
-          return load(out.data + m * out.pitch + j + n) + c;
-        },
+        [=](index_t m, index_t n, pack<T> c) { return load(out.data + m * out.pitch + j + n) + c; },
         between);
   });
 }

@@ -186,7 +186,7 @@ struct channels {
     }
   }
 
-  /// Gradients of `count` <= together tokens, into tiles, as the recurrence stands: states are
+  /// Gradients of `count` <= together tokens with keys, into tiles, as the recurrence stands: states are
   /// recomputed from `in`, then the same scan runs against time. g: gradient of the state after the
   /// tokens on entry, before them on return. gates, states: [key][pair].
   template <class Tokens>
@@ -231,17 +231,12 @@ struct channels {
 #pragma GCC unroll 8
           for (index_t j = 0; j < Tokens::registers; ++j)
             set_part(before, t, j, t > 0 ? part(h, t - 1, j) : part(earlier, size - 1, j));
-        if constexpr (unit_keys) {
-          carried.next(a, d_h);
-          dv[r] = d_h;
-        } else {
-          const auto key = R::keys(self.x, here);
-          d_h = conj(elements(key.q)) * d_h;
-          carried.next(a, d_h);
-          dv[r] = fma(d_h, conj(elements(key.k)), dv[r]);
-          R::keys_adjoint(self.x, d, here,
-                          keys_of<elements>{d_o[r] * conj(h), d_h * conj(value[r].v), elements{}});
-        }
+        const auto key = R::keys(self.x, here);
+        d_h = conj(elements(key.q)) * d_h;
+        carried.next(a, d_h);
+        dv[r] = fma(d_h, conj(elements(key.k)), dv[r]);
+        R::keys_adjoint(self.x, d, here,
+                        keys_of<elements>{d_o[r] * conj(h), d_h * conj(value[r].v), elements{}});
         R::gate_adjoint(self.x, d, here, value[r], d_value[r], a, d_h * conj(before));
         h = earlier;
       }
@@ -337,6 +332,34 @@ struct channels {
       set_part(to, token, j, from.load(at + j * lanes));
   }
 
+  // The gradient that goes from state to state against time. What goes on to the token before is
+  // rounded on its own, as a state is, so that a run may end anywhere.
+  template <class Tokens>
+  struct carried_of {
+    E first, second;
+
+    GATESCAN_INLINE carried_of(planes<C, Complex> g, index_t at)
+        : first(g.load(at)), second(g.load(at + (Tokens::registers - 1) * lanes)) {}
+    // d_h: from what a token's own output gives to what its state gets
+    GATESCAN_INLINE void next(const elements_of<Tokens>& a, elements_of<Tokens>& d_h) {
+#pragma GCC unroll 8
+      for (index_t t = Tokens::tokens - 1; t >= 0; --t) {
+        pass(first, part(a, t, 0), d_h, t, 0);
+        if constexpr (Tokens::registers == 2) pass(second, part(a, t, 1), d_h, t, 1);
+      }
+    }
+    GATESCAN_INLINE void store(planes<C, Complex> g, index_t at) const {
+      g.store(at, first);
+      if constexpr (Tokens::registers == 2) g.store(at + lanes, second);
+    }
+    static GATESCAN_INLINE void pass(E& carried, E gate, elements_of<Tokens>& d_h, index_t t,
+                                     index_t r) {
+      const E g = carried + part(d_h, t, r);
+      set_part(d_h, t, r, g);
+      carried = reset_to(gate, constant<Complex>(C(0)), conj(gate) * g);
+    }
+  };
+
  private:
   // What backward needs of forward: values, o where the epilogue's adjoint takes it, gates, states.
   template <class Tokens, bool KeepStates>
@@ -372,36 +395,6 @@ struct channels {
       }
     }
   }
-  // The gradient that goes from state to state against time. What goes on to the token before is
-  // rounded on its own, as a state is, so that a run may end anywhere.
-  template <class Tokens>
-  struct carried_of {
-    E first, second;
-
-    GATESCAN_INLINE carried_of(planes<C, Complex> g, index_t at)
-        : first(g.load(at)), second(g.load(at + (Tokens::registers - 1) * lanes)) {}
-    // d_h: from what a token's own output gives to what its state gets
-    GATESCAN_INLINE void next(const elements_of<Tokens>& a, elements_of<Tokens>& d_h) {
-#pragma GCC unroll 8
-      for (index_t t = Tokens::tokens - 1; t >= 0; --t) {
-        pass(first, part(a, t, 0), d_h, t, 0);
-        if constexpr (Tokens::registers == 2) pass(second, part(a, t, 1), d_h, t, 1);
-      }
-    }
-    GATESCAN_INLINE void store(planes<C, Complex> g, index_t at) const {
-      g.store(at, first);
-      if constexpr (Tokens::registers == 2) g.store(at + lanes, second);
-    }
-
-   private:
-    static GATESCAN_INLINE void pass(E& carried, E gate, elements_of<Tokens>& d_h, index_t t,
-                                     index_t r) {
-      const E g = carried + part(d_h, t, r);
-      set_part(d_h, t, r, g);
-      carried = reset_to(gate, constant<Complex>(C(0)), conj(gate) * g);
-    }
-  };
-
   template <class S>
   GATESCAN_INLINE void put(S* to, index_t stride, register_type y, bool streaming) const {
     if constexpr (std::is_same_v<S, C>)

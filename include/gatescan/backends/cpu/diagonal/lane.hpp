@@ -5,6 +5,7 @@
 #include "../../../modes/schedule.hpp"
 #include "block.hpp"
 #include "rows.hpp"
+#include "rows_adjoint.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -13,6 +14,7 @@ namespace detail {
 template <class R, class T, bool Complex>
 class diagonal_lane : public channel_block<R, T, Complex> {
   using base = channel_block<R, T, Complex>;
+  using base::ahead_;
   using base::b_;
   using base::form_;
   using base::h_;
@@ -82,6 +84,9 @@ class diagonal_lane : public channel_block<R, T, Complex> {
       states_ = scratch.take<E>(pair::registers * kept * n_.keys);
       query_ = scratch.take<E>(n_.keys);
     }
+    if (unit_keys && backward)
+      row_states_ =
+          scratch.take<C>(channel_rows_adjoint<R, T, Complex>::scratch_size(n_, plan.backward_run));
   }
 
   index_t state_size() const { return n_.parts * one_part(); }
@@ -141,11 +146,18 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     const auto d_out = results.out.lane(b_, h_, v_);
     look_back(results, d, t, count);
     sink.open(t, count);
-    for_each_group(count, [&]<class Tokens>(const kernels& here) {
-      here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
-                                     as<elements_of<Tokens>>(gates_),
-                                     as<elements_of<Tokens>>(states_));
-    });
+    if constexpr (unit_keys) {
+      ahead_.begin(2 * count);
+      const channel_rows_adjoint<R, T, Complex> rows{channels_at(0)};
+      rows.backward_rows(d_out, d, t, count, value_count(), state_planes(in), state_planes(g),
+                         row_states_, [this] { ahead_.step(); });
+    } else {
+      for_each_group(count, [&]<class Tokens>(const kernels& here) {
+        here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
+                                       as<elements_of<Tokens>>(gates_),
+                                       as<elements_of<Tokens>>(states_));
+      });
+    }
     sink.close(t, count);
   }
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
@@ -381,7 +393,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
   E *gates_ = nullptr, *states_ = nullptr, *query_ = nullptr;
   local_walk<Complex, C>* walks_ = nullptr;
   sequential_walk<Complex, C>* sequential_walks_ = nullptr;
-  C* products_ = nullptr;
+  C *products_ = nullptr, *row_states_ = nullptr;
 };
 
 }  // namespace detail

@@ -62,9 +62,8 @@ struct token_group {
   }
   GATESCAN_INLINE void add_shared(const gradient_tile<C>& d, C* plane,
                                   const register_type& g) const {
-    static_assert(tokens == 2);
     C* p = plane + first.tile_t * d.time + first.key * d.key;
-    if (d.time == 0) return add_row(p, (g.a + g.b) + (g.c + g.d));
+    if (tokens == 1 || d.time == 0) return add_row(p, (g.a + g.b) + (g.c + g.d));
     add_row(p, g.a, g.b);  // one by one, as tokens alone do
     add_row(p + d.time, g.c, g.d);
   }
@@ -89,18 +88,19 @@ struct token_group {
                                  const register_type& g) const {
     if (d.value == 0) return add_shared(d, plane, g);
     C* p = plane + first.tile_t * d.time + first.key * d.key + first.value * d.value;
-    if (d.how != writing::add) {
-      d.put(p, g.a), d.put(p + lanes, g.b);
-      d.put(p + d.time, g.c), d.put(p + d.time + lanes, g.d);
-    } else if (d.time == 0) {
+    if (tokens == 2 && d.time == 0) {
       add_row(p, g.a + g.c);
       add_row(p + lanes, g.b + g.d);
-    } else {
-      add_row(p, g.a);
-      add_row(p + lanes, g.b);
-      add_row(p + d.time, g.c);
-      add_row(p + d.time + lanes, g.d);
+      return;
     }
+    const auto put = [&](index_t i, simd::pack<C> part) {
+      C* to = p + i / registers * d.time + i % registers * lanes;
+      if (d.how != writing::add)
+        d.put(to, part);
+      else
+        add_row(to, part);
+    };
+    put(0, g.a), put(1, g.b), put(2, g.c), put(3, g.d);
   }
 };
 

@@ -271,8 +271,8 @@ void replace_non_finite_gradients(const matrix_shape& n, index_t tokens,
 // Blocks of the products with states, about.
 template <class C>
 index_t products_backward(const matrix_shape& n, index_t blocks) {
-  return blocks * (2 * simd::row_blocks<1>(n.rows) +
-                   panels_of<C>(n) * simd::row_blocks(block_tokens)) +
+  return blocks *
+             (2 * simd::row_blocks<1>(n.rows) + panels_of<C>(n) * simd::row_blocks(block_tokens)) +
          panels_of<C>(n) * simd::row_blocks(n.rows);
 }
 
@@ -297,8 +297,7 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     transpose_block(count, n.value_pitch, x.v + first * n.value_pitch,
                     s.v_transposed + b * n.value_pitch * block_tokens);
     transpose_block(count, n.value_pitch, d.d_o + first * n.value_pitch, s.d_o_transposed);
-    contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows,
-                   ahead);
+    contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows, ahead);
     block_pairs<Complex>(x, tokens, b, w, d, s);
   }
   state_pairs<Complex>(x, tokens, state_in, static_cast<const C*>(s.spare_g), w, d, s, ahead);
@@ -307,9 +306,8 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
     const C* d_o = d.d_o + first * n.value_pitch;
     simd::add_upper_product<C>(count, n.value_pitch, simd::by_rows<C>(w.scores_of(b), block_tokens),
                                {d_o, n.value_pitch}, {d.dv + first * n.value_pitch, n.value_pitch});
-    simd::dot_products<C>(count, count, n.value_pitch,
-                          {x.v + first * n.value_pitch, n.value_pitch}, {d_o, n.value_pitch},
-                          {s.d_scores, block_tokens});
+    simd::dot_products<C>(count, count, n.value_pitch, {x.v + first * n.value_pitch, n.value_pitch},
+                          {d_o, n.value_pitch}, {s.d_scores, block_tokens});
     block_interior<Complex>(x, first, count, s.z + b * n.rows, d, s.d_scores);
   }
   const bool finite = incoming_gradient<Complex>(x, tokens, d.d_o, s.spare_g, g, w, ahead);

@@ -1,0 +1,113 @@
+#pragma once
+// Backward of a diagonal recurrence without keys, row by row as memory lies: states once more for a
+// few tokens, then the same scan against time.
+
+#include "channels.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T, bool Complex>
+struct channel_rows_adjoint : channels<R, T, Complex> {
+  using base = channels<R, T, Complex>;
+  using base::lanes;
+  using base::n;
+  using base::w;
+  using base::x;
+  using typename base::C;
+  using typename base::E;
+  using typename base::row;
+  using typename base::single;
+  using typename base::storage;
+  using typename base::tiles_of_gradients;
+  template <class Tokens>
+  using elements_of = typename base::template elements_of<Tokens>;
+  template <class Tokens>
+  using values_of = typename base::template values_of<Tokens>;
+  using state_planes = planes<C, Complex>;
+
+  /// Numbers that the states of `tokens` rows take.
+  static index_t scratch_size(const diagonal_shape& n, index_t tokens) {
+    return tokens * n.width * (Complex ? 2 : 1);
+  }
+
+  /// Gradients of `count` tokens of the block's channels in use, into tiles. g: gradient of the
+  /// state after the tokens on entry, before them on return. between() is called after every row.
+  template <class Between>
+  __attribute__((flatten)) void backward_rows(const operand<const storage>& d_out,
+                                              const tiles_of_gradients& into, index_t first,
+                                              index_t count, index_t in_use, state_planes in,
+                                              state_planes g, C* states, Between between) const {
+    channel_rows_adjoint here = *this;  // copies: what is stored to might otherwise be these
+    const operand<const storage> d_o = d_out;
+    const tiles_of_gradients d = into;
+    constexpr index_t step = row::registers * lanes;
+    const index_t in_groups = here.template fits<row>(1) ? in_use / step * step : 0;
+    const auto along_row = [&](auto&& f) __attribute__((always_inline)) {
+      here.in_use = lanes;
+      for (here.w = 0; here.w < in_groups; here.w += step) f.template operator()<row>();
+      for (; here.w < in_use; here.w += lanes) {
+        here.in_use = static_cast<int>((std::min)(lanes, in_use - here.w));
+        f.template operator()<single>();
+      }
+    };
+    const auto row_of_states = [&](index_t t) {
+      return t < 0 ? in : state_planes(states + scratch_size(here.n, t), here.n.width);
+    };
+    for (index_t t = 0; t < count; ++t) {
+      const state_planes before = row_of_states(t - 1), now = row_of_states(t);
+      along_row([&]<class Tokens>() __attribute__((always_inline)) {
+        here.template advance<Tokens>(first + t, before, now);
+      });
+      between();
+    }
+    for (index_t t = count - 1; t >= 0; --t) {
+      const state_planes before = row_of_states(t - 1), now = row_of_states(t);
+      along_row([&]<class Tokens>() __attribute__((always_inline)) {
+        here.template retreat<Tokens>(d_o, d, first + t, t, before, now, g);
+      });
+      between();
+    }
+  }
+
+ private:
+  template <class Tokens>
+  GATESCAN_INLINE void advance(index_t t, state_planes before, state_planes now) const {
+    const Tokens here = this->template at<Tokens>(t);
+    const values_of<Tokens> value = this->values(here);
+    const elements_of<Tokens> a = this->gate(here, value);
+#pragma GCC unroll 4
+    for (index_t j = 0; j < Tokens::registers; ++j) {
+      sequential_walk<Complex, C> walk(before.load(w + j * lanes), constant<Complex>(C(0)));
+      now.store(w + j * lanes, walk.next(part(a, 0, j), part(value.v, 0, j)));
+    }
+  }
+  template <class Tokens>
+  GATESCAN_INLINE void retreat(const operand<const storage>& d_out, const tiles_of_gradients& d,
+                               index_t t, index_t tile_t, state_planes before, state_planes now,
+                               state_planes g) const {
+    using elements = elements_of<Tokens>;
+    const Tokens here = this->template at<Tokens>(t, 0, tile_t);
+    const values_of<Tokens> value = this->values(here);
+    const elements a = this->gate(here, value);
+    values_of<Tokens> d_value{};
+    elements h = every<elements>(C(0)), earlier = h;
+    if constexpr (!base::simple_output) base::template load_parts<Tokens>(now, w, 0, h);
+    base::template load_parts<Tokens>(before, w, 0, earlier);
+    elements d_h = this->gradient_of_o(d_out, d, here, value, d_value, h);
+#pragma GCC unroll 4
+    for (index_t j = 0; j < Tokens::registers; ++j) {
+      E carried = g.load(w + j * lanes);
+      base::template carried_of<Tokens>::pass(carried, part(a, 0, j), d_h, 0, j);
+      g.store(w + j * lanes, carried);
+    }
+    R::gate_adjoint(x, d, here, value, d_value, a, d_h * conj(earlier));
+    d_value.v = d_value.v + d_h;
+    R::values_adjoint(x, d, here, value, d_value);
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
