@@ -36,14 +36,14 @@ struct dense_problem {
   using gradients = typename R::template gradients<double>;
 
   static constexpr int64 room = 1000;  // so that any result finds room in any memory
-  gatescan::sizes n{2, 2, 20, 4, 3, 5};
+  gatescan::sizes n;
   inputs in{};
   outputs out{};
   output_gradients d_out{};
   gradients d{};
   std::map<std::string, std::vector<double>> memory;  // of views, by name; of gradients: "d_" name
 
-  dense_problem() {
+  explicit dense_problem(const gatescan::sizes& size = {2, 2, 20, 4, 3, 5}) : n(size) {
     if constexpr (requires { R::states; }) n.keys = R::states;
     if constexpr (requires { in.softplus; }) in.softplus = true;
     if constexpr (requires { in.lower; }) in.lower = 0.25;

@@ -72,11 +72,12 @@ class channel_block {
       for (index_t w = 0; w < width_in_use(); w += kernels::lanes) f(row + w);
   }
   // f.operator()<Tokens>(channels) for the block's registers in use: in pairs as far as whole ones
-  // go and `count` tokens can, then alone.
+  // go and `count` tokens can, then alone. `fits`: whether what f reads beside the operands can.
   template <class F>
-  void for_each_group(index_t count, F&& f) {
+  void for_each_group(index_t count, F&& f, bool fits = true) {
     constexpr index_t step = pair::registers * kernels::lanes;
-    const bool pairs = form_ != kernel_form::attention && channels_at(0).template fits<pair>(count);
+    const bool pairs =
+        fits && form_ != kernel_form::attention && channels_at(0).template fits<pair>(count);
     const index_t in_pairs = pairs ? value_count() / step * step : 0;
     ahead_.begin(in_pairs / step + (width_in_use() - in_pairs) / kernels::lanes);
     for (index_t w = 0; w < in_pairs; w += step) {

@@ -152,21 +152,27 @@ class diagonal_lane : public channel_block<R, T, Complex> {
       rows.backward_rows(d_out, d, t, count, value_count(), state_planes(in), state_planes(g),
                          row_states_, [this] { ahead_.step(); });
     } else {
-      for_each_group(count, [&]<class Tokens>(const kernels& here) {
-        here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
-                                       as<elements_of<Tokens>>(gates_),
-                                       as<elements_of<Tokens>>(states_));
-      });
+      for_each_group(
+          count,
+          [&]<class Tokens>(const kernels& here) {
+            here.template backward<Tokens>(d_out, d, t, count, state_planes(in), state_planes(g),
+                                           as<elements_of<Tokens>>(gates_),
+                                           as<elements_of<Tokens>>(states_));
+          },
+          pair::fits(d_out));
     }
     sink.close(t, count);
   }
   void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
                    C* g) {
     const auto d_out = results.out.lane(b_, h_, v_);
-    for_each_group(count, [&]<class Tokens>(const kernels& here) {
-      here.template retreat<Tokens>(d_out, t, count, state_planes(in), state_planes(g),
-                                    as<elements_of<Tokens>>(gates_));
-    });
+    for_each_group(
+        count,
+        [&]<class Tokens>(const kernels& here) {
+          here.template retreat<Tokens>(d_out, t, count, state_planes(in), state_planes(g),
+                                        as<elements_of<Tokens>>(gates_));
+        },
+        pair::fits(d_out));
   }
 
   // The summary of a segment: the product of its gates.

@@ -43,7 +43,8 @@ struct channel_rows_adjoint : channels<R, T, Complex> {
     const operand<const storage> d_o = d_out;
     const tiles_of_gradients d = into;
     constexpr index_t step = row::registers * lanes;
-    const index_t in_groups = here.template fits<row>(1) ? in_use / step * step : 0;
+    const bool groups = here.template fits<row>(1) && row::fits(d_o);
+    const index_t in_groups = groups ? in_use / step * step : 0;
     const auto along_row = [&](auto&& f) __attribute__((always_inline)) {
       here.in_use = lanes;
       for (here.w = 0; here.w < in_groups; here.w += step) f.template operator()<row>();
