@@ -37,13 +37,16 @@ struct dense_problem {
 
   static constexpr int64 room = 1000;  // so that any result finds room in any memory
   gatescan::sizes n;
+  bool planes;  // of complex views: two
   inputs in{};
   outputs out{};
   output_gradients d_out{};
   gradients d{};
   std::map<std::string, std::vector<double>> memory;  // of views, by name; of gradients: "d_" name
 
-  explicit dense_problem(const gatescan::sizes& size = {2, 2, 20, 4, 3, 5}) : n(size) {
+  explicit dense_problem(const gatescan::sizes& size = {2, 2, 20, 4, 3, 5},
+                         bool complex = R::number_kind == gatescan::numbers::complex)
+      : n(size), planes(complex) {
     if constexpr (requires { R::states; }) n.keys = R::states;
     if constexpr (requires { in.softplus; }) in.softplus = true;
     if constexpr (requires { in.lower; }) in.lower = 0.25;
@@ -74,7 +77,6 @@ struct dense_problem {
   template <class View>
   void place(const std::string& name, const gatescan::layout& where, View& x) {
     constexpr bool is_operand = std::is_const_v<typename View::element>;
-    const bool planes = R::number_kind == gatescan::numbers::complex;
     std::vector<double>& m = memory[name];
     m.assign(static_cast<std::size_t>(std::max<int64>(where.size() * 2, room)), untouched);
     if (is_operand)

@@ -1,24 +1,17 @@
-// Views with gaps between neighbours, one at a time, where whole registers are in use: the same
-// numbers as from dense ones, and nothing in the gaps.
+// Views whose neighbours do not lie side by side, one at a time, where whole registers are in use:
+// gaps between numbers, and real and imaginary parts by turns. The same numbers as from dense views,
+// and nothing in the gaps.
 
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "dense_problem.hpp"
 
 namespace {
 
 using namespace support;
-using gatescan::layout;
-
-template <class R>
-class views_with_gaps : public ::testing::Test {};
-using recurrences = ::testing::Types<gatescan::elementwise, gatescan::gateloop, gatescan::gla,
-                                     gatescan::selective_scan>;
-TYPED_TEST_SUITE(views_with_gaps, recurrences);
-
-constexpr std::size_t gap = 2;
 
 template <class F>
 void in_each_mode(F f) {
@@ -27,37 +20,10 @@ void in_each_mode(F f) {
   f(gatescan::scan{2});
 }
 
-// Dense numbers `gap` apart, and the view moved to them.
-template <class View>
-void spread(View& x, std::vector<double>& memory) {
-  std::vector<double> wide(memory.size() * gap, untouched);
-  for (std::size_t i = 0; i < memory.size(); ++i) wide[i * gap] = memory[i];
-  const auto moved = [&](auto* plane) {
-    return plane == nullptr ? nullptr : wide.data() + (plane - memory.data()) * int64{gap};
-  };
-  for (int i = 0; i < x.rank; ++i) x.stride[i] *= int64{gap};
-  if constexpr (requires { x.im; })
-    x.re = moved(x.re), x.im = moved(x.im);
-  else
-    x.data = moved(x.data);
-  memory.swap(wide);
-}
-// What every view holds now; those named were spread.
-using contents = std::map<std::string, std::vector<double>>;
-void expect_same(const contents& dense, const contents& spread_out, const std::string& which) {
-  for (const auto& [name, want] : dense) {
-    const auto& got = spread_out.at(name);
-    const std::size_t step = name == which ? gap : 1;
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      ASSERT_NEAR(got[i * step], want[i], 1e-11 * (1 + std::abs(want[i]))) << name << ' ' << i;
-      for (std::size_t j = 1; j < step; ++j) ASSERT_EQ(got[i * step + j], untouched) << name;
-    }
-  }
-}
-
 template <class R>
 struct problem : dense_problem<R> {
-  problem() : dense_problem<R>({2, 2, 20, 2, 3, 64}) {}
+  explicit problem(bool complex = R::number_kind == gatescan::numbers::complex)
+      : dense_problem<R>({2, 2, 20, 2, 32, 64}, complex) {}
 
   // f(name, view) for every view.
   template <class F>
@@ -71,10 +37,31 @@ struct problem : dense_problem<R> {
   }
 };
 
-TYPED_TEST(views_with_gaps, give_the_same_numbers) {
-  in_each_mode([](const auto& mode) {
+// Moves the numbers of a view to where `place` says, in memory of `size` numbers.
+template <class View, class Place>
+void move_numbers(View& x, std::vector<double>& memory, std::size_t size, Place place) {
+  std::vector<double> moved(size, untouched);
+  for (std::size_t i = 0; i < memory.size(); ++i)
+    if (place(i) < size) moved[place(i)] = memory[i];
+  const auto plane = [&](auto* p) {
+    return p == nullptr ? nullptr
+                        : moved.data() + place(static_cast<std::size_t>(p - memory.data()));
+  };
+  for (int i = 0; i < x.rank; ++i) x.stride[i] *= 2;
+  if constexpr (requires { x.im; })
+    x.re = plane(x.re), x.im = plane(x.im);
+  else
+    x.data = plane(x.data);
+  memory.swap(moved);
+}
+
+// The problem with each view changed in turn against the one with none changed. change(view, memory)
+// returns where the numbers are now, or nothing if it did not change the view.
+template <class R, class Change>
+void compare(bool complex, Change change) {
+  in_each_mode([&](const auto& mode) {
     SCOPED_TRACE(mode.name);
-    problem<TypeParam> dense;
+    problem<R> dense(complex);
     dense.forward(mode);
     dense.backward(mode);
     std::vector<std::string> names;
@@ -82,14 +69,63 @@ TYPED_TEST(views_with_gaps, give_the_same_numbers) {
     ASSERT_GE(names.size(), 10u);
     for (const std::string& which : names) {
       SCOPED_TRACE(which);
-      problem<TypeParam> p;
+      problem<R> p(complex);
+      std::function<std::size_t(std::size_t)> place;
       p.each_view([&](const std::string& name, auto& x) {
-        if (name == which) spread(x, p.memory.at(name));
+        if (name == which) place = change(x, p.memory.at(name));
       });
+      if (!place) continue;
       p.forward(mode);
       p.backward(mode);
-      expect_same(dense.memory, p.memory, which);
+      for (const auto& [name, want] : dense.memory) {
+        const auto& got = p.memory.at(name);
+        std::vector<bool> expected(got.size(), name != which);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          const std::size_t at = name == which ? place(i) : i;
+          if (at >= got.size()) continue;
+          expected[at] = true;
+          ASSERT_NEAR(got[at], want[i], 1e-11 * (1 + std::abs(want[i]))) << name << ' ' << i;
+        }
+        for (std::size_t i = 0; i < got.size(); ++i)
+          ASSERT_TRUE(expected[i] || got[i] == untouched) << name << ", between numbers: " << i;
+      }
     }
+  });
+}
+
+template <class R>
+class views_with_gaps : public ::testing::Test {};
+using recurrences = ::testing::Types<gatescan::elementwise, gatescan::gateloop, gatescan::gla,
+                                     gatescan::selective_scan>;
+TYPED_TEST_SUITE(views_with_gaps, recurrences);
+
+TYPED_TEST(views_with_gaps, give_the_same_numbers) {
+  constexpr bool complex = TypeParam::number_kind == gatescan::numbers::complex;
+  compare<TypeParam>(complex, [](auto& x, std::vector<double>& memory) {
+    const auto place = [](std::size_t i) { return 2 * i; };
+    move_numbers(x, memory, 2 * memory.size(), place);
+    return std::function<std::size_t(std::size_t)>(place);
+  });
+}
+
+template <class R>
+class views_by_turns : public ::testing::Test {};
+using complex_recurrences = ::testing::Types<gatescan::elementwise, gatescan::gateloop>;
+TYPED_TEST_SUITE(views_by_turns, complex_recurrences);
+
+TYPED_TEST(views_by_turns, give_the_same_numbers) {
+  compare<TypeParam>(true, [](auto& x, std::vector<double>& memory) {
+    std::function<std::size_t(std::size_t)> place;
+    if constexpr (requires { x.im; }) {
+      if (x.im != nullptr) {
+        const auto plane = static_cast<std::size_t>(x.size());
+        place = [plane](std::size_t i) {
+          return i < plane ? 2 * i : i < 2 * plane ? 2 * (i - plane) + 1 : i;
+        };
+        move_numbers(x, memory, memory.size(), place);
+      }
+    }
+    return place;
   });
 }
 

@@ -119,6 +119,12 @@ struct operand_name {
   operator std::string() const { return (gradient ? "gradient of " : "") + std::string(name); }
 };
 
+/// Whether real and imaginary parts lie by turns along an axis of this stride, as in std::complex.
+template <class T>
+GATESCAN_HD constexpr bool is_interleaved(const operand<T>& x, index_t stride) {
+  return stride == 2 && x.im == x.re + 1;
+}
+
 [[noreturn]] inline void fail_shape(const std::string& name, const std::string& expected,
                                     const layout& came) {
   fail<shape_error>(name + ": expected " + expected + ", got " + shape_text(came));

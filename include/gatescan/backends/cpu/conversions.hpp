@@ -176,6 +176,31 @@ GATESCAN_INLINE void store(S* p, index_t stride, int n, pack<T> value) {
   detail::store_some(p, stride, n, value);
 }
 
+namespace detail {
+// Of a and b by turns: from their first or second halves.
+template <bool Second, class T, std::size_t... J>
+GATESCAN_INLINE pack<T> by_turns(pack<T> a, pack<T> b, std::index_sequence<J...>) {
+  constexpr std::size_t n = sizeof...(J);
+  return {__builtin_shufflevector(a.v, b.v, (J / 2 + (Second ? n / 2 : 0) + (J % 2 ? n : 0))...)};
+}
+}  // namespace detail
+
+/// A register of complex numbers whose real and imaginary parts lie by turns.
+template <class T, class S>
+GATESCAN_INLINE cplx<pack<T>> load_interleaved(const S* p) {
+  constexpr auto n = static_cast<std::size_t>(lanes<T>);
+  using all = std::make_index_sequence<n>;
+  const pack<T> a = load<T>(p, 1, lanes<T>), b = load<T>(p + n, 1, lanes<T>);
+  return {detail::halves<false, 1, n>(a, b, all{}), detail::halves<true, 1, n>(a, b, all{})};
+}
+/// f(p, register) for the two registers of what is to lie at p by turns.
+template <class T, class S, class F>
+GATESCAN_INLINE void interleave(S* p, cplx<pack<T>> x, F&& f) {
+  using all = std::make_index_sequence<static_cast<std::size_t>(lanes<T>)>;
+  f(p, detail::by_turns<false>(x.re, x.im, all{}));
+  f(p + lanes<T>, detail::by_turns<true>(x.re, x.im, all{}));
+}
+
 }  // namespace simd
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

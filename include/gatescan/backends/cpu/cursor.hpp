@@ -55,6 +55,8 @@ struct cursor {
   template <class S>
   GATESCAN_INLINE element_type element(const operand<S>& x) const {
     if constexpr (Complex) {
+      if (count == simd::lanes<C> && is_interleaved(x, Lanes == along::keys ? x.key : x.value))
+        return simd::load_interleaved<C>(x.re + offset(x));
       return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
     } else {
       return read(x, x.re);

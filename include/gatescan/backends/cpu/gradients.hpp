@@ -171,6 +171,10 @@ struct gradient_target {
         const index_t from = i * tile.time + k * tile.key;
         if (exclusive) {
           const index_t at = to.offset(b, t + i, h) + k * to.key + first_value * to.value;
+          if (step == 1 && !adds_lanes && is_interleaved(to, to_step)) {
+            interleave_row(tile.re + from, tile.im + from, count_in_row, to.re + at);
+            continue;
+          }
           move_row(tile.re + from, step, count_in_row, to.re + at, to_step);
           if (to.im != nullptr) move_row(tile.im + from, step, count_in_row, to.im + at, to_step);
         } else {
@@ -231,6 +235,14 @@ struct gradient_target {
     for (index_t j = 0; j < n; j += width)
       simd::store(to_row + j * to_step, to_step, static_cast<int>((std::min)(width, n - j)),
                   simd::load(from + j));
+  }
+  static void interleave_row(const C* re, const C* im, index_t n, S* to) {
+    constexpr index_t width = simd::lanes<C>;
+    index_t j = 0;
+    for (; j + width <= n; j += width)
+      simd::interleave(to + 2 * j, cplx<simd::pack<C>>{simd::load(re + j), simd::load(im + j)},
+                       [](S* p, simd::pack<C> part) { simd::store(p, 1, width, part); });
+    for (; j < n; ++j) to[2 * j] = convert<S>(re[j]), to[2 * j + 1] = convert<S>(im[j]);
   }
   void add_row(const C* from, index_t step, index_t n, C* sum) const {
     for (index_t j = 0; j < n; ++j) sum[j] += element(from + j * step);

@@ -22,6 +22,8 @@ class prefetcher_to {
   template <class S>
   void add(const operand<S>& x, index_t t, index_t last, index_t keys, index_t values) {
     if (!x.given || x.time == 0 || t >= last) return;
+    if (is_interleaved(x, x.key)) return add_plane(x.re, x.time, t, last, 2 * keys);
+    if (is_interleaved(x, x.value)) return add_plane(x.re, x.time, t, last, 2 * values);
     const index_t row = x.key == 1 ? keys : x.value == 1 ? values : 1;
     add_plane(x.re, x.time, t, last, row);
     if (x.im != nullptr) add_plane(x.im, x.time, t, last, row);

@@ -179,6 +179,9 @@ struct channels {
                              bool streaming) const {
     const index_t to = t * out.time + (w + r * lanes) * out.value;
     if constexpr (is_complex<Y>::value) {
+      if (whole() && is_interleaved(out, out.value))
+        return simd::interleave(out.re + to, y,
+                                [&](S* p, register_type part) { put(p, 1, part, streaming); });
       put(out.re + to, out.value, y.re, streaming);
       if (out.im != nullptr) put(out.im + to, out.value, y.im, streaming);
     } else {

@@ -389,9 +389,10 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     const auto aligned = [](const storage* p) {
       return reinterpret_cast<std::uintptr_t>(p) % alignment == 0;
     };
-    return std::is_same_v<storage, C> && out.value == 1 &&
+    const bool by_turns = is_interleaved(out, out.value);
+    return std::is_same_v<storage, C> && (out.value == 1 || by_turns) &&
            numbers * static_cast<index_t>(sizeof(C)) > cached && aligned(out.re) &&
-           aligned(out.re + out.time) && (out.im == nullptr || aligned(out.im));
+           aligned(out.re + out.time) && (out.im == nullptr || by_turns || aligned(out.im));
   }
 
   values_of<single>* values_ = nullptr;

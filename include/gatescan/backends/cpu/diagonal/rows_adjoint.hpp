@@ -37,19 +37,20 @@ struct channel_rows_adjoint : channels<R, T, Complex> {
   template <class Between>
   __attribute__((flatten)) void backward_rows(const operand<const storage>& d_out,
                                               const tiles_of_gradients& into, index_t first,
-                                              index_t count, index_t in_use, state_planes in,
-                                              state_planes g, C* states, Between between) const {
+                                              index_t count, index_t channels_in_use,
+                                              state_planes in, state_planes g, C* states,
+                                              Between between) const {
     channel_rows_adjoint here = *this;  // copies: what is stored to might otherwise be these
     const operand<const storage> d_o = d_out;
     const tiles_of_gradients d = into;
     constexpr index_t step = row::registers * lanes;
     const bool groups = here.template fits<row>(1) && row::fits(d_o);
-    const index_t in_groups = groups ? in_use / step * step : 0;
+    const index_t in_groups = groups ? channels_in_use / step * step : 0;
     const auto along_row = [&](auto&& f) __attribute__((always_inline)) {
       here.in_use = lanes;
       for (here.w = 0; here.w < in_groups; here.w += step) f.template operator()<row>();
-      for (; here.w < in_use; here.w += lanes) {
-        here.in_use = static_cast<int>((std::min)(lanes, in_use - here.w));
+      for (; here.w < channels_in_use; here.w += lanes) {
+        here.in_use = static_cast<int>((std::min)(lanes, channels_in_use - here.w));
         f.template operator()<single>();
       }
     };

@@ -29,7 +29,7 @@ struct token_group {
 
   template <class S>
   static bool fits(const operand<S>& x) {
-    return x.value == 0 || x.value == 1;
+    return x.value == 0 || x.value == 1 || (Complex && is_interleaved(x, x.value));
   }
   template <class S>
   GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
@@ -37,10 +37,12 @@ struct token_group {
   }
   template <class S>
   GATESCAN_INLINE element_type element(const operand<S>& x) const {
-    if constexpr (Complex)
+    if constexpr (Complex) {
+      if (x.value == 2) return read_interleaved(x);
       return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
-    else
+    } else {
       return read(x, x.re);
+    }
   }
   GATESCAN_INLINE void add(const gradient_tile<C>& d, const register_type& g) const {
     if (!d.given) return;
@@ -79,10 +81,25 @@ struct token_group {
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
     P* const p = plane + first.offset(x);
     if (x.value == 0) return shared(x, plane);
+    if (Complex && x.value == 2) {  // one part of what is interleaved
+      const auto part = [&](index_t i) {
+        return simd::load<C>(p + i / registers * x.time + i % registers * 2 * lanes, 2, lanes);
+      };
+      return {part(0), part(1), part(2), part(3)};
+    }
     const auto row = [&](index_t i) {
       return simd::load<C>(p + i / registers * x.time + i % registers * lanes, 1, lanes);
     };
     return {row(0), row(1), row(2), row(3)};
+  }
+  template <class S>
+  GATESCAN_INLINE cplx<register_type> read_interleaved(const operand<S>& x) const {
+    const S* const p = x.re + first.offset(x);
+    const auto row = [&](index_t i) {
+      return simd::load_interleaved<C>(p + i / registers * x.time + i % registers * 2 * lanes);
+    };
+    const auto a = row(0), b = row(1), c = row(2), d = row(3);
+    return {{a.re, b.re, c.re, d.re}, {a.im, b.im, c.im, d.im}};
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane,
                                  const register_type& g) const {

@@ -18,7 +18,7 @@ struct key_quad {
 
   template <class S>
   static bool fits(const operand<S>& x) {
-    return x.key == 0 || x.key == 1;
+    return x.key == 0 || x.key == 1 || (Complex && is_interleaved(x, x.key));
   }
   template <class S>
   GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
@@ -26,10 +26,12 @@ struct key_quad {
   }
   template <class S>
   GATESCAN_INLINE element_type element(const operand<S>& x) const {
-    if constexpr (Complex)
+    if constexpr (Complex) {
+      if (x.key == 2) return read_interleaved(x.re + first.offset(x));
       return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
-    else
+    } else {
       return read(x, x.re);
+    }
   }
   GATESCAN_INLINE void add(const gradient_tile<C>& d, const register_type& g) const {
     if (!d.given) return;
@@ -55,9 +57,21 @@ struct key_quad {
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
     P* p = plane + first.offset(x);
     if (x.key == 0) return register_type(simd::pack<C>(convert<C>(*p)));
-    const auto row = [](P* q) { return simd::load<C>(q, 1, simd::lanes<C>); };
     constexpr index_t lanes = simd::lanes<C>;
+    if (Complex && x.key == 2) {  // one part of what is interleaved
+      const auto part = [&](index_t i) { return simd::load<C>(p + 2 * i * lanes, 2, lanes); };
+      return {part(0), part(1), part(2), part(3)};
+    }
+    const auto row = [](P* q) { return simd::load<C>(q, 1, simd::lanes<C>); };
     return {row(p), row(p + lanes), row(p + 2 * lanes), row(p + 3 * lanes)};
+  }
+  template <class S>
+  static GATESCAN_INLINE cplx<register_type> read_interleaved(const S* p) {
+    constexpr index_t step = 2 * simd::lanes<C>;
+    const auto a = simd::load_interleaved<C>(p), b = simd::load_interleaved<C>(p + step),
+               c = simd::load_interleaved<C>(p + 2 * step),
+               d = simd::load_interleaved<C>(p + 3 * step);
+    return {{a.re, b.re, c.re, d.re}, {a.im, b.im, c.im, d.im}};
   }
 };
 
