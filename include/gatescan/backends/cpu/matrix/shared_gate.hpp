@@ -123,13 +123,11 @@ void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index
   set_products(n, gates, before, w);
   decay_rows(n, tokens, static_cast<const C*>(x.v), gates.to_end, gates.v_decayed);
 
-  const index_t pitch = blocks * side;
-  simd::transpose<C>(tokens, n.rows, {x.q, n.rows}, {w.q_transposed, pitch});
+  const auto queries = left_of_products(static_cast<const C*>(x.q), tokens, n, w.q_transposed);
   P watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
     watch += simd::product_of_panel<C>(
-        registers, tokens, n.rows, simd::by_columns<C>(w.q_transposed, pitch),
-        {state_in + j, n.state_pitch}, {x.o + j, n.value_pitch},
+        registers, tokens, n.rows, queries, {state_in + j, n.state_pitch}, {x.o + j, n.value_pitch},
         [o = x.o + j, decay = gates.from_start, pitch = n.value_pitch](index_t t, index_t c,
                                                                        P sum) {
           return simd::fma(P(decay[t]), sum, simd::load(o + t * pitch + c));
