@@ -69,18 +69,27 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
   };
   constexpr index_t rows = Rows, triangle = Shape == shape::full ? 0 : rows;
   index_t done = 0;
-  // One register of columns and rows of `a` that lie apart: their addresses are most of the work,
-  // so each serves four numbers (0.4 of the FMA rate becomes 0.8; 24 x 1, depth 128, AVX-512).
-  if constexpr (Shape == shape::full && Vecs == 1 && std::is_same_v<Depth, unit>)
-    for (; done + 4 <= depth; done += 4) {
-      pack<T> right[4];
+  // Few columns and rows of `a` that lie apart: their addresses are most of the work, so each serves
+  // several numbers (16 x 1, depth 128, AVX-512: 0.4 of the FMA rate becomes 0.8).
+  constexpr index_t together = Vecs == 1 ? 4 : 2;
+  if constexpr (Shape == shape::full && Vecs <= 2 && std::is_same_v<Depth, unit> &&
+                register_count >= 32)
+    for (; done + together <= depth; done += together) {
+      pack<T> right[static_cast<std::size_t>(together)][Vecs];
 #pragma GCC unroll 4
-      for (index_t k = 0; k < 4; ++k) right[k] = load(b + (done + k) * pitch);
+      for (index_t k = 0; k < together; ++k)
+#pragma GCC unroll 2
+        for (index_t n = 0; n < index_t{Vecs}; ++n)
+          right[k][n] = load(b + (done + k) * pitch + n * lanes<T>);
       const T* row = a.data + done;
-#pragma GCC unroll 24
+#pragma GCC unroll 16
       for (index_t m = 0; m < rows; ++m, row += a.row)
 #pragma GCC unroll 4
-        for (index_t k = 0; k < 4; ++k) c[m][0] = fma(pack<T>(row[k]), right[k], c[m][0]);
+        for (index_t k = 0; k < together; ++k) {
+          const pack<T> x(row[k]);
+#pragma GCC unroll 2
+          for (index_t n = 0; n < index_t{Vecs}; ++n) c[m][n] = fma(x, right[k][n], c[m][n]);
+        }
     }
   if constexpr (Shape == shape::upper)
 #pragma GCC unroll 8
@@ -113,10 +122,10 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
 // Rows a block: accumulators fill the registers beside one row of b and one broadcast. With 16
 // registers 6 x 2 reached 0.9 of the FMA rate, 4 x 3 and 4 x 2 0.5 to 0.6. 16 x 1 leaves no rows over
 // where 24 x 1 leaves 8 of 128.
-template <std::size_t Vecs>
-inline constexpr index_t block_rows = register_count < 32 ? (Vecs == 2 ? 6 : 8)
-                                      : Vecs == 1         ? 16
-                                                          : 24 / index_t{Vecs};
+constexpr index_t block_rows(index_t registers) {
+  if (register_count < 32) return registers == 2 ? 6 : 8;
+  return registers == 1 ? 16 : 24 / registers;
+}
 
 // Not inlined: with a caller's values about, strides are reloaded in the innermost loop.
 template <std::size_t Vecs, class T, class Row, class Depth, class Finish, class Between>
@@ -133,7 +142,7 @@ __attribute__((noinline)) pack<T> product_panel(index_t rows, index_t depth, lef
       between();
     }
   };
-  constexpr index_t most = block_rows<Vecs>;
+  constexpr index_t most = block_rows(index_t{Vecs});
   // two blocks of 4 rather than 6 and 2: few accumulators wait for each other
   const index_t fours = most == 6 && rows % 6 == 2 ? 8 : rows % most;
   take.template operator()<static_cast<std::size_t>(most)>(rows - fours);
@@ -184,10 +193,9 @@ GATESCAN_INLINE void for_each_panel(index_t columns, F&& f) {
 struct nothing_between {
   GATESCAN_INLINE void operator()() const {}
 };
-/// How often `between` is called for so many rows, about.
-template <index_t Registers = widest_panel>
-index_t row_blocks(index_t rows) {
-  constexpr index_t block = detail::block_rows<static_cast<std::size_t>(Registers)>;
+/// How often `between` is called for so many rows of a panel, about.
+inline index_t row_blocks(index_t rows, index_t registers = widest_panel) {
+  const index_t block = detail::block_rows(registers);
   return (rows + block - 1) / block;
 }
 

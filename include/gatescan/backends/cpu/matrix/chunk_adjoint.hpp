@@ -21,14 +21,13 @@ namespace detail {
 
 template <class C>
 struct chunk_adjoint_scratch {
-  C* v_transposed = nullptr;    // [block][value_pitch][block_tokens]
-  C* d_o_transposed = nullptr;  // [value_pitch][block_tokens]
-  C* between = nullptr;   // [block][rows]: product of the blocks between a block and the query's
-  C* z = nullptr;         // [block][rows]
-  C* y_end = nullptr;     // [rows]
-  C* rows = nullptr;      // [block_tokens][rows]
-  C* columns = nullptr;   // [rows][block_tokens]
-  C* d_scores = nullptr;  // [block_tokens][block_tokens]
+  C* transposed = nullptr;  // [value_pitch][token of whole blocks]
+  C* between = nullptr;     // [block][rows]: product of the blocks between a block and the query's
+  C* z = nullptr;           // [block][rows]
+  C* y_end = nullptr;       // [rows]
+  C* rows = nullptr;        // [token][rows]
+  C* columns = nullptr;     // [rows][token of whole blocks]
+  C* d_scores = nullptr;    // [block_tokens][block_tokens]
   C* spare_g = nullptr;
   matrix_gradients<C> spare{};  // for the token by token fallback
   steps_adjoint_scratch<C> replay{};
@@ -37,29 +36,32 @@ struct chunk_adjoint_scratch {
   chunk_adjoint_scratch(arena& scratch, const matrix_shape& n, index_t tokens)
       : spare(scratch, n, tokens), replay(scratch, tokens, n.rows != n.key_pitch) {
     const index_t blocks = blocks_of(tokens);
-    v_transposed = scratch.take<C>(blocks * n.value_pitch * block_tokens);
-    d_o_transposed = scratch.take<C>(n.value_pitch * block_tokens);
+    transposed = scratch.take<C>(n.value_pitch * blocks * block_tokens);
     between = scratch.take<C>(blocks * n.rows), z = scratch.take<C>(blocks * n.rows);
     y_end = scratch.take<C>(n.rows);
-    rows = scratch.take<C>(block_tokens * n.rows), columns = scratch.take<C>(block_tokens * n.rows);
+    rows = scratch.take<C>(blocks * block_tokens * n.rows);
+    columns = scratch.take<C>(blocks * block_tokens * n.rows);
     d_scores = scratch.take<C>(block_tokens * block_tokens);
     spare_g = scratch.take<C>(n.state_size());
   }
 };
 
-// out[token][rows] = sum_j state[rows][j] x[token][j], by way of x transposed
+// to[j][token] = from[token][j], 0 for tokens that whole blocks would have besides.
 template <class C>
-void contract_state(const matrix_shape& n, index_t count, const C* state, const C* x_transposed,
-                    C* columns, C* out, prefetching ahead) {
-  simd::set_product<C>(n.rows, block_tokens, n.value_pitch, simd::by_rows<C>(state, n.state_pitch),
-                       {x_transposed, block_tokens}, {columns, block_tokens}, ahead);
-  simd::transpose<C>(n.rows, count, {columns, block_tokens}, {out, n.rows});
+void transpose_tokens(index_t tokens, index_t width, const C* from, C* to) {
+  const index_t pitch = blocks_of(tokens) * block_tokens;
+  if (tokens < pitch) fill(to, width * pitch, C(0));
+  simd::transpose<C>(tokens, width, {from, width}, {to, pitch});
 }
-
+// out[token][rows] = sum_j state[rows][j] x[token][j], by way of x transposed: all tokens of the
+// chunk at once, so that a number of the state serves as many as registers hold.
 template <class C>
-void transpose_block(index_t count, index_t width, const C* from, C* to) {
-  if (count < block_tokens) fill(to, width * block_tokens, C(0));
-  simd::transpose<C>(count, width, {from, width}, {to, block_tokens});
+void contract_state(const matrix_shape& n, index_t tokens, const C* state, const C* x_transposed,
+                    C* columns, C* out, prefetching ahead) {
+  const index_t pitch = blocks_of(tokens) * block_tokens;
+  simd::set_product<C>(n.rows, pitch, n.value_pitch, simd::by_rows<C>(state, n.state_pitch),
+                       {x_transposed, pitch}, {columns, pitch}, ahead);
+  simd::transpose<C>(n.rows, tokens, {columns, pitch}, {out, n.rows});
 }
 
 // f(i) for the first key of every register of a row
@@ -155,11 +157,11 @@ void state_pairs(const matrix_tiles<C>& tiles, index_t tokens, const C* state_in
                   load_keys<Complex>(w.totals + (b + 1) * n.rows, i, kp);
       store_keys<Complex>(s.between + b * n.rows, i, kp, product);
     });
+  transpose_tokens(tokens, n.value_pitch, static_cast<const C*>(x.v), s.transposed);
+  contract_state(n, tokens, g, static_cast<const C*>(s.transposed), s.columns, s.rows, ahead);
   for (index_t b = 0; b < blocks; ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
-    C* u = s.rows;
-    contract_state(n, count, g, s.v_transposed + b * n.value_pitch * block_tokens, s.columns, u,
-                   ahead);
+    C* u = s.rows + first * n.rows;
     for_each_key<C>(n, [&](index_t i) {
       const auto gap = load_keys<Complex>(s.between + b * n.rows, i, kp);
       auto y = load_keys<Complex>(s.y_end, i, kp);
@@ -271,9 +273,12 @@ void replace_non_finite_gradients(const matrix_shape& n, index_t tokens,
 // Blocks of the products with states, about.
 template <class C>
 index_t products_backward(const matrix_shape& n, index_t blocks) {
-  return blocks *
-             (2 * simd::row_blocks<1>(n.rows) + panels_of<C>(n) * simd::row_blocks(block_tokens)) +
-         panels_of<C>(n) * simd::row_blocks(n.rows);
+  index_t contraction = 0;
+  simd::for_each_panel<C>(blocks * block_tokens, [&](index_t, index_t registers) {
+    contraction += simd::row_blocks(n.rows, registers);
+  });
+  return 2 * contraction +
+         panels_of<C>(n) * (simd::row_blocks(n.rows) + blocks * simd::row_blocks(block_tokens));
 }
 
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
@@ -292,14 +297,9 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
   fill(d.dk, tokens * n.rows, C(0));
   fill(d.dv, tokens * n.value_pitch, C(0));
   fill(s.z, blocks * n.rows, C(0));
-  for (index_t b = 0; b < blocks; ++b) {
-    const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
-    transpose_block(count, n.value_pitch, x.v + first * n.value_pitch,
-                    s.v_transposed + b * n.value_pitch * block_tokens);
-    transpose_block(count, n.value_pitch, d.d_o + first * n.value_pitch, s.d_o_transposed);
-    contract_state(n, count, state_in, s.d_o_transposed, s.columns, d.dq + first * n.rows, ahead);
-    block_pairs<Complex>(x, tokens, b, w, d, s);
-  }
+  transpose_tokens(tokens, n.value_pitch, static_cast<const C*>(d.d_o), s.transposed);
+  contract_state(n, tokens, state_in, static_cast<const C*>(s.transposed), s.columns, d.dq, ahead);
+  for (index_t b = 0; b < blocks; ++b) block_pairs<Complex>(x, tokens, b, w, d, s);
   state_pairs<Complex>(x, tokens, state_in, static_cast<const C*>(s.spare_g), w, d, s, ahead);
   for (index_t b = 0; b < blocks; ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);

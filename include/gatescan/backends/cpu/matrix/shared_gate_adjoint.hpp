@@ -26,10 +26,10 @@ template <class C>
 struct shared_adjoint_scratch {
   C* to_block_end = nullptr;       // [token]: product of the gates after it in its block
   C* between = nullptr;            // [block]: product of the blocks between a block and the key's
-  C* keys_transposed = nullptr;    // [block][rows][block_tokens]
-  C* values_transposed = nullptr;  // [block][value_pitch][block_tokens]
-  C* d_o_transposed = nullptr;     // [value_pitch][block_tokens]
-  C* columns = nullptr;            // [rows][block_tokens]
+  C* keys_transposed = nullptr;    // [rows][token of whole blocks]
+  C* values_transposed = nullptr;  // [value_pitch][token of whole blocks]
+  C* d_o_transposed = nullptr;     // [value_pitch][token of whole blocks]
+  C* columns = nullptr;            // [rows][token of whole blocks]
   C *scores = nullptr, *d_scores = nullptr;  // [t][s]: q.k and do.v of a block's keys, then P, M
   C* of_state_in = nullptr;                  // [token]: q_t . S_in do_t
   C* of_state_out = nullptr;                 // [token]: x_s, k_s . G v_s at first
@@ -41,8 +41,8 @@ struct shared_adjoint_scratch {
     to_block_end = scratch.take<C>(whole), between = scratch.take<C>(blocks);
     keys_transposed = scratch.take<C>(whole * n.rows);
     values_transposed = scratch.take<C>(whole * n.value_pitch);
-    d_o_transposed = scratch.take<C>(block_tokens * n.value_pitch);
-    columns = scratch.take<C>(block_tokens * n.rows);
+    d_o_transposed = scratch.take<C>(whole * n.value_pitch);
+    columns = scratch.take<C>(whole * n.rows);
     scores = scratch.take<C>(whole * block_tokens);
     d_scores = scratch.take<C>(whole * block_tokens);
     of_state_in = scratch.take<C>(whole), of_state_out = scratch.take<C>(whole);
@@ -70,23 +70,16 @@ GATESCAN_INLINE void dot_and_scale(index_t rows, C* x, const C* y, const C* fact
 // to[token][rows] = factor[token] sum_j state[rows][j] x[token][j], and dots[token] = what that
 // was before the factor, times y[token].
 template <class C>
-void contract_state_shared(const matrix_shape& n, index_t count, const C* state,
+void contract_state_shared(const matrix_shape& n, index_t tokens, const C* state,
                            const C* x_transposed, C* columns, const C* factor, const C* y, C* to,
                            C* dots, prefetching ahead) {
-  constexpr index_t side = block_tokens;
-  simd::for_each_panel<C>(side, [&](index_t j, index_t registers) {
-    simd::product_of_panel<C>(
-        registers, n.rows, n.value_pitch, simd::by_rows<C>(state, n.state_pitch),
-        {x_transposed + j, side}, {columns + j, side},
-        [](index_t, index_t, simd::pack<C> sum) { return sum; }, ahead);
-  });
-  simd::transpose<C>(n.rows, count, {columns, side}, {to, n.rows});
+  contract_state(n, tokens, state, x_transposed, columns, to, ahead);
   constexpr index_t together = simd::lanes<C>;
   index_t t = 0;
-  for (; t + together <= count; t += together)
+  for (; t + together <= tokens; t += together)
     dot_and_scale<static_cast<std::size_t>(together)>(n.rows, to + t * n.rows, y + t * n.rows,
                                                       factor + t, dots + t);
-  for (; t < count; ++t)
+  for (; t < tokens; ++t)
     dot_and_scale<1>(n.rows, to + t * n.rows, y + t * n.rows, factor + t, dots + t);
 }
 
@@ -194,30 +187,27 @@ bool incoming_gradient_shared(const matrix_tiles<C>& x, const shared_gates<C>& g
   return state_finite(watch, static_cast<const C*>(g_in), n);
 }
 
-// Queries with S_in and keys with S_out, of one block: their dq, dk and dv, q_t . S_in do_t and
-// k_s . G v_s. Leaves keys and values transposed.
+// Queries with S_in and keys with S_out: their dq, dk and dv, q_t . S_in do_t and k_s . G v_s.
+// Leaves keys and values transposed.
 template <class C>
-void pairs_with_states(const matrix_tiles<C>& x, index_t first, index_t count,
-                       const shared_gates<C>& gates, const C* state_in, const C* g,
-                       const matrix_gradients<C>& d, const shared_adjoint_scratch<C>& s,
-                       prefetching ahead) {
-  constexpr index_t side = block_tokens;
+void pairs_with_states(const matrix_tiles<C>& x, index_t tokens, const shared_gates<C>& gates,
+                       const C* state_in, const C* g, const matrix_gradients<C>& d,
+                       const shared_adjoint_scratch<C>& s, prefetching ahead) {
   const matrix_shape& n = x.n;
-  const index_t kp = n.rows, vp = n.value_pitch;
-  C *k = s.keys_transposed + first * kp, *v = s.values_transposed + first * vp;
-  transpose_block(count, kp, x.k + first * kp, k);
-  transpose_block(count, vp, x.v + first * vp, v);
-  transpose_block(count, vp, d.d_o + first * vp, s.d_o_transposed);
-  contract_state_shared(n, count, state_in, s.d_o_transposed, s.columns, gates.from_start + first,
-                        x.q + first * kp, d.dq + first * kp, s.of_state_in + first, ahead);
-  contract_state_shared(n, count, g, v, s.columns, gates.to_end + first, x.k + first * kp,
-                        d.dk + first * kp, s.of_state_out + first, ahead);
-  fill(s.of_state_out + first + count, side - count, C(0));
+  const index_t kp = n.rows, vp = n.value_pitch, whole = blocks_of(tokens) * block_tokens;
+  transpose_tokens(tokens, kp, static_cast<const C*>(x.k), s.keys_transposed);
+  transpose_tokens(tokens, vp, static_cast<const C*>(x.v), s.values_transposed);
+  transpose_tokens(tokens, vp, static_cast<const C*>(d.d_o), s.d_o_transposed);
+  contract_state_shared<C>(n, tokens, state_in, s.d_o_transposed, s.columns, gates.from_start, x.q,
+                           d.dq, s.of_state_in, ahead);
+  contract_state_shared<C>(n, tokens, g, s.values_transposed, s.columns, gates.to_end, x.k, d.dk,
+                           s.of_state_out, ahead);
+  fill(s.of_state_out + tokens, whole - tokens, C(0));
   simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
     simd::product_of_panel<C>(
-        registers, count, kp, simd::by_columns<C>(k, side), {g + j, n.state_pitch},
-        {d.dv + first * vp + j, vp},
-        [e = gates.to_end + first](index_t t, index_t, simd::pack<C> sum) {
+        registers, tokens, kp, simd::by_columns<C>(s.keys_transposed, whole),
+        {g + j, n.state_pitch}, {d.dv + j, vp},
+        [e = gates.to_end](index_t t, index_t, simd::pack<C> sum) {
           return simd::pack<C>(e[t]) * sum;
         },
         ahead);
@@ -234,9 +224,9 @@ void pairs_of_keys(const matrix_tiles<C>& x, index_t tokens, index_t b,
   const index_t from = b * side, keys = tokens_in_block(tokens, b), queries = tokens - from;
   const C *q = x.q + from * kp, *d_o = d.d_o + from * vp;
   simd::set_product<C>(queries, side, kp, simd::by_rows<C>(q, kp),
-                       {s.keys_transposed + from * kp, side}, {s.scores, side});
+                       {s.keys_transposed + from, blocks * side}, {s.scores, side});
   simd::set_product<C>(queries, side, vp, simd::by_rows<C>(d_o, vp),
-                       {s.values_transposed + from * vp, side}, {s.d_scores, side});
+                       {s.values_transposed + from, blocks * side}, {s.d_scores, side});
   C product(1);
   for (index_t r = b + 1; r < blocks; ++r) {
     s.between[r] = product;
@@ -274,9 +264,7 @@ void chunk_backward_shared(const matrix_tiles<C>& x, const shared_gates<C>& gate
   decays_to_end(gates, tokens);
   decays_to_block_ends(gates, tokens, s.to_block_end);
   set_products(n, gates, gates.from_start[tokens - 1], w);
-  for (index_t b = 0; b < blocks; ++b)
-    pairs_with_states(x, b * block_tokens, tokens_in_block(tokens, b), gates, state_in, g_out, d, s,
-                      ahead);
+  pairs_with_states(x, tokens, gates, state_in, g_out, d, s, ahead);
   fill(s.gate_sums, tokens * simd::lanes<C>, C(0));
   for (index_t b = 0; b < blocks; ++b) pairs_of_keys(x, tokens, b, gates, d, s);
   gate_gradients(tokens, gates, dot_of_states(n, state_in, g_out), s, d.da);
