@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "pack_lanes.hpp"
 #include "pack_math.hpp"
 
 namespace gatescan {

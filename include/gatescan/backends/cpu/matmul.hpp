@@ -5,7 +5,7 @@
 
 #include <type_traits>
 
-#include "pack.hpp"
+#include "pack_lanes.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -288,18 +288,6 @@ class diagonal_lane : public channel_block<R, T, Complex> {
                                                   cplx<simd::pack<C>>) {
     return x;  // complex states have one part
   }
-  static bool is_zero(simd::pack<C> x) { return simd::sum(simd::abs(x)) == C(0); }
-  static bool is_zero(cplx<simd::pack<C>> x) { return is_zero(x.re + x.im); }
-  // `fast` where x is finite, `exact` elsewhere; a complex number is finite when both parts are
-  static simd::pack<C> unless_finite(simd::pack<C> x, simd::pack<C> fast, simd::pack<C> exact) {
-    return {(x * simd::pack<C>(0)).v == 0 ? fast.v : exact.v};
-  }
-  static cplx<simd::pack<C>> unless_finite(cplx<simd::pack<C>> x, cplx<simd::pack<C>> fast,
-                                           cplx<simd::pack<C>> exact) {
-    const auto both = x.re * simd::pack<C>(0) + x.im * simd::pack<C>(0);
-    return {unless_finite(both, fast.re, exact.re), unless_finite(both, fast.im, exact.im)};
-  }
-
   // Rows are written before it is known that all is finite; what is not is then computed from the
   // operands again, so that these may not be where the result is.
   bool reads_again(const operand<storage>& result) const {
