@@ -97,6 +97,36 @@ TEST(gradient_views, plans_have_room_for_gaps) {
   });
 }
 
+// As gla, but keys get their gradient in two parts.
+struct twice : gla {
+  template <class T>
+  struct inputs : gla::inputs<T> {
+    using recurrence = twice;
+    using format = T;
+  };
+  template <class X, class D, class At, class R>
+  GATESCAN_INLINE static void keys_adjoint(const X& x, const D& d, const At& at,
+                                           const keys_of<R>& g) {
+    gla::keys_adjoint(x, d, at, g);
+    at.add(d.k, g.k);
+  }
+};
+
+TEST(gradient_views, a_derived_recurrence_may_add_twice) {
+  gla_problem p;
+  twice::inputs<float> in;
+  in.q = p.in.q, in.k = p.in.k, in.v = p.in.v, in.log_decay = p.in.log_decay;
+  in_each_mode([&](const auto& mode) {
+    SCOPED_TRACE(mode.name);
+    std::vector<float> once(p.k.size()), both(p.k.size());
+    const layout keys{1, p.L, p.H, p.K};
+    const view<const float> d_out(p.d_out.data(), {1, p.L, p.H, p.V});
+    backward(cpu{.threads = 1}, mode, p.in, {.out = d_out}, {.k = {once.data(), keys}});
+    backward(cpu{.threads = 1}, mode, in, {.out = d_out}, {.k = {both.data(), keys}});
+    for (std::size_t i = 0; i < once.size(); ++i) EXPECT_EQ(both[i], 2 * once[i]) << i;
+  });
+}
+
 TEST(gradient_views, no_batch_and_no_keys) {
   in_each_mode([](const auto& mode) {
     float none = 0;

@@ -114,4 +114,29 @@ TEST(where_arrays_lie, selective_scan) {
   expect_the_same_bits<gatescan::selective_scan>({1, 1, 1100, 1, 16, 1024});
 }
 
+// A real result among complex numbers: imaginary parts are not its business.
+TEST(where_arrays_lie, real_numbers_between_others) {
+  using namespace gatescan;
+  const index_t L = 4097, D = 256;
+  std::vector<float> a(static_cast<std::size_t>(L * D), 0.5f), x(a.size());
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7) - 3;
+  std::vector<float> memory(2 * x.size() + 32, unwritten), want(x.size());
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory.data());
+  float* const re = memory.data() + (64 - begin % 64) % 64 / sizeof(float);
+  const elementwise::inputs<float> in{.a = view<const float>(a.data(), {1, L, 1, D}),
+                                      .x = view<const float>(x.data(), {1, L, 1, D})};
+  const auto compare = [&](const auto& mode) {
+    SCOPED_TRACE(mode.name);
+    forward(cpu{}, mode, in, {.out = view<float>(want.data(), {1, L, 1, D})});
+    forward(cpu{}, mode, in,
+            {.out = complex_view<float>(re, re + 1, {{1, L, 1, D}, {2 * L * D, 2 * D, 2 * D, 2}})});
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      ASSERT_EQ(re[2 * i], want[i]) << i;
+      ASSERT_EQ(re[2 * i + 1], unwritten) << i;
+    }
+  };
+  compare(recurrent{});
+  compare(chunked{});
+}
+
 }  // namespace

@@ -17,7 +17,7 @@ inline namespace GATESCAN_ABI {
 /// Source:  Katsch, arXiv 2311.01927, section 3; Martin & Cundy, arXiv 1709.04057.
 struct elementwise : channel_state<elementwise, complex_view>, plain_output {
   static constexpr const char* name = "elementwise";
-  static constexpr bool adds_once = true;
+  using adds_once = elementwise;  // gradients of an operand, at each place
   static constexpr gating gate_kind = gating::per_entry;
   static constexpr numbers number_kind = numbers::either;
   static constexpr bool unit_keys = true;  // K = 1 and q = k = 1

@@ -20,7 +20,7 @@ inline namespace GATESCAN_ABI {
 /// Source:  Katsch, arXiv 2311.01927, equations 4 and 5.
 struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_output {
   static constexpr const char* name = "gateloop";
-  static constexpr bool adds_once = true;
+  using adds_once = gateloop;  // gradients of an operand, at each place
   static constexpr gating gate_kind = gating::per_key;
   static constexpr numbers number_kind = numbers::complex;
   using runs_as_channels = gateloop;  // with K = V = 1: heads beside heads

@@ -20,7 +20,7 @@ inline namespace GATESCAN_ABI {
 ///          gate: arXiv 2307.08621.
 struct gla : matrix_state<gla>, plain_values, plain_output {
   static constexpr const char* name = "gla";
-  static constexpr bool adds_once = true;
+  using adds_once = gla;  // gradients of an operand, at each place
   static constexpr gating gate_kind = gating::per_key;
 
   template <class T>

@@ -19,7 +19,7 @@ inline namespace GATESCAN_ABI {
 /// Source:  Gu & Dao, arXiv 2312.00752, algorithm 2 (zero-order hold for A, Euler for B).
 struct selective_scan : result_types<selective_scan> {
   static constexpr const char* name = "selective_scan";
-  static constexpr bool adds_once = true;
+  using adds_once = selective_scan;  // gradients of an operand, at each place
   static constexpr gating gate_kind = gating::per_entry;
   static constexpr axes out_axes{axis::batch, axis::time, axis::channel};
   static constexpr axes state_axes{axis::sequence, axis::channel, axis::key};

@@ -223,7 +223,7 @@ class driver {
     if (!Lane::adjoint_scans) split_.segments = 1;
     split_.slots = split_.items();
     bool shared = false;
-    constexpr bool once = requires { requires R::adds_once; };
+    constexpr bool once = requires { requires std::is_same_v<typename R::adds_once, R>; };
     R::operands(
         [&](const char*, const axes&, presence, const auto& x, const auto& d, auto& target) {
           target =
@@ -433,6 +433,7 @@ class driver {
           station walk = station_at(worker, item, true);
           copy_numbers(walk.g, g, at.size());
           retreat(walk, item, true);
+          copy_numbers(at.g, walk.g, at.size());  // walk has at's memory, but maybe swapped
         }
       }
     });

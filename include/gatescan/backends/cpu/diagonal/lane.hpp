@@ -377,7 +377,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     const auto aligned = [](const storage* p) {
       return reinterpret_cast<std::uintptr_t>(p) % alignment == 0;
     };
-    const bool by_turns = is_interleaved(out, out.value);
+    const bool by_turns = Complex && is_interleaved(out, out.value);
     return std::is_same_v<storage, C> && (out.value == 1 || by_turns) &&
            numbers * static_cast<index_t>(sizeof(C)) > cached && aligned(out.re) &&
            aligned(out.re + out.time) && (out.im == nullptr || by_turns || aligned(out.im));

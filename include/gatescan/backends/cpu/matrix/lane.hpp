@@ -342,8 +342,15 @@ class matrix_lane : public matrix_reader<R, T> {
     sink.open(run + first, count);
     const operands_type x = x_;  // copies, as in load
     const tiles_of_gradients tiles = d;
-    tiles_of_gradients key_tiles = d;
-    if constexpr (SharedGate) key_tiles = R::without_gate(d);
+    tiles_of_gradients key_tiles = d, gate_tiles = d;
+    if constexpr (SharedGate) {
+      key_tiles = R::without_gate(d);
+      R::operands(
+          [](const char*, const axes&, presence, auto& tile, const auto& of_keys) {
+            if (of_keys.given) tile = {};
+          },
+          gate_tiles, key_tiles);
+    }
     const matrix_shape n = n_;
     const matrix_gradients<C> from = gradients_;
     const bool quads = reads_quads_;
@@ -353,7 +360,7 @@ class matrix_lane : public matrix_reader<R, T> {
         key_cursor one = keys_at(run + t, 0, t - first);
         one.count = 1;
         const register_type none(0);
-        R::keys_adjoint(x, tiles, one,
+        R::keys_adjoint(x, gate_tiles, one,
                         keys_of<register_type>{none, none, register_type(from.da[t])});
       }
       for (index_t i = 0; quads && i < n.key_pitch; i += quad::keys) {
