@@ -1,6 +1,6 @@
 // Views whose neighbours do not lie side by side, one at a time, where whole registers are in use:
-// gaps between numbers, and real and imaginary parts by turns. The same numbers as from dense views,
-// and nothing in the gaps.
+// gaps between numbers, and real and imaginary parts by turns. The same numbers as from dense
+// views, and nothing in the gaps.
 
 #include <gtest/gtest.h>
 
@@ -55,8 +55,8 @@ void move_numbers(View& x, std::vector<double>& memory, std::size_t size, Place 
   memory.swap(moved);
 }
 
-// The problem with each view changed in turn against the one with none changed. change(view, memory)
-// returns where the numbers are now, or nothing if it did not change the view.
+// The problem with each view changed in turn against the one with none changed. change(view,
+// memory) returns where the numbers are now, or nothing if it did not change the view.
 template <class R, class Change>
 void compare(bool complex, Change change) {
   in_each_mode([&](const auto& mode) {

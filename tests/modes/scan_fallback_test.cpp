@@ -1,5 +1,5 @@
-// Scan mode, backward: where a gradient that is not finite crosses a segment with a reset, the segment
-// is walked token by token, and what it hands on is the gradient before its first token.
+// Scan mode, backward: where a gradient that is not finite crosses a segment with a reset, the
+// segment is walked token by token, and what it hands on is the gradient before its first token.
 
 #include <gtest/gtest.h>
 

@@ -10,8 +10,8 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-// How a gradient gets into its tile. Where nothing else is added to its place it is set, or streamed
-// past the caches: then the tile need not be cleared, nor read.
+// How a gradient gets into its tile. Where nothing else is added to its place it is set, or
+// streamed past the caches: then the tile need not be cleared, nor read.
 enum class writing { add, set, stream };
 
 // Gradients of one operand while a few tokens are worked on. Everything adds here; flushing into
@@ -24,7 +24,8 @@ struct gradient_tile {
   bool given = false;
   writing how = writing::add;
 
-  // a register at p, which lies in the tile; for all ways but add. -0 becomes 0, as if it were added.
+  // a register at p, which lies in the tile; for all ways but add. -0 becomes 0, as if it were
+  // added.
   GATESCAN_INLINE void put(C* p, simd::pack<C> g) const {
     g = g + simd::pack<C>(0);
     if (how == writing::stream)

@@ -69,8 +69,8 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
   };
   constexpr index_t rows = Rows, triangle = Shape == shape::full ? 0 : rows;
   index_t done = 0;
-  // Few columns and rows of `a` that lie apart: their addresses are most of the work, so each serves
-  // several numbers (16 x 1, depth 128, AVX-512: 0.4 of the FMA rate becomes 0.8).
+  // Few columns and rows of `a` that lie apart: their addresses are most of the work, so each
+  // serves several numbers (16 x 1, depth 128, AVX-512: 0.4 of the FMA rate becomes 0.8).
   constexpr index_t together = Vecs == 1 ? 4 : 2;
   if constexpr (Shape == shape::full && Vecs <= 2 && std::is_same_v<Depth, unit> &&
                 register_count >= 32)
@@ -120,8 +120,8 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
 }
 
 // Rows a block: accumulators fill the registers beside one row of b and one broadcast. With 16
-// registers 6 x 2 reached 0.9 of the FMA rate, 4 x 3 and 4 x 2 0.5 to 0.6. 16 x 1 leaves no rows over
-// where 24 x 1 leaves 8 of 128.
+// registers 6 x 2 reached 0.9 of the FMA rate, 4 x 3 and 4 x 2 0.5 to 0.6. 16 x 1 leaves no rows
+// over where 24 x 1 leaves 8 of 128.
 constexpr index_t block_rows(index_t registers) {
   if (register_count < 32) return registers == 2 ? 6 : 8;
   return registers == 1 ? 16 : 24 / registers;

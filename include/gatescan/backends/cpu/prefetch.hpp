@@ -3,9 +3,9 @@
 // Rows of a lane lie far apart, often one a page, where the hardware does not look ahead; all at
 // once they fill the queue of outstanding misses and the core waits. Lines of four rows in turn, so
 // that the walks of their pages overlap: gla backward with a gate a head (K 128, V 64, H 24,
-// L 2048) takes 97 ms, row after row 106 (one core); eight rows are no better. What a run of a matrix
-// state reads goes to the first cache (3 to 5 % better, AVX-512), the long rows of channels to the
-// second (3 %).
+// L 2048) takes 97 ms, row after row 106 (one core); eight rows are no better. What a run of a
+// matrix state reads goes to the first cache (3 to 5 % better, AVX-512), the long rows of channels
+// to the second (3 %).
 
 #include "../../core/operand.hpp"
 

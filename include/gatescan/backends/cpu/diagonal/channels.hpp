@@ -189,9 +189,9 @@ struct channels {
     }
   }
 
-  /// Gradients of `count` <= together tokens with keys, into tiles, as the recurrence stands: states are
-  /// recomputed from `in`, then the same scan runs against time. g: gradient of the state after the
-  /// tokens on entry, before them on return. gates, states: [key][pair].
+  /// Gradients of `count` <= together tokens with keys, into tiles, as the recurrence stands:
+  /// states are recomputed from `in`, then the same scan runs against time. g: gradient of the
+  /// state after the tokens on entry, before them on return. gates, states: [key][pair].
   template <class Tokens>
   __attribute__((flatten)) void backward(const operand<const storage>& d_out,
                                          const tiles_of_gradients& into, index_t first,

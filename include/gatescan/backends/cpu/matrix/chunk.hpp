@@ -242,8 +242,8 @@ void replace_non_finite_state(C* state, const C* exact, const matrix_shape& n) {
 }
 
 // Rows of queries as a left operand. Where panels are wide a number that is broadcast serves four
-// registers, and rows are as good as columns (AVX-512: chunked forward 2 to 4 % faster than by way of
-// a transpose); else they are transposed first.
+// registers, and rows are as good as columns (AVX-512: chunked forward 2 to 4 % faster than by way
+// of a transpose); else they are transposed first.
 template <class C>
 auto left_of_products(const C* queries, index_t tokens, const matrix_shape& n, C* transposed) {
   if constexpr (simd::widest_panel >= 4) {

@@ -282,8 +282,8 @@ index_t products_backward(const matrix_shape& n, index_t blocks) {
 }
 
 /// Gradients of every token of the chunk from d.d_o and g, the gradient of the outgoing state; on
-/// return g is the gradient of the incoming state, where s.spare_g was, which is now the other. Results that are not finite are taken from the
-/// token by token form.
+/// return g is the gradient of the incoming state, where s.spare_g was, which is now the other.
+/// Results that are not finite are taken from the token by token form.
 template <bool Complex, class C>
 void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C*& g,
                     const matrix_gradients<C>& d, const chunk_scratch<C>& w,
