@@ -163,4 +163,27 @@ TEST(complex_view, planes_of_different_layout_are_refused) {
   EXPECT_EQ(out, std::vector<number>(size));
 }
 
+// A real problem's gradients have imaginary parts of 0 where there is room for any.
+TEST(complex_view, gradients_of_a_real_problem_may_be_complex) {
+  using namespace gatescan;
+  const index_t tokens = 5, channels = 19;
+  const std::vector<float> a(static_cast<std::size_t>(tokens * channels), 0.5f), x(a.size(), 1.0f);
+  const elementwise::inputs<float> in{.a = view<const float>(a.data(), {1, tokens, 1, channels}),
+                                      .x = view<const float>(x.data(), {1, tokens, 1, channels})};
+  for (const bool by_turns : {false, true}) {
+    std::vector<float> d(static_cast<std::size_t>(2 * channels), 7.0f);
+    elementwise::gradients<float> gradients;
+    gradients.initial_state =
+        by_turns ? complex_view<float>(d.data(), d.data() + 1,
+                                       layout({1, 1, channels}, {2 * channels, 2 * channels, 2}))
+                 : complex_view<float>(d.data(), d.data() + channels, layout{1, 1, channels});
+    backward(cpu{.threads = 1}, recurrent{}, in,
+             {.out = view<const float>(x.data(), {1, tokens, 1, channels})}, gradients);
+    for (std::size_t i = 0; i < channels; ++i) {
+      EXPECT_FLOAT_EQ(d[by_turns ? 2 * i : i], 1 - 1 / 32.0f) << i;
+      EXPECT_EQ(d[by_turns ? 2 * i + 1 : i + channels], 0.0f) << i;
+    }
+  }
+}
+
 }  // namespace

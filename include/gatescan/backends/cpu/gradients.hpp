@@ -171,12 +171,16 @@ struct gradient_target {
         const index_t from = i * tile.time + k * tile.key;
         if (exclusive) {
           const index_t at = to.offset(b, t + i, h) + k * to.key + first_value * to.value;
-          if (step == 1 && !adds_lanes && is_interleaved(to, to_step)) {
+          if (step == 1 && !adds_lanes && tile.im != nullptr && is_interleaved(to, to_step)) {
             interleave_row(tile.re + from, tile.im + from, count_in_row, to.re + at);
             continue;
           }
           move_row(tile.re + from, step, count_in_row, to.re + at, to_step);
-          if (to.im != nullptr) move_row(tile.im + from, step, count_in_row, to.im + at, to_step);
+          if (to.im == nullptr) continue;
+          if (tile.im != nullptr)
+            move_row(tile.im + from, step, count_in_row, to.im + at, to_step);
+          else  // a real problem's
+            for (index_t j = 0; j < count_in_row; ++j) to.im[at + j * to_step] = convert<S>(C(0));
         } else {
           const index_t batch = to.batch != 0 ? b - split.first_batch(slot, is_state) : 0;
           const index_t token = to.time != 0 ? t + i : 0,
@@ -185,7 +189,8 @@ struct gradient_target {
                    (((batch * tokens + token) * heads + head) * keys + k) * values +
                    (along_values ? first_value : 0);
           add_row(tile.re + from, step, count_in_row, sum);
-          if (to.im != nullptr) add_row(tile.im + from, step, count_in_row, sum + plane_size());
+          if (tile.im != nullptr && to.im != nullptr)
+            add_row(tile.im + from, step, count_in_row, sum + plane_size());
         }
       }
   }
