@@ -1,6 +1,7 @@
 #pragma once
 // What all CPU kernels share: elements that may be complex, and loops over plain arrays.
 
+#include <cstdint>
 #include <type_traits>
 
 #include "pack_lanes.hpp"
@@ -14,6 +15,13 @@ namespace detail {
 /// with K = V = 128: 16 / 32 / 64 tokens took 12.9 / 13.2 / 14.5 ms; running products of 16 gates
 /// need no anchors either.
 inline constexpr int block_tokens = 16;
+
+/// Results and gradients of more bytes go past the caches where they can.
+inline constexpr index_t cached_bytes = 4 << 20;
+template <class T>
+bool is_aligned(const T* p, std::uintptr_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(p) % bytes == 0;
+}
 
 template <class C>
 constexpr index_t padded(index_t n) {

@@ -70,7 +70,7 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
   constexpr index_t rows = Rows, triangle = Shape == shape::full ? 0 : rows;
   index_t done = 0;
   // Few columns and rows of `a` that lie apart: their addresses are most of the work, so each
-  // serves several numbers (16 x 1, depth 128, AVX-512: 0.4 of the FMA rate becomes 0.8).
+  // serves several numbers (AVX-512, gla backward, by profile: 0.4 of the FMA rate becomes 0.8).
   constexpr index_t together = Vecs == 1 ? 4 : 2;
   if constexpr (Shape == shape::full && Vecs <= 2 && std::is_same_v<Depth, unit> &&
                 register_count >= 32)

@@ -283,15 +283,12 @@ class matrix_lane : public matrix_reader<R, T> {
   }
   // A result larger than the caches goes past them, where rows are whole lines of it.
   bool streams(const operand<storage>& out) const {
-    constexpr index_t cached = 4 << 20;  // bytes
-    const auto aligned = [](const storage* p) {
-      return reinterpret_cast<std::uintptr_t>(p) % simd::register_bytes == 0;
-    };
+    const index_t numbers = p_->n.batch * p_->n.time * p_->n.heads * p_->n.values;
     return simd::whole_lines && std::is_same_v<storage, C> && out.given && out.value == 1 &&
            n_.values == n_.value_pitch &&
-           p_->n.batch * p_->n.time * p_->n.heads * p_->n.values * static_cast<index_t>(sizeof(C)) >
-               cached &&
-           aligned(out.re) && aligned(out.re + out.time);
+           numbers * static_cast<index_t>(sizeof(C)) > cached_bytes &&
+           is_aligned(out.re, simd::register_bytes) &&
+           is_aligned(out.re + out.time, simd::register_bytes);
   }
   void write_out(const operand<storage>& out, index_t first, index_t count, bool streaming) const {
     if (!out.given) return;
