@@ -97,6 +97,15 @@ struct carry {
         gates(product),
         pitch(n.state_pitch) {}
 
+  GATESCAN_INLINE carry from(index_t row, index_t column) const {
+    carry there = *this;
+    const index_t place = row * pitch + column;
+    there.in += place, there.gates.high += row, there.gates.low += row;
+    if (LowParts) there.in_low += place, there.out_low += place;
+    return there;
+  }
+  GATESCAN_INLINE carry from_row(index_t row) const { return from(row, 0); }
+
   GATESCAN_INLINE P operator()(index_t row, index_t column, P added) const {
     const index_t at = row * pitch + column;
     const P s = simd::load(in + at), a(gates.high[row]), a_low(gates.low[row]);
@@ -135,6 +144,16 @@ struct carry_of_plane {
         sign(imaginary == conjugate ? C(-1) : C(1)),
         pitch(n.state_pitch),
         low(n.part_size()) {}
+
+  GATESCAN_INLINE carry_of_plane from(index_t row, index_t column) const {
+    carry_of_plane there = *this;
+    const index_t place = row * pitch + column;
+    there.in += place, there.other += place;
+    there.re += row, there.re_low += row, there.im += row, there.im_low += row;
+    if (LowParts) there.out_low += place;
+    return there;
+  }
+  GATESCAN_INLINE carry_of_plane from_row(index_t row) const { return from(row, 0); }
 
   GATESCAN_INLINE P operator()(index_t row, index_t column, P added) const {
     const index_t at = row * pitch + column;

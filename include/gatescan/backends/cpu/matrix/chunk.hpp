@@ -214,9 +214,7 @@ simd::pack<C> carry_panel(index_t registers, index_t j, const matrix_shape& n, i
       n, state_in, state_out, gates, Conjugate, [&](index_t first, index_t rows, auto next) {
         watch += simd::product_of_panel<C>(
             registers, rows, tokens, simd::by_columns<C>(k + first, n.rows), {v + j, n.value_pitch},
-            {state_out + first * n.state_pitch + j, n.state_pitch},
-            [=](index_t i, index_t c, simd::pack<C> added) { return next(i, j + c, added); },
-            between);
+            {state_out + first * n.state_pitch + j, n.state_pitch}, next.from(0, j), between);
       });
   return watch;
 }
