@@ -82,19 +82,27 @@ template <class R>
 void expect_the_same_bits(const gatescan::sizes& n, bool complex = false) {
   const auto compare = [&](const auto& mode) {
     SCOPED_TRACE(mode.name);
-    large_problem<R> lines(n, 0, complex), shifted(n, 1, complex);
+    large_problem<R> lines(n, 0, complex);
     lines.run(mode);
-    shifted.run(mode);
-    ASSERT_EQ(lines.results.size(), shifted.results.size());
     bool large = false;
     for (std::size_t i = 0; i < lines.results.size(); ++i) {
-      const auto &x = lines.results[i], &y = shifted.results[i];
+      const auto& x = lines.results[i];
       large = large || x.size * sizeof(float) > (4 << 20);
-      ASSERT_EQ(std::memcmp(x.first, y.first, x.size * sizeof(float)), 0) << "result " << i;
       for (std::size_t j = 0; j < x.size; ++j)
         ASSERT_NE(x.first[j], unwritten) << "result " << i << ", element " << j;
     }
     EXPECT_TRUE(large);
+    for (const std::size_t shift :
+         {std::size_t{1}, std::size_t{4}}) {  // anywhere; as malloc and std::vector begin
+      SCOPED_TRACE(shift);
+      large_problem<R> shifted(n, shift, complex);
+      shifted.run(mode);
+      ASSERT_EQ(lines.results.size(), shifted.results.size());
+      for (std::size_t i = 0; i < lines.results.size(); ++i) {
+        const auto &x = lines.results[i], &y = shifted.results[i];
+        ASSERT_EQ(std::memcmp(x.first, y.first, x.size * sizeof(float)), 0) << "result " << i;
+      }
+    }
   };
   compare(gatescan::recurrent{});
   compare(gatescan::chunked{});

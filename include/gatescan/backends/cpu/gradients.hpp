@@ -61,12 +61,12 @@ struct gradient_target {
     return to.given && exclusive && in_time() && step == 1 && (along_values || !adds_lanes) &&
            row % simd::lanes<C> == 0;
   }
-  // Such a tile is set once, larger than the caches, and its registers are lines.
+  // Such a tile is set once and larger than the caches.
   bool streams() const {
     if constexpr (!std::is_same_v<C, S> || !simd::whole_lines) return false;
     constexpr index_t cached = cached_bytes / static_cast<index_t>(sizeof(C));
     const auto whole = [](index_t stride) { return stride == 1 || stride % simd::lanes<C> == 0; };
-    const auto aligned = [](const S* p) { return is_aligned(p, simd::register_bytes); };
+    const auto aligned = [](const S* p) { return is_aligned(p, simd::stream_alignment); };
     return set_once && batches * tokens * heads * keys * values > cached && whole(to.batch) &&
            whole(to.time) && whole(to.head) && whole(to.key) && whole(to.value) && aligned(to.re) &&
            (to.im == nullptr || aligned(to.im));

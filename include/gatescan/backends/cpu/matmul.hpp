@@ -146,9 +146,8 @@ __attribute__((noinline)) pack<T> product_panel(index_t rows, index_t depth, lef
   index_t m = 0;
   const auto take = [&]<std::size_t Rows>(index_t until) {
     for (; m + index_t{Rows} <= until; m += index_t{Rows}) {
-      product_block<Rows, Vecs, shape::full>(
-          depth, a.from_row(m), b, pitch, out + m * out_pitch, out_pitch, from_row(finish, m),
-          watch);
+      product_block<Rows, Vecs, shape::full>(depth, a.from_row(m), b, pitch, out + m * out_pitch,
+                                             out_pitch, from_row(finish, m), watch);
       between();
     }
   };
@@ -284,9 +283,9 @@ __attribute__((noinline)) void triangle_panel(index_t registers, index_t rows,
     const index_t first = Shape == shape::lower ? 0 : m;
     const index_t depth = Shape == shape::lower ? m + index_t{Rows} : rows - m;
     const left<T, Row, Depth> here{a.data + m * a.row + first * a.depth, a.row, a.depth};
-    product_block<Rows, Vecs, Shape>(
-        depth, here, b.data + first * b.pitch, b.pitch, out.data + m * out.pitch, out.pitch,
-        from_row(finish, m), watch);
+    product_block<Rows, Vecs, Shape>(depth, here, b.data + first * b.pitch, b.pitch,
+                                     out.data + m * out.pitch, out.pitch, from_row(finish, m),
+                                     watch);
   };
   const auto all = [&]<std::size_t Vecs>() {
     index_t m = 0;

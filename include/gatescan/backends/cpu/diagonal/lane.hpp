@@ -367,13 +367,12 @@ class diagonal_lane : public channel_block<R, T, Complex> {
   }
 
   // A result larger than the caches goes past them: 1.4 times faster (B 8, L 4096, D 512 in float).
-  // Two planes only by whole lines: in parts of lines 12.5 ms where it took 15 (AVX2), but 50 where
-  // it took 19 if planes happen to lie badly in their pages.
+  // Two planes only in registers as long as lines: in shorter ones 12.5 ms where it took 15 (AVX2),
+  // but 50 where it took 19 if planes happen to lie badly in their pages.
   bool streams(const operand<storage>& out) const {
-    constexpr std::uintptr_t alignment = Complex ? simd::register_bytes : simd::stream_alignment;
     if (Complex && !simd::whole_lines) return false;
     const index_t numbers = p_->n.batch * p_->n.time * p_->n.heads * p_->n.values;
-    const auto aligned = [](const storage* p) { return is_aligned(p, alignment); };
+    const auto aligned = [](const storage* p) { return is_aligned(p, simd::stream_alignment); };
     const bool by_turns = Complex && is_interleaved(out, out.value);
     return std::is_same_v<storage, C> && (out.value == 1 || by_turns) &&
            numbers * static_cast<index_t>(sizeof(C)) > cached_bytes && aligned(out.re) &&

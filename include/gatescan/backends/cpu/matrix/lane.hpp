@@ -281,14 +281,14 @@ class matrix_lane : public matrix_reader<R, T> {
     else
       steps_backward<complex>(tiles_, count, in, g, gradients_, replay_);
   }
-  // A result larger than the caches goes past them, where rows are whole lines of it.
+  // A result larger than the caches goes past them, where rows are whole registers.
   bool streams(const operand<storage>& out) const {
     const index_t numbers = p_->n.batch * p_->n.time * p_->n.heads * p_->n.values;
     return simd::whole_lines && std::is_same_v<storage, C> && out.given && out.value == 1 &&
            n_.values == n_.value_pitch &&
            numbers * static_cast<index_t>(sizeof(C)) > cached_bytes &&
-           is_aligned(out.re, simd::register_bytes) &&
-           is_aligned(out.re + out.time, simd::register_bytes);
+           is_aligned(out.re, simd::stream_alignment) &&
+           is_aligned(out.re + out.time, simd::stream_alignment);
   }
   void write_out(const operand<storage>& out, index_t first, index_t count, bool streaming) const {
     if (!out.given) return;
