@@ -73,31 +73,58 @@ void scale_keys(C* rows, index_t count, const matrix_shape& n, const C* factor, 
   }
 }
 
+// The keys of a few tokens, one register of them.
+template <class E, std::size_t N>
+struct keys_of_tokens {
+  E q[N], k[N], a[N];
+};
+
+/// Keys of a run, read from tiles.
+template <bool Complex, class C>
+struct keys_in_tiles {
+  static constexpr bool whole_quads = false;
+  matrix_tiles<C> x;
+
+  template <std::size_t N>
+  GATESCAN_INLINE void read(index_t first, index_t i,
+                            keys_of_tokens<element_t<C, Complex>, N>& to) const {
+    const index_t at = first * x.n.rows;
+#pragma GCC unroll 4
+    for (index_t t = 0; t < index_t{N}; ++t) {
+      const index_t row = at + t * x.n.rows;
+      to.q[t] = load_keys<Complex>(x.q + row, i, x.n.key_pitch);
+      to.k[t] = load_keys<Complex>(x.k + row, i, x.n.key_pitch);
+      to.a[t] = load_keys<Complex>(x.a + row, i, x.n.key_pitch);
+    }
+  }
+  void fill_tiles() const {}  // for those who read them
+};
+
 // N <= quad_tokens tokens from `first`: q^, the quad's own decayed queries and keys, its total (and
 // what the block's becomes by it) and the scores inside the quad.
-template <bool Complex, std::size_t N, class C>
-void quad_products(const matrix_tiles<C>& x, index_t first, bool begins_block, C* total, C* scores,
-                   const chunk_scratch<C>& w) {
+template <bool Complex, std::size_t N, class Keys, class C>
+void quad_products(const Keys& keys, const matrix_shape& n, index_t first, bool begins_block,
+                   C* total, C* scores, const chunk_scratch<C>& w) {
   using P = simd::pack<C>;
   using E = element_t<C, Complex>;
   constexpr index_t count = N;
   // copies: what is stored to might otherwise be these
-  const index_t pitch = x.n.key_pitch, rows = x.n.rows;
-  const C *const q = x.q + first * rows, *const k = x.k + first * rows,
-                 *const a = x.a + first * rows;
+  const Keys from = keys;
+  const index_t pitch = n.key_pitch, rows = n.rows;
   C *const q_decayed = w.q_decayed + first * rows, *const k_decayed = w.k_decayed + first * rows;
   C *const q_quad = w.q_quad, *const quad_total = w.quad_total;
   P sums[N * (N + 1) / 2];
 #pragma GCC unroll 16
   for (P& sum : sums) sum = P(0);
   for (index_t i = 0; i < pitch; i += simd::lanes<C>) {
+    keys_of_tokens<E, N> x;
+    from.read(first, i, x);
     E since_first;
     const E before = begins_block ? constant<Complex>(C(1)) : load_keys<Complex>(total, i, pitch);
 #pragma GCC unroll 4
     for (index_t t = 0; t < count; ++t) {
-      const E at = load_keys<Complex>(a + t * rows, i, pitch);
-      since_first = t == 0 ? at : since_first * at;
-      const E qt = conj(load_keys<Complex>(q + t * rows, i, pitch) * since_first);
+      since_first = t == 0 ? x.a[t] : since_first * x.a[t];
+      const E qt = conj(x.q[t] * since_first);
       store_keys<Complex>(q_quad + t * rows, i, pitch, qt);
       store_keys<Complex>(q_decayed + t * rows, i, pitch, qt * conj(before));
     }
@@ -106,11 +133,11 @@ void quad_products(const matrix_tiles<C>& x, index_t first, bool begins_block, C
     index_t sum = 0;
 #pragma GCC unroll 4
     for (index_t s = 0; s < count; ++s) {
-      E ks = load_keys<Complex>(k + s * rows, i, pitch);
+      E ks = x.k[s];
 #pragma GCC unroll 4
       for (index_t t = s; t < count; ++t, ++sum) {
-        if (t > s) ks = ks * load_keys<Complex>(a + t * rows, i, pitch);
-        sums[sum] = add_real_product(ks, load_keys<Complex>(q + t * rows, i, pitch), sums[sum]);
+        if (t > s) ks = ks * x.a[t];
+        sums[sum] = add_real_product(ks, x.q[t], sums[sum]);
       }
       store_keys<Complex>(k_decayed + s * rows, i, pitch, ks);
     }
@@ -123,19 +150,20 @@ void quad_products(const matrix_tiles<C>& x, index_t first, bool begins_block, C
 }
 
 /// q^ (conjugated), k^, total and scores[s][t], s <= t, of block r; 0 for s > t inside a quad.
-template <bool Complex, class C>
-void block_products(const matrix_tiles<C>& x, index_t tokens, index_t r,
+template <bool Complex, class Keys, class C>
+void block_products(const Keys& keys, const matrix_shape& n, index_t tokens, index_t r,
                     const chunk_scratch<C>& w) {
-  const matrix_shape& n = x.n;
   const index_t first = r * block_tokens, count = tokens_in_block(tokens, r);
   C *total = w.totals + r * n.rows, *scores = w.scores_of(r), *k = w.k_decayed + first * n.rows;
   for (index_t t = 0; t < count; t += quad_tokens) {
     const index_t rest = (std::min)(quad_tokens, count - t);
     C* inside = scores + t * block_tokens + t;
     const auto products = [&]<std::size_t N>() {
-      quad_products<Complex, N>(x, first + t, t == 0, total, inside, w);
+      quad_products<Complex, N>(keys, n, first + t, t == 0, total, inside, w);
     };
-    if (rest == 4)
+    if constexpr (Keys::whole_quads)
+      products.template operator()<4>();
+    else if (rest == 4)
       products.template operator()<4>();
     else if (rest == 3)
       products.template operator()<3>();
@@ -284,10 +312,10 @@ void take_state_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const
 /// o of every token and S_out from S_in. Results that are not finite are taken from the token by
 /// token form: there a reset is exact, and nothing overflows that the definition does not overflow.
 /// With Turning, states have one part and stand in the frame. `memory` is what comes next.
-template <bool Complex, bool Turning = false, class C>
-void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
-                   const chunk_scratch<C>& w, prefetcher& memory,
-                   const turning_frame<C>& frame = {}) {
+template <bool Complex, bool Turning, class Keys, class C>
+void chunk_forward(const matrix_tiles<C>& x, const Keys& keys, index_t tokens, const C* state_in,
+                   C* state_out, const chunk_scratch<C>& w, prefetcher& memory,
+                   const turning_frame<C>& frame) {
   const matrix_shape& n = x.n;
   const index_t blocks = blocks_of(tokens);
   const prefetching ahead{&memory};
@@ -295,7 +323,7 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   for (index_t r = 0; r < blocks; ++r) {
     const index_t first = r * block_tokens, count = tokens_in_block(tokens, r);
     C *o = x.o + first * n.value_pitch, *q = w.q_decayed + first * n.rows;
-    block_products<Complex>(x, tokens, r, w);
+    block_products<Complex>(keys, n, tokens, r, w);
     const auto scores = [&](const C* from) { return simd::by_columns<C>(from, block_tokens); };
     simd::set_lower_product<C>(count, n.value_pitch, scores(w.scores_of(r)),
                                {x.v + first * n.value_pitch, n.value_pitch}, {o, n.value_pitch});
@@ -335,6 +363,7 @@ void chunk_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
 
   if constexpr (Turning) fill(state_out + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   if (state_finite(watch, state_out, n)) return;
+  keys.fill_tiles();
   take_steps_where_not_finite<Complex>(x, tokens, state_in, state_out, w, [&](C* state) {
     if constexpr (Turning) {
       frame.multiply(n, frame.before, state);

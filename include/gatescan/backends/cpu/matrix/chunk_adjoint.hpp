@@ -293,7 +293,8 @@ void chunk_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
   const prefetching ahead{&memory};
   memory.begin(products_backward<C>(n, blocks));
   std::swap(g, s.spare_g);
-  for (index_t b = 0; b < blocks; ++b) block_products<Complex>(x, tokens, b, w);
+  const keys_in_tiles<Complex, C> keys{x};
+  for (index_t b = 0; b < blocks; ++b) block_products<Complex>(keys, n, tokens, b, w);
   fill(d.dk, tokens * n.rows, C(0));
   fill(d.dv, tokens * n.value_pitch, C(0));
   fill(s.z, blocks * n.rows, C(0));

@@ -1,5 +1,6 @@
 #pragma once
-// Four registers of neighbouring keys of a token: where a recurrence reads for all of them at once.
+// Four registers of keys: where a recurrence reads for all of them at once. Neighbours of one token,
+// or the same keys of four tokens.
 
 #include "../packs.hpp"
 #include "tiles.hpp"
@@ -8,9 +9,9 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class C, bool Complex>
+template <class C, bool Complex, bool OfTokens = false>
 struct key_quad {
-  static constexpr index_t keys = 4 * simd::lanes<C>;
+  static constexpr index_t keys = (OfTokens ? 1 : 4) * simd::lanes<C>;
   using register_type = simd::packs<C>;
   using element_type = std::conditional_t<Complex, cplx<register_type>, register_type>;
 
@@ -27,7 +28,7 @@ struct key_quad {
   template <class S>
   GATESCAN_INLINE element_type element(const operand<S>& x) const {
     if constexpr (Complex) {
-      if (x.key == 2) return read_interleaved(x.re + first.offset(x));
+      if (x.key == 2) return read_interleaved(x);
       return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
     } else {
       return read(x, x.re);
@@ -53,27 +54,39 @@ struct key_quad {
     place.key += simd::lanes<C>, place.add_plane(d, plane, g.c);
     place.key += simd::lanes<C>, place.add_plane(d, plane, g.d);
   }
+  // from one register to the next
+  template <class S>
+  static GATESCAN_INLINE index_t step(const operand<S>& x) {
+    return OfTokens ? x.time : x.key * simd::lanes<C>;
+  }
   template <class S, class P>
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
-    P* p = plane + first.offset(x);
-    if (x.key == 0) return register_type(simd::pack<C>(convert<C>(*p)));
-    constexpr index_t lanes = simd::lanes<C>;
+    P* const p = plane + first.offset(x);
+    const index_t s = step(x);
+    constexpr int lanes = simd::lanes<C>;
+    if (x.key == 0) {
+      const auto number = [=](index_t i) { return simd::pack<C>(convert<C>(p[i * s])); };
+      if constexpr (!OfTokens) return register_type(number(0));
+      return {number(0), number(1), number(2), number(3)};
+    }
     if (Complex && x.key == 2) {  // one part of what is interleaved
-      const auto part = [&](index_t i) { return simd::load<C>(p + 2 * i * lanes, 2, lanes); };
+      const auto part = [=](index_t i) { return simd::load<C>(p + i * s, 2, lanes); };
       return {part(0), part(1), part(2), part(3)};
     }
-    const auto row = [](P* q) { return simd::load<C>(q, 1, simd::lanes<C>); };
-    return {row(p), row(p + lanes), row(p + 2 * lanes), row(p + 3 * lanes)};
+    const auto row = [=](index_t i) { return simd::load<C>(p + i * s, 1, lanes); };
+    return {row(0), row(1), row(2), row(3)};
   }
   template <class S>
-  static GATESCAN_INLINE cplx<register_type> read_interleaved(const S* p) {
-    constexpr index_t step = 2 * simd::lanes<C>;
-    const auto a = simd::load_interleaved<C>(p), b = simd::load_interleaved<C>(p + step),
-               c = simd::load_interleaved<C>(p + 2 * step),
-               d = simd::load_interleaved<C>(p + 3 * step);
+  GATESCAN_INLINE cplx<register_type> read_interleaved(const operand<S>& x) const {
+    const S* const p = x.re + first.offset(x);
+    const index_t s = step(x);
+    const auto a = simd::load_interleaved<C>(p), b = simd::load_interleaved<C>(p + s),
+               c = simd::load_interleaved<C>(p + 2 * s), d = simd::load_interleaved<C>(p + 3 * s);
     return {{a.re, b.re, c.re, d.re}, {a.im, b.im, c.im, d.im}};
   }
 };
+template <class C, bool Complex>
+using token_quad = key_quad<C, Complex, true>;
 
 template <bool Complex, class C>
 GATESCAN_INLINE auto load_quad(const C* row, index_t pitch) {

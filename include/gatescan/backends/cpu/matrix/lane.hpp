@@ -135,12 +135,20 @@ class matrix_lane : public matrix_reader<R, T> {
 
   /// Results of tokens [t, t + count) and the state after them.
   void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
-    load_run(t, count);
+    const bool straight = this->reads_from_operands(count);
+    if (straight)
+      this->load_values(t, count);
+    else
+      load_run(t, count);
     this->look_ahead(t, count);
     const auto result = to.out.lane(b_, h_, 0);
     const bool streaming = streams(result);
     if (!streaming) ahead_.add(result, t, t + count, n_.keys, n_.values);
-    compute<turns>(count, in, out);
+    if (straight)
+      chunk_forward<complex, turns>(tiles_, this->from_operands(t, count), count, in, out, chunk_,
+                                    ahead_, frame_);
+    else
+      compute<turns>(count, in, out);
     write_out(result, t, count, streaming);
   }
   /// One token on the caller's own state, where that is laid out as the kernels need it.
@@ -267,7 +275,8 @@ class matrix_lane : public matrix_reader<R, T> {
       if (shares_gates())
         return chunk_forward_shared(tiles_, shared_, count, in, out, chunk_, ahead_);
     if (blocks_)
-      return chunk_forward<complex, Turning>(tiles_, count, in, out, chunk_, ahead_, frame_);
+      return chunk_forward<complex, Turning>(tiles_, keys_in_tiles<complex, C>{tiles_}, count, in,
+                                             out, chunk_, ahead_, frame_);
     ahead_.begin(blocks_of_state<complex, C>(n_));
     steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
   }

@@ -33,10 +33,11 @@ class matrix_reader {
     R::operands([&](const char*, const axes&, presence, const auto& all,
                     auto& lane) { lane = all.lane(b_, h_, 0); },
                 p_->x, x_);
-    reads_quads_ = n_.keys % quad::keys == 0;
-    R::operands([&](const char*, const axes&, presence,
-                    const auto& x) { reads_quads_ = reads_quads_ && quad::fits(x); },
-                x_);
+    bool fit = true;
+    R::operands(
+        [&](const char*, const axes&, presence, const auto& x) { fit = fit && quad::fits(x); }, x_);
+    reads_quads_ = fit && n_.keys % quad::keys == 0;
+    reads_quads_of_tokens_ = fit && n_.keys % quad_of_tokens::keys == 0;
   }
 
   /// What the run after the one that comes now works on, where that is not the same head.
@@ -47,6 +48,7 @@ class matrix_reader {
   using operands_type = typename R::template fields<operand<const storage>>;
   using key_cursor = cursor<C, complex, along::keys>;
   using quad = key_quad<C, complex>;
+  using quad_of_tokens = token_quad<C, complex>;
   using value_cursor = cursor<C, complex, along::values>;
   using register_type = simd::pack<C>;
   // in float, the product of a run's gates comes from the sum of their logarithms (carry.hpp)
@@ -114,14 +116,67 @@ class matrix_reader {
   }
   template <bool WithQueries = true>
   void load(index_t first, index_t count) {
-    tiles_.log_gates = nullptr;
-    if constexpr (sums_logs)
-      if (blocks_ && R::has_log_gate(x_)) {
-        tiles_.log_gates = log_gates_;
-        sum_log_gates(first, count);
-      }
+    if (has_log_gates()) sum_log_gates(first, count);
     load_keys_of_run<WithQueries, true>(first, count);
     load_values(first, count);
+  }
+  // Whether the run's tiles say what its gates' logarithms add up to.
+  bool has_log_gates() {
+    bool sums = false;
+    if constexpr (sums_logs) sums = blocks_ && R::has_log_gate(x_);
+    tiles_.log_gates = sums ? log_gates_ : nullptr;
+    return sums;
+  }
+
+  /// Keys of the run from token `start`, straight from the operands, by quads of tokens: what is
+  /// read once need not lie in tiles. Sums of logarithms are made on the way.
+  struct keys_in_operands {
+    matrix_reader* reader;
+    operands_type x;  // copies, as below
+    matrix_shape n;
+    index_t start, count;
+    double* log_gates;
+
+    static constexpr bool whole_quads = true;
+    static constexpr std::size_t tokens = 4;
+    using element = element_t<C, complex>;
+
+    GATESCAN_INLINE void read(index_t first, index_t i, keys_of_tokens<element, tokens>& to) const {
+      const quad_of_tokens here{{start + first, i, 0, static_cast<int>(width)}};
+      const auto key = R::keys(x, here);
+#pragma GCC unroll 4
+      for (int t = 0; t < 4; ++t) {
+        to.q[t] = one(key.q, t), to.k[t] = one(key.k, t), to.a[t] = one(key.gate, t);
+      }
+      if constexpr (sums_logs)
+        if (log_gates != nullptr) add_logs(R::log_gate(x, here), first == 0, i);
+    }
+    void fill_tiles() const { reader->template load_keys_of_run<true, true>(start, count); }
+
+   private:
+    static GATESCAN_INLINE register_type one(const simd::packs<C>& four, int t) {
+      return nth(four, t);
+    }
+    static GATESCAN_INLINE cplx<register_type> one(const cplx<simd::packs<C>>& four, int t) {
+      return {nth(four.re, t), nth(four.im, t)};
+    }
+    GATESCAN_INLINE void add_logs(const simd::packs<C>& log, bool begins, index_t at) const {
+      double *const low = log_gates + at, *const high = low + simd::lanes<double>;
+      simd::doubles sum{};
+      if (!begins) sum = {simd::load(low), simd::load(high)};
+      add(sum, log.a), add(sum, log.b), add(sum, log.c), add(sum, log.d);
+      simd::store(low, sum.first), simd::store(high, sum.second);
+    }
+    GATESCAN_INLINE void add_logs(const cplx<simd::packs<C>>& log, bool begins, index_t at) const {
+      add_logs(log.re, begins, at), add_logs(log.im, begins, n.key_pitch + at);
+    }
+  };
+  bool reads_from_operands(index_t count) const {
+    return blocks_ && reads_quads_of_tokens_ && !shares_gates() && count % 4 == 0;
+  }
+  keys_in_operands from_operands(index_t first, index_t count) {
+    const bool sums = has_log_gates();
+    return {this, x_, n_, first, count, sums ? log_gates_ : nullptr};
   }
   template <bool WithQueries>
   void load_shared(index_t first, index_t count) {
@@ -272,6 +327,7 @@ class matrix_reader {
   operands_type x_;  // of this head
   bool blocks_;
   bool reads_quads_ = false;  // four registers of keys at once
+  bool reads_quads_of_tokens_ = false;
   bool gate_gradient_has_keys_ = false;
   matrix_shape n_;
   matrix_tiles<C> tiles_{};

@@ -131,7 +131,8 @@ void chunk_forward_shared(const matrix_tiles<C>& x, shared_gates<C> gates, index
         [o = x.o + j, decay = gates.from_start, pitch = n.value_pitch](index_t t, index_t c,
                                                                        P sum) {
           return simd::fma(P(decay[t]), sum, simd::load(o + t * pitch + c));
-        });
+        },
+        ahead);
     watch += carry_panel<false>(registers, j, n, tokens, x.k, gates.v_decayed, state_in, state_out,
                                 w.gates(), ahead);
   });
