@@ -1,6 +1,6 @@
 #pragma once
-// Four registers of keys: where a recurrence reads for all of them at once. Neighbours of one token,
-// or the same keys of four tokens.
+// Four registers of keys, where a recurrence reads for all of them at once: neighbours of one
+// token, or the same keys of four tokens.
 
 #include "../packs.hpp"
 #include "tiles.hpp"
