@@ -213,27 +213,33 @@ struct gradient_target {
     parallel_for(backend, batches * pieces, [&](index_t job, int) {
       const index_t b = job / pieces, first = job % pieces * tokens_a_job;
       const index_t last = first + tokens_a_job < tokens ? first + tokens_a_job : tokens;
-      for (index_t t = first; t < last; ++t)
-        for (index_t h = 0; h < heads; ++h)
-          for (index_t k = 0; k < keys; ++k)
-            for (index_t v = 0; v < values; ++v) {
-              const index_t at =
-                  b * to.batch + t * to.time + h * to.head + k * to.key + v * to.value;
-              const index_t row = ((t * heads + h) * keys + k) * values + v;
-              to.re[at] = convert<S>(sum_of_slots(split, b, row));
-              if (to.im != nullptr)
-                to.im[at] = convert<S>(sum_of_slots(split, b, plane_size() + row));
-            }
+      for (index_t t = first; t < last; ++t) {
+        reduce_token(split, b, t, 0, to.re);
+        if (to.im != nullptr) reduce_token(split, b, t, plane_size(), to.im);
+      }
     });
   }
 
  private:
-  // n elements of a tile, `step` apart
-  void move_row(const C* from, index_t step, index_t n, S* to_row, index_t to_step) const {
-    if (adds_lanes || step != 1) {
-      for (index_t j = 0; j < n; ++j) to_row[j * to_step] = convert<S>(element(from + j * step));
-      return;
+  // f(j, number) for n elements of a tile, `step` apart
+  template <class F>
+  void for_each_element(const C* from, index_t step, index_t n, F&& f) const {
+    constexpr index_t width = simd::lanes<C>;
+    index_t j = 0;
+    for (; adds_lanes && j + width <= n; j += width) {
+      simd::pack<C> lanes[static_cast<std::size_t>(width)];
+      alignas(simd::register_bytes) C sums[static_cast<std::size_t>(width)];
+#pragma GCC unroll 16
+      for (index_t i = 0; i < width; ++i) lanes[i] = simd::load(from + (j + i) * step);
+      simd::sum_each(lanes, sums);
+      for (index_t i = 0; i < width; ++i) f(j + i, sums[i]);
     }
+    for (; j < n; ++j) f(j, adds_lanes ? simd::sum(simd::load(from + j * step)) : from[j * step]);
+  }
+  void move_row(const C* from, index_t step, index_t n, S* to_row, index_t to_step) const {
+    if (adds_lanes || step != 1)
+      return for_each_element(from, step, n,
+                              [=](index_t j, C x) { to_row[j * to_step] = convert<S>(x); });
     constexpr index_t width = simd::lanes<C>;
     for (index_t j = 0; j < n; j += width)
       simd::store(to_row + j * to_step, to_step, static_cast<int>((std::min)(width, n - j)),
@@ -248,19 +254,31 @@ struct gradient_target {
     for (; j < n; ++j) to[2 * j] = convert<S>(re[j]), to[2 * j + 1] = convert<S>(im[j]);
   }
   void add_row(const C* from, index_t step, index_t n, C* sum) const {
-    for (index_t j = 0; j < n; ++j) sum[j] += element(from + j * step);
+    for_each_element(from, step, n, [=](index_t j, C x) { sum[j] += x; });
   }
-  C element(const C* at) const { return adds_lanes ? simd::sum(simd::load(at)) : *at; }
-  C sum_of_slots(const work_split& split, index_t b, index_t row) const {
-    C sum(0);
-    for (index_t s = 0; s < split.slots; ++s) {
-      if (to.batch != 0 &&
-          (b < split.first_batch(s, is_state) || b > split.last_batch(s, is_state)))
-        continue;
-      const index_t batch = to.batch != 0 ? b - split.first_batch(s, is_state) : 0;
-      sum += partial[s * slot_size() + batch * tokens * heads * keys * values + row];
+  // One token of one plane, whose partial sums begin at `plane`.
+  void reduce_token(const work_split& split, index_t b, index_t t, index_t plane, S* result) const {
+    constexpr index_t most = 64;  // at once
+    const index_t row = heads * keys * values;
+    S* const token = result + b * to.batch + t * to.time;
+    index_t h = 0, k = 0, v = 0;
+    for (index_t done = 0; done < row; done += most) {
+      const index_t n = (std::min)(most, row - done);
+      C sums[static_cast<std::size_t>(most)] = {};
+      for (index_t s = 0; s < split.slots; ++s) {
+        if (to.batch != 0 &&
+            (b < split.first_batch(s, is_state) || b > split.last_batch(s, is_state)))
+          continue;
+        const index_t batch = to.batch != 0 ? b - split.first_batch(s, is_state) : 0;
+        const C* from = partial + s * slot_size() + plane + (batch * tokens + t) * row + done;
+        for (index_t j = 0; j < n; ++j) sums[j] += from[j];
+      }
+      for (index_t j = 0; j < n; ++j) {
+        token[h * to.head + k * to.key + v * to.value] = convert<S>(sums[j]);
+        if (++v == values) v = 0, ++k;
+        if (k == keys) k = 0, ++h;
+      }
     }
-    return sum;
   }
 };
 

@@ -34,9 +34,18 @@ class prefetcher_to {
     add_plane(first, pitch, 0, rows, row);
   }
   /// What was added is asked for in so many calls of `step`.
-  void begin(index_t steps) { a_step_ = (left_ + steps - 1) / steps; }
-  GATESCAN_INLINE void step() {
-    index_t n = a_step_ < left_ ? a_step_ : left_;
+  void begin(index_t steps) { all_ = left_, a_step_ = (left_ + steps - 1) / steps; }
+  GATESCAN_INLINE void step() { ask(a_step_ < left_ ? a_step_ : left_); }
+  /// Where the registers about it are worth more than the call.
+  __attribute__((noinline)) void step_apart() { step(); }
+  /// What is still due when `done` of `parts` of the work are.
+  void catch_up(index_t done, index_t parts) {
+    const index_t due = left_ - all_ * (parts - done) / parts;
+    if (due > 0) ask(due);
+  }
+
+ private:
+  GATESCAN_INLINE void ask(index_t n) {
     left_ -= n;
     for (; n > 0; --n) {
       if (lines_ == 0) next_rows();
@@ -46,7 +55,6 @@ class prefetcher_to {
     }
   }
 
- private:
   static constexpr index_t most = 16, line_bytes = 64, together = 4;
   struct stream {
     const char* first;
@@ -75,7 +83,7 @@ class prefetcher_to {
   const char* at_ = nullptr;
   index_t offset_[together] = {};
   index_t count_ = 0, stream_ = 0, row_ = 0;
-  index_t lines_ = 0, left_ = 0, a_step_ = 0;  // of four rows: left in these and in all
+  index_t lines_ = 0, left_ = 0, all_ = 0, a_step_ = 0;  // of four rows: left in these and in all
 };
 
 using prefetcher = prefetcher_to<1>;

@@ -79,15 +79,18 @@ class channel_block {
     const bool pairs =
         fits && form_ != kernel_form::attention && channels_at(0).template fits<pair>(count);
     const index_t in_pairs = pairs ? value_count() / step * step : 0;
-    ahead_.begin(in_pairs / step + (width_in_use() - in_pairs) / kernels::lanes);
-    for (index_t w = 0; w < in_pairs; w += step) {
-      f.template operator()<pair>(channels_at(w));
-      ahead_.step();
-    }
-    for (index_t w = in_pairs; w < width_in_use(); w += kernels::lanes) {
-      f.template operator()<single>(channels_at(w));
-      ahead_.step();
-    }
+    const index_t groups = in_pairs / step + (width_in_use() - in_pairs) / kernels::lanes;
+    ahead_.begin(groups * n_.keys * kernels::parts_of(count));
+    index_t done = 0;
+    const auto go = [&]<class Tokens>(index_t w) {
+      kernels here = channels_at(w);
+      here.ahead = &ahead_;
+      f.template operator()<Tokens>(here);
+      ahead_.catch_up(++done, groups);
+    };
+    for (index_t w = 0; w < in_pairs; w += step) go.template operator()<pair>(w);
+    for (index_t w = in_pairs; w < width_in_use(); w += kernels::lanes)
+      go.template operator()<single>(w);
   }
 
   void look_ahead(index_t first, index_t count) {

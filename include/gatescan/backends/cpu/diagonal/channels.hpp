@@ -7,6 +7,7 @@
 
 #include "../../../core/concepts.hpp"
 #include "../../../core/problem.hpp"
+#include "../prefetch.hpp"
 #include "near_gates.hpp"
 #include "walks.hpp"
 
@@ -48,14 +49,16 @@ struct channels {
   using list = X[static_cast<std::size_t>(N)];
   operands_type x;  // of this block of channels
   diagonal_shape n;
-  index_t w;   // the register's first channel in the block
-  int in_use;  // its channels
+  index_t w;                          // the register's first channel in the block
+  int in_use;                         // its channels
+  prefetcher_to<2>* ahead = nullptr;  // what comes next, where groups of channels are gone through
 
   template <class Tokens>
   GATESCAN_INLINE Tokens at(index_t t, index_t key = 0, index_t tile_t = 0) const {
     return {{t, key, w, in_use, tile_t}};
   }
   bool whole() const { return in_use == lanes; }
+  static index_t parts_of(index_t count) { return (count + together - 1) / together; }
   /// Whether `count` tokens of a block that is in use as a whole can go by such groups.
   template <class Tokens>
   bool fits(index_t count) const {
