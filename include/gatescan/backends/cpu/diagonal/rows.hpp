@@ -153,13 +153,13 @@ struct channel_rows : channels<R, T, Complex> {
   // registers are lines it costs more than it brings: 5.2 ms with, 4.6 without (AVX-512, Zen 5).
   template <index_t Numbers>
   GATESCAN_INLINE void ask_ahead(index_t t) const {
-    constexpr index_t ahead = 1024 / sizeof(storage_t<T>), line = 64 / sizeof(storage_t<T>);
+    constexpr index_t distance = 1024 / sizeof(storage_t<T>), line = 64 / sizeof(storage_t<T>);
     R::operands(
         [&](const char*, const axes&, presence, const auto& operand) {
           const auto ask = [&](const auto* plane) {
 #pragma GCC unroll 4
             for (index_t b = 0; b < Numbers; b += line)
-              __builtin_prefetch(plane + t * operand.time + this->w + ahead + b);
+              __builtin_prefetch(plane + t * operand.time + this->w + distance + b);
           };
           ask(operand.re);
           if constexpr (Complex)

@@ -116,7 +116,9 @@ class matrix_reader {
   }
   template <bool WithQueries = true>
   void load(index_t first, index_t count) {
-    if (has_log_gates()) sum_log_gates(first, count);
+    const bool sums = has_log_gates();
+    if constexpr (sums_logs)
+      if (sums) sum_log_gates(first, count);
     load_keys_of_run<WithQueries, true>(first, count);
     load_values(first, count);
   }
