@@ -16,8 +16,11 @@ namespace detail {
 /// need no anchors either.
 inline constexpr int block_tokens = 16;
 
-/// Results and gradients of more bytes go past the caches where they can.
-inline constexpr index_t cached_bytes = 4 << 20;
+/// Results and gradients of so many numbers go past the caches where they can.
+template <class C>
+constexpr bool exceeds_caches(index_t numbers) {
+  return numbers * static_cast<index_t>(sizeof(C)) > index_t{4} << 20;
+}
 template <class T>
 bool is_aligned(const T* p, std::uintptr_t bytes) {
   return reinterpret_cast<std::uintptr_t>(p) % bytes == 0;

@@ -64,12 +64,11 @@ struct gradient_target {
   // Such a tile is set once and larger than the caches.
   bool streams() const {
     if constexpr (!std::is_same_v<C, S> || !simd::whole_lines) return false;
-    constexpr index_t cached = cached_bytes / static_cast<index_t>(sizeof(C));
     const auto whole = [](index_t stride) { return stride == 1 || stride % simd::lanes<C> == 0; };
     const auto aligned = [](const S* p) { return is_aligned(p, simd::stream_alignment); };
-    return set_once && batches * tokens * heads * keys * values > cached && whole(to.batch) &&
-           whole(to.time) && whole(to.head) && whole(to.key) && whole(to.value) && aligned(to.re) &&
-           (to.im == nullptr || aligned(to.im));
+    return set_once && exceeds_caches<C>(batches * tokens * heads * keys * values) &&
+           whole(to.batch) && whole(to.time) && whole(to.head) && whole(to.key) &&
+           whole(to.value) && aligned(to.re) && (to.im == nullptr || aligned(to.im));
   }
   index_t plane_size() const { return slot_batches * tokens * heads * keys * values; }
   index_t slot_size() const { return plane_size() * (to.im != nullptr ? 2 : 1); }

@@ -46,6 +46,10 @@ GATESCAN_INLINE pack<T> nth(const packs<T>& x, int i) {
   return i == 0 ? x.a.v : i == 1 ? x.b.v : i == 2 ? x.c.v : x.d.v;
 }
 template <class T>
+GATESCAN_INLINE cplx<pack<T>> nth(const cplx<packs<T>>& x, int i) {
+  return {nth(x.re, i), nth(x.im, i)};
+}
+template <class T>
 GATESCAN_INLINE void set_nth(packs<T>& x, int i, pack<T> y) {
   if (i == 0) x.a = y;
   if (i == 1) x.b = y;

@@ -375,8 +375,8 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     const auto aligned = [](const storage* p) { return is_aligned(p, simd::stream_alignment); };
     const bool by_turns = Complex && is_interleaved(out, out.value);
     return std::is_same_v<storage, C> && (out.value == 1 || by_turns) &&
-           numbers * static_cast<index_t>(sizeof(C)) > cached_bytes && aligned(out.re) &&
-           aligned(out.re + out.time) && (out.im == nullptr || by_turns || aligned(out.im));
+           exceeds_caches<C>(numbers) && aligned(out.re) && aligned(out.re + out.time) &&
+           (out.im == nullptr || by_turns || aligned(out.im));
   }
 
   values_of<single>* values_ = nullptr;

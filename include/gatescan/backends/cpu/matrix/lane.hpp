@@ -294,8 +294,7 @@ class matrix_lane : public matrix_reader<R, T> {
   bool streams(const operand<storage>& out) const {
     const index_t numbers = p_->n.batch * p_->n.time * p_->n.heads * p_->n.values;
     return simd::whole_lines && std::is_same_v<storage, C> && out.given && out.value == 1 &&
-           n_.values == n_.value_pitch &&
-           numbers * static_cast<index_t>(sizeof(C)) > cached_bytes &&
+           n_.values == n_.value_pitch && exceeds_caches<C>(numbers) &&
            is_aligned(out.re, simd::stream_alignment) &&
            is_aligned(out.re + out.time, simd::stream_alignment);
   }

@@ -116,18 +116,17 @@ class matrix_reader {
   }
   template <bool WithQueries = true>
   void load(index_t first, index_t count) {
-    const bool sums = has_log_gates();
+    begin_log_gates();
     if constexpr (sums_logs)
-      if (sums) sum_log_gates(first, count);
+      if (tiles_.log_gates != nullptr) sum_log_gates(first, count);
     load_keys_of_run<WithQueries, true>(first, count);
     load_values(first, count);
   }
-  // Whether the run's tiles say what its gates' logarithms add up to.
-  bool has_log_gates() {
-    bool sums = false;
-    if constexpr (sums_logs) sums = blocks_ && R::has_log_gate(x_);
-    tiles_.log_gates = sums ? log_gates_ : nullptr;
-    return sums;
+  // Where the run's gates have logarithms, the tiles have room for their sums.
+  void begin_log_gates() {
+    tiles_.log_gates = nullptr;
+    if constexpr (sums_logs)
+      if (blocks_ && R::has_log_gate(x_)) tiles_.log_gates = log_gates_;
   }
 
   /// Keys of the run from token `start`, straight from the operands, by quads of tokens: what is
@@ -140,28 +139,21 @@ class matrix_reader {
     double* log_gates;
 
     static constexpr bool whole_quads = true;
-    static constexpr std::size_t tokens = 4;
+    static constexpr std::size_t tokens = quad_tokens;
     using element = element_t<C, complex>;
 
     GATESCAN_INLINE void read(index_t first, index_t i, keys_of_tokens<element, tokens>& to) const {
       const quad_of_tokens here{{start + first, i, 0, static_cast<int>(width)}};
       const auto key = R::keys(x, here);
 #pragma GCC unroll 4
-      for (int t = 0; t < 4; ++t) {
-        to.q[t] = one(key.q, t), to.k[t] = one(key.k, t), to.a[t] = one(key.gate, t);
-      }
+      for (int t = 0; t < quad_tokens; ++t)
+        to.q[t] = nth(key.q, t), to.k[t] = nth(key.k, t), to.a[t] = nth(key.gate, t);
       if constexpr (sums_logs)
         if (log_gates != nullptr) add_logs(R::log_gate(x, here), first == 0, i);
     }
     void fill_tiles() const { reader->template load_keys_of_run<true, true>(start, count); }
 
    private:
-    static GATESCAN_INLINE register_type one(const simd::packs<C>& four, int t) {
-      return nth(four, t);
-    }
-    static GATESCAN_INLINE cplx<register_type> one(const cplx<simd::packs<C>>& four, int t) {
-      return {nth(four.re, t), nth(four.im, t)};
-    }
     GATESCAN_INLINE void add_logs(const simd::packs<C>& log, bool begins, index_t at) const {
       double *const low = log_gates + at, *const high = low + simd::lanes<double>;
       simd::doubles sum{};
@@ -174,11 +166,11 @@ class matrix_reader {
     }
   };
   bool reads_from_operands(index_t count) const {
-    return blocks_ && reads_quads_of_tokens_ && !shares_gates() && count % 4 == 0;
+    return blocks_ && reads_quads_of_tokens_ && !shares_gates() && count % quad_tokens == 0;
   }
   keys_in_operands from_operands(index_t first, index_t count) {
-    const bool sums = has_log_gates();
-    return {this, x_, n_, first, count, sums ? log_gates_ : nullptr};
+    begin_log_gates();
+    return {this, x_, n_, first, count, tiles_.log_gates};
   }
   template <bool WithQueries>
   void load_shared(index_t first, index_t count) {
