@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds and runs the tests on a Debian 12, from nothing: installs the packages it needs.
-#   test.sh [PRESET...]     presets: ci, asan, tsan (these are the default), release, debug, clang
+#   test.sh [PRESET...]     presets: ci, asan, tsan (these are the default), asan-scopes, release,
+#                           debug, clang
 set -eu
 cd "$(dirname "$0")/.."
 . cmake/dependencies.sh

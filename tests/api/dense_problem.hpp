@@ -1,5 +1,5 @@
-// A small problem of any recurrence, made from its own list of operands: dense views of double on
-// memory that a test may look at and change.
+// A small problem of any recurrence, made from its own list of operands: dense views on memory
+// that a test may look at and change.
 #pragma once
 
 #include <algorithm>
@@ -28,12 +28,12 @@ inline gatescan::layout layout_of(const gatescan::axes& a, const gatescan::sizes
   return x;
 }
 
-template <class R>
+template <class R, class T = double>
 struct dense_problem {
-  using inputs = typename R::template inputs<double>;
-  using outputs = typename R::template outputs<double>;
-  using output_gradients = typename R::template output_gradients<double>;
-  using gradients = typename R::template gradients<double>;
+  using inputs = typename R::template inputs<T>;
+  using outputs = typename R::template outputs<T>;
+  using output_gradients = typename R::template output_gradients<T>;
+  using gradients = typename R::template gradients<T>;
 
   static constexpr int64 room = 1000;  // so that any result finds room in any memory
   gatescan::sizes n;
@@ -42,7 +42,7 @@ struct dense_problem {
   outputs out{};
   output_gradients d_out{};
   gradients d{};
-  std::map<std::string, std::vector<double>> memory;  // of views, by name; of gradients: "d_" name
+  std::map<std::string, std::vector<T>> memory;  // of views, by name; of gradients: "d_" name
 
   explicit dense_problem(const gatescan::sizes& size = {2, 2, 20, 4, 3, 5},
                          bool complex = R::number_kind == gatescan::numbers::complex)
@@ -77,10 +77,11 @@ struct dense_problem {
   template <class View>
   void place(const std::string& name, const gatescan::layout& where, View& x) {
     constexpr bool is_operand = std::is_const_v<typename View::element>;
-    std::vector<double>& m = memory[name];
-    m.assign(static_cast<std::size_t>(std::max<int64>(where.size() * 2, room)), untouched);
+    std::vector<T>& m = memory[name];
+    m.assign(static_cast<std::size_t>(std::max<int64>(where.size() * 2, room)), T(untouched));
     if (is_operand)
-      for (double& number : m) number = random.uniform(-1, -0.1);  // good for log gates as well
+      for (T& number : m)
+        number = static_cast<T>(random.uniform(-1, -0.1));  // good for log gates as well
     if constexpr (requires { x.im; })
       x = {m.data(), planes ? m.data() + where.size() : nullptr, where};
     else
@@ -89,7 +90,7 @@ struct dense_problem {
 
   bool nothing_written() const {
     for (const char* name : {"out", "final_state", "d_initial_state"})
-      if (memory.at(name) != std::vector<double>(memory.at(name).size(), untouched)) return false;
+      if (memory.at(name) != std::vector<T>(memory.at(name).size(), T(untouched))) return false;
     return true;
   }
   template <class Mode>

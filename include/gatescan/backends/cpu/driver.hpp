@@ -4,35 +4,46 @@
 // matrix state, a block of channels of a diagonal one.
 
 #include <algorithm>
-#include <atomic>
-#include <memory>
 #include <span>
 #include <utility>
 
-#include "../../core/problem.hpp"
-#include "../../modes/schedule.hpp"
-#include "gradients.hpp"
+#include "segments.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class Lane, class R, class T>
-class driver {
- public:
-  using C = state_t<T>;
-  using S = storage_t<T>;
-  using problem = problem_of<R, T>;
-  using results = backward_results<R, T>;
+class driver : segments<Lane, R, T> {
+  using base = segments<Lane, R, T>;
+  using base::backend_;
+  using base::gradients_;
+  using base::p_;
+  using base::plan_;
+  using base::side_by_side_;
+  using base::split_;
+  using base::states_;
+  using base::targets_;
 
-  driver(const cpu& backend, const problem& p, const schedule& plan)
-      : backend_(backend), p_(p), plan_(Lane::adapt(plan)) {
-    split_.sequences = p.n.values > 0 ? p.n.sequences : 0;
-    split_.heads = p.n.heads;
-    split_.value_blocks = Lane::value_blocks(p.n);
-    split_.segments = Lane::scans ? plan.segments : 1;
-    split_.packed = p.offsets != nullptr || p.n.sequences != p.n.batch;
-  }
+  using base::forward_by_segments;
+  using base::head_of;
+  using base::longest_sequence;
+  using base::scan_gradients;
+  using base::scan_states;
+  using base::seek;
+  using base::segment_of;
+  using base::station_at;
+  using base::take_pieces;
+  using base::take_segments;
+  using typename base::station;
+
+ public:
+  using S = storage_t<T>;
+  using typename base::C;
+  using problem = problem_of<R, T>;
+  using typename base::results;
+
+  driver(const cpu& backend, const problem& p, const schedule& plan) : base(backend, p, plan) {}
 
   std::size_t forward_bytes() {
     arena measure;
@@ -103,77 +114,6 @@ class driver {
   }
 
  private:
-  // A worker's place at one item: its lane and buffers, all in the worker's piece of the workspace.
-  struct station {
-    Lane lane;
-    C *state, *next, *g = nullptr, *kept = nullptr;
-    typename Lane::tiles_of_gradients tiles{};
-    index_t first = 0, last = 0;  // the item's tokens
-
-    station(arena& scratch, const driver& d, bool backward)
-        : lane(scratch, d.p_, d.plan_, backward),
-          state(scratch.take<C>(d.side_by_side_ * lane.state_size())),
-          next(scratch.take<C>(lane.state_size())) {
-      if (!backward) return;
-      g = scratch.take<C>(lane.state_size());
-      const index_t longest = d.segment_tokens(d.longest_sequence());
-      kept = scratch.take<C>(std::max<index_t>(longest / d.plan_.backward_run + 1, 1) *
-                             lane.state_size());
-      R::operands(
-          [&](const char*, const axes&, presence, const auto& target, auto& tile) {
-            tile = target.take_tile(scratch, lane.key_pitch(), lane.value_pitch());
-          },
-          d.targets_, tiles);
-    }
-    index_t size() const { return lane.state_size(); }
-    template <class F>
-    void for_each_run(index_t run, F&& f) {
-      for (index_t t = first; t < last; t += run) f(t, (std::min)(run, last - t));
-    }
-    template <class F>
-    void for_each_run_backwards(index_t run, F&& f) {
-      if (first == last) return;
-      for (index_t i = (last - first - 1) / run; i >= 0; --i)
-        f(i, first + i * run, (std::min)(run, last - first - i * run));
-    }
-  };
-
-  station station_at(int worker, index_t item, bool backward) {
-    arena piece({pieces_ + static_cast<std::size_t>(worker) * piece_bytes_, piece_bytes_});
-    station at(piece, *this, backward);
-    seek(at, item);
-    const index_t sequence = sequence_of(item);
-    const index_t begin = p_.first_token(sequence), end = p_.last_token(sequence);
-    const index_t length = segment_tokens(end - begin);
-    at.first = (std::min)(begin + segment_of(item) * length, end);
-    at.last = (std::min)(at.first + length, end);
-    return at;
-  }
-
-  void seek(station& at, index_t item) const {
-    const index_t chain = item / split_.segments;
-    at.lane.seek(sequence_of(item), head_of(item), chain % split_.value_blocks);
-  }
-  index_t sequence_of(index_t item) const {
-    return item / split_.segments / (split_.heads * split_.value_blocks);
-  }
-  index_t head_of(index_t item) const {
-    return item / split_.segments / split_.value_blocks % split_.heads;
-  }
-  index_t segment_of(index_t item) const { return item % split_.segments; }
-  index_t segment_tokens(index_t tokens) const {
-    return split_.segments == 1
-               ? tokens
-               : round_up((tokens + split_.segments - 1) / split_.segments, plan_.forward_run);
-  }
-  index_t longest_sequence() const {
-    if (p_.offsets == nullptr) return p_.n.time;
-    index_t longest = 0;
-    for (index_t s = 0; s < p_.n.sequences; ++s)
-      longest = (std::max)(longest, p_.last_token(s) - p_.first_token(s));
-    return longest;
-  }
-
   // Rows of neighbouring heads lie in the same pages: heads that go through time together read
   // memory in order. As many as leave work for every thread and states in the outer cache.
   index_t heads_side_by_side() const {
@@ -192,24 +132,6 @@ class driver {
 
   // ---- workspace
 
-  void take_pieces(arena& memory, bool backward) {
-    arena one;
-    station(one, *this, backward);
-    piece_bytes_ = static_cast<std::size_t>(
-        round_up(static_cast<index_t>(one.bytes_needed()), static_cast<index_t>(arena::alignment)));
-    const index_t workers =
-        std::max<index_t>(1, std::min<index_t>(thread_count(backend_), split_.items()));
-    pieces_ = memory.take<std::byte>(workers * static_cast<index_t>(piece_bytes_));
-  }
-  void take_segments(arena& memory) {
-    if (split_.segments == 1) return;
-    arena one;
-    const Lane lane(one, p_, plan_, false);
-    products_ = memory.take<C>(split_.items() * lane.summary_size());
-    states_ = memory.take<C>(split_.items() * lane.state_size());
-    ready_ = memory.take<std::atomic<int>>(split_.items());
-    if (split_.slots > 0) gradients_ = memory.take<C>(split_.items() * lane.state_size());
-  }
   void lay_out_forward(arena& memory) {
     split_.slots = 0;
     side_by_side_ = heads_side_by_side();
@@ -260,10 +182,6 @@ class driver {
     }
     void close(index_t t, index_t count) const { d.flush(at, slot, true, t, count); }
   };
-  struct no_sink {
-    void open(index_t, index_t) const {}
-    void close(index_t, index_t) const {}
-  };
   void flush(station& at, index_t slot, bool in_time, index_t t, index_t count) {
     R::operands(
         [&](const char*, const axes&, presence, const auto& target, auto& tile) {
@@ -273,16 +191,6 @@ class driver {
           target.clear_tile(tile, at.lane.key_pitch(), at.lane.value_pitch());
         },
         targets_, at.tiles);
-  }
-
-  // States at the starts of the item's runs, from at.state.
-  void keep_states(station& at) {
-    const index_t size = at.size();
-    copy_numbers(at.kept, at.state, size);
-    at.for_each_run(plan_.backward_run, [&](index_t t, index_t count) {
-      C* here = at.kept + (t - at.first) / plan_.backward_run * size;
-      if (t + count < at.last) at.lane.advance_run(t, count, here, here + size);
-    });
   }
 
   void backward_segment(const results& r, station& at, index_t slot, index_t item) {
@@ -299,7 +207,7 @@ class driver {
           target.clear_tile(tile, at.lane.key_pitch(), at.lane.value_pitch());
         },
         targets_, at.tiles);
-    keep_states(at);
+    at.keep_states(plan_.backward_run);
     at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
       if constexpr (requires { at.lane.comes_before(at.kept); })
         at.lane.comes_before(i > 0 ? at.kept + (i - 1) * size : nullptr);
@@ -315,142 +223,8 @@ class driver {
     }
   }
 
-  // ---- segments of time: each is reduced to a summary, which carries the state on to the next,
-  // and everything else can run from exact states. Workers take segments in order and wait for the
-  // state that comes in, while what they have just read is still near.
-
-  // states_: the state at the start of every segment, once ready_.
-  void begin_segments() {
-    for (index_t item = 0; item < split_.items(); ++item)
-      std::construct_at(ready_ + item, segment_of(item) == 0 ? 1 : 0);
-  }
-  void pass_on(index_t next) {
-    ready_[next].store(1, std::memory_order_release);
-    ready_[next].notify_one();
-  }
-  void wait_for(index_t item) { ready_[item].wait(0, std::memory_order_acquire); }
-  bool ends_chain(index_t item) const { return segment_of(item) == split_.segments - 1; }
-
-  // Leaves the state that comes in in at.state, and carries it on to the next segment. False where
-  // that has to come from the tokens: there Inf or NaN comes out, and resets are exact only there.
-  bool carry_on(station& at, index_t item) {
-    const index_t size = at.size();
-    C *state = states_ + item * size, *product = products_ + item * at.lane.summary_size();
-    const bool passes_on = segment_of(item) > 0 && !ends_chain(item);
-    // in backward the last segment's product takes gradients through it
-    if (passes_on || (segment_of(item) > 0 && split_.slots > 0)) {
-      at.lane.clear_summary(product);
-      fill(at.state, size, C(0));
-      at.for_each_run(summary_run(), [&](index_t t, index_t count) {
-        at.lane.advance_run(t, count, at.state, at.next);
-        at.lane.extend_summary(product, count);
-        std::swap(at.state, at.next);
-      });
-    }
-    if (segment_of(item) == 0)
-      at.lane.load_state(p_.initial_state, state);
-    else
-      wait_for(item);
-    bool carried = ends_chain(item);
-    if (passes_on) {
-      carried = at.lane.apply_summary(product, at.state, state, state + size);
-      if (carried) pass_on(item + 1);
-    }
-    copy_numbers(at.state, state, size);
-    return carried;
-  }
-  void carry_exactly(const station& at, index_t item) {
-    if constexpr (requires { at.lane.leave_frame(at.state); }) at.lane.leave_frame(at.state);
-    copy_numbers(states_ + (item + 1) * at.size(), at.state, at.size());
-    pass_on(item + 1);
-  }
-
-  void forward_by_segments(const forward_results<T>& to) {
-    begin_segments();
-    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
-      station at = station_at(worker, item, false);
-      const bool carried = carry_on(at, item);
-      at.for_each_run(plan_.forward_run, [&](index_t t, index_t count) {
-        at.lane.forward_run(to, t, count, at.state, at.next);
-        std::swap(at.state, at.next);
-      });
-      simd::fence();
-      if (!carried) carry_exactly(at, item);
-      if (ends_chain(item)) at.lane.store_state(to.final_state, at.state);
-    });
-  }
-  void scan_states() {
-    begin_segments();
-    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
-      station at = station_at(worker, item, true);
-      if (carry_on(at, item)) return;
-      at.for_each_run(summary_run(), [&](index_t t, index_t count) {
-        at.lane.advance_run(t, count, at.state, at.next);
-        std::swap(at.state, at.next);
-      });
-      carry_exactly(at, item);
-    });
-  }
-  index_t summary_run() const {  // what the lane has room for
-    return split_.slots > 0 ? plan_.backward_run : plan_.forward_run;
-  }
-
-  // gradients_ = the gradient of the state at the end of every segment. states_ and products_ are
-  // known.
-  void scan_gradients(const results& r) {
-    const auto retreat = [&](station& at, index_t item, bool exact) {
-      copy_numbers(at.state, states_ + item * at.size(), at.size());
-      keep_states(at);
-      at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
-        const C* in = at.kept + i * at.size();
-        if (exact)
-          at.lane.backward_run(r, {}, t, count, in, at.g, no_sink{});
-        else
-          at.lane.retreat_run(r, t, count, in, at.g);
-      });
-    };
-    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
-      station at = station_at(worker, item, true);
-      fill(at.g, at.size(), C(0));
-      retreat(at, item, false);
-      copy_numbers(gradients_ + item * at.size(), at.g, at.size());
-    });
-    parallel_for(backend_, split_.items() / split_.segments, [&](index_t chain, int worker) {
-      station at = station_at(worker, chain * split_.segments, true);
-      at.lane.load_state(r.final_state, at.g);
-      for (index_t item = (chain + 1) * split_.segments - 1; item >= chain * split_.segments;
-           --item) {
-        C *g = gradients_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
-        if (segment_of(item) == 0) {
-          copy_numbers(g, at.g, at.size());
-          break;
-        }
-        const bool fine = at.lane.apply_summary_adjoint(product, g, at.g, at.next);
-        copy_numbers(g, at.g, at.size());
-        if (fine) {
-          copy_numbers(at.g, at.next, at.size());
-        } else {
-          station walk = station_at(worker, item, true);
-          copy_numbers(walk.g, g, at.size());
-          retreat(walk, item, true);
-          copy_numbers(at.g, walk.g, at.size());  // walk has at's memory, but maybe swapped
-        }
-      }
-    });
-  }
-
-  cpu backend_;
-  const problem& p_;
-  schedule plan_;
-  work_split split_{};
-  typename Lane::targets targets_{};
-  gradient_target<C, C> state_target_{};
-  std::byte* pieces_ = nullptr;
-  std::size_t piece_bytes_ = 0;
   static constexpr index_t most_side_by_side = 16;
-  index_t side_by_side_ = 1;  // heads
-  C *products_ = nullptr, *states_ = nullptr, *gradients_ = nullptr;
-  std::atomic<int>* ready_ = nullptr;
+  gradient_target<C, C> state_target_{};
 };
 
 }  // namespace detail
