@@ -82,7 +82,7 @@ def picture(result: dict, path: Path) -> None:
     handles = [plt.Line2D([], [], marker="o", lw=2, color=c, label=name)
                for name, c in COLOURS.items() if name in shown]
     if handles:
-        axes[0][-1].legend(handles=handles, loc="best")
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles))
     figure.savefig(path, metadata={"Date": None})
 
 
