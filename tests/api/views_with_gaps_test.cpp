@@ -20,6 +20,7 @@ void in_each_mode(F f) {
   f(gatescan::recurrent{});
   f(gatescan::chunked{});
   f(gatescan::scan{2});
+  f(gatescan::attention{});
 }
 
 template <class R, class T>

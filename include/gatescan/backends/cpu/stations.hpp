@@ -76,7 +76,7 @@ class stations {
     arena piece({pieces_ + static_cast<std::size_t>(worker) * piece_bytes_, piece_bytes_});
     station at(piece, *this, backward);
     seek(at, item);
-    const index_t sequence = sequence_of(item);
+    const index_t sequence = split_.sequence_of(item);
     const index_t begin = p_.first_token(sequence), end = p_.last_token(sequence);
     const index_t length = segment_tokens(end - begin);
     at.first = (std::min)(begin + segment_of(item) * length, end);
@@ -86,10 +86,7 @@ class stations {
 
   void seek(station& at, index_t item) const {
     const index_t chain = item / split_.segments;
-    at.lane.seek(sequence_of(item), head_of(item), chain % split_.value_blocks);
-  }
-  index_t sequence_of(index_t item) const {
-    return item / split_.segments / (split_.heads * split_.value_blocks);
+    at.lane.seek(split_.sequence_of(item), head_of(item), chain % split_.value_blocks);
   }
   index_t head_of(index_t item) const {
     return item / split_.segments / split_.value_blocks % split_.heads;
