@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cmath>
-#include <gatescan/backends/cpu/pack_math.hpp>
+#include <gatescan/backends/cpu/simd/math.hpp>
 
 namespace simd_layer {
 

@@ -1,7 +1,7 @@
 // A SIMD layer: the compiler's vector extensions at the target's width, by the library's own pack.
 #pragma once
 
-#include <gatescan/backends/cpu/conversions.hpp>
+#include <gatescan/backends/cpu/simd/conversions.hpp>
 
 namespace simd_layer {
 

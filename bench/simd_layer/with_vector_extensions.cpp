@@ -1,4 +1,4 @@
-#include <gatescan/backends/cpu/packs.hpp>
+#include <gatescan/backends/cpu/simd/pack4.hpp>
 
 #include "scan.hpp"
 #include "vector_extensions.hpp"

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <gatescan/backends/cpu/pack_math.hpp>
+#include <gatescan/backends/cpu/simd/math.hpp>
 #include <map>
 #include <thread>
 #include <tuple>

@@ -64,9 +64,7 @@ TEST(quality, float_over_a_million_steps) {
 TEST(quality, wide_float_over_a_million_steps) {
   expect_accurate<wide<float>>({recurrent, scan, chunked}, 1.2e-7);
 }
-TEST(quality, double_over_a_million_steps) {
-  expect_accurate<double>({scan, chunked}, 1e-15);
-}
+TEST(quality, double_over_a_million_steps) { expect_accurate<double>({scan, chunked}, 1e-15); }
 
 // the matrix recurrences at one key and one value, against their own oracle in long double
 template <class O>

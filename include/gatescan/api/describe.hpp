@@ -25,11 +25,11 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
   const index_t longest = detail::longest_sequence(p);
   const preferences best = preferences_of(backend, p);
   const auto describe_mode = [&](const auto& chosen, const std::string& reason) {
-    const schedule plan = chosen.plan(p.n, longest, best);
+    const schedule plan = chosen.schedule_of(p.n, longest, best);
     return description{R::name,
                        chosen.name,
                        reason,
-                       plan.forward_run,
+                       plan.forward_chunk,
                        plan.segments,
                        worker_count(backend, p),
                        forward_bytes(backend, p, plan)};

@@ -58,10 +58,10 @@ schedule schedule_for(const Backend& backend, const Mode& mode, const problem_of
   const preferences best = preferences_of(backend, p);
   if constexpr (std::is_same_v<Mode, automatic>) {
     return automatic::choose<R>(longest, best, [&](const auto& chosen, const char*) {
-      return chosen.plan(p.n, longest, best);
+      return chosen.schedule_of(p.n, longest, best);
     });
   } else {
-    return mode.plan(p.n, longest, best);
+    return mode.schedule_of(p.n, longest, best);
   }
 }
 

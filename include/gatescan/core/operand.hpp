@@ -62,7 +62,7 @@ struct operand {
     return b * batch + t * time + h / heads_a_group * head;
   }
   /// The operand of one head from one value on: only time, key and value strides matter afterwards.
-  GATESCAN_HD operand lane(index_t b, index_t h, index_t first_value) const {
+  GATESCAN_HD operand of_head(index_t b, index_t h, index_t first_value) const {
     operand o = *this;
     const index_t here = offset(b, 0, h) + first_value * value;
     if (re != nullptr) o.re = re + here;

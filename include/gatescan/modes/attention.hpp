@@ -17,7 +17,7 @@ struct attention {
   template <class R>
   static constexpr bool supports = attention_form<R>;
 
-  schedule plan(const sizes&, index_t longest, const preferences&) const {
+  schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
     const index_t run = std::max<index_t>(longest, 1);
     return {kernel_form::attention, run, run, 1};
   }

@@ -15,12 +15,12 @@ struct automatic {
   template <class R>
   static constexpr bool supports = recurrence<R>;
 
-  static constexpr index_t few_tokens = 16, long_sequence = 4096, few_lanes = 4;
+  static constexpr index_t few_tokens = 16, long_sequence = 4096, few_parts = 4;
 
   template <class R, class F>
   static auto choose(index_t longest, const preferences& best, F&& f) {
     if constexpr (scannable<R>)
-      if (longest >= long_sequence && best.lanes < few_lanes)
+      if (longest >= long_sequence && best.parts < few_parts)
         return f(scan{},
                  "a long sequence and few independent heads: time is what can run in parallel");
     if constexpr (attention_form<R>) {

@@ -20,7 +20,7 @@ struct chunked {
 
   int size = 0;
 
-  schedule plan(const sizes&, index_t longest, const preferences& best) const {
+  schedule schedule_of(const sizes&, index_t longest, const preferences& best) const {
     const auto run = [&](int by_default) {
       const index_t wanted = size > 0 ? size : by_default;
       return std::max<index_t>((std::min)(wanted, longest), 1);

@@ -17,7 +17,7 @@ struct recurrent {
   template <class R>
   static constexpr bool supports = recurrence<R>;
 
-  schedule plan(const sizes&, index_t longest, const preferences&) const {
+  schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
     index_t run = 16;
     while (run * run < longest && run < 1024) run *= 2;
     return {kernel_form::steps, 16, run, 1};

@@ -20,12 +20,12 @@ struct scan {
 
   int segments = 0;  // 0: chosen by the shape
 
-  schedule plan(const sizes&, index_t longest, const preferences& best) const {
-    constexpr index_t run = 16, least_tokens = 64, wanted = preferences::enough_lanes;
+  schedule schedule_of(const sizes&, index_t longest, const preferences& best) const {
+    constexpr index_t run = 16, least_tokens = 64, wanted = preferences::enough_parts;
     index_t n = segments;
     if (n == 0) {  // enough pieces for many threads where there are few heads, and no piece too
                    // short to pay
-      n = (wanted + best.lanes - 1) / std::max<index_t>(best.lanes, 1);
+      n = (wanted + best.parts - 1) / std::max<index_t>(best.parts, 1);
       n = (std::min)(n, longest / least_tokens);
     }
     return {kernel_form::blocks, run, run, std::clamp<index_t>(n, 2, 1024)};

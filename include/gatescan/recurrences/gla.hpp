@@ -68,7 +68,7 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     return x.q;
   }
   template <class X>
-  GATESCAN_HD GATESCAN_INLINE static bool has_shared_gate(const X& x) {
+  GATESCAN_HD GATESCAN_INLINE static bool has_head_gate(const X& x) {
     return x.log_decay.one_key;
   }
   template <class X>

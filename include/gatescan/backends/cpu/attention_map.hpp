@@ -20,7 +20,7 @@ class map_rows {
 
   map_rows(const problem_of<R, T>& p, index_t sequence, index_t h) : p_(p), x_(p.x) {
     R::operands([&](const char*, const axes&, presence,
-                    auto& x) { x = x.lane(p.batch_of(sequence), h, 0); },
+                    auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); },
                 x_);
   }
   // sums[s] for s in [start, t], channels [v, v + width) along the lanes (per key: lanes add up)

@@ -5,10 +5,10 @@
 #include <span>
 
 #include "diagonal/lane.hpp"
-#include "driver.hpp"
 #include "matrix/lane.hpp"
-#include "single/problem.hpp"
+#include "scalar_heads/problem.hpp"
 #include "stepwise/lane.hpp"
+#include "work/driver.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -33,7 +33,7 @@ template <class R, class T>
 preferences preferences_of(const cpu&, const problem_of<R, T>& p) {
   return with_lane(p, [&]<class Lane>() {
     preferences best = Lane::best_chunks;
-    best.lanes = p.n.sequences * p.n.heads * Lane::value_blocks(p.n);
+    best.parts = p.n.sequences * p.n.heads * Lane::value_blocks(p.n);
     return best;
   });
 }

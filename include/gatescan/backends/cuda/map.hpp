@@ -62,7 +62,7 @@ struct map_walk {
     const index_t first = sequence < 0 ? t + 1 : cut.first_token(sequence);
     operands x = p.x;
     R::operands([&](const char*, const axes&, presence, const auto& all,
-                    auto& of_row) { of_row = all.lane(batch, head, value); },
+                    auto& of_row) { of_row = all.of_head(batch, head, value); },
                 p.x, x);
     const int part = block.thread() % lanes;
     const auto slot = [&](index_t n) { return n * block.threads() + block.thread(); };

@@ -6,8 +6,8 @@
 
 #include "../../../core/problem.hpp"
 #include "../../../modes/schedule.hpp"
-#include "../gradients.hpp"
-#include "../prefetch.hpp"
+#include "../operands/gradients.hpp"
+#include "../operands/prefetch.hpp"
 #include "channels.hpp"
 
 namespace gatescan {
@@ -39,7 +39,7 @@ class channel_block {
     index_t n = 0;
     R::operands(
         [&](const char*, const axes&, presence, const auto& all, auto& lane) {
-          lane = all.lane(b_, h_, v_);
+          lane = all.of_head(b_, h_, v_);
           storage* dense = packed_ + n++ * n_.part_size();
           if (lane.given && lane.time == 0 && lane.im == nullptr && lane.value != 0 &&
               lane.value != 1)
@@ -110,12 +110,12 @@ class channel_block {
     ahead_.clear();
     const index_t first = (std::max)(last - count, index_t(0));
     const auto add = [&](const auto& x) { ahead_.add(x, first, last, n_.keys, value_count()); };
-    add(results.out.lane(b_, h_, v_));
+    add(results.out.of_head(b_, h_, v_));
     if (state_before_ != nullptr) ahead_.add_rows(state_before_, n_.width, n_.keys, value_count());
     R::operands(
         [&](const char*, const axes&, presence, const auto& x, const auto& d, const auto& tile) {
           add(x);
-          if (d.given && d.time != 0 && tile.how != writing::stream) add(d.lane(b_, h_, v_));
+          if (d.given && d.time != 0 && tile.how != writing::stream) add(d.of_head(b_, h_, v_));
         },
         x_, results.d, tiles);
   }

@@ -7,7 +7,7 @@
 
 #include "../../../core/concepts.hpp"
 #include "../../../core/problem.hpp"
-#include "../prefetch.hpp"
+#include "../operands/prefetch.hpp"
 #include "near_gates.hpp"
 #include "walks.hpp"
 

@@ -61,15 +61,16 @@ class diagonal_lane : public channel_block<R, T, Complex> {
 
   /// Backward works on short runs whatever the mode: their states fit in L1, and few are kept.
   static schedule adapt(schedule plan) {
-    plan.backward_run = (std::min)(plan.backward_run, kernels::together);
+    plan.backward_chunk = (std::min)(plan.backward_chunk, kernels::together);
     // without keys a token is so little work that runs have to be long
-    if (unit_keys && (plan.form == kernel_form::steps || plan.segments > 1)) plan.forward_run = 64;
+    if (unit_keys && (plan.form == kernel_form::steps || plan.segments > 1))
+      plan.forward_chunk = 64;
     return plan;
   }
 
   diagonal_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : base(scratch, p, plan.form) {
-    const index_t tokens = (std::max)(plan.forward_run, plan.backward_run);
+    const index_t tokens = (std::max)(plan.forward_chunk, plan.backward_chunk);
     values_ = scratch.take<values_of<single>>(pair::registers * tokens);
     o_ = scratch.take<E>(pair::registers * tokens);
     exact_o_ = scratch.take<E>(pair::registers * tokens);
@@ -85,8 +86,8 @@ class diagonal_lane : public channel_block<R, T, Complex> {
       query_ = scratch.take<E>(n_.keys);
     }
     if (unit_keys && backward)
-      row_states_ =
-          scratch.take<C>(channel_rows_adjoint<R, T, Complex>::scratch_size(n_, plan.backward_run));
+      row_states_ = scratch.take<C>(
+          channel_rows_adjoint<R, T, Complex>::scratch_size(n_, plan.backward_chunk));
   }
 
   index_t state_size() const { return n_.parts * one_part(); }
@@ -121,8 +122,8 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     return {state, Complex ? state + n_.part_size() : nullptr, 0, n_.width, 1, true};
   }
 
-  void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
-    const auto result = to.out.lane(b_, h_, v_);
+  void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
+    const auto result = to.out.of_head(b_, h_, v_);
     look_ahead(t, count);
     if constexpr (unit_keys)
       if (form_ != kernel_form::attention && result.given && !reads_again(result))
@@ -132,7 +133,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
       if (result.given) write<Tokens>(here, result, t, count);
     });
   }
-  void advance_run(index_t t, index_t count, const C* in, C* out) {
+  void advance(index_t t, index_t count, const C* in, C* out) {
     look_ahead(t, count);
     if constexpr (unit_keys)
       if (form_ == kernel_form::blocks && advance_rows(t, count, in, out)) return;
@@ -141,9 +142,9 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     });
   }
   template <class Sink>
-  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                    index_t count, const C* in, C* g, const Sink& sink) {
-    const auto d_out = results.out.lane(b_, h_, v_);
+  void backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+                index_t count, const C* in, C* g, const Sink& sink) {
+    const auto d_out = results.out.of_head(b_, h_, v_);
     look_back(results, d, t, count);
     sink.open(t, count);
     if constexpr (unit_keys) {
@@ -163,9 +164,8 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     }
     sink.close(t, count);
   }
-  void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
-                   C* g) {
-    const auto d_out = results.out.lane(b_, h_, v_);
+  void retreat(const backward_results<R, T>& results, index_t t, index_t count, const C* in, C* g) {
+    const auto d_out = results.out.of_head(b_, h_, v_);
     for_each_group(
         count,
         [&]<class Tokens>(const kernels& here) {

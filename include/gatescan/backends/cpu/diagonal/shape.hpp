@@ -6,7 +6,7 @@
 
 #include "../../../core/operand.hpp"
 #include "../../../core/workspace.hpp"
-#include "../arrays.hpp"
+#include "../simd/arrays.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

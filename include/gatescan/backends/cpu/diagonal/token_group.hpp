@@ -3,8 +3,8 @@
 // channels, or four registers: two tokens of two, which share the math along keys, or a row of one
 // token, for work that memory limits and that should read it in order.
 
-#include "../cursor.hpp"
-#include "../packs.hpp"
+#include "../operands/cursor.hpp"
+#include "../simd/pack4.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -2,7 +2,7 @@
 // Two ways to walk a register of states through a run of tokens: as the recurrence stands, and as a
 // local sum beside the decayed incoming state.
 
-#include "../exact.hpp"
+#include "../simd/exact.hpp"
 #include "shape.hpp"
 
 namespace gatescan {

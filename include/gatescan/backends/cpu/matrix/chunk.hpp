@@ -11,7 +11,7 @@
 // Inside a block the same again with quads of four tokens for blocks, and inside a quad running
 // products of the gates.
 
-#include "../prefetch.hpp"
+#include "../operands/prefetch.hpp"
 #include "frame.hpp"
 #include "run_of_steps.hpp"
 

@@ -2,7 +2,7 @@
 // Four registers of keys, where a recurrence reads for all of them at once: neighbours of one
 // token, or the same keys of four tokens.
 
-#include "../packs.hpp"
+#include "../simd/pack4.hpp"
 #include "tiles.hpp"
 
 namespace gatescan {

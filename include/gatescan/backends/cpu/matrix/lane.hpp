@@ -72,9 +72,9 @@ class matrix_lane : public matrix_reader<R, T> {
 
   matrix_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : base(scratch, p, shape_of(p, plan, backward), plan.form != kernel_form::steps,
-             backward ? plan.backward_run : plan.forward_run),
+             backward ? plan.backward_chunk : plan.forward_chunk),
         in_frame_(turns && blocks_ && !backward) {
-    const index_t tokens = backward ? plan.backward_run : plan.forward_run;
+    const index_t tokens = backward ? plan.backward_chunk : plan.forward_chunk;
     if (blocks_) chunk_ = chunk_scratch<C>(scratch, n_, tokens);
     if (blocks_ && can_share_gates && (!backward || adjoint_shares_gates))
       shared_ = shared_gates<C>(scratch, n_, tokens);
@@ -134,14 +134,14 @@ class matrix_lane : public matrix_reader<R, T> {
   }
 
   /// Results of tokens [t, t + count) and the state after them.
-  void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
+  void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     const bool straight = this->reads_from_operands(count);
     if (straight)
       this->load_values(t, count);
     else
       load_run(t, count);
     this->look_ahead(t, count);
-    const auto result = to.out.lane(b_, h_, 0);
+    const auto result = to.out.of_head(b_, h_, 0);
     const bool streaming = streams(result);
     if (!streaming) ahead_.add(result, t, t + count, n_.keys, n_.values);
     if (straight)
@@ -163,11 +163,11 @@ class matrix_lane : public matrix_reader<R, T> {
     load(t, 1);
     const index_t at = state.offset(s_, 0, h_);
     step_token<complex>(tiles_, 0, {state.re + at, complex ? state.im + at : nullptr, state.key});
-    write_out(to.out.lane(b_, h_, 0), t, 1, false);
+    write_out(to.out.of_head(b_, h_, 0), t, 1, false);
     return true;
   }
   /// The state after the tokens only.
-  void advance_run(index_t t, index_t count, const C* in, C* out) {
+  void advance(index_t t, index_t count, const C* in, C* out) {
     const auto read = [&]<bool Queries>() {
       this->template load_run<Queries>(t, count);
       this->template look_ahead<Queries>(t, count);
@@ -186,17 +186,17 @@ class matrix_lane : public matrix_reader<R, T> {
   }
   /// g: gradient of the state after the tokens on entry, before them on return, then elsewhere.
   template <class Sink>
-  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                    index_t count, const C* in, C*& g, const Sink& sink) {
+  void backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+                index_t count, const C* in, C*& g, const Sink& sink) {
     if constexpr (adjoint_shares_gates) this->note_gate_gradient(results.d);
     load_run(t, count);
-    load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
+    load_output_gradient(results.out.of_head(b_, h_, 0), t, count, in);
     look_back(results, d, t, count);
     compute_adjoint(count, in, g);
     const auto add = [&]<bool Shared>() {
       for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
            first -= block_tokens)
-        add_gradients<Shared>(results.out.lane(b_, h_, 0), d, t, first,
+        add_gradients<Shared>(results.out.of_head(b_, h_, 0), d, t, first,
                               std::min<index_t>(block_tokens, count - first), sink);
     };
     if (adjoint_shares_gates && shares_gates())
@@ -206,10 +206,9 @@ class matrix_lane : public matrix_reader<R, T> {
   }
   /// The gradient of the state before the tokens only. `in` is read where the output's adjoint
   /// needs o.
-  void retreat_run(const backward_results<R, T>& results, index_t t, index_t count, const C* in,
-                   C* g) {
+  void retreat(const backward_results<R, T>& results, index_t t, index_t count, const C* in, C* g) {
     load_run(t, count);
-    load_output_gradient(results.out.lane(b_, h_, 0), t, count, in);
+    load_output_gradient(results.out.of_head(b_, h_, 0), t, count, in);
     copy_numbers(next_state_, g, n_.state_size());
     ahead_.clear();
     if constexpr (adjoint_shares_gates)

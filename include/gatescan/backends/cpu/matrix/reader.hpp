@@ -3,11 +3,11 @@
 // prologue, into tiles.
 
 #include "../../../core/problem.hpp"
-#include "../gradients.hpp"
-#include "../prefetch.hpp"
+#include "../operands/gradients.hpp"
+#include "../operands/prefetch.hpp"
+#include "../operands/unit_strides.hpp"
 #include "key_quad.hpp"
 #include "shared_gate.hpp"
-#include "unit_strides.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -31,7 +31,7 @@ class matrix_reader {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head;
     next_token_ = -1;
     R::operands([&](const char*, const axes&, presence, const auto& all,
-                    auto& lane) { lane = all.lane(b_, h_, 0); },
+                    auto& lane) { lane = all.of_head(b_, h_, 0); },
                 p_->x, x_);
     bool fit = true;
     R::operands(
@@ -57,7 +57,7 @@ class matrix_reader {
     R::log_gate(x, at);
   };
   static constexpr bool can_share_gates = !complex && requires(const operands_type& x) {
-    R::has_shared_gate(x);
+    R::has_head_gate(x);
   };
   // states go on without the queries: 106 ms for 112, backward of a gate a head (AVX2, one core)
   static constexpr bool reads_query_apart = requires(const operands_type& x) { R::query(x); };
@@ -93,7 +93,7 @@ class matrix_reader {
 
   bool shares_gates() const {
     if constexpr (can_share_gates)
-      return shared_.gate != nullptr && R::has_shared_gate(x_) && !gate_gradient_has_keys_;
+      return shared_.gate != nullptr && R::has_head_gate(x_) && !gate_gradient_has_keys_;
     return false;
   }
 
@@ -259,7 +259,7 @@ class matrix_reader {
             ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, n_.values);
           };
           if (next_token_ >= 0)
-            add(all.lane(b_, next_head_, 0));
+            add(all.of_head(b_, next_head_, 0));
           else
             add(own);
         },
@@ -274,11 +274,11 @@ class matrix_reader {
         [&](const char*, const axes&, presence, const auto& x, const auto& d, const auto& tile) {
           ahead_.add(x, before, first, n_.keys, n_.values);
           if (d.given && tile.how != writing::stream)
-            ahead_.add(d.lane(b_, h_, 0), first, first + count, n_.keys, n_.values);
+            ahead_.add(d.of_head(b_, h_, 0), first, first + count, n_.keys, n_.values);
         },
         x_, results.d, tiles);
     if (results.out.given)
-      ahead_.add(results.out.lane(b_, h_, 0), before, first, n_.keys, n_.values);
+      ahead_.add(results.out.of_head(b_, h_, 0), before, first, n_.keys, n_.values);
   }
   void sum_log_gates(index_t first, index_t count) {
     const operands_type x = x_;  // a copy, as in load

@@ -5,10 +5,10 @@
 // parts, so that matrix products only ever see real rows.
 
 #include "../../../core/workspace.hpp"
-#include "../arrays.hpp"
-#include "../cursor.hpp"
-#include "../matmul.hpp"
-#include "../pack_math.hpp"
+#include "../operands/cursor.hpp"
+#include "../simd/arrays.hpp"
+#include "../simd/math.hpp"
+#include "../simd/matmul.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -8,8 +8,8 @@
 
 #include "../../../core/problem.hpp"
 #include "../../../modes/schedule.hpp"
-#include "../gradients.hpp"
-#include "../pack_math.hpp"
+#include "../operands/gradients.hpp"
+#include "../simd/math.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -34,7 +34,7 @@ class stepwise_lane {
 
   stepwise_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : p_(&p), x_(p.x) {
-    if (backward) history_ = scratch.take<C>((plan.backward_run + 1) * state_size());
+    if (backward) history_ = scratch.take<C>((plan.backward_chunk + 1) * state_size());
   }
 
   index_t state_size() const { return sizeof(state) / sizeof(C); }
@@ -50,7 +50,7 @@ class stepwise_lane {
   void seek(index_t sequence, index_t head, index_t block) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
     R::operands([&](const char*, const axes&, presence, const auto& all,
-                    auto& lane) { lane = all.lane(b_, h_, v_); },
+                    auto& lane) { lane = all.of_head(b_, h_, v_); },
                 p_->x, x_);
   }
   template <class S>
@@ -71,9 +71,9 @@ class stepwise_lane {
   }
   gradient_tile<C> state_tile(C* g) const { return {g, nullptr, 0, width, 1, true}; }
 
-  void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
+  void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     state h = read(in);
-    const auto to_out = to.out.lane(b_, h_, v_);
+    const auto to_out = to.out.of_head(b_, h_, v_);
     for (index_t i = t; i < t + count; ++i) {
       const value_cursor here = at(i);
       const auto w = R::values(x_, here);
@@ -84,20 +84,20 @@ class stepwise_lane {
     }
     write(out, h);
   }
-  void advance_run(index_t t, index_t count, const C* in, C* out) {
+  void advance(index_t t, index_t count, const C* in, C* out) {
     state h = read(in);
     for (index_t i = t; i < t + count; ++i) h = R::step(x_, R::values(x_, at(i)), h);
     write(out, h);
     last_run_ = t;
   }
   template <class Sink>
-  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                    index_t count, const C* in, C* g, const Sink& sink) {
+  void backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+                index_t count, const C* in, C* g, const Sink& sink) {
     write(history_, read(in));
     for (index_t i = 0; i < count; ++i)
-      advance_run(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
+      advance(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
     state d_h = read(g);
-    const auto d_out_lane = results.out.lane(b_, h_, v_);
+    const auto d_out_lane = results.out.of_head(b_, h_, v_);
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
@@ -120,7 +120,7 @@ class stepwise_lane {
     }
     write(g, d_h);
   }
-  void retreat_run(const backward_results<R, T>&, index_t, index_t, const C*, C*) {}
+  void retreat(const backward_results<R, T>&, index_t, index_t, const C*, C*) {}
 
   void clear_summary(C* to) const {
     if constexpr (scans) store_summary(to, R::template identity<register_type>());

@@ -117,7 +117,7 @@ struct adjoint_task : task<R, T, Complex, Keys> {
   GATESCAN_HD E of_output(const share& here, const lane& l, const segment& s, index_t t,
                           const Values& w, E o, const D& d, Values& d_w) const {
     return R::output_adjoint(here.x, d, here.at(t), w, d_w, o,
-                             output_gradient(d_out.lane(s.batch, l.head, l.value), t));
+                             output_gradient(d_out.of_head(s.batch, l.head, l.value), t));
   }
 
   static int room_bytes(const channel_map& map) {

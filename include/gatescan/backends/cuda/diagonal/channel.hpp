@@ -43,7 +43,7 @@ struct channel {
   GATESCAN_HD channel(const operands& all, const lane& l, index_t batch, const channel_map& map)
       : x(all), keys(map.keys), first_key(l.key), lanes(map.lanes), part(l.part) {
     R::operands([&](const char*, const axes&, presence, const auto& from,
-                    auto& to) { to = from.lane(batch, l.head, l.value); },
+                    auto& to) { to = from.of_head(batch, l.head, l.value); },
                 all, x);
   }
 

@@ -125,7 +125,7 @@ struct run_segments : task<R, T, Complex, Keys> {
         this->load_row(states, s.slot, l, here, h);
       else
         this->load_state(this->p.initial_state, s.sequence, l, here, h);
-      const operand<S> to = out.lane(s.batch, l.head, l.value);
+      const operand<S> to = out.of_head(s.batch, l.head, l.value);
       auto w = share::template tokens<typename share::values_type>(block, this->map);
       auto sums = share::template tokens<E>(block, this->map);
       share::for_each_run(s.first, s.last, [&]<bool Full>(index_t t, int count) {

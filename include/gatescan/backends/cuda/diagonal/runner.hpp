@@ -37,7 +37,7 @@ class diagonal_runner {
 
   static preferences preferred(const sizes& n) {
     preferences best;
-    best.lanes = lanes(n);
+    best.parts = lanes(n);
     best.forward_chunk = best.backward_chunk = 64;
     return best;
   }
@@ -106,7 +106,7 @@ class diagonal_runner {
     return diagonal::differentiate<R, T, Complex, keys>{
         {adjoint(r)}, collect_, gradients_, r.final_state, initial_state_};
   }
-  // in units of which `enough_lanes` fill the device
+  // in units of which `enough_parts` fill the device
   static index_t lanes(const sizes& n) {
     constexpr index_t threads_a_lane = 2048;
     const diagonal::channel_map map(n, keys, true);
@@ -116,12 +116,12 @@ class diagonal_runner {
   // Time is cut where there are too few channels to fill the device, in multiples of the chunk,
   // long enough that summaries are little beside the operands.
   static index_t segment_tokens(const sizes& n, const schedule& plan) {
-    constexpr index_t least = 64, wanted = preferences::enough_lanes;
+    constexpr index_t least = 64, wanted = preferences::enough_parts;
     const index_t time = n.time > 1 ? n.time : 1;
     if (plan.form == kernel_form::steps) return time;
     if (plan.segments > 1) return ceil_divide(time, plan.segments);
     const index_t tokens = ceil_divide(time, ceil_divide(wanted, lanes(n)));
-    const index_t chunk = plan.form == kernel_form::blocks ? plan.forward_run : 1;
+    const index_t chunk = plan.form == kernel_form::blocks ? plan.forward_chunk : 1;
     return round_up(tokens > least ? tokens : least, chunk);
   }
 

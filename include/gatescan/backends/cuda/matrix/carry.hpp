@@ -80,7 +80,7 @@ struct matrix_carry {
   GATESCAN_HD D walk(const token_range& tokens, index_t batch, index_t head, index_t key,
                      index_t value, D state) const {
     const auto x = head_operands(p, batch, head);
-    const auto head_d_out = d_o.d_out.lane(batch, head, 0);
+    const auto head_d_out = d_o.d_out.of_head(batch, head, 0);
     for (index_t n = 0; n < tokens.count(); ++n) {
       const index_t t = Adjoint ? tokens.last - 1 - n : tokens.first + n;
       const auto token = R::keys(x, typename kit::at{0, t, 0, key, 0});

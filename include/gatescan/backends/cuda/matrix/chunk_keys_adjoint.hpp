@@ -98,7 +98,7 @@ struct matrix_keys_adjoint {
   GATESCAN_HD void contract(Block& block, const typename kit::fields& x, const chunk_place& here,
                             index_t head, index_t first_key, const arrays<Block>& a) const {
     const int thread = block.thread();
-    const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
+    const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
     // staging, where k, gates and what follows will be
     const auto d_outs = a.k, values = a.gates, state = a.d_end, adjoint = a.d_end + depth * rows;
     static_assert(depth <= rows && 2 * depth <= tokens);

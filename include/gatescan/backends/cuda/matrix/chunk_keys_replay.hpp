@@ -25,7 +25,7 @@ GATESCAN_HD void replay_keys(const problem_of<R, T>& p,
   using kit = matrix_types<R, T>;
   using C = typename kit::C;
   using E = typename kit::E;
-  const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
+  const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
   const int count = static_cast<int>(here.tokens.count());
   const auto value_at = [&](int t, index_t j) -> C {
     return R::values(x, typename kit::at{0, here.tokens.first + t, 0, 0, j}).v;

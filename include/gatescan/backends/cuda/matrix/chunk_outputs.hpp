@@ -100,7 +100,7 @@ struct matrix_outputs {
     const auto scores = block.template shared<C>(kit::sub * kit::score_pitch);
     const auto between = block.template shared<C>(4 * kit::rows);
     const auto x = head_operands(p, here.batch, head);
-    const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
+    const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
     const int thread = block.thread();
     using walk = chunk_walk<R, T, Adjoint>;
     sums_t sum;
@@ -291,7 +291,7 @@ struct matrix_outputs {
                           index_t first_value, const Array& result) const {
     block.sync();
     typename kit::sums sums{};
-    const auto head_out = out.lane(here.batch, head, 0);
+    const auto head_out = out.of_head(here.batch, head, 0);
     for (int n = block.thread(); n < kit::tokens * kit::values; n += kit::threads) {
       const index_t t = mine.first + n / kit::values, value = first_value + n % kit::values;
       if (t >= mine.last || value >= p.n.values) continue;

@@ -35,7 +35,7 @@ class matrix_runner {
     constexpr index_t full = 528;
     const index_t blocks = n.sequences * n.heads * ceil_divide(n.values, kit::values);
     preferences best;
-    best.lanes = ceil_divide(blocks * preferences::enough_lanes, full);
+    best.parts = ceil_divide(blocks * preferences::enough_parts, full);
     best.forward_chunk = best.backward_chunk = kit::tokens;
     return best;
   }
@@ -69,7 +69,7 @@ class matrix_runner {
   void lay_out_backward(arena& memory, const backward_results<R, T>& r) {
     if (p_.n.values == 0 || p_.n.keys == 0) return;
     const index_t asked = plan_.form == kernel_form::blocks && plan_.segments == 1
-                              ? enough(plan_.backward_run)
+                              ? enough(plan_.backward_chunk)
                               : static_cast<index_t>(kit::tokens);
     chunks_ = steps_backward() ? time_chunks(p_.n, p_.n.time)
                                : time_chunks(p_.n, asked < kit::tokens ? asked : kit::tokens);
@@ -91,7 +91,7 @@ class matrix_runner {
     initial_state_.take(memory);
     if (!steps_backward()) return;
     if (output_gradient<R, T>::needs_o) take_resting(memory);
-    back_ = {p_, chunks_, plan_.backward_run, d_o_, r.final_state, initial_state_, gradients_};
+    back_ = {p_, chunks_, plan_.backward_chunk, d_o_, r.final_state, initial_state_, gradients_};
     back_.take(memory);
   }
 
@@ -131,7 +131,7 @@ class matrix_runner {
   static index_t enough(index_t run) { return round_up(kit::sub, run); }
   index_t chunk_length() const {
     if (plan_.form == kernel_form::attention) return kit::tokens;
-    if (plan_.segments == 1) return enough(plan_.forward_run);
+    if (plan_.segments == 1) return enough(plan_.forward_chunk);
     const index_t asked = ceil_divide(p_.n.time, plan_.segments),
                   tokens = asked < longest_segment ? asked : longest_segment;
     return tokens > 0 ? round_up(tokens, kit::sub) : kit::sub;

@@ -121,7 +121,7 @@ struct matrix_summaries {
     const auto keys = block.template shared<C>(kit::sub * kit::row_pitch);
     const auto values = block.template shared<C>(kit::sub * kit::value_pitch);
     const auto x = head_operands(p, here.batch, head);
-    const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
+    const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
     const int thread = block.thread();
     const index_t key = first_key + thread;
     const bool has_key = thread < kit::keys && key < p.n.keys;

@@ -120,7 +120,7 @@ template <class R, class T>
 GATESCAN_HD auto head_operands(const problem_of<R, T>& p, index_t batch, index_t head) {
   auto x = p.x;
   R::operands([&](const char*, const axes&, presence, const auto& all,
-                  auto& lane) { lane = all.lane(batch, head, 0); },
+                  auto& lane) { lane = all.of_head(batch, head, 0); },
               p.x, x);
   return x;
 }

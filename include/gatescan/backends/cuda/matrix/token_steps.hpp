@@ -61,7 +61,7 @@ struct matrix_steps {
     const auto values = block.template shared<C>(kit::sub * columns);
     const auto partial = block.template shared<C>(warps * kit::sub * columns);
     const auto x = head_operands(p, here.batch, head);
-    const auto head_out = out.lane(here.batch, head, 0);
+    const auto head_out = out.of_head(here.batch, head, 0);
     const int lane = block.thread() % warp_threads, warp = block.thread() / warp_threads;
     const index_t value = first_value + lane;
     const bool in_range = value < p.n.values;

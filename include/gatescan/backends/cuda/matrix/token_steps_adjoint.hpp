@@ -91,7 +91,7 @@ struct matrix_steps_adjoint {
   GATESCAN_HD void load(Block& block, const typename kit::fields& x, const chunk_place& here,
                         index_t head, index_t first, index_t first_key, index_t first_value,
                         const tokens_in_reach<Block>& near) const {
-    const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
+    const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
     block.sync();
     for (int n = block.thread(); n < kit::sub * kit::keys; n += kit::threads) {
       const index_t t = first + n / kit::keys, key = first_key + n % kit::keys;
@@ -276,7 +276,7 @@ struct matrix_steps_adjoint {
       }
       gradients.store_parameters(side::keys, sums, here, head, key, group);
     }
-    const auto head_d_out = d_o.d_out.lane(here.batch, head, 0);
+    const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
     const int value_group = block.thread() / kit::values;
     for (index_t value = block.thread() % kit::values; value < p.n.values; value += kit::values) {
       typename kit::sums sums{};

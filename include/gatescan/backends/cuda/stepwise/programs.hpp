@@ -52,7 +52,7 @@ struct task {
   GATESCAN_HD operands of(const lane& l, index_t batch) const {
     operands x = p.x;
     R::operands([&](const char*, const axes&, presence, const auto& from,
-                    auto& to) { to = from.lane(batch, l.head, l.value); },
+                    auto& to) { to = from.of_head(batch, l.head, l.value); },
                 p.x, x);
     return x;
   }
@@ -147,7 +147,7 @@ struct walk : task<R, T> {
     const segment s = this->cut.at(block.index() / a_slot);
     const lane l = this->map.at(block.index() % a_slot, block.thread());
     const auto x = this->of(l, s.batch);
-    const auto to = out.lane(s.batch, l.head, l.value);
+    const auto to = out.of_head(s.batch, l.head, l.value);
     auto h = starts.first != nullptr ? this->load(starts, s.slot, l)
                                      : this->load(this->p.initial_state, s.sequence, l);
     for (index_t t = s.first; t < s.last; ++t) {
@@ -192,7 +192,7 @@ struct differentiate : task<R, T> {
     const auto states = block.template shared<state>((base::run + 1) * block.threads());
     const diagonal::shared_tokens<state, std::remove_const_t<decltype(states)>> history{
         states, block.thread(), block.threads()};
-    const operand<const S> own_d_out = d_out.lane(s.batch, l.head, l.value);
+    const operand<const S> own_d_out = d_out.of_head(s.batch, l.head, l.value);
 
     state h = this->load(this->p.initial_state, s.sequence, l);
     for (index_t t = s.first; t < s.last; ++t) {

@@ -26,8 +26,8 @@ class stepwise_runner {
   static preferences preferred(const sizes& n) {
     constexpr index_t threads_a_lane = 2048;
     preferences best;
-    best.lanes = n.sequences * n.heads * n.values / threads_a_lane;
-    if (best.lanes < 1) best.lanes = 1;
+    best.parts = n.sequences * n.heads * n.values / threads_a_lane;
+    if (best.parts < 1) best.parts = 1;
     return best;
   }
 

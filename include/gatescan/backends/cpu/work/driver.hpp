@@ -76,14 +76,14 @@ class driver : segments<Lane, R, T> {
         seek(at, item);
         at.lane.load_state(p_.initial_state, state);
       }
-      at.for_each_run(plan_.forward_run, [&](index_t t, index_t count) {
+      at.for_each_run(plan_.forward_chunk, [&](index_t t, index_t count) {
         for (index_t item = first; item < end; ++item) {
           if constexpr (Lane::side_by_side) {
             seek(at, item);
             const bool last = item + 1 == end;
             at.lane.comes_next(head_of(last ? first : item + 1), last ? t + count : t);
           }
-          at.lane.forward_run(to, t, count, states[item - first], at.next);
+          at.lane.forward(to, t, count, states[item - first], at.next);
           std::swap(states[item - first], at.next);
         }
       });
@@ -207,12 +207,12 @@ class driver : segments<Lane, R, T> {
           target.clear_tile(tile, at.lane.key_pitch(), at.lane.value_pitch());
         },
         targets_, at.tiles);
-    at.keep_states(plan_.backward_run);
-    at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
+    at.keep_states(plan_.backward_chunk);
+    at.for_each_run_backwards(plan_.backward_chunk, [&](index_t i, index_t t, index_t count) {
       if constexpr (requires { at.lane.comes_before(at.kept); })
         at.lane.comes_before(i > 0 ? at.kept + (i - 1) * size : nullptr);
-      at.lane.backward_run(r, at.tiles, t, count, at.kept + i * size, at.g,
-                           gradient_sink{*this, at, slot});
+      at.lane.backward(r, at.tiles, t, count, at.kept + i * size, at.g,
+                       gradient_sink{*this, at, slot});
     });
     flush(at, slot, false, 0, 1);
     if (segment_of(item) == 0 && state_target_.to.given) {

@@ -13,9 +13,9 @@
 #include <emmintrin.h>
 #endif
 
-#include "../../core/complex.hpp"
-#include "../../core/scalar.hpp"
-#include "../../core/view.hpp"
+#include "../../../core/complex.hpp"
+#include "../../../core/scalar.hpp"
+#include "../../../core/view.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

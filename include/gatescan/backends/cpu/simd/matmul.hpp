@@ -5,7 +5,7 @@
 
 #include <type_traits>
 
-#include "pack_lanes.hpp"
+#include "lanes.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include "stations.hpp"
+#include "worker.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -45,8 +45,8 @@ class segments : protected stations<Lane, R, T> {
     parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
       station at = station_at(worker, item, false);
       const bool carried = carry_on(at, item);
-      at.for_each_run(plan_.forward_run, [&](index_t t, index_t count) {
-        at.lane.forward_run(to, t, count, at.state, at.next);
+      at.for_each_run(plan_.forward_chunk, [&](index_t t, index_t count) {
+        at.lane.forward(to, t, count, at.state, at.next);
         std::swap(at.state, at.next);
       });
       simd::fence();
@@ -61,7 +61,7 @@ class segments : protected stations<Lane, R, T> {
       station at = station_at(worker, item, true);
       if (carry_on(at, item)) return;
       at.for_each_run(summary_run(), [&](index_t t, index_t count) {
-        at.lane.advance_run(t, count, at.state, at.next);
+        at.lane.advance(t, count, at.state, at.next);
         std::swap(at.state, at.next);
       });
       carry_exactly(at, item);
@@ -71,13 +71,13 @@ class segments : protected stations<Lane, R, T> {
   void scan_gradients(const results& r) {
     const auto retreat = [&](station& at, index_t item, bool exact) {
       copy_numbers(at.state, states_ + item * at.size(), at.size());
-      at.keep_states(plan_.backward_run);
-      at.for_each_run_backwards(plan_.backward_run, [&](index_t i, index_t t, index_t count) {
+      at.keep_states(plan_.backward_chunk);
+      at.for_each_run_backwards(plan_.backward_chunk, [&](index_t i, index_t t, index_t count) {
         const C* in = at.kept + i * at.size();
         if (exact)
-          at.lane.backward_run(r, {}, t, count, in, at.g, no_sink{});
+          at.lane.backward(r, {}, t, count, in, at.g, no_sink{});
         else
-          at.lane.retreat_run(r, t, count, in, at.g);
+          at.lane.retreat(r, t, count, in, at.g);
       });
     };
     parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
@@ -131,7 +131,7 @@ class segments : protected stations<Lane, R, T> {
   bool ends_chain(index_t item) const { return segment_of(item) == split_.segments - 1; }
 
   index_t summary_run() const {  // what the lane has room for
-    return split_.slots > 0 ? plan_.backward_run : plan_.forward_run;
+    return split_.slots > 0 ? plan_.backward_chunk : plan_.forward_chunk;
   }
 
   // Leaves the state that comes in in at.state, and carries it on to the next segment. False where
@@ -145,7 +145,7 @@ class segments : protected stations<Lane, R, T> {
       at.lane.clear_summary(product);
       fill(at.state, size, C(0));
       at.for_each_run(summary_run(), [&](index_t t, index_t count) {
-        at.lane.advance_run(t, count, at.state, at.next);
+        at.lane.advance(t, count, at.state, at.next);
         at.lane.extend_summary(product, count);
         std::swap(at.state, at.next);
       });

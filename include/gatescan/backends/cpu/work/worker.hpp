@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "../../core/problem.hpp"
-#include "../../modes/schedule.hpp"
-#include "gradients.hpp"
+#include "../../../core/problem.hpp"
+#include "../../../modes/schedule.hpp"
+#include "../operands/gradients.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -42,7 +42,7 @@ class stations {
       if (!backward) return;
       g = scratch.take<C>(lane.state_size());
       const index_t longest = d.segment_tokens(d.longest_sequence());
-      kept = scratch.take<C>(std::max<index_t>(longest / d.plan_.backward_run + 1, 1) *
+      kept = scratch.take<C>(std::max<index_t>(longest / d.plan_.backward_chunk + 1, 1) *
                              lane.state_size());
       R::operands(
           [&](const char*, const axes&, presence, const auto& target, auto& tile) {
@@ -67,7 +67,7 @@ class stations {
       copy_numbers(kept, state, n);
       for_each_run(run, [&](index_t t, index_t count) {
         C* here = kept + (t - first) / run * n;
-        if (t + count < last) lane.advance_run(t, count, here, here + n);
+        if (t + count < last) lane.advance(t, count, here, here + n);
       });
     }
   };
@@ -95,7 +95,7 @@ class stations {
   index_t segment_tokens(index_t tokens) const {
     return split_.segments == 1
                ? tokens
-               : round_up((tokens + split_.segments - 1) / split_.segments, plan_.forward_run);
+               : round_up((tokens + split_.segments - 1) / split_.segments, plan_.forward_chunk);
   }
   index_t longest_sequence() const {
     if (p_.offsets == nullptr) return p_.n.time;

@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "../../core/workspace.hpp"
+#include "../../../core/workspace.hpp"
+#include "../threads.hpp"
 #include "cursor.hpp"
-#include "threads.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "../../core/math.hpp"
+#include "../../../core/math.hpp"
 #include "pack.hpp"
 
 namespace gatescan {

@@ -7,7 +7,7 @@
 // matrix state reads goes to the first cache (3 to 5 % better, AVX-512), the long rows of channels
 // to the second (3 %).
 
-#include "../../core/operand.hpp"
+#include "../../../core/operand.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -2,9 +2,9 @@
 // The place at which a recurrence reads its operands and adds its gradients: one token of one lane,
 // and a register of neighbouring keys or values.
 
-#include "../../core/operand.hpp"
-#include "arrays.hpp"
-#include "conversions.hpp"
+#include "../../../core/operand.hpp"
+#include "../simd/arrays.hpp"
+#include "../simd/conversions.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

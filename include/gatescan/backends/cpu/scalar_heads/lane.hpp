@@ -12,7 +12,7 @@
 #include "../../../core/problem.hpp"
 #include "../../../modes/schedule.hpp"
 #include "../diagonal/walks.hpp"
-#include "../gradients.hpp"
+#include "../operands/gradients.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -39,7 +39,7 @@ class single_lane {
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
   static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
   static schedule adapt(schedule plan) {
-    plan.forward_run = plan.backward_run = run;
+    plan.forward_chunk = plan.backward_chunk = run;
     return plan;
   }
 
@@ -63,7 +63,7 @@ class single_lane {
   void seek(index_t sequence, index_t head, index_t block) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
     R::operands([&](const char*, const axes&, presence, const auto& all,
-                    auto& lane) { lane = all.lane(b_, h_, v_); },
+                    auto& lane) { lane = all.of_head(b_, h_, v_); },
                 p_->x, x_);
   }
   template <class S>
@@ -86,10 +86,9 @@ class single_lane {
     return {g, complex ? g + width : nullptr, 0, width, 1, true};
   }
 
-  void forward_run(const forward_results<T>& to, index_t t, index_t count, const C* in,
-                   C* out) const {
+  void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) const {
     const operands_type x = x_;  // copies: what registers are stored to might otherwise be these
-    const operand<storage> result = to.out.lane(b_, h_, v_);
+    const operand<storage> result = to.out.of_head(b_, h_, v_);
     copy_numbers(out, in, state_size());
     for_each(t, count, [&](const place& at) {
       const auto key = R::keys(x, at);
@@ -100,7 +99,7 @@ class single_lane {
                     at.count, real_part(key.q * h));
     });
   }
-  void advance_run(index_t t, index_t count, const C* in, C* out) const {
+  void advance(index_t t, index_t count, const C* in, C* out) const {
     const operands_type x = x_;
     copy_numbers(out, in, state_size());
     for_each(t, count, [&](const place& at) {
@@ -108,10 +107,10 @@ class single_lane {
     });
   }
   template <class Sink>
-  void backward_run(const backward_results<R, T>& results, const tiles_of_gradients& into,
-                    index_t t, index_t count, const C* in, C* g, const Sink& sink) const {
-    const operands_type x = x_;  // copies, as in forward_run
-    const operand<const storage> d_out = results.out.lane(b_, h_, v_);
+  void backward(const backward_results<R, T>& results, const tiles_of_gradients& into, index_t t,
+                index_t count, const C* in, C* g, const Sink& sink) const {
+    const operands_type x = x_;  // copies, as in forward_chunk
+    const operand<const storage> d_out = results.out.of_head(b_, h_, v_);
     const index_t size = state_size();
     copy_numbers(history_, in, size);
     for_each(t, count, [&](const place& at) {
@@ -149,7 +148,7 @@ class single_lane {
   }
 
   // never called: time is not cut
-  void retreat_run(const backward_results<R, T>&, index_t, index_t, const C*, C*) const {}
+  void retreat(const backward_results<R, T>&, index_t, index_t, const C*, C*) const {}
   void clear_summary(C*) const {}
   void extend_summary(C*, index_t) const {}
   bool apply_summary(const C*, const C*, const C*, C*) const { return true; }

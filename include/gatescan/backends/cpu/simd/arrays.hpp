@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "pack_lanes.hpp"
-#include "pack_math.hpp"
+#include "lanes.hpp"
+#include "math.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

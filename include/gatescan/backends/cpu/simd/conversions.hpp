@@ -1,7 +1,7 @@
 #pragma once
 // Whole registers of numbers that are stored in another format than they are computed in.
 
-#include "pack_lanes.hpp"
+#include "lanes.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

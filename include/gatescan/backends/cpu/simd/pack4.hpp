@@ -2,7 +2,7 @@
 // Several registers that go through the same operations side by side: constants are read once for
 // all of them, and none waits for the others. What recurrences take for a register.
 
-#include "pack_math.hpp"
+#include "math.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
