@@ -10,11 +10,11 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 // Rows P_t of one head, or of a register of channels of a diagonal recurrence: planes[s] is P_ts.
-template <class R, class T, bool Complex>
+template <class R, class T, bool IsComplex>
 class map_rows {
  public:
   using C = state_t<T>;
-  using E = element_t<C, Complex>;
+  using E = element_t<C, IsComplex>;
   static constexpr index_t width = simd::lanes<C>;
   static constexpr bool per_key = R::gate_kind == gating::per_key;
 
@@ -25,7 +25,7 @@ class map_rows {
   }
   // sums[s] for s in [start, t], channels [v, v + width) along the lanes (per key: lanes add up)
   void row(index_t start, index_t t, index_t v, E* sums) const {
-    for (index_t s = start; s <= t; ++s) sums[s] = constant<Complex>(C(0));
+    for (index_t s = start; s <= t; ++s) sums[s] = constant<IsComplex>(C(0));
     if constexpr (per_key) {
       for (index_t i = 0; i < p_.n.keys; i += width) {
         const int count = static_cast<int>((std::min)(width, p_.n.keys - i));
@@ -35,14 +35,14 @@ class map_rows {
           const auto key = R::keys(x_, at(s));
           const simd::pack<C> score = add_real_product(q, key.k, simd::pack<C>(0));
           add_real(sums[s], simd::first_lanes(score, count, simd::pack<C>(0)));
-          q = reset_to(key.gate, constant<Complex>(C(0)), q * key.gate);
+          q = reset_to(key.gate, constant<IsComplex>(C(0)), q * key.gate);
         }
       }
     } else {
       const int count = static_cast<int>((std::min)(width, p_.n.values - v));
       for (index_t i = 0; i < p_.n.keys; ++i) {
         const auto at = [&](index_t s) { return value_cursor{s, i, v, count}; };
-        E q = constant<Complex>(C(1));
+        E q = constant<IsComplex>(C(1));
         if constexpr (!has_unit_keys<R>()) q = R::keys(x_, at(t)).q;
         for (index_t s = t; s >= start; --s) {
           if constexpr (has_unit_keys<R>())
@@ -50,15 +50,15 @@ class map_rows {
           else
             sums[s] = fma(q, R::keys(x_, at(s)).k, sums[s]);
           const E a = R::gate(x_, at(s), R::values(x_, at(s)));
-          q = reset_to(a, constant<Complex>(C(0)), q * a);
+          q = reset_to(a, constant<IsComplex>(C(0)), q * a);
         }
       }
     }
   }
 
  private:
-  using key_cursor = cursor<C, Complex, along::keys>;
-  using value_cursor = cursor<C, Complex, along::values>;
+  using key_cursor = cursor<C, IsComplex, along::keys>;
+  using value_cursor = cursor<C, IsComplex, along::values>;
   static void add_real(simd::pack<C>& to, simd::pack<C> x) { to = to + x; }
   static void add_real(cplx<simd::pack<C>>& to, simd::pack<C> x) { to.re = to.re + x; }
 
@@ -74,9 +74,9 @@ index_t map_offset(const Map& map, const sizes& n, index_t b, index_t h, index_t
   return b * map.stride[0] + h * map.stride[1] + channel * map.stride[2];
 }
 
-template <bool Complex, class R, class T, class Map>
+template <bool IsComplex, class R, class T, class Map>
 void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
-  using rows = map_rows<R, T, Complex>;
+  using rows = map_rows<R, T, IsComplex>;
   using C = typename rows::C;
   const sizes& n = p.n;
   const index_t blocks = rows::per_key ? 1 : (n.values + rows::width - 1) / rows::width;
@@ -109,7 +109,7 @@ void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
             re[0] = simd::sum(real_part(row[s]));
           else
             simd::store(re, real_part(row[s]));
-          if constexpr (Complex && !rows::per_key) simd::store(im, row[s].im);
+          if constexpr (IsComplex && !rows::per_key) simd::store(im, row[s].im);
         }
         for (index_t c = 0; c < channels; ++c)
           put(map_offset<R>(map, n, b, h, v + c) + t * from + s * to, re[c], im[c]);

@@ -13,12 +13,12 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T, bool Complex, class Map>
+template <class R, class T, bool IsComplex, class Map>
 struct map_walk {
   using S = storage_t<T>;
   using C = state_t<T>;
-  using E = diagonal::number<C, Complex>;
-  using spot = place<C, Complex>;
+  using E = diagonal::number<C, IsComplex>;
+  using spot = place<C, IsComplex>;
   using operands = typename R::template fields<operand<const S>>;
   static constexpr bool per_key = R::gate_kind == gating::per_key;
   static constexpr bool unit_keys = has_unit_keys<R>();
@@ -43,13 +43,13 @@ struct map_walk {
   }
   int threads() const { return block_threads; }
   int shared_bytes() const {
-    return shared_size<C>(keys_a_lane * block_threads) * (Complex ? 2 : 1);
+    return shared_size<C>(keys_a_lane * block_threads) * (IsComplex ? 2 : 1);
   }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
     const auto real = block.template shared<C>(keys_a_lane * block.threads());
-    const auto imaginary = block.template shared<C>(Complex ? keys_a_lane * block.threads() : 0);
+    const auto imaginary = block.template shared<C>(IsComplex ? keys_a_lane * block.threads() : 0);
     const index_t row = (block.index() * block.threads() + block.thread()) / lanes;
     const index_t rows = p.n.batch * channels() * p.n.time;
     const bool mine = row < rows;
@@ -113,7 +113,7 @@ struct map_walk {
     if constexpr (requires { map.im; }) {
       using element = std::remove_reference_t<decltype(*map.re)>;
       map.re[at] = convert<element>(real_part(x));
-      if constexpr (Complex)
+      if constexpr (IsComplex)
         if (map.im != nullptr) map.im[at] = convert<element>(per_key ? C(0) : x.im);
     } else {
       map.data[at] = convert<std::remove_reference_t<decltype(*map.data)>>(real_part(x));
@@ -121,14 +121,14 @@ struct map_walk {
   }
   template <class Array>
   GATESCAN_HD static void keep(const Array& re, const Array& im, index_t at, E x) {
-    if constexpr (Complex)
+    if constexpr (IsComplex)
       re[at] = x.re, im[at] = x.im;
     else
       re[at] = x;
   }
   template <class Array>
   GATESCAN_HD static E kept(const Array& re, const Array& im, index_t at) {
-    if constexpr (Complex)
+    if constexpr (IsComplex)
       return {re[at], im[at]};
     else
       return re[at];

@@ -15,9 +15,9 @@ struct side_notes {
   mutable bool keys = false, values = false;
 };
 
-template <class C, bool Complex>
+template <class C, bool IsComplex>
 struct noting_place {
-  using element_t = typename element_type<C, Complex>::type;
+  using element_t = typename element_type<C, IsComplex>::type;
   side from;
 
   template <class S>
@@ -26,7 +26,7 @@ struct noting_place {
   }
   template <class S>
   GATESCAN_HD element_t element(const operand<S>&) const {
-    if constexpr (Complex)
+    if constexpr (IsComplex)
       return {C(1), C(0)};
     else
       return C(1);

@@ -16,7 +16,7 @@ struct accumulator {
   mutable C re = 0, im = 0;
 };
 
-template <class C, bool Complex>
+template <class C, bool IsComplex>
 struct element_type {
   using type = C;
 };
@@ -25,9 +25,9 @@ struct element_type<C, true> {
   using type = cplx<C>;
 };
 
-template <class C, bool Complex>
+template <class C, bool IsComplex>
 struct place {
-  using element_t = typename element_type<C, Complex>::type;
+  using element_t = typename element_type<C, IsComplex>::type;
   index_t batch, time, head, key = 0, value = 0;
 
   template <class S>
@@ -40,7 +40,7 @@ struct place {
   }
   template <class S>
   GATESCAN_HD element_t element(const operand<S>& x) const {
-    if constexpr (Complex) {
+    if constexpr (IsComplex) {
       const index_t o = offset(x);
       return {convert<C>(x.re[o]), x.im != nullptr ? convert<C>(x.im[o]) : C(0)};
     } else {

@@ -14,13 +14,13 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T, bool Complex>
+template <class R, class T, bool IsComplex>
 class channel_block {
  public:
   using storage = storage_t<T>;
   using C = state_t<T>;
   using problem = problem_of<R, T>;
-  using kernels = channels<R, T, Complex>;
+  using kernels = channels<R, T, IsComplex>;
   using single = typename kernels::single;
   using pair = typename kernels::pair;
   using tiles_of_gradients = typename kernels::tiles_of_gradients;
@@ -51,7 +51,7 @@ class channel_block {
  protected:
   channel_block(arena& scratch, const problem& p, kernel_form form)
       : p_(&p), x_(p.x), form_(form), n_{p.n.keys, diagonal_width<C>(p.n)} {
-    if (form_ != kernel_form::steps && !Complex) n_.parts = 2;
+    if (form_ != kernel_form::steps && !IsComplex) n_.parts = 2;
     index_t operands = 0;
     R::operands([&](const char*, const axes&, presence, const auto&) { ++operands; }, x_);
     packed_ = scratch.take<storage>(operands * n_.part_size());

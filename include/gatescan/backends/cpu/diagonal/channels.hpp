@@ -15,20 +15,20 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T, bool Complex>
+template <class R, class T, bool IsComplex>
 struct channels {
   using recurrence = R;
   using storage = storage_t<T>;
   using C = state_t<T>;
   using register_type = simd::pack<C>;
-  using E = element_t<C, Complex>;
+  using E = element_t<C, IsComplex>;
   using operands_type = typename R::template fields<operand<const storage>>;
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
 
   // Tokens go through the math alone, or neighbours side by side.
-  using single = single_token<C, Complex>;
-  using pair = token_pair<C, Complex>;
-  using row = token_row<C, Complex>;
+  using single = single_token<C, IsComplex>;
+  using pair = token_pair<C, IsComplex>;
+  using row = token_row<C, IsComplex>;
   template <class Tokens>
   using elements_of = typename Tokens::element_type;
   template <class Tokens>
@@ -42,7 +42,7 @@ struct channels {
   static constexpr bool simple_output =
       std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
   template <class Tokens>
-  static constexpr bool has_near = exponential_gate<R> && !Complex && Tokens::registers == 2;
+  static constexpr bool has_near = exponential_gate<R> && !IsComplex && Tokens::registers == 2;
   /// Tokens that go through the phases together: what they share stays in L1.
   static constexpr index_t together = 16;
   template <class X, index_t N>
@@ -142,9 +142,9 @@ struct channels {
 
   /// o of every token by surrogate attention, P_ts = sum_n q_t[n] k_s[n] prod_{j=s+1..t} a_j[n].
   /// gates, keys, queries: [token][key] registers.
-  void attention(index_t first, index_t count, planes<C, Complex> in, values_of<single>* values_out,
-                 E* o, E* gates, E* keys, E* query) const {
-    const E one = constant<Complex>(C(1));
+  void attention(index_t first, index_t count, planes<C, IsComplex> in,
+                 values_of<single>* values_out, E* o, E* gates, E* keys, E* query) const {
+    const E one = constant<IsComplex>(C(1));
     for (index_t t = 0; t < count; ++t) {
       values_out[t] = values(at<single>(first + t));
       for (index_t i = 0; i < n.keys; ++i) {
@@ -158,9 +158,9 @@ struct channels {
           query[i] = one;
         }
       }
-      E sum = constant<Complex>(C(0));
+      E sum = constant<IsComplex>(C(0));
       for (index_t s = t; s >= 0; --s) {
-        E score = constant<Complex>(C(0));
+        E score = constant<IsComplex>(C(0));
         for (index_t i = 0; i < n.keys; ++i) {
           score = unit_keys ? query[i] : fma(query[i], keys[s * n.keys + i], score);
           query[i] = query[i] * gates[s * n.keys + i];
@@ -198,8 +198,8 @@ struct channels {
   template <class Tokens>
   __attribute__((flatten)) void backward(const operand<const storage>& d_out,
                                          const tiles_of_gradients& into, index_t first,
-                                         index_t count, planes<C, Complex> in, planes<C, Complex> g,
-                                         elements_of<Tokens>* gates,
+                                         index_t count, planes<C, IsComplex> in,
+                                         planes<C, IsComplex> g, elements_of<Tokens>* gates,
                                          elements_of<Tokens>* states) const {
     using elements = elements_of<Tokens>;
     constexpr index_t size = Tokens::tokens, most = together / size;
@@ -257,7 +257,7 @@ struct channels {
   /// The gradient of the state before the tokens only.
   template <class Tokens>
   void retreat(const operand<const storage>& d_out, index_t first, index_t count,
-               planes<C, Complex> in, planes<C, Complex> g, elements_of<Tokens>* gates) const {
+               planes<C, IsComplex> in, planes<C, IsComplex> g, elements_of<Tokens>* gates) const {
     using elements = elements_of<Tokens>;
     constexpr index_t size = Tokens::tokens, most = together / size;
     const index_t pairs = count / size;
@@ -331,7 +331,7 @@ struct channels {
                         C(0));
   }
   template <class Tokens>
-  static GATESCAN_INLINE void load_parts(planes<C, Complex> from, index_t at, index_t token,
+  static GATESCAN_INLINE void load_parts(planes<C, IsComplex> from, index_t at, index_t token,
                                          elements_of<Tokens>& to) {
 #pragma GCC unroll 8
     for (index_t j = 0; j < Tokens::registers; ++j)
@@ -344,7 +344,7 @@ struct channels {
   struct carried_of {
     E first, second;
 
-    GATESCAN_INLINE carried_of(planes<C, Complex> g, index_t at)
+    GATESCAN_INLINE carried_of(planes<C, IsComplex> g, index_t at)
         : first(g.load(at)), second(g.load(at + (Tokens::registers - 1) * lanes)) {}
     // d_h: from what a token's own output gives to what its state gets
     GATESCAN_INLINE void next(const elements_of<Tokens>& a, elements_of<Tokens>& d_h) {
@@ -354,7 +354,7 @@ struct channels {
         if constexpr (Tokens::registers == 2) pass(second, part(a, t, 1), d_h, t, 1);
       }
     }
-    GATESCAN_INLINE void store(planes<C, Complex> g, index_t at) const {
+    GATESCAN_INLINE void store(planes<C, IsComplex> g, index_t at) const {
       g.store(at, first);
       if constexpr (Tokens::registers == 2) g.store(at + lanes, second);
     }
@@ -362,18 +362,18 @@ struct channels {
                                      index_t r) {
       const E g = carried + part(d_h, t, r);
       set_part(d_h, t, r, g);
-      carried = reset_to(gate, constant<Complex>(C(0)), conj(gate) * g);
+      carried = reset_to(gate, constant<IsComplex>(C(0)), conj(gate) * g);
     }
   };
 
  private:
   // What backward needs of forward: values, o where the epilogue's adjoint takes it, gates, states.
   template <class Tokens, bool KeepStates>
-  GATESCAN_INLINE void recompute(index_t first, index_t pairs, planes<C, Complex> in,
+  GATESCAN_INLINE void recompute(index_t first, index_t pairs, planes<C, IsComplex> in,
                                  values_of<Tokens>* value, elements_of<Tokens>* o,
                                  elements_of<Tokens>* gates, elements_of<Tokens>* states) const {
     using elements = elements_of<Tokens>;
-    using walk = sequential_walk<Complex, C>;
+    using walk = sequential_walk<IsComplex, C>;
     constexpr index_t size = Tokens::tokens, most = together / size;
     for (index_t r = 0; r < pairs; ++r) {
       put_values(value + r, at<Tokens>(first + r * size));
@@ -382,7 +382,7 @@ struct channels {
     for (index_t i = 0; i < n.keys; ++i) {
       list<walk, Tokens::registers> begin;
       for (index_t j = 0; j < Tokens::registers; ++j)
-        begin[j] = walk(in.load(state(i) + j * lanes), constant<Complex>(C(0)));
+        begin[j] = walk(in.load(state(i) + j * lanes), constant<IsComplex>(C(0)));
       walk_of<Tokens, walk> walks(begin);
       for (index_t r = 0; r < pairs; ++r) {
         const Tokens here = at<Tokens>(first + r * size, i);

@@ -11,9 +11,9 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T, bool Complex>
-class diagonal_lane : public channel_block<R, T, Complex> {
-  using base = channel_block<R, T, Complex>;
+template <class R, class T, bool IsComplex>
+class diagonal_lane : public channel_block<R, T, IsComplex> {
+  using base = channel_block<R, T, IsComplex>;
   using base::ahead_;
   using base::b_;
   using base::form_;
@@ -75,8 +75,8 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     o_ = scratch.take<E>(pair::registers * tokens);
     exact_o_ = scratch.take<E>(pair::registers * tokens);
     const index_t walks = unit_keys ? n_.width / kernels::lanes + 1 : pair::registers * n_.keys;
-    walks_ = scratch.take<local_walk<Complex, C>>(walks);
-    sequential_walks_ = scratch.take<sequential_walk<Complex, C>>(walks);
+    walks_ = scratch.take<local_walk<IsComplex, C>>(walks);
+    sequential_walks_ = scratch.take<sequential_walk<IsComplex, C>>(walks);
     products_ = scratch.take<C>(one_part());
     const index_t kept =
         form_ == kernel_form::attention ? (std::max)(tokens, kernels::together) : kernels::together;
@@ -87,7 +87,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     }
     if (unit_keys && backward)
       row_states_ = scratch.take<C>(
-          channel_rows_adjoint<R, T, Complex>::scratch_size(n_, plan.backward_chunk));
+          channel_rows_adjoint<R, T, IsComplex>::scratch_size(n_, plan.backward_chunk));
   }
 
   index_t state_size() const { return n_.parts * one_part(); }
@@ -103,7 +103,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     for (index_t i = 0; i < n_.keys; ++i) {
       C* row = state + i * n_.width;
       copy_numbers(row, 1, from.re + at + i * from.key, from.value, value_count());
-      if (Complex && from.im != nullptr)
+      if (IsComplex && from.im != nullptr)
         copy_numbers(row + n_.part_size(), 1, from.im + at + i * from.key, from.value,
                      value_count());
     }
@@ -114,12 +114,12 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     for (index_t i = 0; i < n_.keys; ++i) {
       const C* row = state + i * n_.width;
       copy_numbers(to.re + at + i * to.key, to.value, row, 1, value_count());
-      if (Complex && to.im != nullptr)
+      if (IsComplex && to.im != nullptr)
         copy_numbers(to.im + at + i * to.key, to.value, row + n_.part_size(), 1, value_count());
     }
   }
   gradient_tile<C> state_tile(C* state) const {
-    return {state, Complex ? state + n_.part_size() : nullptr, 0, n_.width, 1, true};
+    return {state, IsComplex ? state + n_.part_size() : nullptr, 0, n_.width, 1, true};
   }
 
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
@@ -149,7 +149,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     sink.open(t, count);
     if constexpr (unit_keys) {
       ahead_.begin(2 * count);
-      const channel_rows_adjoint<R, T, Complex> rows{channels_at(0)};
+      const channel_rows_adjoint<R, T, IsComplex> rows{channels_at(0)};
       rows.backward_rows(d_out, d, t, count, value_count(), state_planes(in), state_planes(g),
                          row_states_, [this] { ahead_.step(); });
     } else {
@@ -193,20 +193,20 @@ class diagonal_lane : public channel_block<R, T, Complex> {
   }
 
  private:
-  index_t one_part() const { return n_.part_size() * (Complex ? 2 : 1); }
-  planes<C, Complex> state_planes(const C* state) const {
+  index_t one_part() const { return n_.part_size() * (IsComplex ? 2 : 1); }
+  planes<C, IsComplex> state_planes(const C* state) const {
     return {const_cast<C*>(state), n_.part_size()};
   }
-  planes<C, Complex> low_planes(const C* state) const { return state_planes(state + one_part()); }
+  planes<C, IsComplex> low_planes(const C* state) const { return state_planes(state + one_part()); }
   E load_low(const C* state, index_t at) const {
-    return n_.parts == 2 ? low_planes(state).load(at) : constant<Complex>(C(0));
+    return n_.parts == 2 ? low_planes(state).load(at) : constant<IsComplex>(C(0));
   }
   void store_end(C* state, index_t at, with_error<E> end) const {
     state_planes(state).store(at, end.value);
     if (n_.parts == 2) low_planes(state).store(at, end.error);
   }
 
-  channel_rows<R, T, Complex> rows() const { return {channels_at(0)}; }
+  channel_rows<R, T, IsComplex> rows() const { return {channels_at(0)}; }
 
   // Scratch for numbers of several kinds in turn: of tokens alone, or of pairs of them.
   template <class To, class From>
@@ -228,7 +228,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     };
     const auto sequential = [&](E* o) {
       for_each_state([&](index_t i, index_t at) {
-        sequential_walks_[i] = {state_planes(in).load(at), constant<Complex>(C(0))};
+        sequential_walks_[i] = {state_planes(in).load(at), constant<IsComplex>(C(0))};
       });
       here.template forward<Tokens, WithOutput>(t, count, values, as<elements_of<Tokens>>(o),
                                                 sequential_walks_);
@@ -245,7 +245,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     here.template forward<Tokens, WithOutput>(t, count, values, as<elements_of<Tokens>>(o_),
                                               walks_);
     const simd::pack<C> nothing(0);  // a number times 0 is 0 where it is finite, NaN elsewhere
-    E check = constant<Complex>(C(0));
+    E check = constant<IsComplex>(C(0));
     for_each_state([&](index_t i, index_t at) {
       const auto end = walks_[i].end();
       store_end(out, at, end);
@@ -303,7 +303,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     for (index_t r = 0; r < registers; ++r)
       walks_[r] = {state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes)};
     rows().template rows<false>(first, count, value_count(), operand<storage>{}, false, walks_);
-    E check = constant<Complex>(C(0));
+    E check = constant<IsComplex>(C(0));
     for (index_t r = 0; r < registers; ++r) {
       const auto end = walks_[r].end();
       store_end(out, r * kernels::lanes, end);
@@ -325,7 +325,7 @@ class diagonal_lane : public channel_block<R, T, Complex> {
           rows().template rows<true>(first, count, value_count(), result, streams(result), walks);
       for (index_t r = 0; r < registers; ++r) {
         store_end(out, r * kernels::lanes, walks[r].end());
-        if constexpr (!std::is_same_v<walk, sequential_walk<Complex, C>>)
+        if constexpr (!std::is_same_v<walk, sequential_walk<IsComplex, C>>)
           state_planes(products_).store(r * kernels::lanes, walks[r].product);
       }
     };
@@ -335,8 +335,8 @@ class diagonal_lane : public channel_block<R, T, Complex> {
     for (index_t r = 0; r < registers; ++r) {  // see advance
       const index_t at = r * kernels::lanes;
       const kernels here = channels_at(at);
-      local_walk<Complex, C> fast(state_planes(in).load(at), load_low(in, at));
-      sequential_walk<Complex, C> exact(fast.in, fast.in_low);
+      local_walk<IsComplex, C> fast(state_planes(in).load(at), load_low(in, at));
+      sequential_walk<IsComplex, C> exact(fast.in, fast.in_low);
       for (index_t t = first; t < first + count; ++t) {
         const single token = here.template at<single>(t);
         const auto value = here.values(token);
@@ -353,10 +353,10 @@ class diagonal_lane : public channel_block<R, T, Complex> {
 
   template <class F>
   bool apply(const C* product, const C* local, const C* in, C* out, F&& conjugated) const {
-    E check = constant<Complex>(C(0));
+    E check = constant<IsComplex>(C(0));
     for_each_register([&](index_t i) {
       const E p = conjugated(state_planes(product).load(i)), add = state_planes(local).load(i);
-      local_walk<Complex, C> walk(state_planes(in).load(i), load_low(in, i));
+      local_walk<IsComplex, C> walk(state_planes(in).load(i), load_low(in, i));
       walk.product = p, walk.local = add;
       auto end = walk.end();
       if (n_.parts == 2) end = with_low(end, load_low(local, i));
@@ -370,10 +370,10 @@ class diagonal_lane : public channel_block<R, T, Complex> {
   // Two planes only in registers as long as lines: in shorter ones 12.5 ms where it took 15 (AVX2),
   // but 50 where it took 19 if planes happen to lie badly in their pages.
   bool streams(const operand<storage>& out) const {
-    if (Complex && !simd::whole_lines) return false;
+    if (IsComplex && !simd::whole_lines) return false;
     const index_t numbers = p_->n.batch * p_->n.time * p_->n.heads * p_->n.values;
     const auto aligned = [](const storage* p) { return is_aligned(p, simd::stream_alignment); };
-    const bool by_turns = Complex && is_interleaved(out, out.value);
+    const bool by_turns = IsComplex && is_interleaved(out, out.value);
     return std::is_same_v<storage, C> && (out.value == 1 || by_turns) &&
            exceeds_caches<C>(numbers) && aligned(out.re) && aligned(out.re + out.time) &&
            (out.im == nullptr || by_turns || aligned(out.im));
@@ -382,8 +382,8 @@ class diagonal_lane : public channel_block<R, T, Complex> {
   values_of<single>* values_ = nullptr;
   E *o_ = nullptr, *exact_o_ = nullptr;
   E *gates_ = nullptr, *states_ = nullptr, *query_ = nullptr;
-  local_walk<Complex, C>* walks_ = nullptr;
-  sequential_walk<Complex, C>* sequential_walks_ = nullptr;
+  local_walk<IsComplex, C>* walks_ = nullptr;
+  sequential_walk<IsComplex, C>* sequential_walks_ = nullptr;
   C *products_ = nullptr, *row_states_ = nullptr;
 };
 

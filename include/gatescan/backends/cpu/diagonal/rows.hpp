@@ -8,9 +8,9 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T, bool Complex>
-struct channel_rows : channels<R, T, Complex> {
-  using base = channels<R, T, Complex>;
+template <class R, class T, bool IsComplex>
+struct channel_rows : channels<R, T, IsComplex> {
+  using base = channels<R, T, IsComplex>;
   using base::lanes;
   using base::n;
   using typename base::C;
@@ -47,7 +47,7 @@ struct channel_rows : channels<R, T, Complex> {
     }
     channel_rows here = *this;  // copies: what registers are stored to might otherwise be these
     const operand<S> out = result;
-    E check = constant<Complex>(C(0));
+    E check = constant<IsComplex>(C(0));
     for (index_t t = first; t < first + count; ++t) {
       here.in_use = lanes;
       for (index_t r = 0; r < registers; ++r)
@@ -70,7 +70,7 @@ struct channel_rows : channels<R, T, Complex> {
     Walk h = walk;
     const E o = h.next(this->gate(here, value), value.v);
     walk = h;
-    if constexpr (!WithOutput) return constant<Complex>(C(0));
+    if constexpr (!WithOutput) return constant<IsComplex>(C(0));
     this->write(out, t, 0, this->output(here, value, o), streaming);
     return o * register_type(0);
   }
@@ -105,7 +105,7 @@ struct channel_rows : channels<R, T, Complex> {
         for (index_t j = 0; j < row::registers; ++j)
           here.write(out, t, j, part(y, 0, j), streaming);
         // as the recurrence stands nothing is done about what is not finite
-        if constexpr (!std::is_same_v<Walk, sequential_walk<Complex, C>>)
+        if constexpr (!std::is_same_v<Walk, sequential_walk<IsComplex, C>>)
           check = fma(o, every<elements>(C(0)), check);
       }
     }
@@ -162,7 +162,7 @@ struct channel_rows : channels<R, T, Complex> {
               __builtin_prefetch(plane + t * operand.time + this->w + distance + b);
           };
           ask(operand.re);
-          if constexpr (Complex)
+          if constexpr (IsComplex)
             if (operand.im != nullptr) ask(operand.im);
         },
         this->x);

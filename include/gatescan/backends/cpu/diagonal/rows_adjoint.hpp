@@ -8,9 +8,9 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T, bool Complex>
-struct channel_rows_adjoint : channels<R, T, Complex> {
-  using base = channels<R, T, Complex>;
+template <class R, class T, bool IsComplex>
+struct channel_rows_adjoint : channels<R, T, IsComplex> {
+  using base = channels<R, T, IsComplex>;
   using base::lanes;
   using base::n;
   using base::w;
@@ -25,11 +25,11 @@ struct channel_rows_adjoint : channels<R, T, Complex> {
   using elements_of = typename base::template elements_of<Tokens>;
   template <class Tokens>
   using values_of = typename base::template values_of<Tokens>;
-  using state_planes = planes<C, Complex>;
+  using state_planes = planes<C, IsComplex>;
 
   /// Numbers that the states of `tokens` rows take.
   static index_t scratch_size(const diagonal_shape& n, index_t tokens) {
-    return tokens * n.width * (Complex ? 2 : 1);
+    return tokens * n.width * (IsComplex ? 2 : 1);
   }
 
   /// Gradients of `count` tokens of the block's channels in use, into tiles. g: gradient of the
@@ -81,7 +81,7 @@ struct channel_rows_adjoint : channels<R, T, Complex> {
     const elements_of<Tokens> a = this->gate(here, value);
 #pragma GCC unroll 4
     for (index_t j = 0; j < Tokens::registers; ++j) {
-      sequential_walk<Complex, C> walk(before.load(w + j * lanes), constant<Complex>(C(0)));
+      sequential_walk<IsComplex, C> walk(before.load(w + j * lanes), constant<IsComplex>(C(0)));
       now.store(w + j * lanes, walk.next(part(a, 0, j), part(value.v, 0, j)));
     }
   }

@@ -36,23 +36,23 @@ index_t diagonal_width(const sizes& n) {
 }
 
 // One or two planes of numbers.
-template <class C, bool Complex>
+template <class C, bool IsComplex>
 struct planes {
-  using E = element_t<C, Complex>;
+  using E = element_t<C, IsComplex>;
   C* re = nullptr;
   C* im = nullptr;
 
   planes() = default;
-  planes(C* first, index_t plane) : re(first), im(Complex ? first + plane : nullptr) {}
+  planes(C* first, index_t plane) : re(first), im(IsComplex ? first + plane : nullptr) {}
 
   GATESCAN_INLINE E load(index_t i) const {
-    if constexpr (Complex)
+    if constexpr (IsComplex)
       return {simd::load(re + i), simd::load(im + i)};
     else
       return simd::load(re + i);
   }
   GATESCAN_INLINE void store(index_t i, E x) const {
-    if constexpr (Complex) {
+    if constexpr (IsComplex) {
       simd::store(re + i, x.re);
       simd::store(im + i, x.im);
     } else {

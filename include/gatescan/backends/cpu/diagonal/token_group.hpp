@@ -11,25 +11,25 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 // Any strides, and a register that may be used in part.
-template <class C, bool Complex>
-struct single_token : cursor<C, Complex, along::values> {
+template <class C, bool IsComplex>
+struct single_token : cursor<C, IsComplex, along::values> {
   static constexpr index_t tokens = 1, registers = 1;
 };
 
 // Whole registers, of channels that lie side by side or share a number.
-template <class C, bool Complex, index_t Tokens>
+template <class C, bool IsComplex, index_t Tokens>
 struct token_group {
   static constexpr index_t tokens = Tokens, registers = 4 / Tokens;
   static constexpr index_t lanes = simd::lanes<C>;
-  using place = cursor<C, Complex, along::values>;
+  using place = cursor<C, IsComplex, along::values>;
   using register_type = simd::packs<C>;  // token by token
-  using element_type = std::conditional_t<Complex, cplx<register_type>, register_type>;
+  using element_type = std::conditional_t<IsComplex, cplx<register_type>, register_type>;
 
   place first;
 
   template <class S>
   static bool fits(const operand<S>& x) {
-    return x.value == 0 || x.value == 1 || (Complex && is_interleaved(x, x.value));
+    return x.value == 0 || x.value == 1 || (IsComplex && is_interleaved(x, x.value));
   }
   template <class S>
   GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
@@ -37,7 +37,7 @@ struct token_group {
   }
   template <class S>
   GATESCAN_INLINE element_type element(const operand<S>& x) const {
-    if constexpr (Complex) {
+    if constexpr (IsComplex) {
       if (x.value == 2) return read_interleaved(x);
       return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
     } else {
@@ -81,7 +81,7 @@ struct token_group {
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
     P* const p = plane + first.offset(x);
     if (x.value == 0) return shared(x, plane);
-    if (Complex && x.value == 2) {  // one part of what is interleaved
+    if (IsComplex && x.value == 2) {  // one part of what is interleaved
       const auto part = [&](index_t i) {
         return simd::load<C>(p + i / registers * x.time + i % registers * 2 * lanes, 2, lanes);
       };
@@ -136,10 +136,10 @@ struct shared_by_channels {
   }
 };
 
-template <class C, bool Complex>
-using token_pair = token_group<C, Complex, 2>;
-template <class C, bool Complex>
-using token_row = token_group<C, Complex, 1>;
+template <class C, bool IsComplex>
+using token_pair = token_group<C, IsComplex, 2>;
+template <class C, bool IsComplex>
+using token_row = token_group<C, IsComplex, 1>;
 
 // The part of one token and register.
 template <class C>

@@ -10,9 +10,9 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 /// h_t = a_t h_{t-1} + k_t v_t as it stands; a gate of exactly 0 selects the new input.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 struct sequential_walk {
-  using E = element_t<C, Complex>;
+  using E = element_t<C, IsComplex>;
   E h;
 
   sequential_walk() = default;
@@ -23,21 +23,21 @@ struct sequential_walk {
   }
   /// The same where the gate is not 0.
   GATESCAN_INLINE E next_kept(E a, E x) { return h = fma(a, h, x); }
-  GATESCAN_INLINE with_error<E> end() const { return {h, constant<Complex>(C(0))}; }
+  GATESCAN_INLINE with_error<E> end() const { return {h, constant<IsComplex>(C(0))}; }
 };
 
 /// h_t = (product of gates since the run began) h_in + local_t, local_t from 0. Between runs a real
 /// state has a low part, so that long sums lose nothing: at gate 1 and L = 2^20, 2e-16 in double
 /// where the recurrence as it stands is off by 4e-14.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 struct local_walk {
-  using E = element_t<C, Complex>;
-  E in, in_low, local = constant<Complex>(C(0)), product = constant<Complex>(C(1));
+  using E = element_t<C, IsComplex>;
+  E in, in_low, local = constant<IsComplex>(C(0)), product = constant<IsComplex>(C(1));
 
   local_walk() = default;
   GATESCAN_INLINE local_walk(E state, E low) : in(state), in_low(low) {}
   GATESCAN_INLINE E next(E a, E x) {
-    const E zero = constant<Complex>(C(0));
+    const E zero = constant<IsComplex>(C(0));
     local = reset_to(a, x, fma(a, local, x));
     product = reset_to(a, zero, a * product);
     in = reset_to(a, zero, in);  // a reset cuts the run off from what came before, Inf and NaN too
@@ -50,12 +50,12 @@ struct local_walk {
     return fma(product, in, local);
   }
   GATESCAN_INLINE with_error<E> end() const {
-    if constexpr (!Complex) {
+    if constexpr (!IsComplex) {
       const auto kept = exact_product(product, in);
       const auto sum = exact_sum(kept.value, local);
       return exact_sum(sum.value, fma(product, in_low, kept.error + sum.error));
     } else {
-      return {fma(product, in, local), constant<Complex>(C(0))};
+      return {fma(product, in, local), constant<IsComplex>(C(0))};
     }
   }
 };

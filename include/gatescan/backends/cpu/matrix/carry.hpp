@@ -20,31 +20,31 @@ struct gate_product {
 };
 
 /// high + low times (a_high + a_low), rows of keys.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void multiply_products(C* high, C* low, gate_product<C> a, const matrix_shape& n) {
   using P = simd::pack<C>;
   for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
-    const auto x = load_keys<Complex>(high, i, n.key_pitch),
-               x0 = load_keys<Complex>(low, i, n.key_pitch);
-    const auto y = load_keys<Complex>(a.high, i, n.key_pitch),
-               y0 = load_keys<Complex>(a.low, i, n.key_pitch);
-    if constexpr (Complex) {
+    const auto x = load_keys<IsComplex>(high, i, n.key_pitch),
+               x0 = load_keys<IsComplex>(low, i, n.key_pitch);
+    const auto y = load_keys<IsComplex>(a.high, i, n.key_pitch),
+               y0 = load_keys<IsComplex>(a.low, i, n.key_pitch);
+    if constexpr (IsComplex) {
       const auto re1 = exact_product(x.re, y.re), re2 = exact_product(-x.im, y.im);
       const auto im1 = exact_product(x.re, y.im), im2 = exact_product(x.im, y.re);
       const auto re = exact_sum(re1.value, re2.value), im = exact_sum(im1.value, im2.value);
       const cplx<P> errors{re.error + (re1.error + re2.error), im.error + (im1.error + im2.error)};
-      store_keys<Complex>(high, i, n.key_pitch, cplx<P>{re.value, im.value});
-      store_keys<Complex>(low, i, n.key_pitch, fma(x, y0, fma(x0, y, errors)));
+      store_keys<IsComplex>(high, i, n.key_pitch, cplx<P>{re.value, im.value});
+      store_keys<IsComplex>(low, i, n.key_pitch, fma(x, y0, fma(x0, y, errors)));
     } else {
       const auto p = exact_product(x, y);
-      store_keys<Complex>(high, i, n.key_pitch, p.value);
-      store_keys<Complex>(low, i, n.key_pitch, simd::fma(x, y0, simd::fma(x0, y, p.error)));
+      store_keys<IsComplex>(high, i, n.key_pitch, p.value);
+      store_keys<IsComplex>(low, i, n.key_pitch, simd::fma(x, y0, simd::fma(x0, y, p.error)));
     }
   }
 }
 
 // From sums of logarithms in double, or the product of the gates as it stands.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void chunk_gates(const matrix_tiles<C>& x, const C* product, C* high, C* low) {
   const matrix_shape& n = x.n;
   if (x.log_gates == nullptr) {
@@ -66,7 +66,7 @@ void chunk_gates(const matrix_tiles<C>& x, const C* product, C* high, C* low) {
     };
     for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
       const doubles log = sums(i), magnitude{exp(log.first), exp(log.second)};
-      if constexpr (Complex) {
+      if constexpr (IsComplex) {
         const doubles turn = sums(n.key_pitch + i);
         const auto first = cis(turn.first), second = cis(turn.second);
         split({magnitude.first * first.re, magnitude.second * second.re}, i);
@@ -191,18 +191,18 @@ bool gates_are_real(const matrix_shape& n, gate_product<C> gates) {
 }
 
 /// f(first row, rows, carry) for the planes of a state. A carry writes low parts itself.
-template <bool Complex, class C, class F>
+template <bool IsComplex, class C, class F>
 void for_each_plane(const matrix_shape& n, const C* in, C* out, gate_product<C> gates,
                     bool conjugate, F&& f) {
   const auto planes = [&]<bool LowParts>() {
-    if constexpr (Complex && !LowParts)
+    if constexpr (IsComplex && !LowParts)
       if (gates_are_real(n, gates)) {  // as in a turning frame that keeps most of every state
         for (const index_t first : {index_t{0}, n.key_pitch})
           f(first, n.key_pitch,
             carry<false, C>(n, in + first * n.state_pitch, out + first * n.state_pitch, gates));
         return;
       }
-    if constexpr (Complex)
+    if constexpr (IsComplex)
       for (const bool imaginary : {false, true})
         f(imaginary ? n.key_pitch : 0, n.key_pitch,
           carry_of_plane<LowParts, C>(n, in, out, gates, imaginary, conjugate));
@@ -210,7 +210,7 @@ void for_each_plane(const matrix_shape& n, const C* in, C* out, gate_product<C> 
       f(index_t{0}, n.rows, carry<LowParts, C>(n, in, out, gates));
   };
   // real states in float have none
-  if constexpr (Complex || std::is_same_v<C, double>)
+  if constexpr (IsComplex || std::is_same_v<C, double>)
     if (n.parts == 2) return planes.template operator()<true>();
   planes.template operator()<false>();
 }

@@ -61,15 +61,15 @@ inline index_t tokens_in_block(index_t tokens, index_t block) {
 }
 
 // rows *= factor (conjugated if asked), row by row of keys
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void scale_keys(C* rows, index_t count, const matrix_shape& n, const C* factor, bool conjugate) {
   const index_t pitch = n.key_pitch, step = n.rows;  // copies: rows might otherwise be these
   for (index_t i = 0; i < pitch; i += simd::lanes<C>) {
-    auto f = load_keys<Complex>(factor, i, pitch);
+    auto f = load_keys<IsComplex>(factor, i, pitch);
     if (conjugate) f = conj(f);
     for (index_t t = 0; t < count; ++t)
-      store_keys<Complex>(rows + t * step, i, pitch,
-                          load_keys<Complex>(rows + t * step, i, pitch) * f);
+      store_keys<IsComplex>(rows + t * step, i, pitch,
+                            load_keys<IsComplex>(rows + t * step, i, pitch) * f);
   }
 }
 
@@ -80,21 +80,21 @@ struct keys_of_tokens {
 };
 
 /// Keys of a run, read from tiles.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 struct keys_in_tiles {
   static constexpr bool whole_quads = false;
   matrix_tiles<C> x;
 
   template <std::size_t N>
   GATESCAN_INLINE void read(index_t first, index_t i,
-                            keys_of_tokens<element_t<C, Complex>, N>& to) const {
+                            keys_of_tokens<element_t<C, IsComplex>, N>& to) const {
     const index_t at = first * x.n.rows;
 #pragma GCC unroll 4
     for (index_t t = 0; t < index_t{N}; ++t) {
       const index_t row = at + t * x.n.rows;
-      to.q[t] = load_keys<Complex>(x.q + row, i, x.n.key_pitch);
-      to.k[t] = load_keys<Complex>(x.k + row, i, x.n.key_pitch);
-      to.a[t] = load_keys<Complex>(x.a + row, i, x.n.key_pitch);
+      to.q[t] = load_keys<IsComplex>(x.q + row, i, x.n.key_pitch);
+      to.k[t] = load_keys<IsComplex>(x.k + row, i, x.n.key_pitch);
+      to.a[t] = load_keys<IsComplex>(x.a + row, i, x.n.key_pitch);
     }
   }
   void fill_tiles() const {}  // for those who read them
@@ -102,11 +102,11 @@ struct keys_in_tiles {
 
 // N <= quad_tokens tokens from `first`: q^, the quad's own decayed queries and keys, its total (and
 // what the block's becomes by it) and the scores inside the quad.
-template <bool Complex, std::size_t N, class Keys, class C>
+template <bool IsComplex, std::size_t N, class Keys, class C>
 void quad_products(const Keys& keys, const matrix_shape& n, index_t first, bool begins_block,
                    C* total, C* scores, const chunk_scratch<C>& w) {
   using P = simd::pack<C>;
-  using E = element_t<C, Complex>;
+  using E = element_t<C, IsComplex>;
   constexpr index_t count = N;
   // copies: what is stored to might otherwise be these
   const Keys from = keys;
@@ -120,16 +120,17 @@ void quad_products(const Keys& keys, const matrix_shape& n, index_t first, bool 
     keys_of_tokens<E, N> x;
     from.read(first, i, x);
     E since_first;
-    const E before = begins_block ? constant<Complex>(C(1)) : load_keys<Complex>(total, i, pitch);
+    const E before =
+        begins_block ? constant<IsComplex>(C(1)) : load_keys<IsComplex>(total, i, pitch);
 #pragma GCC unroll 4
     for (index_t t = 0; t < count; ++t) {
       since_first = t == 0 ? x.a[t] : since_first * x.a[t];
       const E qt = conj(x.q[t] * since_first);
-      store_keys<Complex>(q_quad + t * rows, i, pitch, qt);
-      store_keys<Complex>(q_decayed + t * rows, i, pitch, qt * conj(before));
+      store_keys<IsComplex>(q_quad + t * rows, i, pitch, qt);
+      store_keys<IsComplex>(q_decayed + t * rows, i, pitch, qt * conj(before));
     }
-    store_keys<Complex>(quad_total, i, pitch, since_first);
-    store_keys<Complex>(total, i, pitch, since_first * before);
+    store_keys<IsComplex>(quad_total, i, pitch, since_first);
+    store_keys<IsComplex>(total, i, pitch, since_first * before);
     index_t sum = 0;
 #pragma GCC unroll 4
     for (index_t s = 0; s < count; ++s) {
@@ -139,7 +140,7 @@ void quad_products(const Keys& keys, const matrix_shape& n, index_t first, bool 
         if (t > s) ks = ks * x.a[t];
         sums[sum] = add_real_product(ks, x.q[t], sums[sum]);
       }
-      store_keys<Complex>(k_decayed + s * rows, i, pitch, ks);
+      store_keys<IsComplex>(k_decayed + s * rows, i, pitch, ks);
     }
   }
   alignas(simd::register_bytes) C added[N * (N + 1) / 2];
@@ -150,7 +151,7 @@ void quad_products(const Keys& keys, const matrix_shape& n, index_t first, bool 
 }
 
 /// q^ (conjugated), k^, total and scores[s][t], s <= t, of block r; 0 for s > t inside a quad.
-template <bool Complex, class Keys, class C>
+template <bool IsComplex, class Keys, class C>
 void block_products(const Keys& keys, const matrix_shape& n, index_t tokens, index_t r,
                     const chunk_scratch<C>& w) {
   const index_t first = r * block_tokens, count = tokens_in_block(tokens, r);
@@ -159,7 +160,7 @@ void block_products(const Keys& keys, const matrix_shape& n, index_t tokens, ind
     const index_t rest = (std::min)(quad_tokens, count - t);
     C* inside = scores + t * block_tokens + t;
     const auto products = [&]<std::size_t N>() {
-      quad_products<Complex, N>(keys, n, first + t, t == 0, total, inside, w);
+      quad_products<IsComplex, N>(keys, n, first + t, t == 0, total, inside, w);
     };
     if constexpr (Keys::whole_quads)
       products.template operator()<4>();
@@ -174,12 +175,12 @@ void block_products(const Keys& keys, const matrix_shape& n, index_t tokens, ind
     if (t == 0) continue;
     simd::dot_products<C>(rest, t, n.rows, {w.q_quad, n.rows}, {k, n.rows},
                           {scores + t, block_tokens});
-    scale_keys<Complex>(k, t, n, w.quad_total, false);
+    scale_keys<IsComplex>(k, t, n, w.quad_total, false);
   }
 }
 
 // k^ and the totals alone.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void decay_keys(const matrix_tiles<C>& from, index_t tokens, const chunk_scratch<C>& to) {
   const matrix_tiles<C> x = from;  // copies, as above
   const chunk_scratch<C> w = to;
@@ -187,18 +188,18 @@ void decay_keys(const matrix_tiles<C>& from, index_t tokens, const chunk_scratch
   for (index_t b = 0; b < blocks_of(tokens); ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
-      auto product = constant<Complex>(C(1));
+      auto product = constant<IsComplex>(C(1));
       for (index_t t = first + count - 1; t >= first; --t) {
-        const auto k = load_keys<Complex>(x.k + t * n.rows, i, n.key_pitch);
-        store_keys<Complex>(w.k_decayed + t * n.rows, i, n.key_pitch, k * product);
-        product = product * load_keys<Complex>(x.a + t * n.rows, i, n.key_pitch);
+        const auto k = load_keys<IsComplex>(x.k + t * n.rows, i, n.key_pitch);
+        store_keys<IsComplex>(w.k_decayed + t * n.rows, i, n.key_pitch, k * product);
+        product = product * load_keys<IsComplex>(x.a + t * n.rows, i, n.key_pitch);
       }
-      store_keys<Complex>(w.totals + b * n.rows, i, n.key_pitch, product);
+      store_keys<IsComplex>(w.totals + b * n.rows, i, n.key_pitch, product);
     }
   }
 }
 // q^ and the totals alone.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void decay_queries(const matrix_tiles<C>& from, index_t tokens, const chunk_scratch<C>& to) {
   const matrix_tiles<C> x = from;  // copies, as above
   const chunk_scratch<C> w = to;
@@ -206,39 +207,39 @@ void decay_queries(const matrix_tiles<C>& from, index_t tokens, const chunk_scra
   for (index_t b = 0; b < blocks_of(tokens); ++b) {
     const index_t first = b * block_tokens, count = tokens_in_block(tokens, b);
     for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
-      auto product = constant<Complex>(C(1));
+      auto product = constant<IsComplex>(C(1));
       for (index_t t = first; t < first + count; ++t) {
-        product = product * load_keys<Complex>(x.a + t * n.rows, i, n.key_pitch);
-        const auto q = load_keys<Complex>(x.q + t * n.rows, i, n.key_pitch);
-        store_keys<Complex>(w.q_decayed + t * n.rows, i, n.key_pitch, conj(q * product));
+        product = product * load_keys<IsComplex>(x.a + t * n.rows, i, n.key_pitch);
+        const auto q = load_keys<IsComplex>(x.q + t * n.rows, i, n.key_pitch);
+        store_keys<IsComplex>(w.q_decayed + t * n.rows, i, n.key_pitch, conj(q * product));
       }
-      store_keys<Complex>(w.totals + b * n.rows, i, n.key_pitch, product);
+      store_keys<IsComplex>(w.totals + b * n.rows, i, n.key_pitch, product);
     }
   }
 }
 
 // k^ decays on to the chunk's end; the chunk's product.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void decay_to_end(const matrix_tiles<C>& x, index_t tokens, const chunk_scratch<C>& w) {
   const matrix_shape& n = x.n;
   for (index_t b = blocks_of(tokens) - 2; b >= 0; --b) {
     C* later = w.totals + (b + 1) * n.rows;
-    scale_keys<Complex>(w.k_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n,
-                        later, false);
-    scale_keys<Complex>(w.totals + b * n.rows, 1, n, later, false);
+    scale_keys<IsComplex>(w.k_decayed + b * block_tokens * n.rows, tokens_in_block(tokens, b), n,
+                          later, false);
+    scale_keys<IsComplex>(w.totals + b * n.rows, 1, n, later, false);
   }
-  chunk_gates<Complex>(x, w.totals, w.product, w.product_low);
+  chunk_gates<IsComplex>(x, w.totals, w.product, w.product_low);
 }
 
 // A panel of S_out: k [token][rows] decayed to the chunk's end, or v [token][value_pitch].
 // Gradients of states go through the conjugate of the gates. Returns zeros, or NaN where it is not
 // finite.
-template <bool Complex, bool Conjugate = false, class C, class Between>
+template <bool IsComplex, bool Conjugate = false, class C, class Between>
 simd::pack<C> carry_panel(index_t registers, index_t j, const matrix_shape& n, index_t tokens,
                           const C* k, const C* v, const C* state_in, C* state_out,
                           gate_product<C> gates, Between between) {
   simd::pack<C> watch(0);
-  for_each_plane<Complex>(
+  for_each_plane<IsComplex>(
       n, state_in, state_out, gates, Conjugate, [&](index_t first, index_t rows, auto next) {
         watch += simd::product_of_panel<C>(
             registers, rows, tokens, simd::by_columns<C>(k + first, n.rows), {v + j, n.value_pitch},
@@ -282,7 +283,7 @@ auto left_of_products(const C* queries, index_t tokens, const matrix_shape& n, C
 }
 
 // The token by token form, into w.spare_o and w.spare_state; `begin` makes that state ready.
-template <bool Complex, class C, class Begin>
+template <bool IsComplex, class C, class Begin>
 void take_spare_steps(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
                       const chunk_scratch<C>& w, Begin&& begin) {
   const matrix_shape& n = x.n;
@@ -291,28 +292,28 @@ void take_spare_steps(const matrix_tiles<C>& x, index_t tokens, const C* state_i
   copy_numbers(w.spare_state, state_in, n.part_size());
   fill(w.spare_state + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   begin(w.spare_state);
-  steps_forward<Complex>(exact, tokens, w.spare_state, w.spare_state);
+  steps_forward<IsComplex>(exact, tokens, w.spare_state, w.spare_state);
 }
-template <bool Complex, class C, class Begin>
+template <bool IsComplex, class C, class Begin>
 void take_steps_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
                                  C* state_out, const chunk_scratch<C>& w, Begin&& begin) {
-  take_spare_steps<Complex>(x, tokens, state_in, w, begin);
+  take_spare_steps<IsComplex>(x, tokens, state_in, w, begin);
   replace_non_finite(x.o, w.spare_o, tokens * x.n.value_pitch);
   replace_non_finite_state(state_out, w.spare_state, x.n);
 }
 // S_out alone, where queries may not have been read.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void take_state_where_not_finite(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
                                  C* state_out, const chunk_scratch<C>& w) {
   fill(x.q, tokens * x.n.rows, C(0));
-  take_spare_steps<Complex>(x, tokens, state_in, w, [](C*) {});
+  take_spare_steps<IsComplex>(x, tokens, state_in, w, [](C*) {});
   replace_non_finite_state(state_out, w.spare_state, x.n);
 }
 
 /// o of every token and S_out from S_in. Results that are not finite are taken from the token by
 /// token form: there a reset is exact, and nothing overflows that the definition does not overflow.
 /// With Turning, states have one part and stand in the frame. `memory` is what comes next.
-template <bool Complex, bool Turning, class Keys, class C>
+template <bool IsComplex, bool Turning, class Keys, class C>
 void chunk_forward(const matrix_tiles<C>& x, const Keys& keys, index_t tokens, const C* state_in,
                    C* state_out, const chunk_scratch<C>& w, prefetcher& memory,
                    const turning_frame<C>& frame) {
@@ -323,7 +324,7 @@ void chunk_forward(const matrix_tiles<C>& x, const Keys& keys, index_t tokens, c
   for (index_t r = 0; r < blocks; ++r) {
     const index_t first = r * block_tokens, count = tokens_in_block(tokens, r);
     C *o = x.o + first * n.value_pitch, *q = w.q_decayed + first * n.rows;
-    block_products<Complex>(keys, n, tokens, r, w);
+    block_products<IsComplex>(keys, n, tokens, r, w);
     const auto scores = [&](const C* from) { return simd::by_columns<C>(from, block_tokens); };
     simd::set_lower_product<C>(count, n.value_pitch, scores(w.scores_of(r)),
                                {x.v + first * n.value_pitch, n.value_pitch}, {o, n.value_pitch});
@@ -334,11 +335,11 @@ void chunk_forward(const matrix_tiles<C>& x, const Keys& keys, index_t tokens, c
       simd::add_product<C>(count, n.value_pitch, block_tokens, scores(w.across),
                            {x.v + b * block_tokens * n.value_pitch, n.value_pitch},
                            {o, n.value_pitch});
-      scale_keys<Complex>(q, count, n, w.totals + b * n.rows, true);
+      scale_keys<IsComplex>(q, count, n, w.totals + b * n.rows, true);
     }
     ahead();
   }
-  decay_to_end<Complex>(x, tokens, w);
+  decay_to_end<IsComplex>(x, tokens, w);
   if constexpr (Turning) {
     frame.turn(n, w.gates(), state_in, state_out);
     scale_keys<true>(w.q_decayed, tokens, n, frame.before, true);
@@ -357,14 +358,14 @@ void chunk_forward(const matrix_tiles<C>& x, const Keys& keys, index_t tokens, c
           return simd::load(o + t * pitch + c) + sum;
         },
         ahead);
-    watch += carry_panel<Complex>(registers, j, carried, tokens, w.k_decayed, x.v, state_in,
-                                  state_out, Turning ? frame.gates() : w.gates(), ahead);
+    watch += carry_panel<IsComplex>(registers, j, carried, tokens, w.k_decayed, x.v, state_in,
+                                    state_out, Turning ? frame.gates() : w.gates(), ahead);
   });
 
   if constexpr (Turning) fill(state_out + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
   if (state_finite(watch, state_out, n)) return;
   keys.fill_tiles();
-  take_steps_where_not_finite<Complex>(x, tokens, state_in, state_out, w, [&](C* state) {
+  take_steps_where_not_finite<IsComplex>(x, tokens, state_in, state_out, w, [&](C* state) {
     if constexpr (Turning) {
       frame.multiply(n, frame.before, state);
       frame.leave(n, state_out);
@@ -373,20 +374,20 @@ void chunk_forward(const matrix_tiles<C>& x, const Keys& keys, index_t tokens, c
 }
 
 /// S_out only. The same fallback.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void chunk_advance(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
                    const chunk_scratch<C>& w, prefetcher& memory) {
   const matrix_shape& n = x.n;
   memory.begin(panels_of<C>(n) * simd::row_blocks(n.rows));
-  decay_keys<Complex>(x, tokens, w);
-  decay_to_end<Complex>(x, tokens, w);
+  decay_keys<IsComplex>(x, tokens, w);
+  decay_to_end<IsComplex>(x, tokens, w);
   simd::pack<C> watch(0);
   simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-    watch += carry_panel<Complex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out,
-                                  w.gates(), prefetching{&memory});
+    watch += carry_panel<IsComplex>(registers, j, n, tokens, w.k_decayed, x.v, state_in, state_out,
+                                    w.gates(), prefetching{&memory});
   });
   if (state_finite(watch, state_out, n)) return;
-  take_state_where_not_finite<Complex>(x, tokens, state_in, state_out, w);
+  take_state_where_not_finite<IsComplex>(x, tokens, state_in, state_out, w);
 }
 
 }  // namespace detail

@@ -9,17 +9,17 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class C, bool Complex, bool OfTokens = false>
+template <class C, bool IsComplex, bool OfTokens = false>
 struct key_quad {
   static constexpr index_t keys = (OfTokens ? 1 : 4) * simd::lanes<C>;
   using register_type = simd::packs<C>;
-  using element_type = std::conditional_t<Complex, cplx<register_type>, register_type>;
+  using element_type = std::conditional_t<IsComplex, cplx<register_type>, register_type>;
 
-  cursor<C, Complex, along::keys> first;
+  cursor<C, IsComplex, along::keys> first;
 
   template <class S>
   static bool fits(const operand<S>& x) {
-    return x.key == 0 || x.key == 1 || (Complex && is_interleaved(x, x.key));
+    return x.key == 0 || x.key == 1 || (IsComplex && is_interleaved(x, x.key));
   }
   template <class S>
   GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
@@ -27,7 +27,7 @@ struct key_quad {
   }
   template <class S>
   GATESCAN_INLINE element_type element(const operand<S>& x) const {
-    if constexpr (Complex) {
+    if constexpr (IsComplex) {
       if (x.key == 2) return read_interleaved(x);
       return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
     } else {
@@ -69,7 +69,7 @@ struct key_quad {
       if constexpr (!OfTokens) return register_type(number(0));
       return {number(0), number(1), number(2), number(3)};
     }
-    if (Complex && x.key == 2) {  // one part of what is interleaved
+    if (IsComplex && x.key == 2) {  // one part of what is interleaved
       const auto part = [=](index_t i) { return simd::load<C>(p + i * s, 2, lanes); };
       return {part(0), part(1), part(2), part(3)};
     }
@@ -85,13 +85,13 @@ struct key_quad {
     return {{a.re, b.re, c.re, d.re}, {a.im, b.im, c.im, d.im}};
   }
 };
-template <class C, bool Complex>
-using token_quad = key_quad<C, Complex, true>;
+template <class C, bool IsComplex>
+using token_quad = key_quad<C, IsComplex, true>;
 
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 GATESCAN_INLINE auto load_quad(const C* row, index_t pitch) {
   constexpr index_t lanes = simd::lanes<C>;
-  if constexpr (Complex)
+  if constexpr (IsComplex)
     return cplx<simd::packs<C>>{load_quad<false>(row, pitch), load_quad<false>(row + pitch, pitch)};
   else
     return simd::packs<C>{simd::load(row), simd::load(row + lanes), simd::load(row + 2 * lanes),

@@ -11,17 +11,17 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <bool Complex>
+template <bool IsComplex>
 inline constexpr std::size_t keys_a_block = (simd::register_count >= 32 ? 8 : 4) /
-                                            (Complex ? 2 : 1);
+                                            (IsComplex ? 2 : 1);
 inline constexpr index_t registers_a_block = 2;
 
 // Keys [i, i + Keys) and columns [j, j + Vecs registers). Adds to o.
-template <bool Complex, bool Resets, std::size_t Keys, std::size_t Vecs, class C>
+template <bool IsComplex, bool Resets, std::size_t Keys, std::size_t Vecs, class C>
 __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t tokens, index_t i,
                                               index_t j, const C* state_in, C* state_out) {
   using P = simd::pack<C>;
-  using E = element_t<C, Complex>;
+  using E = element_t<C, IsComplex>;
   constexpr index_t width = simd::lanes<C>;
   // copies: what is stored to might otherwise be these
   const index_t rows = x.n.rows, value_pitch = x.n.value_pitch, pitch = x.n.state_pitch;
@@ -35,7 +35,7 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
 #pragma GCC unroll 4
     for (std::size_t c = 0; c < Vecs; ++c)
       s[m][c] =
-          load_keys<Complex>(state_in + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
+          load_keys<IsComplex>(state_in + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
   }
   // two at a time: K = V = 128, 8 heads, L 2048 23.7 ms, one at a time 24.6 (one core, AVX2)
 #pragma GCC unroll 2
@@ -48,10 +48,10 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
     }
 #pragma GCC unroll 8
     for (std::size_t m = 0; m < Keys; ++m) {
-      const E gate = key_in_all_lanes<Complex>(a, index_t(m), im),
-              key = key_in_all_lanes<Complex>(k, index_t(m), im),
-              query = key_in_all_lanes<Complex>(q, index_t(m), im);
-      const bool reset = Resets && resets<Complex>(a, index_t(m), im);
+      const E gate = key_in_all_lanes<IsComplex>(a, index_t(m), im),
+              key = key_in_all_lanes<IsComplex>(k, index_t(m), im),
+              query = key_in_all_lanes<IsComplex>(q, index_t(m), im);
+      const bool reset = Resets && resets<IsComplex>(a, index_t(m), im);
 #pragma GCC unroll 4
       for (std::size_t c = 0; c < Vecs; ++c) {
         const E added = added_by(key, values[c]);
@@ -67,17 +67,17 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
   for (std::size_t m = 0; m < Keys; ++m)
 #pragma GCC unroll 4
     for (std::size_t c = 0; c < Vecs; ++c)
-      store_keys<Complex>(state_out + at + index_t(m) * pitch, index_t(c) * width, im * pitch,
-                          s[m][c]);
+      store_keys<IsComplex>(state_out + at + index_t(m) * pitch, index_t(c) * width, im * pitch,
+                            s[m][c]);
 }
 
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 bool has_reset(const matrix_tiles<C>& x, index_t tokens) {
   typename simd::pack<C>::native_integer found{};
   for (index_t t = 0; t < tokens; ++t)
     for (index_t i = 0; i < x.n.key_pitch; i += simd::lanes<C>) {  // where there is no key it is 1
-      const auto gate = load_keys<Complex>(x.a + t * x.n.rows, i, x.n.key_pitch);
-      if constexpr (Complex)
+      const auto gate = load_keys<IsComplex>(x.a + t * x.n.rows, i, x.n.key_pitch);
+      if constexpr (IsComplex)
         found |= simd::zeros(gate.re) & simd::zeros(gate.im);
       else
         found |= simd::zeros(gate);
@@ -85,9 +85,9 @@ bool has_reset(const matrix_tiles<C>& x, index_t tokens) {
   return simd::any(found);
 }
 
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 index_t blocks_of_state(const matrix_shape& n) {
-  constexpr index_t keys = keys_a_block<Complex>, width = registers_a_block * simd::lanes<C>;
+  constexpr index_t keys = keys_a_block<IsComplex>, width = registers_a_block * simd::lanes<C>;
   return ((n.value_pitch + width - 1) / width) * (n.keys / keys + n.keys % keys);
 }
 
@@ -99,30 +99,30 @@ void for_each_panel_of_state(const matrix_shape& n, F&& f) {
   for (; j + wide <= n.value_pitch; j += wide) f.template operator()<registers_a_block>(j);
   for (; j < n.value_pitch; j += width) f.template operator()<1>(j);
 }
-template <bool Complex, class F>
+template <bool IsComplex, class F>
 void for_each_block_of_keys(const matrix_shape& n, F&& f) {
-  constexpr index_t keys = keys_a_block<Complex>;
+  constexpr index_t keys = keys_a_block<IsComplex>;
   index_t i = 0;
-  for (; i + keys <= n.keys; i += keys) f.template operator()<keys_a_block<Complex>>(i);
+  for (; i + keys <= n.keys; i += keys) f.template operator()<keys_a_block<IsComplex>>(i);
   for (; i < n.keys; ++i) f.template operator()<1>(i);
 }
 
 /// o of every token and S_out from S_in, which may be the same. between() is called after every
 /// block.
-template <bool Complex, class C, class Between = simd::nothing_between>
+template <bool IsComplex, class C, class Between = simd::nothing_between>
 void steps_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
                    Between between = {}) {
   const matrix_shape& n = x.n;
   fill(x.o, tokens * n.value_pitch, C(0));
   const auto all = [&]<bool Resets>() {
     for_each_panel_of_state<C>(n, [&]<std::size_t Vecs>(index_t j) {
-      for_each_block_of_keys<Complex>(n, [&]<std::size_t Keys>(index_t i) {
-        steps_of_block<Complex, Resets, Keys, Vecs>(x, tokens, i, j, state_in, state_out);
+      for_each_block_of_keys<IsComplex>(n, [&]<std::size_t Keys>(index_t i) {
+        steps_of_block<IsComplex, Resets, Keys, Vecs>(x, tokens, i, j, state_in, state_out);
         between();
       });
     });
   };
-  if (has_reset<Complex>(x, tokens))
+  if (has_reset<IsComplex>(x, tokens))
     all.template operator()<true>();
   else
     all.template operator()<false>();

@@ -41,14 +41,14 @@ struct steps_adjoint_scratch {
 
 // Keys [i, i + Keys) and columns [j, j + Vecs registers): adds to w.sums and dv, and turns g from
 // the gradient after the tokens to the one before them.
-template <bool Complex, std::size_t Keys, std::size_t Vecs, class C>
+template <bool IsComplex, std::size_t Keys, std::size_t Vecs, class C>
 __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_t tokens, index_t i,
                                                 index_t j, const C* state_in, C* g,
                                                 const matrix_gradients<C>& d,
                                                 const steps_adjoint_scratch<C>& w) {
   using P = simd::pack<C>;
-  using E = element_t<C, Complex>;
-  constexpr index_t width = simd::lanes<C>, planes = Complex ? 2 : 1;
+  using E = element_t<C, IsComplex>;
+  constexpr index_t width = simd::lanes<C>, planes = IsComplex ? 2 : 1;
   constexpr index_t block_size = index_t{Keys * Vecs} * planes * width;
   constexpr index_t row = index_t{Keys} * planes * width;  // of sums
   // copies: what is stored to might otherwise be these
@@ -57,7 +57,7 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
   const C *q = x.q + i, *k = x.k + i, *a = x.a + i, *v = x.v + j, *d_o = d.d_o + j;
   C *dv = d.dv + j, *state = w.states, *sums = w.sums;
   const auto key = [im](const C* row_of_keys, std::size_t m) {
-    return key_in_all_lanes<Complex>(row_of_keys, index_t(m), im);
+    return key_in_all_lanes<IsComplex>(row_of_keys, index_t(m), im);
   };
   const auto place = [](std::size_t m, std::size_t c) {
     return static_cast<index_t>(m * Vecs + c) * planes * width;
@@ -69,20 +69,20 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
 #pragma GCC unroll 4
     for (std::size_t c = 0; c < Vecs; ++c) {
       s[m][c] =
-          load_keys<Complex>(state_in + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
-      store_keys<Complex>(state, place(m, c), width, s[m][c]);
+          load_keys<IsComplex>(state_in + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
+      store_keys<IsComplex>(state, place(m, c), width, s[m][c]);
     }
   for (index_t t = 0; t < tokens; ++t, k += rows, a += rows, v += value_pitch) {
     state += block_size;
 #pragma GCC unroll 8
     for (std::size_t m = 0; m < Keys; ++m) {
       const E gate = key(a, m), key_m = key(k, m);
-      const bool reset = resets<Complex>(a, index_t(m), im);
+      const bool reset = resets<IsComplex>(a, index_t(m), im);
 #pragma GCC unroll 4
       for (std::size_t c = 0; c < Vecs; ++c) {
         const E added = added_by(key_m, simd::load(v + index_t(c) * width));
         s[m][c] = reset ? added : fma(gate, s[m][c], added);
-        store_keys<Complex>(state, place(m, c), width, s[m][c]);
+        store_keys<IsComplex>(state, place(m, c), width, s[m][c]);
       }
     }
   }
@@ -91,7 +91,7 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
   for (std::size_t m = 0; m < Keys; ++m)
 #pragma GCC unroll 4
     for (std::size_t c = 0; c < Vecs; ++c)
-      s[m][c] = load_keys<Complex>(g + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
+      s[m][c] = load_keys<IsComplex>(g + at + index_t(m) * pitch, index_t(c) * width, im * pitch);
   q += tokens * rows, d_o += tokens * value_pitch, dv += tokens * value_pitch;
   sums += tokens * 3 * row;
   for (index_t t = 0; t < tokens; ++t) {
@@ -104,27 +104,27 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
 #pragma GCC unroll 8
     for (std::size_t m = 0; m < Keys; ++m) {
       const E gate = conj(key(a, m)), key_m = conj(key(k, m)), query = conj(key(q, m));
-      const bool reset = resets<Complex>(a, index_t(m), im);
+      const bool reset = resets<IsComplex>(a, index_t(m), im);
       const index_t sum = static_cast<index_t>(m) * planes * width;
-      E sum_q = load_keys<Complex>(sums, sum, width);
-      E sum_k = load_keys<Complex>(sums + row, sum, width);
-      E sum_a = load_keys<Complex>(sums + 2 * row, sum, width);
+      E sum_q = load_keys<IsComplex>(sums, sum, width);
+      E sum_k = load_keys<IsComplex>(sums + row, sum, width);
+      E sum_a = load_keys<IsComplex>(sums + 2 * row, sum, width);
 #pragma GCC unroll 4
       for (std::size_t c = 0; c < Vecs; ++c) {
         const P d_c = simd::load(d_o + index_t(c) * width);
         const P v_c = simd::load(v + index_t(c) * width);
-        const E before = load_keys<Complex>(state, place(m, c), width);
-        const E after = load_keys<Complex>(state + block_size, place(m, c), width);
+        const E before = load_keys<IsComplex>(state, place(m, c), width);
+        const E after = load_keys<IsComplex>(state + block_size, place(m, c), width);
         const E here = fma(query, d_c, s[m][c]);
         sum_q = fma(conj(after), d_c, sum_q);
         sum_k = fma(here, v_c, sum_k);
         sum_a = fma(here, conj(before), sum_a);
         to[c] = add_real_product(key_m, here, to[c]);
-        s[m][c] = reset ? constant<Complex>(C(0)) : gate * here;
+        s[m][c] = reset ? constant<IsComplex>(C(0)) : gate * here;
       }
-      store_keys<Complex>(sums, sum, width, sum_q);
-      store_keys<Complex>(sums + row, sum, width, sum_k);
-      store_keys<Complex>(sums + 2 * row, sum, width, sum_a);
+      store_keys<IsComplex>(sums, sum, width, sum_q);
+      store_keys<IsComplex>(sums + row, sum, width, sum_k);
+      store_keys<IsComplex>(sums + 2 * row, sum, width, sum_a);
     }
 #pragma GCC unroll 4
     for (std::size_t c = 0; c < Vecs; ++c) simd::store(dv + index_t(c) * width, to[c]);
@@ -133,22 +133,22 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
   for (std::size_t m = 0; m < Keys; ++m)
 #pragma GCC unroll 4
     for (std::size_t c = 0; c < Vecs; ++c)
-      store_keys<Complex>(g + at + index_t(m) * pitch, index_t(c) * width, im * pitch, s[m][c]);
+      store_keys<IsComplex>(g + at + index_t(m) * pitch, index_t(c) * width, im * pitch, s[m][c]);
 }
 
 /// On entry `g` is the gradient of the state after the run, on return of `state_in`.
-template <bool Complex, class C>
+template <bool IsComplex, class C>
 void steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
                     const matrix_gradients<C>& d, const steps_adjoint_scratch<C>& w) {
-  constexpr index_t width = simd::lanes<C>, planes = Complex ? 2 : 1;
+  constexpr index_t width = simd::lanes<C>, planes = IsComplex ? 2 : 1;
   const matrix_shape& n = x.n;
   fill(d.dv, tokens * n.value_pitch, C(0));
-  for_each_block_of_keys<Complex>(n, [&]<std::size_t Keys>(index_t i) {
+  for_each_block_of_keys<IsComplex>(n, [&]<std::size_t Keys>(index_t i) {
     constexpr index_t keys = Keys;
     const index_t registers = tokens * 3 * keys * planes;
     fill(w.sums, padded<C>(registers) * width, C(0));
     for_each_panel_of_state<C>(n, [&]<std::size_t Vecs>(index_t j) {
-      adjoint_of_block<Complex, Keys, Vecs>(x, tokens, i, j, state_in, g, d, w);
+      adjoint_of_block<IsComplex, Keys, Vecs>(x, tokens, i, j, state_in, g, d, w);
     });
     for (index_t r = 0; r < registers; r += width) {
       simd::pack<C> sums[static_cast<std::size_t>(width)];

@@ -55,16 +55,16 @@ struct matrix_tiles {
 };
 
 // One register of a row of keys: real, or real and imaginary planes.
-template <bool Complex, class C>
-GATESCAN_INLINE element_t<C, Complex> load_keys(const C* row, index_t i, index_t pitch) {
-  if constexpr (Complex)
+template <bool IsComplex, class C>
+GATESCAN_INLINE element_t<C, IsComplex> load_keys(const C* row, index_t i, index_t pitch) {
+  if constexpr (IsComplex)
     return {simd::load(row + i), simd::load(row + pitch + i)};
   else
     return simd::load(row + i);
 }
-template <bool Complex, class C>
-GATESCAN_INLINE void store_keys(C* row, index_t i, index_t pitch, element_t<C, Complex> x) {
-  if constexpr (Complex) {
+template <bool IsComplex, class C>
+GATESCAN_INLINE void store_keys(C* row, index_t i, index_t pitch, element_t<C, IsComplex> x) {
+  if constexpr (IsComplex) {
     simd::store(row + i, x.re);
     simd::store(row + pitch + i, x.im);
   } else {

@@ -39,10 +39,10 @@ struct gradient_tile {
 
 enum class along { keys, values };
 
-template <class C, bool Complex, along Lanes>
+template <class C, bool IsComplex, along Lanes>
 struct cursor {
   using register_type = simd::pack<C>;
-  using element_type = element_t<C, Complex>;
+  using element_type = element_t<C, IsComplex>;
 
   index_t t;           // the token
   index_t key, value;  // the first of each; operands begin at the lane's head and first value
@@ -55,7 +55,7 @@ struct cursor {
   }
   template <class S>
   GATESCAN_INLINE element_type element(const operand<S>& x) const {
-    if constexpr (Complex) {
+    if constexpr (IsComplex) {
       if (count == simd::lanes<C> && is_interleaved(x, Lanes == along::keys ? x.key : x.value))
         return simd::load_interleaved<C>(x.re + offset(x));
       return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};

@@ -19,11 +19,11 @@ namespace detail {
 // The work of a backward pass: sequences x heads x value blocks x segments, split into slots.
 struct work_split {
   index_t sequences = 0, heads = 0, value_blocks = 0, segments = 0;
-  index_t slots = 0;
+  index_t slot_count = 0;
   bool packed = false;
 
   index_t items() const { return sequences * heads * value_blocks * segments; }
-  index_t first_item(index_t slot) const { return slot * items() / slots; }
+  index_t first_item(index_t slot) const { return slot * items() / slot_count; }
   index_t sequence_of(index_t item) const { return item / (heads * value_blocks * segments); }
   // the batches (or sequences, for states) that a slot touches
   index_t first_batch(index_t slot, bool by_sequence) const {
@@ -34,7 +34,7 @@ struct work_split {
   }
   index_t most_batches(bool by_sequence) const {
     index_t most = 1;
-    for (index_t s = 0; s < slots; ++s)
+    for (index_t s = 0; s < slot_count; ++s)
       most = (std::max)(most, last_batch(s, by_sequence) - first_batch(s, by_sequence) + 1);
     return most;
   }
@@ -94,7 +94,7 @@ struct gradient_target {
   void take_partial(arena& scratch, const work_split& split) {
     if (!to.given || exclusive) return;
     slot_batches = to.batch != 0 ? split.most_batches(is_state) : 1;
-    partial = scratch.take<C>(split.slots * slot_size());
+    partial = scratch.take<C>(split.slot_count * slot_size());
   }
   void clear_partial(index_t slot) const {
     if (partial == nullptr) return;
@@ -264,7 +264,7 @@ struct gradient_target {
     for (index_t done = 0; done < row; done += most) {
       const index_t n = (std::min)(most, row - done);
       C sums[static_cast<std::size_t>(most)] = {};
-      for (index_t s = 0; s < split.slots; ++s) {
+      for (index_t s = 0; s < split.slot_count; ++s) {
         if (to.batch != 0 &&
             (b < split.first_batch(s, is_state) || b > split.last_batch(s, is_state)))
           continue;

@@ -36,12 +36,12 @@ struct is_complex : std::false_type {};
 template <class R>
 struct is_complex<cplx<R>> : std::true_type {};
 
-template <class C, bool Complex>
-using element_t = std::conditional_t<Complex, cplx<simd::pack<C>>, simd::pack<C>>;
+template <class C, bool IsComplex>
+using element_t = std::conditional_t<IsComplex, cplx<simd::pack<C>>, simd::pack<C>>;
 
-template <bool Complex, class C>
-GATESCAN_INLINE element_t<C, Complex> constant(C x) {
-  if constexpr (Complex)
+template <bool IsComplex, class C>
+GATESCAN_INLINE element_t<C, IsComplex> constant(C x) {
+  if constexpr (IsComplex)
     return {simd::pack<C>(x), simd::pack<C>(0)};
   else
     return simd::pack<C>(x);

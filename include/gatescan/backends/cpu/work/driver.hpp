@@ -102,7 +102,7 @@ class driver : segments<Lane, R, T> {
       scan_states();
       scan_gradients(r);
     }
-    parallel_for(backend_, split_.slots, [&](index_t slot, int worker) {
+    parallel_for(backend_, split_.slot_count, [&](index_t slot, int worker) {
       for_each_target([&](auto& target) { target.clear_partial(slot); });
       for (index_t item = split_.first_item(slot); item < split_.first_item(slot + 1); ++item) {
         station at = station_at(worker, item, true);
@@ -133,7 +133,7 @@ class driver : segments<Lane, R, T> {
   // ---- workspace
 
   void lay_out_forward(arena& memory) {
-    split_.slots = 0;
+    split_.slot_count = 0;
     side_by_side_ = heads_side_by_side();
     take_segments(memory);
     take_pieces(memory, false);
@@ -143,7 +143,7 @@ class driver : segments<Lane, R, T> {
     // operands.
     constexpr index_t most_slots = 16;
     if (!Lane::adjoint_scans) split_.segments = 1;
-    split_.slots = split_.items();
+    split_.slot_count = split_.items();
     bool shared = false;
     constexpr bool once = requires { requires std::is_same_v<typename R::adds_once, R>; };
     R::operands(
@@ -154,7 +154,8 @@ class driver : segments<Lane, R, T> {
         },
         p_.x, r.d, targets_);
     state_target_ = gradient_target<C, C>(r.initial_state, p_.n, split_, true, false);
-    if (shared || !state_target_.exclusive) split_.slots = (std::min)(split_.slots, most_slots);
+    if (shared || !state_target_.exclusive)
+      split_.slot_count = (std::min)(split_.slot_count, most_slots);
     for_each_target([&](auto& target) { target.take_partial(memory, split_); });
     take_segments(memory);
     take_pieces(memory, true);

@@ -37,7 +37,7 @@ class segments : protected stations<Lane, R, T> {
     products_ = memory.take<C>(split_.items() * lane.summary_size());
     states_ = memory.take<C>(split_.items() * lane.state_size());
     ready_ = memory.take<std::atomic<int>>(split_.items());
-    if (split_.slots > 0) gradients_ = memory.take<C>(split_.items() * lane.state_size());
+    if (split_.slot_count > 0) gradients_ = memory.take<C>(split_.items() * lane.state_size());
   }
 
   void forward_by_segments(const forward_results<T>& to) {
@@ -131,7 +131,7 @@ class segments : protected stations<Lane, R, T> {
   bool ends_chain(index_t item) const { return segment_of(item) == split_.segments - 1; }
 
   index_t summary_run() const {  // what the lane has room for
-    return split_.slots > 0 ? plan_.backward_chunk : plan_.forward_chunk;
+    return split_.slot_count > 0 ? plan_.backward_chunk : plan_.forward_chunk;
   }
 
   // Leaves the state that comes in in at.state, and carries it on to the next segment. False where
@@ -141,7 +141,7 @@ class segments : protected stations<Lane, R, T> {
     C *state = states_ + item * size, *product = products_ + item * at.lane.summary_size();
     const bool passes_on = segment_of(item) > 0 && !ends_chain(item);
     // in backward the last segment's product takes gradients through it
-    if (passes_on || (segment_of(item) > 0 && split_.slots > 0)) {
+    if (passes_on || (segment_of(item) > 0 && split_.slot_count > 0)) {
       at.lane.clear_summary(product);
       fill(at.state, size, C(0));
       at.for_each_run(summary_run(), [&](index_t t, index_t count) {

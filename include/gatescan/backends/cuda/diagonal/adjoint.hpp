@@ -29,9 +29,9 @@ struct run_room {
 };
 
 // What the programs of a backward pass share: the states at the starts of runs, and o.
-template <class R, class T, bool Complex, int Keys>
-struct adjoint_task : task<R, T, Complex, Keys> {
-  using base = task<R, T, Complex, Keys>;
+template <class R, class T, bool IsComplex, int Keys>
+struct adjoint_task : task<R, T, IsComplex, Keys> {
+  using base = task<R, T, IsComplex, Keys>;
   using share = typename base::share;
   using C = typename base::C;
   using S = typename base::S;
@@ -158,14 +158,14 @@ struct adjoint_task : task<R, T, Complex, Keys> {
 };
 
 // The gradient of every segment's incoming state, had its last state none.
-template <class R, class T, bool Complex, int Keys>
-struct summarise_back : adjoint_task<R, T, Complex, Keys> {
-  using base = adjoint_task<R, T, Complex, Keys>;
+template <class R, class T, bool IsComplex, int Keys>
+struct summarise_back : adjoint_task<R, T, IsComplex, Keys> {
+  using base = adjoint_task<R, T, IsComplex, Keys>;
   using share = typename base::share;
   using E = typename base::E;
   table<typename base::D> gradients;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
   int shared_bytes() const { return base::room_bytes(this->map); }
 
   template <class Block>
@@ -183,9 +183,9 @@ struct summarise_back : adjoint_task<R, T, Complex, Keys> {
 };
 
 // The gradient of the state at every segment's end takes the place of that.
-template <class R, class T, bool Complex, int Keys>
-struct carry_back : adjoint_task<R, T, Complex, Keys> {
-  using base = adjoint_task<R, T, Complex, Keys>;
+template <class R, class T, bool IsComplex, int Keys>
+struct carry_back : adjoint_task<R, T, IsComplex, Keys> {
+  using base = adjoint_task<R, T, IsComplex, Keys>;
   using share = typename base::share;
   using C = typename base::C;
   using E = typename base::E;

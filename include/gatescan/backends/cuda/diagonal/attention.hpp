@@ -9,9 +9,9 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace diagonal {
 
-template <class R, class T, bool Complex, int Keys>
-struct attend : task<R, T, Complex, Keys> {
-  using base = task<R, T, Complex, Keys>;
+template <class R, class T, bool IsComplex, int Keys>
+struct attend : task<R, T, IsComplex, Keys> {
+  using base = task<R, T, IsComplex, Keys>;
   using share = typename base::share;
   using C = typename base::C;
   using E = typename base::E;

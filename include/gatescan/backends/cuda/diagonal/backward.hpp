@@ -13,11 +13,11 @@ namespace detail {
 namespace diagonal {
 
 // A channel's part of a token has no key: what it adds to an operand with keys has no place.
-template <class R, class T, bool Complex>
+template <class R, class T, bool IsComplex>
 void check_sides(const problem_of<R, T>& p,
                  const typename R::template fields<operand<storage_t<T>>>& d) {
-  using share = channel<R, T, Complex, 1>;
-  const noting_place<state_t<T>, Complex> at{side::values};
+  using share = channel<R, T, IsComplex, 1>;
+  const noting_place<state_t<T>, IsComplex> at{side::values};
   typename R::template fields<side_notes> notes{};
   const auto w = R::values(p.x, at);
   std::remove_const_t<decltype(w)> d_w{};
@@ -33,15 +33,15 @@ void check_sides(const problem_of<R, T>& p,
       d, notes);
 }
 
-template <class R, class T, bool Complex, int Keys>
-struct differentiate : adjoint_task<R, T, Complex, Keys> {
-  using base = adjoint_task<R, T, Complex, Keys>;
+template <class R, class T, bool IsComplex, int Keys>
+struct differentiate : adjoint_task<R, T, IsComplex, Keys> {
+  using base = adjoint_task<R, T, IsComplex, Keys>;
   using share = typename base::share;
   using C = typename base::C;
   using S = typename base::S;
   using E = typename base::E;
   using D = typename base::D;
-  using collector_type = collector<R, T, Complex, Keys, share::run, share::unit_keys>;
+  using collector_type = collector<R, T, IsComplex, Keys, share::run, share::unit_keys>;
   using values_type = typename share::values_type;
   using sums = typename collector_type::sums;
   collector_type collect;
@@ -49,7 +49,7 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
   operand<const C> final_state;  // its gradient
   gradient_sink<C, C> initial_state;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
   int shared_bytes() const {
     return base::room_bytes(this->map) + collect.shared_bytes() +
            share::template token_bytes<values_type>(this->map);
@@ -109,7 +109,7 @@ struct differentiate : adjoint_task<R, T, Complex, Keys> {
         if (here.holds(n)) {
           accumulator<C> sum;
           this->split(g[n], sum);
-          initial_state.store(place<C, Complex>{s.batch, 0, l.head, here.key(n), l.value},
+          initial_state.store(place<C, IsComplex>{s.batch, 0, l.head, here.key(n), l.value},
                               s.sequence, 0, sum);
         }
     });

@@ -16,13 +16,13 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace diagonal {
 
-template <class R, class T, bool Complex, int Keys>
+template <class R, class T, bool IsComplex, int Keys>
 struct channel {
   using S = storage_t<T>;
   using C = state_t<T>;
-  using E = number<C, Complex>;
-  using W = carrier<C, Complex>;
-  using spot = place<C, Complex>;
+  using E = number<C, IsComplex>;
+  using W = carrier<C, IsComplex>;
+  using spot = place<C, IsComplex>;
   using operands = typename R::template fields<operand<const S>>;
   using values_type =
       decltype(R::values(std::declval<const operands&>(), std::declval<const spot&>()));
@@ -261,13 +261,13 @@ struct channel {
 };
 
 // What the programs of a problem share.
-template <class R, class T, bool Complex, int Keys>
+template <class R, class T, bool IsComplex, int Keys>
 struct task {
-  using share = channel<R, T, Complex, Keys>;
+  using share = channel<R, T, IsComplex, Keys>;
   using C = typename share::C;
   using E = typename share::E;
   using W = typename share::W;
-  using D = number<double, Complex>;
+  using D = number<double, IsComplex>;
   using S = typename share::S;
 
   problem_of<R, T> p;
@@ -277,7 +277,7 @@ struct task {
 
   int threads() const { return map.block_threads; }
   int shared_bytes() const { return 0; }
-  index_t blocks_for(index_t slots) const { return slots * map.blocks_a_slot(); }
+  index_t blocks_for(index_t slot_count) const { return slot_count * map.blocks_a_slot(); }
   /// f(segment, lane, share): a block has a segment of some channels.
   template <class Block, class F>
   GATESCAN_HD void of_segment(Block& block, F&& f) const {

@@ -44,7 +44,7 @@ struct stage {
 };
 
 // Keys: of a thread. Run: tokens that go together. Alone: a channel has one thread.
-template <class R, class T, bool Complex, int Keys, int Run, bool Alone>
+template <class R, class T, bool IsComplex, int Keys, int Run, bool Alone>
 struct collector {
   using C = state_t<T>;
   using S = storage_t<T>;
@@ -77,7 +77,7 @@ struct collector {
           sizes of = n;
           if (!a.has(axis::time)) {  // every segment leaves a sum
             if (target.batch == 0)
-              of.sequences = cut.slots();
+              of.sequences = cut.slot_count();
             else
               copies *= pieces;
           }
@@ -99,7 +99,7 @@ struct collector {
     R::operands(
         [&](const char*, const axes& a, presence, const auto& sink) {
           sizes of = n;
-          if (!a.has(axis::time) && sink.to.batch == 0) of.sequences = cut.slots();
+          if (!a.has(axis::time) && sink.to.batch == 0) of.sequences = cut.slot_count();
           add_partial_sums(gpu, sink, of, cut.packed);
         },
         to);
@@ -221,7 +221,7 @@ struct collector {
               sum.re += room.rows[rows.at(here, token, warp, column)];
               if (complex) sum.im += room.rows[rows.size() + rows.at(here, token, warp, column)];
             }
-            sink.store(place<C, Complex>{s.batch, t + token, l.head, key, 0}, lead(sink, s),
+            sink.store(place<C, IsComplex>{s.batch, t + token, l.head, key, 0}, lead(sink, s),
                        copy(a, sink, l, s), sum);
           }
         },
@@ -241,8 +241,8 @@ struct collector {
     if (!a.has(axis::time) && sink.to.batch != 0) c = c * pieces + s.slot % pieces;
     return c;
   }
-  GATESCAN_HD static place<C, Complex> spot(const lane& l, const segment& s, index_t t,
-                                            index_t key) {
+  GATESCAN_HD static place<C, IsComplex> spot(const lane& l, const segment& s, index_t t,
+                                              index_t key) {
     return {s.batch, t, l.head, key, l.value};
   }
   // Adds over the channels of a warp; the lanes that `write` have the sum.

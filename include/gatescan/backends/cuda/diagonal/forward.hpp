@@ -10,15 +10,15 @@ namespace detail {
 namespace diagonal {
 
 // Product of gates and local state of every segment.
-template <class R, class T, bool Complex, int Keys>
-struct summarise : task<R, T, Complex, Keys> {
-  using base = task<R, T, Complex, Keys>;
+template <class R, class T, bool IsComplex, int Keys>
+struct summarise : task<R, T, IsComplex, Keys> {
+  using base = task<R, T, IsComplex, Keys>;
   using share = typename base::share;
   using E = typename base::E;
   using W = typename base::W;
   table<W> products, states;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
   int shared_bytes() const {
     return share::template token_bytes<typename share::values_type>(this->map);
   }
@@ -46,9 +46,9 @@ struct summarise : task<R, T, Complex, Keys> {
 };
 
 // The state at the start of every segment takes the place of its local state.
-template <class R, class T, bool Complex, int Keys>
-struct carry : task<R, T, Complex, Keys> {
-  using base = task<R, T, Complex, Keys>;
+template <class R, class T, bool IsComplex, int Keys>
+struct carry : task<R, T, IsComplex, Keys> {
+  using base = task<R, T, IsComplex, Keys>;
   using share = typename base::share;
   using E = typename base::E;
   using W = typename base::W;
@@ -97,9 +97,9 @@ struct carry : task<R, T, Complex, Keys> {
 
 // Outputs, final states, and for backward the states at the starts of runs: what is asked for. With
 // several tiles of keys each leaves its part of o in `parts`.
-template <class R, class T, bool Complex, int Keys>
-struct run_segments : task<R, T, Complex, Keys> {
-  using base = task<R, T, Complex, Keys>;
+template <class R, class T, bool IsComplex, int Keys>
+struct run_segments : task<R, T, IsComplex, Keys> {
+  using base = task<R, T, IsComplex, Keys>;
   using share = typename base::share;
   using C = typename base::C;
   using S = typename base::S;
@@ -111,7 +111,7 @@ struct run_segments : task<R, T, Complex, Keys> {
   table<E> parts;  // of o: [batch and token][tile]
   table<E> kept{};
 
-  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
   int shared_bytes() const {
     return share::template token_bytes<typename share::values_type>(this->map) +
            share::template token_bytes<E>(this->map);
@@ -160,9 +160,9 @@ struct run_segments : task<R, T, Complex, Keys> {
 };
 
 // Adds the parts of o, and writes the output. A thread an output.
-template <class R, class T, bool Complex>
+template <class R, class T, bool IsComplex>
 struct finish {
-  using share = channel<R, T, Complex, 1>;
+  using share = channel<R, T, IsComplex, 1>;
   using C = typename share::C;
   using E = typename share::E;
   problem_of<R, T> p;

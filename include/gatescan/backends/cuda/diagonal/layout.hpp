@@ -34,7 +34,7 @@ struct time_cut {
         per_sequence(n.time > tokens ? ceil_divide(n.time, tokens) : 1),
         packed(device_offsets != nullptr || n.sequences != n.batch) {}
 
-  GATESCAN_HD index_t slots() const {
+  GATESCAN_HD index_t slot_count() const {
     if (sequences == 0) return 0;
     return packed ? time / tokens + sequences : sequences * per_sequence;
   }
@@ -92,7 +92,7 @@ struct time_cut {
 
   // Rows for what is kept once in `run` tokens of every segment.
   GATESCAN_HD index_t runs(index_t batches, int run) const {
-    return batches * time / run + slots();
+    return batches * time / run + slot_count();
   }
   /// The row of the run that starts at token t of a segment.
   GATESCAN_HD index_t run_row(const segment& s, index_t t, int run) const {

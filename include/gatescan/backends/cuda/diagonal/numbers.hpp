@@ -12,8 +12,8 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace diagonal {
 
-template <class C, bool Complex>
-using number = typename element_type<C, Complex>::type;
+template <class C, bool IsComplex>
+using number = typename element_type<C, IsComplex>::type;
 
 template <class X, int N>
 using list = X[static_cast<std::size_t>(N)];
@@ -66,9 +66,9 @@ struct two_doubles {
   }
 };
 /// What carries a state over many runs of tokens: more than the state's own digits.
-template <class C, bool Complex>
-using carrier =
-    std::conditional_t<std::is_same_v<C, double> && !Complex, two_doubles, number<double, Complex>>;
+template <class C, bool IsComplex>
+using carrier = std::conditional_t<std::is_same_v<C, double> && !IsComplex, two_doubles,
+                                   number<double, IsComplex>>;
 
 template <class E>
 struct make;

@@ -11,17 +11,17 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T, bool Complex>
+template <class R, class T, bool IsComplex>
 class diagonal_runner {
   static constexpr int keys = has_unit_keys<R>() ? 1 : 4;  // of a thread
   using C = state_t<T>;
   using S = storage_t<T>;
   using problem = problem_of<R, T>;
   using results = backward_results<R, T>;
-  using task = diagonal::task<R, T, Complex, keys>;
+  using task = diagonal::task<R, T, IsComplex, keys>;
   using share = typename task::share;
-  using adjoint_task = diagonal::adjoint_task<R, T, Complex, keys>;
-  using collector = diagonal::collector<R, T, Complex, keys, share::run, share::unit_keys>;
+  using adjoint_task = diagonal::adjoint_task<R, T, IsComplex, keys>;
+  using collector = diagonal::collector<R, T, IsComplex, keys, share::run, share::unit_keys>;
   using carrier_table = diagonal::table<typename task::W>;
   using wide_table = diagonal::table<typename task::D>;
   using narrow_table = diagonal::table<typename task::E>;
@@ -49,10 +49,10 @@ class diagonal_runner {
   template <class Device>
   void forward(const Device& gpu, const forward_results<T>& to) {
     const bool attends = attends_ && to.out.given;
-    if (attends) run(gpu, diagonal::attend<R, T, Complex, keys>{{shared_}, parts_});
+    if (attends) run(gpu, diagonal::attend<R, T, IsComplex, keys>{{shared_}, parts_});
     if (!attends || to.final_state.given) {
       carry_states(gpu);
-      run(gpu, diagonal::run_segments<R, T, Complex, keys>{
+      run(gpu, diagonal::run_segments<R, T, IsComplex, keys>{
                    {shared_},
                    states_,
                    attends ? operand<S>{} : to.out,
@@ -61,7 +61,7 @@ class diagonal_runner {
     }
     if (to.out.given && parts_.rows > 0)
       run(gpu,
-          diagonal::finish<R, T, Complex>{shared_.p, shared_.map, shared_.cut, to.out, parts_});
+          diagonal::finish<R, T, IsComplex>{shared_.p, shared_.map, shared_.cut, to.out, parts_});
   }
 
   void lay_out_backward(arena& memory, const results& r) {
@@ -74,7 +74,7 @@ class diagonal_runner {
     } while (threads >= warp_threads && differentiation(r).shared_bytes() > most_shared_bytes);
     take_segments(memory);
     const index_t channels = shared_.map.channels();
-    if (shared_.cut.cuts()) gradients_.take(memory, shared_.cut.slots(), n.keys, channels);
+    if (shared_.cut.cuts()) gradients_.take(memory, shared_.cut.slot_count(), n.keys, channels);
     kept_.take(memory, shared_.cut.runs(n.batch, share::run), n.keys, channels);
     if (!share::simple_output && shared_.map.tiles > 1) take_parts(memory, shared_.map.tiles);
     collect_.take(memory);
@@ -83,14 +83,14 @@ class diagonal_runner {
   }
   template <class Device>
   void backward(const Device& gpu, const results& r) {
-    diagonal::check_sides<R, T, Complex>(shared_.p, r.d);
+    diagonal::check_sides<R, T, IsComplex>(shared_.p, r.d);
     const adjoint_task shared = adjoint(r);
     carry_states(gpu);
     run(gpu,
-        diagonal::run_segments<R, T, Complex, keys>{{shared_}, states_, {}, {}, parts_, kept_});
+        diagonal::run_segments<R, T, IsComplex, keys>{{shared_}, states_, {}, {}, parts_, kept_});
     if (shared_.cut.cuts()) {
-      run(gpu, diagonal::summarise_back<R, T, Complex, keys>{{shared}, gradients_});
-      run(gpu, diagonal::carry_back<R, T, Complex, keys>{
+      run(gpu, diagonal::summarise_back<R, T, IsComplex, keys>{{shared}, gradients_});
+      run(gpu, diagonal::carry_back<R, T, IsComplex, keys>{
                    {shared}, products_, gradients_, r.final_state});
     }
     run(gpu, differentiation(r));
@@ -103,7 +103,7 @@ class diagonal_runner {
 
   adjoint_task adjoint(const results& r) const { return {{shared_}, r.out, kept_, parts_}; }
   auto differentiation(const results& r) const {
-    return diagonal::differentiate<R, T, Complex, keys>{
+    return diagonal::differentiate<R, T, IsComplex, keys>{
         {adjoint(r)}, collect_, gradients_, r.final_state, initial_state_};
   }
   // in units of which `enough_parts` fill the device
@@ -127,9 +127,9 @@ class diagonal_runner {
 
   void take_segments(arena& memory) {
     if (!shared_.cut.cuts()) return;
-    const index_t slots = shared_.cut.slots(), channels = shared_.map.channels();
-    products_.take(memory, slots, shared_.p.n.keys, channels);
-    states_.take(memory, slots, shared_.p.n.keys, channels);
+    const index_t slot_count = shared_.cut.slot_count(), channels = shared_.map.channels();
+    products_.take(memory, slot_count, shared_.p.n.keys, channels);
+    states_.take(memory, slot_count, shared_.p.n.keys, channels);
   }
   void take_parts(arena& memory, index_t parts) {
     parts_.take(memory, shared_.p.n.batch * shared_.p.n.time, parts, shared_.map.channels());
@@ -137,8 +137,8 @@ class diagonal_runner {
   template <class Device>
   void carry_states(const Device& gpu) const {
     if (!shared_.cut.cuts()) return;
-    run(gpu, diagonal::summarise<R, T, Complex, keys>{{shared_}, products_, states_});
-    run(gpu, diagonal::carry<R, T, Complex, keys>{{shared_}, products_, states_});
+    run(gpu, diagonal::summarise<R, T, IsComplex, keys>{{shared_}, products_, states_});
+    run(gpu, diagonal::carry<R, T, IsComplex, keys>{{shared_}, products_, states_});
   }
 
   bool attends_;

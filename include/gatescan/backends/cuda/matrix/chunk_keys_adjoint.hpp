@@ -38,7 +38,7 @@ struct matrix_keys_adjoint {
   output_gradient<R, T> d_o{};
   gradient_stores<R, T> gradients{};
 
-  index_t blocks() const { return chunks.slots * p.n.heads * ceil_divide(p.n.keys, keys); }
+  index_t blocks() const { return chunks.slot_count * p.n.heads * ceil_divide(p.n.keys, keys); }
   int threads() const { return kit::threads; }
   // Y at the starts of blocks of 16, for the queries from there on
   GATESCAN_HD static constexpr int kept(int b) {

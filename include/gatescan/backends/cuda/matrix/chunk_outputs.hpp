@@ -47,7 +47,7 @@ struct matrix_outputs {
   }
   GATESCAN_HD time_chunks tiles() const { return time_chunks(p.n, kit::tokens); }
   index_t blocks() const {
-    const index_t all = finds_tiles() ? tiles().slots : chunks.slots * tiles_a_chunk();
+    const index_t all = finds_tiles() ? tiles().slot_count : chunks.slot_count * tiles_a_chunk();
     return all * p.n.heads * value_tiles();
   }
   int threads() const { return kit::threads; }

@@ -32,14 +32,14 @@ struct chunk_place {
 };
 
 struct time_chunks {
-  index_t length = 1, a_sequence = 0, slots = 0;
+  index_t length = 1, a_sequence = 0, slot_count = 0;
   bool packed = false;
 
   time_chunks() = default;
   GATESCAN_HD time_chunks(const sizes& n, index_t tokens) : length(tokens) {
     packed = n.sequences != n.batch;
     a_sequence = ceil_divide(n.time, length);
-    slots = packed ? n.time / length + n.sequences : n.sequences * a_sequence;
+    slot_count = packed ? n.time / length + n.sequences : n.sequences * a_sequence;
   }
   GATESCAN_HD index_t first_slot(index_t sequence, index_t first_token) const {
     return packed ? first_token / length + sequence : sequence * a_sequence;

@@ -39,7 +39,9 @@ struct gradient_stores {
             fail<shape_error>(std::string(name) +
                               ": expected keys or values among the axes of a matrix state's operand"
                               ", got both");
-          const index_t in_time_copies = in_time ? 1 : packed ? chunks.slots : chunks.a_sequence;
+          const index_t in_time_copies = in_time  ? 1
+                                         : packed ? chunks.slot_count
+                                                  : chunks.a_sequence;
           const index_t key_threads = in_time ? 1 : key_groups,
                         value_threads = in_time ? 1 : value_groups;
           const index_t a_chunk = sink.has_key     ? key_threads

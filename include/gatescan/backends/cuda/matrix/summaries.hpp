@@ -24,10 +24,10 @@ struct chunk_states {
   chunk_states() = default;
   explicit chunk_states(const sizes& n) : heads(n.heads), keys(n.keys), values(n.values) {}
   void take_states(arena& memory, const time_chunks& chunks) {
-    states = memory.take<typename kit::C>(chunks.slots * heads * state_size());
+    states = memory.take<typename kit::C>(chunks.slot_count * heads * state_size());
   }
   void take_products(arena& memory, const time_chunks& chunks) {
-    products = memory.take<typename kit::D>(chunks.slots * heads * keys);
+    products = memory.take<typename kit::D>(chunks.slot_count * heads * keys);
   }
   GATESCAN_HD index_t plane() const { return keys * values; }
   GATESCAN_HD index_t state_size() const { return kit::planes * plane(); }
@@ -101,7 +101,7 @@ struct matrix_summaries {
 
   index_t key_tiles() const { return ceil_divide(p.n.keys, kit::keys); }
   index_t value_tiles() const { return ceil_divide(p.n.values, kit::values); }
-  index_t blocks() const { return chunks.slots * p.n.heads * key_tiles() * value_tiles(); }
+  index_t blocks() const { return chunks.slot_count * p.n.heads * key_tiles() * value_tiles(); }
   int threads() const { return kit::threads; }
   int shared_bytes() const {
     return shared_size<C>(kit::sub * kit::row_pitch) + shared_size<C>(kit::sub * kit::value_pitch);

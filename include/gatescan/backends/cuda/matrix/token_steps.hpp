@@ -30,7 +30,8 @@ struct matrix_steps {
   C* o = nullptr;            // before the epilogue, in place of the output
 
   index_t items() const {
-    return (scan ? segments.slots : p.n.sequences) * p.n.heads * ceil_divide(p.n.values, columns);
+    return (scan ? segments.slot_count : p.n.sequences) * p.n.heads *
+           ceil_divide(p.n.values, columns);
   }
   GATESCAN_HD index_t resting_size() const { return kit::planes * p.n.keys * columns; }
   bool needs_rest() const { return p.n.keys > kit::keys && p.n.time > kit::sub; }

@@ -32,7 +32,7 @@ struct matrix_steps_adjoint {
   // states of a block: [run] and [token of a run], each [row][column]
   C *kept = nullptr, *replayed = nullptr;
 
-  index_t blocks() const { return sequences.slots * p.n.heads; }
+  index_t blocks() const { return sequences.slot_count * p.n.heads; }
   int threads() const { return kit::threads; }
   int shared_bytes() const {
     return 3 * shared_size<C>(kit::sub * kit::rows) + 2 * shared_size<C>(kit::sub * columns) +

@@ -47,7 +47,7 @@ struct task {
 
   int threads() const { return map.block_threads; }
   int shared_bytes() const { return 0; }
-  index_t blocks_for(index_t slots) const { return slots * map.blocks_a_slot(); }
+  index_t blocks_for(index_t slot_count) const { return slot_count * map.blocks_a_slot(); }
 
   GATESCAN_HD operands of(const lane& l, index_t batch) const {
     operands x = p.x;
@@ -95,7 +95,7 @@ struct summarise : task<R, T> {
   using summary = decltype(summary_of<R, state_t<T>>());
   summary* summaries;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -139,7 +139,7 @@ struct walk : task<R, T> {
   operand<typename base::S> out;
   operand<typename base::C> final_state;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -177,7 +177,7 @@ struct differentiate : task<R, T> {
   collector collect;
   gradient_sink<C, C> initial_state;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slots()); }
+  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
   int shared_bytes() const {
     return collect.shared_bytes() + shared_size<state>((base::run + 1) * this->map.block_threads);
   }

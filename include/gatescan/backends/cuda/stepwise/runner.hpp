@@ -33,9 +33,9 @@ class stepwise_runner {
 
   void lay_out_forward(arena& memory) {
     if (!shared_.cut.cuts()) return;
-    const index_t slots = shared_.cut.slots();
-    summaries_ = memory.take<summary>(slots * shared_.map.channels());
-    starts_.take(memory, slots, R::states, shared_.map.channels());
+    const index_t slot_count = shared_.cut.slot_count();
+    summaries_ = memory.take<summary>(slot_count * shared_.map.channels());
+    starts_.take(memory, slot_count, R::states, shared_.map.channels());
   }
   template <class Device>
   void forward(const Device& gpu, const forward_results<T>& to) {
