@@ -1,6 +1,5 @@
-// Names that widespread headers define as macros: <complex.h>, <termios.h>, windows.h, X11 and
-// <math.h>. gatescan must read the same when they are there. The standard library is not expected
-// to, so it goes first.
+// Names that widespread headers define as macros. gatescan must read the same when they are there.
+// The standard library is not expected to, so it goes first.
 #pragma once
 
 #include <algorithm>
@@ -60,20 +59,47 @@
 #include <immintrin.h>
 #endif
 
-#define min(a, b) hostile
-#define max(a, b) hostile
-#define small hostile
-#define near hostile
-#define far hostile
-#define interface hostile
-#define I hostile
-#define B0 hostile
-#define None hostile
-#define Bool hostile
-#define Status hostile
-#define Success hostile
-#define OVERFLOW hostile
-#define UNDERFLOW hostile
-#define DOMAIN hostile
-#define major(x) hostile
-#define minor(x) hostile
+// What expands to a stray @ is an error wherever the name stands, also where one that expands to
+// another name, or to nothing, would go unnoticed.
+
+// <math.h>, <complex.h>, <termios.h>, <sys/sysmacros.h>
+#define OVERFLOW @
+#define UNDERFLOW @
+#define DOMAIN @
+#define I @
+#define B0 @
+#define major(x) @
+#define minor(x) @
+
+// windows.h
+#define min(a, b) @
+#define max(a, b) @
+#define small @
+#define near @
+#define far @
+#define interface @
+
+// X11
+#define None @
+#define Bool @
+#define Status @
+#define Success @
+#define Complex @
+#define True @
+#define False @
+#define Always @
+#define Convex @
+#define Nonconvex @
+
+// Qt
+#define slots @
+#define signals @
+#define emit @
+#define foreach(x, y) @
+#define forever @
+
+// predefined with -std=gnu++20
+#undef unix
+#undef linux
+#define unix @
+#define linux @

@@ -9,10 +9,10 @@ namespace simd {
 
 namespace detail {
 // Halves are added until one number is left.
-template <class T, class Vector, std::size_t... I>
-GATESCAN_INLINE T sum_of(Vector x, std::index_sequence<I...>) {
-  constexpr std::size_t n = sizeof...(I);
-  const auto half = __builtin_shufflevector(x, x, I...) + __builtin_shufflevector(x, x, n + I...);
+template <class T, class Vector, std::size_t... J>
+GATESCAN_INLINE T sum_of(Vector x, std::index_sequence<J...>) {
+  constexpr std::size_t n = sizeof...(J);
+  const auto half = __builtin_shufflevector(x, x, J...) + __builtin_shufflevector(x, x, n + J...);
   if constexpr (n == 2)
     return half[0] + half[1];
   else
@@ -48,13 +48,13 @@ GATESCAN_INLINE half_register narrowed(pack<double> x) {
   return __builtin_convertvector(x.v, half_register);
 }
 #endif
-template <std::size_t First, std::size_t... I>
-GATESCAN_INLINE pack<double> half_of(pack<float> x, std::index_sequence<I...>) {
-  return widened(__builtin_shufflevector(x.v, x.v, First + I...));
+template <std::size_t First, std::size_t... J>
+GATESCAN_INLINE pack<double> half_of(pack<float> x, std::index_sequence<J...>) {
+  return widened(__builtin_shufflevector(x.v, x.v, First + J...));
 }
-template <std::size_t... I>
-GATESCAN_INLINE pack<float> joined(doubles x, std::index_sequence<I...>) {
-  return {__builtin_shufflevector(narrowed(x.first), narrowed(x.second), I...)};
+template <std::size_t... J>
+GATESCAN_INLINE pack<float> joined(doubles x, std::index_sequence<J...>) {
+  return {__builtin_shufflevector(narrowed(x.first), narrowed(x.second), J...)};
 }
 }  // namespace detail
 GATESCAN_INLINE doubles widen(pack<float> x) {

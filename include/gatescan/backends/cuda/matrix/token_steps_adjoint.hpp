@@ -57,10 +57,10 @@ struct matrix_steps_adjoint {
     const chunk_place here = sequences.at(p, block.index() / p.n.heads);
     const auto x = head_operands(p, here.batch, head);
     if (here.chunk == 0) {  // a slot after the last token has nothing
-      const tokens_in_reach<Block> near(block);
+      const tokens_in_reach<Block> reach(block);
       for (index_t value = 0; value < p.n.values; value += columns)
         for (index_t key = 0; key < p.n.keys; key += kit::keys)
-          walk(block, x, here, head, key, value, near);
+          walk(block, x, here, head, key, value, reach);
       block.sync();
     }
     finish(block, x, here, head);
@@ -90,7 +90,7 @@ struct matrix_steps_adjoint {
   template <class Block>
   GATESCAN_HD void load(Block& block, const typename kit::fields& x, const chunk_place& here,
                         index_t head, index_t first, index_t first_key, index_t first_value,
-                        const tokens_in_reach<Block>& near) const {
+                        const tokens_in_reach<Block>& reach) const {
     const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
     block.sync();
     for (int n = block.thread(); n < kit::sub * kit::keys; n += kit::threads) {
@@ -98,15 +98,15 @@ struct matrix_steps_adjoint {
       if (t >= here.tokens.last || key >= p.n.keys) continue;
       const auto token = R::keys(x, typename kit::at{0, t, 0, key, 0});
       const int at = n / kit::keys * pitch + n % kit::keys;
-      put_number(near.q, at, kit::keys, E(token.q));
-      put_number(near.k, at, kit::keys, E(token.k));
-      put_number(near.gates, at, kit::keys, E(token.gate));
+      put_number(reach.q, at, kit::keys, E(token.q));
+      put_number(reach.k, at, kit::keys, E(token.k));
+      put_number(reach.gates, at, kit::keys, E(token.gate));
     }
     for (int n = block.thread(); n < kit::sub * columns; n += kit::threads) {
       const index_t t = first + n / columns, value = first_value + n % columns;
       const bool inside = t < here.tokens.last && value < p.n.values;
-      near.values[n] = inside ? C(R::values(x, typename kit::at{0, t, 0, 0, value}).v) : C(0);
-      near.d_outs[n] = inside ? d_o(x, head_d_out, here.batch, head, t, value) : C(0);
+      reach.values[n] = inside ? C(R::values(x, typename kit::at{0, t, 0, 0, value}).v) : C(0);
+      reach.d_outs[n] = inside ? d_o(x, head_d_out, here.batch, head, t, value) : C(0);
     }
     block.sync();
   }
@@ -118,10 +118,10 @@ struct matrix_steps_adjoint {
   }
   // as matrix_steps
   template <class Block>
-  GATESCAN_HD static E stepped(const tokens_in_reach<Block>& near, int t, int key, C v, E state) {
+  GATESCAN_HD static E stepped(const tokens_in_reach<Block>& reach, int t, int key, C v, E state) {
     const int at = t * pitch + key;
-    return fma(number_at<E>(near.k, at, kit::keys), v,
-               decayed(number_at<E>(near.gates, at, kit::keys), state));
+    return fma(number_at<E>(reach.k, at, kit::keys), v,
+               decayed(number_at<E>(reach.gates, at, kit::keys), state));
   }
   template <class Block>
   GATESCAN_HD static E over_warp(Block& block, bool counts, E x) {
@@ -140,7 +140,7 @@ struct matrix_steps_adjoint {
   template <class Block>
   GATESCAN_HD void walk(Block& block, const typename kit::fields& x, const chunk_place& here,
                         index_t head, index_t first_key, index_t first_value,
-                        const tokens_in_reach<Block>& near) const {
+                        const tokens_in_reach<Block>& reach) const {
     const int lane = block.thread() % warp_threads, warp = block.thread() / warp_threads;
     const index_t value = first_value + lane, count = here.tokens.count();
     const bool counts = value < p.n.values;
@@ -162,11 +162,11 @@ struct matrix_steps_adjoint {
       });
       if (piece + 1 == pieces) break;
       for (index_t s = piece * run; s < (piece + 1) * run; s += kit::sub) {
-        load(block, x, here, head, here.tokens.first + s, first_key, first_value, near);
+        load(block, x, here, head, here.tokens.first + s, first_key, first_value, reach);
         for (int t = 0; t < kit::sub; ++t) {
-          const C v = near.values[t * columns + lane];
+          const C v = reach.values[t * columns + lane];
           for_each_key(warp, first_key,
-                       [&](int m, int key) { state[m] = stepped(near, t, key, v, state[m]); });
+                       [&](int m, int key) { state[m] = stepped(reach, t, key, v, state[m]); });
         }
       }
     }
@@ -177,23 +177,23 @@ struct matrix_steps_adjoint {
       });
       const index_t steps = ceil_divide(here_count, kit::sub);
       for (index_t s = 0; s < steps * kit::sub; s += kit::sub) {
-        load(block, x, here, head, here.tokens.first + first + s, first_key, first_value, near);
+        load(block, x, here, head, here.tokens.first + first + s, first_key, first_value, reach);
         for (int t = 0; t < kit::sub && s + t < here_count; ++t) {
-          const C v = near.values[t * columns + lane];
+          const C v = reach.values[t * columns + lane];
           for_each_key(warp, first_key, [&](int m, int key) {
             put_number(before + (s + t) * state_size(), entry(key), plane, state[m]);
-            state[m] = stepped(near, t, key, v, state[m]);
+            state[m] = stepped(reach, t, key, v, state[m]);
           });
         }
       }
       for (index_t s = (steps - 1) * kit::sub; s >= 0; s -= kit::sub) {
         if (steps > 1)
-          load(block, x, here, head, here.tokens.first + first + s, first_key, first_value, near);
+          load(block, x, here, head, here.tokens.first + first + s, first_key, first_value, reach);
         const int in_step = here_count - s < kit::sub ? static_cast<int>(here_count - s) : kit::sub;
         for (int t = in_step - 1; t >= 0; --t)
-          retreat(block, near, t, first_key, counts, before + (s + t) * state_size(), g);
+          retreat(block, reach, t, first_key, counts, before + (s + t) * state_size(), g);
         block.sync();
-        collect(block, near, here, head, here.tokens.first + first + s, in_step, first_key,
+        collect(block, reach, here, head, here.tokens.first + first + s, in_step, first_key,
                 first_value);
         block.sync();
       }
@@ -209,32 +209,32 @@ struct matrix_steps_adjoint {
 
   // one token back: its gradients take the place of its numbers
   template <class Block>
-  GATESCAN_HD void retreat(Block& block, const tokens_in_reach<Block>& near, int t,
+  GATESCAN_HD void retreat(Block& block, const tokens_in_reach<Block>& reach, int t,
                            index_t first_key, bool counts, const C* before, states_t& g) const {
     const int lane = block.thread() % warp_threads, warp = block.thread() / warp_threads;
-    const C v = near.values[t * columns + lane], d_out = near.d_outs[t * columns + lane];
+    const C v = reach.values[t * columns + lane], d_out = reach.d_outs[t * columns + lane];
     C d_value = 0;
     for_each_key(warp, first_key, [&](int m, int key) {
       const int at = t * pitch + key;
       const E state = number_at<E>(before, key * columns + lane, kit::keys * columns);
-      const E after = stepped(near, t, key, v, state);
-      const E gate = number_at<E>(near.gates, at, kit::keys);
-      g[m] = g[m] + conj(number_at<E>(near.q, at, kit::keys)) * d_out;
-      d_value = d_value + real_part(conj(g[m]) * number_at<E>(near.k, at, kit::keys));
+      const E after = stepped(reach, t, key, v, state);
+      const E gate = number_at<E>(reach.gates, at, kit::keys);
+      g[m] = g[m] + conj(number_at<E>(reach.q, at, kit::keys)) * d_out;
+      d_value = d_value + real_part(conj(g[m]) * number_at<E>(reach.k, at, kit::keys));
       const E dq = over_warp(block, counts, conj(after) * d_out),
               dk = over_warp(block, counts, g[m] * v),
               da = over_warp(block, counts, g[m] * conj(state));
       g[m] = decayed(conj(gate), g[m]);
       if (lane != 0) return;
-      put_number(near.q, at, kit::keys, dq);
-      put_number(near.k, at, kit::keys, dk);
-      put_number(near.gates, at, kit::keys, da);
+      put_number(reach.q, at, kit::keys, dq);
+      put_number(reach.k, at, kit::keys, dk);
+      put_number(reach.gates, at, kit::keys, da);
     });
-    near.d_values[(warp * kit::sub + t) * columns + lane] = d_value;
+    reach.d_values[(warp * kit::sub + t) * columns + lane] = d_value;
   }
   // adds what a tile of keys and values knows of some tokens
   template <class Block>
-  GATESCAN_HD void collect(Block& block, const tokens_in_reach<Block>& near,
+  GATESCAN_HD void collect(Block& block, const tokens_in_reach<Block>& reach,
                            const chunk_place& here, index_t head, index_t first, int count,
                            index_t first_key, index_t first_value) const {
     for (int n = block.thread(); n < count * kit::rows; n += kit::threads) {
@@ -244,16 +244,16 @@ struct matrix_steps_adjoint {
       const index_t to =
           (token_at(here, first + t, head) * kit::planes + row / kit::keys) * p.n.keys + key;
       const bool adds = first_value > 0;
-      d_q[to] = (adds ? d_q[to] : C(0)) + near.q[n];
-      d_k[to] = (adds ? d_k[to] : C(0)) + near.k[n];
-      d_gate[to] = (adds ? d_gate[to] : C(0)) + near.gates[n];
+      d_q[to] = (adds ? d_q[to] : C(0)) + reach.q[n];
+      d_k[to] = (adds ? d_k[to] : C(0)) + reach.k[n];
+      d_gate[to] = (adds ? d_gate[to] : C(0)) + reach.gates[n];
     }
     for (int n = block.thread(); n < count * columns; n += kit::threads) {
       const index_t value = first_value + n % columns;
       if (value >= p.n.values) continue;
       const index_t to = token_at(here, first + n / columns, head) * p.n.values + value;
       C sum = first_key > 0 ? d_v[to] : C(0);
-      for (int w = 0; w < warps; ++w) sum = sum + near.d_values[w * kit::sub * columns + n];
+      for (int w = 0; w < warps; ++w) sum = sum + reach.d_values[w * kit::sub * columns + n];
       d_v[to] = sum;
     }
   }
