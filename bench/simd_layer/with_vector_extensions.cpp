@@ -9,8 +9,8 @@ static void library_exp(const float* x, float* y, int n) {
   namespace simd = gatescan::simd;
   constexpr int lanes = simd::lanes<float>;
   for (int i = 0; i < n; i += 4 * lanes) {
-    const simd::packs<float> e =
-        simd::exp(simd::packs<float>(simd::load(x + i), simd::load(x + i + lanes),
+    const simd::pack4<float> e =
+        simd::exp(simd::pack4<float>(simd::load(x + i), simd::load(x + i + lanes),
                                      simd::load(x + i + 2 * lanes), simd::load(x + i + 3 * lanes)));
     simd::store(y + i, e.a);
     simd::store(y + i + lanes, e.b);

@@ -10,6 +10,13 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// f(x...) for every operand of R: x is its field in each of the structures s.
+GATESCAN_CALLS_ANY
+template <class R, class F, class... S>
+GATESCAN_HD GATESCAN_INLINE void for_each_field(F&& f, S&&... s) {
+  R::operands([&](const char*, const axes&, presence, auto&&... x) { f(x...); }, s...);
+}
+
 template <class R, class T>
 struct problem_of {
   using storage = storage_t<T>;

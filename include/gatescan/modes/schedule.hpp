@@ -2,6 +2,7 @@
 // What a mode is to a backend: how tokens are worked on, in which runs, and in how many segments of
 // time.
 
+#include "../core/integers.hpp"
 #include "../core/operand.hpp"
 
 namespace gatescan {
@@ -30,10 +31,6 @@ struct preferences {
 
   static constexpr index_t enough_parts = 64;
 };
-
-namespace detail {
-inline index_t round_up(index_t n, index_t step) { return (n + step - 1) / step * step; }
-}  // namespace detail
 
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "execute.hpp"
+#include "simd/selects.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -19,9 +20,7 @@ class map_rows {
   static constexpr bool per_key = R::gate_kind == gating::per_key;
 
   map_rows(const problem_of<R, T>& p, index_t sequence, index_t h) : p_(p), x_(p.x) {
-    R::operands([&](const char*, const axes&, presence,
-                    auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); },
-                x_);
+    for_each_field<R>([&](auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); }, x_);
   }
   // sums[s] for s in [start, t], channels [v, v + width) along the lanes (per key: lanes add up)
   void row(index_t start, index_t t, index_t v, E* sums) const {
@@ -79,7 +78,7 @@ void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
   using rows = map_rows<R, T, IsComplex>;
   using C = typename rows::C;
   const sizes& n = p.n;
-  const index_t blocks = rows::per_key ? 1 : (n.values + rows::width - 1) / rows::width;
+  const index_t blocks = rows::per_key ? 1 : ceil_divide(n.values, rows::width);
   const index_t from = map.stride[map.rank - 2], to = map.stride[map.rank - 1];
   const auto put = [&](index_t at, C re, C im) {
     if constexpr (requires { map.im; }) {

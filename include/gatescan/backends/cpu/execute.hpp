@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <span>
 
-#include "diagonal/lane.hpp"
+#include "diagonal/agent.hpp"
 #include "matrix/lane.hpp"
 #include "scalar_heads/problem.hpp"
-#include "stepwise/lane.hpp"
+#include "stepwise/agent.hpp"
 #include "work/driver.hpp"
 
 namespace gatescan {
@@ -18,14 +18,14 @@ namespace detail {
 template <class R, class T, class F>
 auto with_lane(const problem_of<R, T>& p, F&& f) {
   if constexpr (!attention_form<R>) {
-    return f.template operator()<stepwise_lane<R, T>>();
+    return f.template operator()<stepwise_agent<R, T>>();
   } else if constexpr (R::gate_kind == gating::per_key) {
     return f.template operator()<matrix_lane<R, T>>();
   } else {
     if constexpr (R::number_kind != numbers::real)
-      if (p.complex) return f.template operator()<diagonal_lane<R, T, true>>();
+      if (p.complex) return f.template operator()<diagonal_agent<R, T, true>>();
     if constexpr (R::number_kind != numbers::complex)
-      return f.template operator()<diagonal_lane<R, T, false>>();
+      return f.template operator()<diagonal_agent<R, T, false>>();
   }
 }
 

@@ -15,6 +15,7 @@
 #include <concepts>
 #include <cstdint>
 
+#include "../../core/integers.hpp"
 #include "../../core/view.hpp"
 
 namespace gatescan {
@@ -78,8 +79,6 @@ template <class T>
 GATESCAN_HD constexpr int shared_size(index_t n) {
   return static_cast<int>((n * static_cast<index_t>(sizeof(T)) + 15) / 16 * 16);
 }
-
-GATESCAN_HD constexpr index_t ceil_divide(index_t n, index_t d) { return (n + d - 1) / d; }
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

@@ -1,6 +1,6 @@
 #pragma once
-// What a lane of channels knows of its block: where it is, its operands, its registers in use, and
-// which memory comes next.
+// What an agent of channels knows of its block: where it is, its operands, its registers in use,
+// and which memory comes next.
 
 #include <algorithm>
 
@@ -32,18 +32,17 @@ class channel_block {
   index_t head() const { return h_; }
   index_t batch() const { return b_; }
   index_t sequence() const { return s_; }
-  /// The state at the start of the run before, which backward works on next.
+  /// The state at the start of the chunk before, which backward works on next.
   void comes_before(const C* state) { state_before_ = state; }
   void seek(index_t sequence, index_t head, index_t block) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * n_.width;
     index_t n = 0;
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& all, auto& lane) {
-          lane = all.of_head(b_, h_, v_);
+    for_each_field<R>(
+        [&](const auto& all, auto& own) {
+          own = all.of_head(b_, h_, v_);
           storage* dense = packed_ + n++ * n_.part_size();
-          if (lane.given && lane.time == 0 && lane.im == nullptr && lane.value != 0 &&
-              lane.value != 1)
-            pack(lane, dense);
+          if (own.given && own.time == 0 && own.im == nullptr && own.value != 0 && own.value != 1)
+            pack(own, dense);
         },
         p_->x, x_);
   }
@@ -53,7 +52,7 @@ class channel_block {
       : p_(&p), x_(p.x), form_(form), n_{p.n.keys, diagonal_width<C>(p.n)} {
     if (form_ != kernel_form::steps && !IsComplex) n_.parts = 2;
     index_t operands = 0;
-    R::operands([&](const char*, const axes&, presence, const auto&) { ++operands; }, x_);
+    for_each_field<R>([&](const auto&) { ++operands; }, x_);
     packed_ = scratch.take<storage>(operands * n_.part_size());
   }
 
@@ -97,14 +96,14 @@ class channel_block {
     constexpr index_t longest = 64;  // tokens ahead that the caches can hold
     ahead_.clear();
     if (const index_t next = first + count; count <= longest && !unit_keys)
-      R::operands(
-          [&](const char*, const axes&, presence, const auto& x) {
+      for_each_field<R>(
+          [&](const auto& x) {
             ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, value_count());
           },
           x_);
   }
 
-  // The run before: operands, the state it starts from, and where gradients will go.
+  // The chunk before: operands, the state it starts from, and where gradients will go.
   void look_back(const backward_results<R, T>& results, const tiles_of_gradients& tiles,
                  index_t last, index_t count) {
     ahead_.clear();
@@ -112,8 +111,8 @@ class channel_block {
     const auto add = [&](const auto& x) { ahead_.add(x, first, last, n_.keys, value_count()); };
     add(results.out.of_head(b_, h_, v_));
     if (state_before_ != nullptr) ahead_.add_rows(state_before_, n_.width, n_.keys, value_count());
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& x, const auto& d, const auto& tile) {
+    for_each_field<R>(
+        [&](const auto& x, const auto& d, const auto& tile) {
           add(x);
           if (d.given && d.time != 0 && tile.how != writing::stream) add(d.of_head(b_, h_, v_));
         },

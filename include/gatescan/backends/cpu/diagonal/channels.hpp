@@ -1,6 +1,6 @@
 #pragma once
-// One register of channels of a diagonal recurrence over a run of tokens: prologue, recurrence and
-// epilogue in one go, a few tokens at a time, states in registers.
+// One register of channels of a diagonal recurrence over a chunk of tokens: prologue, recurrence
+// and epilogue in one go, a few tokens at a time, states in registers.
 
 #include <algorithm>
 #include <new>
@@ -8,8 +8,10 @@
 #include "../../../core/concepts.hpp"
 #include "../../../core/problem.hpp"
 #include "../operands/prefetch.hpp"
-#include "near_gates.hpp"
-#include "walks.hpp"
+#include "../simd/planes.hpp"
+#include "gates_in_normal_range.hpp"
+#include "shape.hpp"
+#include "states.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -26,9 +28,9 @@ struct channels {
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
 
   // Tokens go through the math alone, or neighbours side by side.
-  using single = single_token<C, IsComplex>;
-  using pair = token_pair<C, IsComplex>;
-  using row = token_row<C, IsComplex>;
+  using single = cursor<C, IsComplex, along::values>;
+  using pair = cursor4<C, IsComplex, along::values, 2>;
+  using row = cursor4<C, IsComplex, along::values, 1>;
   template <class Tokens>
   using elements_of = typename Tokens::element_type;
   template <class Tokens>
@@ -42,7 +44,8 @@ struct channels {
   static constexpr bool simple_output =
       std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
   template <class Tokens>
-  static constexpr bool has_near = exponential_gate<R> && !IsComplex && Tokens::registers == 2;
+  static constexpr bool may_have_normal_gates =
+      exponential_gate<R> && !IsComplex && Tokens::registers == 2;
   /// Tokens that go through the phases together: what they share stays in L1.
   static constexpr index_t together = 16;
   template <class X, index_t N>
@@ -55,17 +58,15 @@ struct channels {
 
   template <class Tokens>
   GATESCAN_INLINE Tokens at(index_t t, index_t key = 0, index_t tile_t = 0) const {
-    return {{t, key, w, in_use, tile_t}};
+    return Tokens{single{t, key, w, in_use, tile_t}};
   }
   bool whole() const { return in_use == lanes; }
-  static index_t parts_of(index_t count) { return (count + together - 1) / together; }
+  static index_t parts_of(index_t count) { return ceil_divide(count, together); }
   /// Whether `count` tokens of a block that is in use as a whole can go by such groups.
   template <class Tokens>
   bool fits(index_t count) const {
     bool fit = n.width % (Tokens::registers * lanes) == 0 && count % Tokens::tokens == 0;
-    R::operands([&](const char*, const axes&, presence,
-                    const auto& operand) { fit = fit && Tokens::fits(operand); },
-                x);
+    for_each_field<R>([&](const auto& operand) { fit = fit && Tokens::fits(operand); }, x);
     return fit;
   }
 
@@ -106,16 +107,16 @@ struct channels {
                                         elements_of<Tokens>* o, Walk* walks) const {
     using elements = elements_of<Tokens>;
     constexpr index_t size = Tokens::tokens;
-    const channels self = *this;  // copies: what registers are stored to might otherwise be these
+    const channels self = held(*this);
     for (index_t s = 0; s < count; s += together, value += together / size, o += together / size) {
       const index_t pairs = (std::min)(together, count - s) / size, t0 = first + s;
       for (index_t r = 0; r < pairs; ++r) {
         self.put_values(value + r, self.template at<Tokens>(t0 + r * size));
-        if constexpr (WithOutput) o[r] = every<elements>(C(0));
+        if constexpr (WithOutput) o[r] = constant_of<elements>(C(0));
       }
-      if constexpr (has_near<Tokens>) {
-        const near_gates<channels, Tokens> fast{self, t0, pairs, value};
-        if (fast.hold()) {
+      if constexpr (may_have_normal_gates<Tokens>) {
+        const gates_in_normal_range<channels, Tokens> fast{self, t0, pairs, value};
+        if (fast.applies()) {
           fast.template forward<WithOutput>(o, walks);
           continue;
         }
@@ -203,22 +204,22 @@ struct channels {
                                          elements_of<Tokens>* states) const {
     using elements = elements_of<Tokens>;
     constexpr index_t size = Tokens::tokens, most = together / size;
-    const channels self = *this;  // copies, as in forward
-    const tiles_of_gradients d = into;
+    const channels self = held(*this);
+    const tiles_of_gradients d = held(into);
     const index_t pairs = count / size;
     list<values_of<Tokens>, most> value, d_value = {};
     list<elements, most> d_o, dv;
     const auto place = [&](index_t r, index_t key) {
       return self.template at<Tokens>(first + r * size, key, r * size);
     };
-    if constexpr (has_near<Tokens>) {
+    if constexpr (may_have_normal_gates<Tokens>) {
       for (index_t r = 0; r < pairs; ++r) self.put_values(value + r, place(r, 0));
-      const near_gates<channels, Tokens> fast{self, first, pairs, value};
-      if (fast.hold()) return fast.backward(d_out, d, in, g, gates, states);
+      const gates_in_normal_range<channels, Tokens> fast{self, first, pairs, value};
+      if (fast.applies()) return fast.backward(d_out, d, in, g, gates, states);
     }
     self.template recompute<Tokens, true>(first, pairs, in, value, d_o, gates, states);
     for (index_t r = 0; r < pairs; ++r) {
-      dv[r] = every<elements>(C(0));
+      dv[r] = constant_of<elements>(C(0));
       d_o[r] = self.gradient_of_o(d_out, d, place(r, 0), value[r], d_value[r], d_o[r]);
     }
     for (index_t i = 0; i < self.n.keys; ++i) {
@@ -236,7 +237,8 @@ struct channels {
         for (index_t t = 0; t < size; ++t)
 #pragma GCC unroll 8
           for (index_t j = 0; j < Tokens::registers; ++j)
-            set_part(before, t, j, t > 0 ? part(h, t - 1, j) : part(earlier, size - 1, j));
+            set(before, Tokens::index(t, j),
+                t > 0 ? get(h, Tokens::index(t - 1, j)) : get(earlier, Tokens::index(size - 1, j)));
         const auto key = R::keys(self.x, here);
         d_h = conj(elements(key.q)) * d_h;
         carried.next(a, d_h);
@@ -292,18 +294,22 @@ struct channels {
                               elements_of<Tokens>& states) {
 #pragma GCC unroll 8
       for (index_t t = 0; t < Tokens::tokens; ++t) {
-        set_part(states, t, 0, first.next(part(a, t, 0), part(x_in, t, 0)));
+        set(states, Tokens::index(t, 0),
+            first.next(get(a, Tokens::index(t, 0)), get(x_in, Tokens::index(t, 0))));
         if constexpr (Tokens::registers == 2)
-          set_part(states, t, 1, second.next(part(a, t, 1), part(x_in, t, 1)));
+          set(states, Tokens::index(t, 1),
+              second.next(get(a, Tokens::index(t, 1)), get(x_in, Tokens::index(t, 1))));
       }
     }
     GATESCAN_INLINE void next_kept(const elements_of<Tokens>& a, const elements_of<Tokens>& x_in,
                                    elements_of<Tokens>& states) {
 #pragma GCC unroll 8
       for (index_t t = 0; t < Tokens::tokens; ++t) {
-        set_part(states, t, 0, first.next_kept(part(a, t, 0), part(x_in, t, 0)));
+        set(states, Tokens::index(t, 0),
+            first.next_kept(get(a, Tokens::index(t, 0)), get(x_in, Tokens::index(t, 0))));
         if constexpr (Tokens::registers == 2)
-          set_part(states, t, 1, second.next_kept(part(a, t, 1), part(x_in, t, 1)));
+          set(states, Tokens::index(t, 1),
+              second.next_kept(get(a, Tokens::index(t, 1)), get(x_in, Tokens::index(t, 1))));
       }
     }
     GATESCAN_INLINE void store(Walk* walks) const {
@@ -320,7 +326,7 @@ struct channels {
                                                     const values_of<Tokens>& value,
                                                     values_of<Tokens>& d_value,
                                                     const elements_of<Tokens>& o) const {
-    output_of<Tokens> d_y = every<output_of<Tokens>>(C(0));
+    output_of<Tokens> d_y = constant_of<output_of<Tokens>>(C(0));
     if (d_out.given) {
       if constexpr (is_complex<output_of<Tokens>>::value)
         d_y = here.element(d_out);
@@ -335,11 +341,11 @@ struct channels {
                                          elements_of<Tokens>& to) {
 #pragma GCC unroll 8
     for (index_t j = 0; j < Tokens::registers; ++j)
-      set_part(to, token, j, from.load(at + j * lanes));
+      set(to, Tokens::index(token, j), from.load(at + j * lanes));
   }
 
   // The gradient that goes from state to state against time. What goes on to the token before is
-  // rounded on its own, as a state is, so that a run may end anywhere.
+  // rounded on its own, as a state is, so that a chunk may end anywhere.
   template <class Tokens>
   struct carried_of {
     E first, second;
@@ -350,8 +356,8 @@ struct channels {
     GATESCAN_INLINE void next(const elements_of<Tokens>& a, elements_of<Tokens>& d_h) {
 #pragma GCC unroll 8
       for (index_t t = Tokens::tokens - 1; t >= 0; --t) {
-        pass(first, part(a, t, 0), d_h, t, 0);
-        if constexpr (Tokens::registers == 2) pass(second, part(a, t, 1), d_h, t, 1);
+        pass(first, get(a, Tokens::index(t, 0)), d_h, t, 0);
+        if constexpr (Tokens::registers == 2) pass(second, get(a, Tokens::index(t, 1)), d_h, t, 1);
       }
     }
     GATESCAN_INLINE void store(planes<C, IsComplex> g, index_t at) const {
@@ -360,8 +366,8 @@ struct channels {
     }
     static GATESCAN_INLINE void pass(E& carried, E gate, elements_of<Tokens>& d_h, index_t t,
                                      index_t r) {
-      const E g = carried + part(d_h, t, r);
-      set_part(d_h, t, r, g);
+      const E g = carried + get(d_h, Tokens::index(t, r));
+      set(d_h, Tokens::index(t, r), g);
       carried = reset_to(gate, constant<IsComplex>(C(0)), conj(gate) * g);
     }
   };
@@ -373,11 +379,11 @@ struct channels {
                                  values_of<Tokens>* value, elements_of<Tokens>* o,
                                  elements_of<Tokens>* gates, elements_of<Tokens>* states) const {
     using elements = elements_of<Tokens>;
-    using walk = sequential_walk<IsComplex, C>;
+    using walk = stepped_state<IsComplex, C>;
     constexpr index_t size = Tokens::tokens, most = together / size;
     for (index_t r = 0; r < pairs; ++r) {
       put_values(value + r, at<Tokens>(first + r * size));
-      o[r] = every<elements>(C(0));
+      o[r] = constant_of<elements>(C(0));
     }
     for (index_t i = 0; i < n.keys; ++i) {
       list<walk, Tokens::registers> begin;

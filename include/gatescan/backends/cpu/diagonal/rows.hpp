@@ -45,8 +45,8 @@ struct channel_rows : channels<R, T, IsComplex> {
       if (registers == 2) return narrow_rows<2, WithOutput>(first, count, result, streaming, walks);
       if (registers == 4) return narrow_rows<4, WithOutput>(first, count, result, streaming, walks);
     }
-    channel_rows here = *this;  // copies: what registers are stored to might otherwise be these
-    const operand<S> out = result;
+    channel_rows here = held(*this);
+    const operand<S> out = held(result);
     E check = constant<IsComplex>(C(0));
     for (index_t t = first; t < first + count; ++t) {
       here.in_use = lanes;
@@ -79,10 +79,10 @@ struct channel_rows : channels<R, T, IsComplex> {
   __attribute__((flatten)) E whole_rows(index_t first, index_t count, const operand<S>& result,
                                         bool streaming, Walk* walks) const {
     using elements = elements_of<row>;
-    channel_rows here = *this;  // copies, as in rows
+    channel_rows here = held(*this);
     here.in_use = lanes;
-    const operand<S> out = result;
-    elements check = every<elements>(C(0));
+    const operand<S> out = held(result);
+    elements check = constant_of<elements>(C(0));
     const index_t registers = n.width / lanes;
     const bool asks = asks_ahead();
     for (index_t t = first; t < first + count; ++t) {
@@ -96,17 +96,16 @@ struct channel_rows : channels<R, T, IsComplex> {
 #pragma GCC unroll 4
         for (index_t j = 0; j < row::registers; ++j) {
           Walk h = walks[r + j];
-          set_part(o, 0, j, h.next(part(a, 0, j), part(value.v, 0, j)));
+          set(o, j, h.next(get(a, j), get(value.v, j)));
           walks[r + j] = h;
         }
         if constexpr (!WithOutput) continue;
         const output_of<row> y = here.output(place, value, o);
 #pragma GCC unroll 4
-        for (index_t j = 0; j < row::registers; ++j)
-          here.write(out, t, j, part(y, 0, j), streaming);
+        for (index_t j = 0; j < row::registers; ++j) here.write(out, t, j, get(y, j), streaming);
         // as the recurrence stands nothing is done about what is not finite
-        if constexpr (!std::is_same_v<Walk, sequential_walk<IsComplex, C>>)
-          check = fma(o, every<elements>(C(0)), check);
+        if constexpr (!std::is_same_v<Walk, stepped_state<IsComplex, C>>)
+          check = fma(o, constant_of<elements>(C(0)), check);
       }
     }
     return sum_of_parts(check);
@@ -116,10 +115,10 @@ struct channel_rows : channels<R, T, IsComplex> {
   __attribute__((flatten)) E pair_rows(index_t first, index_t count, const operand<S>& result,
                                        bool streaming, Walk* walks) const {
     using elements = elements_of<pair>;
-    channel_rows here = *this;  // copies, as in rows
+    channel_rows here = held(*this);
     here.in_use = lanes;
-    const operand<S> out = result;
-    elements check = every<elements>(C(0));
+    const operand<S> out = held(result);
+    elements check = constant_of<elements>(C(0));
     walk_of<pair, Walk> h(walks);
     const bool asks = asks_ahead();
     for (index_t t = first; t < first + count; t += pair::tokens) {
@@ -132,9 +131,8 @@ struct channel_rows : channels<R, T, IsComplex> {
       if constexpr (!WithOutput) continue;
       const output_of<pair> y = here.output(place, value, o);
 #pragma GCC unroll 4
-      for (index_t j = 0; j < 4; ++j)
-        here.write(out, t + j / 2, j % 2, part(y, j / 2, j % 2), streaming);
-      check = fma(o, every<elements>(C(0)), check);
+      for (index_t j = 0; j < 4; ++j) here.write(out, t + j / 2, j % 2, get(y, j), streaming);
+      check = fma(o, constant_of<elements>(C(0)), check);
     }
     h.store(walks);
     return sum_of_parts(check);
@@ -142,9 +140,7 @@ struct channel_rows : channels<R, T, IsComplex> {
   // Every operand's rows follow each other in memory, and are worth asking for.
   bool asks_ahead() const {
     bool all = !simd::whole_lines;
-    R::operands([&](const char*, const axes&, presence,
-                    const auto& operand) { all = all && operand.time == n.width; },
-                this->x);
+    for_each_field<R>([&](const auto& operand) { all = all && operand.time == n.width; }, this->x);
     return all;
   }
   // Asks for what comes a kilobyte after row t, in every operand. One core, AVX2, float: B 1, L 1M,
@@ -154,8 +150,8 @@ struct channel_rows : channels<R, T, IsComplex> {
   template <index_t Numbers>
   GATESCAN_INLINE void ask_ahead(index_t t) const {
     constexpr index_t distance = 1024 / sizeof(storage_t<T>), line = 64 / sizeof(storage_t<T>);
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& operand) {
+    for_each_field<R>(
+        [&](const auto& operand) {
           const auto ask = [&](const auto* plane) {
 #pragma GCC unroll 4
             for (index_t b = 0; b < Numbers; b += line)
@@ -168,14 +164,14 @@ struct channel_rows : channels<R, T, IsComplex> {
         this->x);
   }
   static E sum_of_parts(const elements_of<row>& x_in) {
-    return (part(x_in, 0, 0) + part(x_in, 0, 1)) + (part(x_in, 0, 2) + part(x_in, 0, 3));
+    return (get(x_in, 0) + get(x_in, 1)) + (get(x_in, 2) + get(x_in, 3));
   }
   template <std::size_t Registers, bool WithOutput, class Walk, class S>
   E narrow_rows(index_t first, index_t count, const operand<S>& result, bool streaming,
                 Walk* walks) const {
-    channel_rows here = *this;
+    channel_rows here = held(*this);
     here.in_use = lanes;
-    const operand<S> out = result;
+    const operand<S> out = held(result);
     Walk h[Registers] = {};
     E check[Registers] = {};
     for (std::size_t r = 0; r < Registers; ++r) h[r] = walks[r];

@@ -40,9 +40,9 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
                                               index_t count, index_t channels_in_use,
                                               state_planes in, state_planes g, C* states,
                                               Between between) const {
-    channel_rows_adjoint here = *this;  // copies: what is stored to might otherwise be these
-    const operand<const storage> d_o = d_out;
-    const tiles_of_gradients d = into;
+    channel_rows_adjoint here = held(*this);
+    const operand<const storage> d_o = held(d_out);
+    const tiles_of_gradients d = held(into);
     constexpr index_t step = row::registers * lanes;
     const bool groups = here.template fits<row>(1) && row::fits(d_o);
     const index_t in_groups = groups ? channels_in_use / step * step : 0;
@@ -81,8 +81,9 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
     const elements_of<Tokens> a = this->gate(here, value);
 #pragma GCC unroll 4
     for (index_t j = 0; j < Tokens::registers; ++j) {
-      sequential_walk<IsComplex, C> walk(before.load(w + j * lanes), constant<IsComplex>(C(0)));
-      now.store(w + j * lanes, walk.next(part(a, 0, j), part(value.v, 0, j)));
+      stepped_state<IsComplex, C> walk(before.load(w + j * lanes), constant<IsComplex>(C(0)));
+      now.store(w + j * lanes,
+                walk.next(get(a, Tokens::index(0, j)), get(value.v, Tokens::index(0, j))));
     }
   }
   template <class Tokens>
@@ -94,14 +95,14 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
     const values_of<Tokens> value = this->values(here);
     const elements a = this->gate(here, value);
     values_of<Tokens> d_value{};
-    elements h = every<elements>(C(0)), earlier = h;
+    elements h = constant_of<elements>(C(0)), earlier = h;
     if constexpr (!base::simple_output) base::template load_parts<Tokens>(now, w, 0, h);
     base::template load_parts<Tokens>(before, w, 0, earlier);
     elements d_h = this->gradient_of_o(d_out, d, here, value, d_value, h);
 #pragma GCC unroll 4
     for (index_t j = 0; j < Tokens::registers; ++j) {
       E carried = g.load(w + j * lanes);
-      base::template carried_of<Tokens>::pass(carried, part(a, 0, j), d_h, 0, j);
+      base::template carried_of<Tokens>::pass(carried, get(a, Tokens::index(0, j)), d_h, 0, j);
       g.store(w + j * lanes, carried);
     }
     R::gate_adjoint(x, d, here, value, d_value, a, d_h * conj(earlier));

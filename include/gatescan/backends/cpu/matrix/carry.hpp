@@ -3,7 +3,7 @@
 // The only place where errors add up over a long sequence, so products have a low part. States in
 // double have one too, and complex ones where no frame keeps their rotations exact (frame.hpp).
 
-#include "../simd/exact.hpp"
+#include "../../../core/compensated.hpp"
 #include "tiles.hpp"
 
 namespace gatescan {

@@ -367,7 +367,7 @@ class matrix_lane : public matrix_reader<R, T> {
         R::keys_adjoint(x, gate_tiles, one,
                         keys_of<register_type>{none, none, register_type(from.da[t])});
       }
-      for (index_t i = 0; quads && i < n.key_pitch; i += quad::keys) {
+      for (index_t i = 0; quads && i < n.key_pitch; i += quad::width) {
         const auto read = [=](const C* rows) {
           return load_quad<complex>(rows + row + i, n.key_pitch);
         };

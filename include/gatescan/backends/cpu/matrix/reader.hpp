@@ -6,7 +6,6 @@
 #include "../operands/gradients.hpp"
 #include "../operands/prefetch.hpp"
 #include "../operands/unit_strides.hpp"
-#include "key_quad.hpp"
 #include "shared_gate.hpp"
 
 namespace gatescan {
@@ -36,8 +35,8 @@ class matrix_reader {
     bool fit = true;
     R::operands(
         [&](const char*, const axes&, presence, const auto& x) { fit = fit && quad::fits(x); }, x_);
-    reads_quads_ = fit && n_.keys % quad::keys == 0;
-    reads_quads_of_tokens_ = fit && n_.keys % quad_of_tokens::keys == 0;
+    reads_quads_ = fit && n_.keys % quad::width == 0;
+    reads_quads_of_tokens_ = fit && n_.keys % quad_of_tokens::width == 0;
   }
 
   /// What the run after the one that comes now works on, where that is not the same head.
@@ -47,8 +46,8 @@ class matrix_reader {
   static constexpr index_t width = simd::lanes<C>;
   using operands_type = typename R::template fields<operand<const storage>>;
   using key_cursor = cursor<C, complex, along::keys>;
-  using quad = key_quad<C, complex>;
-  using quad_of_tokens = token_quad<C, complex>;
+  using quad = cursor4<C, complex, along::keys, 1>;
+  using quad_of_tokens = cursor4<C, complex, along::keys, 4>;
   using value_cursor = cursor<C, complex, along::values>;
   using register_type = simd::pack<C>;
   // in float, the product of a run's gates comes from the sum of their logarithms (carry.hpp)
@@ -147,21 +146,21 @@ class matrix_reader {
       const auto key = R::keys(x, here);
 #pragma GCC unroll 4
       for (int t = 0; t < quad_tokens; ++t)
-        to.q[t] = nth(key.q, t), to.k[t] = nth(key.k, t), to.a[t] = nth(key.gate, t);
+        to.q[t] = get(key.q, t), to.k[t] = get(key.k, t), to.a[t] = get(key.gate, t);
       if constexpr (sums_logs)
         if (log_gates != nullptr) add_logs(R::log_gate(x, here), first == 0, i);
     }
     void fill_tiles() const { reader->template load_keys_of_run<true, true>(start, count); }
 
    private:
-    GATESCAN_INLINE void add_logs(const simd::packs<C>& log, bool begins, index_t at) const {
+    GATESCAN_INLINE void add_logs(const simd::pack4<C>& log, bool begins, index_t at) const {
       double *const low = log_gates + at, *const high = low + simd::lanes<double>;
       simd::doubles sum{};
       if (!begins) sum = {simd::load(low), simd::load(high)};
       add(sum, log.a), add(sum, log.b), add(sum, log.c), add(sum, log.d);
       simd::store(low, sum.first), simd::store(high, sum.second);
     }
-    GATESCAN_INLINE void add_logs(const cplx<simd::packs<C>>& log, bool begins, index_t at) const {
+    GATESCAN_INLINE void add_logs(const cplx<simd::pack4<C>>& log, bool begins, index_t at) const {
       add_logs(log.re, begins, at), add_logs(log.im, begins, n.key_pitch + at);
     }
   };
@@ -198,7 +197,7 @@ class matrix_reader {
     const matrix_shape n = n_;
     const matrix_tiles<C> to = tiles_;
     for (index_t t = 0; t < count; ++t) {
-      for (index_t i = 0; quads && i < n.keys; i += quad::keys) {
+      for (index_t i = 0; quads && i < n.keys; i += quad::width) {
         const auto key = R::keys(x, quad{keys_at(first + t, i)});
         if constexpr (WithQueries) store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
         store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
@@ -290,7 +289,7 @@ class matrix_reader {
     };
     index_t i = 0;
     if constexpr (!complex)  // four registers at once: whole lines are read
-      for (; reads_quads_ && i < pitch; i += quad::keys) {
+      for (; reads_quads_ && i < pitch; i += quad::width) {
         simd::doubles a{}, b{}, c{}, d{};
         for (index_t t = 0; t < count; ++t) {
           const auto log = R::log_gate(x, quad{keys_at(first + t, i)});

@@ -5,7 +5,7 @@
 // parts, so that matrix products only ever see real rows.
 
 #include "../../../core/workspace.hpp"
-#include "../operands/cursor.hpp"
+#include "../operands/cursor4.hpp"
 #include "../simd/arrays.hpp"
 #include "../simd/math.hpp"
 #include "../simd/matmul.hpp"
@@ -70,6 +70,29 @@ GATESCAN_INLINE void store_keys(C* row, index_t i, index_t pitch, element_t<C, I
   } else {
     simd::store(row + i, x);
   }
+}
+// Four neighbouring registers of it.
+template <bool IsComplex, class C>
+GATESCAN_INLINE auto load_quad(const C* row, index_t pitch) {
+  constexpr index_t lanes = simd::lanes<C>;
+  if constexpr (IsComplex)
+    return cplx<simd::pack4<C>>{load_quad<false>(row, pitch), load_quad<false>(row + pitch, pitch)};
+  else
+    return simd::pack4<C>{simd::load(row), simd::load(row + lanes), simd::load(row + 2 * lanes),
+                          simd::load(row + 3 * lanes)};
+}
+template <class C>
+GATESCAN_INLINE void store_quad(C* row, index_t, simd::pack4<C> x) {
+  constexpr index_t lanes = simd::lanes<C>;
+  simd::store(row, x.a);
+  simd::store(row + lanes, x.b);
+  simd::store(row + 2 * lanes, x.c);
+  simd::store(row + 3 * lanes, x.d);
+}
+template <class C>
+GATESCAN_INLINE void store_quad(C* row, index_t pitch, cplx<simd::pack4<C>> x) {
+  store_quad(row, pitch, x.re);
+  store_quad(row + pitch, pitch, x.im);
 }
 // acc + Re(a b)
 template <class C>

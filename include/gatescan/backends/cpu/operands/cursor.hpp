@@ -1,5 +1,5 @@
 #pragma once
-// The place at which a recurrence reads its operands and adds its gradients: one token of one lane,
+// The place at which a recurrence reads its operands and adds its gradients: one token of one head,
 // and a register of neighbouring keys or values.
 
 #include "../../../core/operand.hpp"
@@ -43,10 +43,12 @@ template <class C, bool IsComplex, along Lanes>
 struct cursor {
   using register_type = simd::pack<C>;
   using element_type = element_t<C, IsComplex>;
+  static constexpr index_t tokens = 1, registers = 1;             // cursor4 has four
+  static constexpr index_t index(index_t, index_t) { return 0; }  // of a token's register
 
   index_t t;           // the token
-  index_t key, value;  // the first of each; operands begin at the lane's head and first value
-  int count;           // lanes in use
+  index_t key, value;  // the first of each; operands begin at the agent's head and first value
+  int count;           // SIMD lanes in use
   index_t tile_t = 0;  // the token inside the gradient tile
 
   template <class S>
@@ -78,12 +80,15 @@ struct cursor {
   GATESCAN_INLINE index_t offset(const operand<S>& x) const {
     return t * x.time + key * x.key + value * x.value;
   }
+  GATESCAN_INLINE index_t offset_in(const gradient_tile<C>& d) const {
+    return tile_t * d.time + key * d.key + value * d.value;
+  }
   template <class S, class P>
   GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
     return simd::load<C>(plane + offset(x), Lanes == along::keys ? x.key : x.value, count);
   }
   GATESCAN_INLINE void add_plane(const gradient_tile<C>& d, C* plane, register_type g) const {
-    C* p = plane + tile_t * d.time + key * d.key + value * d.value;
+    C* p = plane + offset_in(d);
     if (d.how != writing::add) return d.put(p, g);
     const bool has_axis = (Lanes == along::keys ? d.key : d.value) != 0;
     const index_t other = Lanes == along::keys ? d.value : d.key;

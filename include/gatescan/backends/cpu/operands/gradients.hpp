@@ -208,7 +208,7 @@ struct gradient_target {
   void reduce(const cpu& backend, const work_split& split) const {
     if (!to.given || exclusive) return;
     constexpr index_t tokens_a_job = 64;
-    const index_t pieces = (tokens + tokens_a_job - 1) / tokens_a_job;
+    const index_t pieces = ceil_divide(tokens, tokens_a_job);
     parallel_for(backend, batches * pieces, [&](index_t job, int) {
       const index_t b = job / pieces, first = job % pieces * tokens_a_job;
       const index_t last = first + tokens_a_job < tokens ? first + tokens_a_job : tokens;

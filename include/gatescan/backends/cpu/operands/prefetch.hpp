@@ -1,12 +1,13 @@
 #pragma once
 // Asks for the rows of memory that come next, a few cache lines at a time while memory is idle.
-// Rows of a lane lie far apart, often one a page, where the hardware does not look ahead; all at
+// Rows of a head lie far apart, often one a page, where the hardware does not look ahead; all at
 // once they fill the queue of outstanding misses and the core waits. Lines of four rows in turn, so
 // that the walks of their pages overlap: gla backward with a gate a head (K 128, V 64, H 24,
-// L 2048) takes 97 ms, row after row 106 (one core); eight rows are no better. What a run of a
+// L 2048) takes 97 ms, row after row 106 (one core); eight rows are no better. What a chunk of a
 // matrix state reads goes to the first cache (3 to 5 % better, AVX-512), the long rows of channels
 // to the second (3 %).
 
+#include "../../../core/integers.hpp"
 #include "../../../core/operand.hpp"
 
 namespace gatescan {
@@ -18,7 +19,7 @@ class prefetcher_to {
  public:
   void clear() { count_ = 0, stream_ = 0, row_ = 0, lines_ = 0, left_ = 0; }
 
-  /// Rows [t, last) of an operand of one lane.
+  /// Rows [t, last) of an operand of one head.
   template <class S>
   void add(const operand<S>& x, index_t t, index_t last, index_t keys, index_t values) {
     if (!x.given || x.time == 0 || t >= last) return;
@@ -34,7 +35,7 @@ class prefetcher_to {
     add_plane(first, pitch, 0, rows, row);
   }
   /// What was added is asked for in so many calls of `step`.
-  void begin(index_t steps) { all_ = left_, a_step_ = (left_ + steps - 1) / steps; }
+  void begin(index_t steps) { all_ = left_, a_step_ = ceil_divide(left_, steps); }
   GATESCAN_INLINE void step() { ask(a_step_ < left_ ? a_step_ : left_); }
   /// Where the registers about it are worth more than the call.
   __attribute__((noinline)) void step_apart() { step(); }
@@ -65,8 +66,8 @@ class prefetcher_to {
     if (count_ == most) return;
     constexpr index_t size = static_cast<index_t>(sizeof(S));
     stream s{reinterpret_cast<const char*>(plane + t * time), time * size, last - t,
-             (row * size + line_bytes - 1) / line_bytes};
-    left_ += (s.rows + together - 1) / together * s.lines;
+             ceil_divide(row * size, line_bytes)};
+    left_ += ceil_divide(s.rows, together) * s.lines;
     streams_[count_++] = s;
   }
   void next_rows() {

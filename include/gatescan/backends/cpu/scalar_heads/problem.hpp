@@ -1,7 +1,7 @@
 #pragma once
-// When states of one key and one value run as channels (lane.hpp), and as which problem.
+// When states of one key and one value run as channels (agent.hpp), and as which problem.
 
-#include "lane.hpp"
+#include "agent.hpp"
 #include "wide_states.hpp"
 
 namespace gatescan {
@@ -27,9 +27,8 @@ bool runs_as_single(const problem_of<R, T>& p, const schedule& plan) {
   // where numbers are double, only matrix states carry the low parts that long sums need
   if (sizeof(storage_t<T>) == sizeof(double) && plan.form != kernel_form::steps) return false;
   bool grouped = false;
-  R::operands([&](const char*, const axes&, presence,
-                  const auto& x) { grouped = grouped || (x.given && x.heads_a_group != 1); },
-              p.x);
+  for_each_field<R>([&](const auto& x) { grouped = grouped || (x.given && x.heads_a_group != 1); },
+                    p.x);
   return !grouped;
 }
 
@@ -39,7 +38,7 @@ template <class R, class T>
 class single_problem {
  public:
   using format = std::conditional_t<std::is_same_v<state_t<T>, double>, T, wide<storage_t<T>>>;
-  using lane = single_lane<R, format, !std::is_same_v<state_t<T>, double>>;
+  using lane = scalar_heads_agent<R, format, !std::is_same_v<state_t<T>, double>>;
 
   single_problem(const problem_of<R, T>& p, std::span<std::byte> scratch) : states_(p.n, scratch) {
     problem.n = p.n, problem.complex = p.complex, problem.offsets = p.offsets;
@@ -68,7 +67,7 @@ class single_problem {
   }
   template <class Fields>
   static Fields as_values(Fields x) {
-    R::operands([](const char*, const axes&, presence, auto& o) { o = as_value(o); }, x);
+    for_each_field<R>([](auto& o) { o = as_value(o); }, x);
     return x;
   }
   operand<const double> read(const operand<const state_t<T>>& state) {

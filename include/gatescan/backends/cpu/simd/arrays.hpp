@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "../../../core/integers.hpp"
 #include "lanes.hpp"
 #include "math.hpp"
 
@@ -26,9 +27,17 @@ bool is_aligned(const T* p, std::uintptr_t bytes) {
   return reinterpret_cast<std::uintptr_t>(p) % bytes == 0;
 }
 
+/// A copy for as long as a kernel runs. For all that the compiler knows, a register may be stored
+/// anywhere: what is read through `this` or a reference would be loaded again after every store.
+/// What only the kernel can see stays in registers.
+template <class X>
+GATESCAN_INLINE X held(const X& x) {
+  return x;
+}
+
 template <class C>
 constexpr index_t padded(index_t n) {
-  return (n + simd::lanes<C> - 1) / simd::lanes<C> * simd::lanes<C>;
+  return round_up(n, simd::lanes<C>);
 }
 
 template <class T>
@@ -45,6 +54,17 @@ GATESCAN_INLINE element_t<C, IsComplex> constant(C x) {
     return {simd::pack<C>(x), simd::pack<C>(0)};
   else
     return simd::pack<C>(x);
+}
+
+// The same real number everywhere, in a register or four, of real or complex numbers.
+template <class E, class C>
+GATESCAN_INLINE E constant_of(C x) {
+  if constexpr (is_complex<E>::value) {
+    using R = decltype(E::re);
+    return {R(x), R(0)};
+  } else {
+    return E(x);
+  }
 }
 
 // True when every number is finite: x * 0 is 0 for those and NaN for the others.

@@ -62,7 +62,7 @@ class driver : segments<Lane, R, T> {
     if (split_.segments > 1) return forward_by_segments(to);
     // groups of heads that go through time together
     const index_t heads = split_.items() / std::max<index_t>(split_.sequences, 1);
-    const index_t groups = (heads + side_by_side_ - 1) / side_by_side_;
+    const index_t groups = ceil_divide(heads, side_by_side_);
     parallel_for(backend_, split_.sequences * groups, [&](index_t job, int worker) {
       const index_t first = job / groups * heads + job % groups * side_by_side_;
       const index_t end = (std::min)(first + side_by_side_, (job / groups + 1) * heads);
@@ -146,8 +146,8 @@ class driver : segments<Lane, R, T> {
     split_.slot_count = split_.items();
     bool shared = false;
     constexpr bool once = requires { requires std::is_same_v<typename R::adds_once, R>; };
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& x, const auto& d, auto& target) {
+    for_each_field<R>(
+        [&](const auto& x, const auto& d, auto& target) {
           target =
               gradient_target<C, S>(d, p_.n, split_, false, Lane::adds_lanes(d), once && x.given);
           shared = shared || !target.exclusive;
@@ -162,7 +162,7 @@ class driver : segments<Lane, R, T> {
   }
   template <class F>
   void for_each_target(F&& f) {
-    R::operands([&](const char*, const axes&, presence, auto& target) { f(target); }, targets_);
+    for_each_field<R>([&](auto& target) { f(target); }, targets_);
     f(state_target_);
   }
 
@@ -174,8 +174,8 @@ class driver : segments<Lane, R, T> {
     station& at;
     index_t slot;
     void open(index_t t, index_t count) const {
-      R::operands(
-          [&](const char*, const axes&, presence, const auto& target, auto& tile) {
+      for_each_field<R>(
+          [&](const auto& target, auto& tile) {
             target.open(tile, at.lane.batch(), t, count, at.lane.head(), at.lane.first_value(),
                         at.lane.value_count());
           },
@@ -184,8 +184,8 @@ class driver : segments<Lane, R, T> {
     void close(index_t t, index_t count) const { d.flush(at, slot, true, t, count); }
   };
   void flush(station& at, index_t slot, bool in_time, index_t t, index_t count) {
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& target, auto& tile) {
+    for_each_field<R>(
+        [&](const auto& target, auto& tile) {
           if (!target.to.given || target.in_time() != in_time) return;
           target.flush(tile, slot, split_, at.lane.batch(), t, count, at.lane.head(),
                        at.lane.first_value(), at.lane.value_count());
@@ -203,8 +203,8 @@ class driver : segments<Lane, R, T> {
       at.lane.load_state(p_.initial_state, at.state);
       at.lane.load_state(r.final_state, at.g);
     }
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& target, auto& tile) {
+    for_each_field<R>(
+        [&](const auto& target, auto& tile) {
           target.clear_tile(tile, at.lane.key_pitch(), at.lane.value_pitch());
         },
         targets_, at.tiles);

@@ -44,8 +44,8 @@ class stations {
       const index_t longest = d.segment_tokens(d.longest_sequence());
       kept = scratch.take<C>(std::max<index_t>(longest / d.plan_.backward_chunk + 1, 1) *
                              lane.state_size());
-      R::operands(
-          [&](const char*, const axes&, presence, const auto& target, auto& tile) {
+      for_each_field<R>(
+          [&](const auto& target, auto& tile) {
             tile = target.take_tile(scratch, lane.key_pitch(), lane.value_pitch());
           },
           d.targets_, tiles);
@@ -95,7 +95,7 @@ class stations {
   index_t segment_tokens(index_t tokens) const {
     return split_.segments == 1
                ? tokens
-               : round_up((tokens + split_.segments - 1) / split_.segments, plan_.forward_chunk);
+               : round_up(ceil_divide(tokens, split_.segments), plan_.forward_chunk);
   }
   index_t longest_sequence() const {
     if (p_.offsets == nullptr) return p_.n.time;

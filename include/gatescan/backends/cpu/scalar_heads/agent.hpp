@@ -11,8 +11,9 @@
 
 #include "../../../core/problem.hpp"
 #include "../../../modes/schedule.hpp"
-#include "../diagonal/walks.hpp"
+#include "../diagonal/states.hpp"
 #include "../operands/gradients.hpp"
+#include "../simd/planes.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -21,7 +22,7 @@ namespace detail {
 /// The `values` of its problem are the heads of the recurrence's. With Rounds the caller's states
 /// are floats.
 template <class R, class T, bool Rounds>
-class single_lane {
+class scalar_heads_agent {
  public:
   using storage = storage_t<T>;
   using C = state_t<T>;
@@ -37,17 +38,17 @@ class single_lane {
                 std::is_same_v<C, double>);
 
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
-  static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
+  static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
   static schedule adapt(schedule plan) {
-    plan.forward_chunk = plan.backward_chunk = run;
+    plan.forward_chunk = plan.backward_chunk = chunk;
     return plan;
   }
 
-  single_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
+  scalar_heads_agent(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : p_(&p), x_(p.x), rounds_(Rounds && plan.form == kernel_form::steps) {
     if (!backward) return;
-    history_ = scratch.take<C>((run + 1) * state_size());
-    gates_ = scratch.take<C>(run * state_size());
+    history_ = scratch.take<C>((chunk + 1) * state_size());
+    gates_ = scratch.take<C>(chunk * state_size());
   }
 
   index_t state_size() const { return complex ? 2 * width : width; }
@@ -62,9 +63,8 @@ class single_lane {
 
   void seek(index_t sequence, index_t head, index_t block) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
-    R::operands([&](const char*, const axes&, presence, const auto& all,
-                    auto& lane) { lane = all.of_head(b_, h_, v_); },
-                p_->x, x_);
+    for_each_field<R>([&](const auto& all, auto& own) { own = all.of_head(b_, h_, v_); }, p_->x,
+                      x_);
   }
   template <class S>
   void load_state(const operand<S>& from, C* to) const {
@@ -87,7 +87,7 @@ class single_lane {
   }
 
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) const {
-    const operands_type x = x_;  // copies: what registers are stored to might otherwise be these
+    const operands_type x = held(x_);
     const operand<storage> result = to.out.of_head(b_, h_, v_);
     copy_numbers(out, in, state_size());
     for_each(t, count, [&](const place& at) {
@@ -100,7 +100,7 @@ class single_lane {
     });
   }
   void advance(index_t t, index_t count, const C* in, C* out) const {
-    const operands_type x = x_;
+    const operands_type x = held(x_);
     copy_numbers(out, in, state_size());
     for_each(t, count, [&](const place& at) {
       store(out, at.value, next(R::keys(x, at), R::values(x, at).v, load(out, at.value)));
@@ -109,7 +109,7 @@ class single_lane {
   template <class Sink>
   void backward(const backward_results<R, T>& results, const tiles_of_gradients& into, index_t t,
                 index_t count, const C* in, C* g, const Sink& sink) const {
-    const operands_type x = x_;  // copies, as in forward_chunk
+    const operands_type x = held(x_);
     const operand<const storage> d_out = results.out.of_head(b_, h_, v_);
     const index_t size = state_size();
     copy_numbers(history_, in, size);
@@ -123,13 +123,13 @@ class single_lane {
          first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
       sink.open(t + first, last - first);
-      const tiles_of_gradients d = into;
+      const tiles_of_gradients d = held(into);
       for (index_t i = last - 1; i >= first; --i)
         for_each(t + i, 1, [&](place at) {
           at.tile_t = i - first;
           const auto key = R::keys(x, at);
           auto w = R::values(x, at);
-          const C* const before = history_ + i * size;
+          C* const before = history_ + i * size;
           const register_type d_o = d_out.given
                                         ? simd::first_lanes(at(d_out), at.count, register_type(0))
                                         : register_type(0);
@@ -158,7 +158,7 @@ class single_lane {
   static constexpr index_t lanes = simd::lanes<C>;
   // Rows are read in pieces of some lines; a block's states stay in L1.
   static constexpr index_t width = 64;
-  static constexpr index_t run = 64;  // tokens
+  static constexpr index_t chunk = 64;  // tokens
   using register_type = simd::pack<C>;
   using E = element_t<C, complex>;
   using operands_type = typename R::template fields<operand<const storage>>;
@@ -173,7 +173,7 @@ class single_lane {
         f(place{i, 0, j, static_cast<int>((std::min)(lanes, channels - j))});
   }
   GATESCAN_INLINE E next(const keys_of<E>& key, register_type v, E h) const {
-    return kept(sequential_walk<complex, C>(h, constant<complex>(C(0))).next(key.gate, key.k * v));
+    return kept(stepped_state<complex, C>(h, constant<complex>(C(0))).next(key.gate, key.k * v));
   }
   // What goes on to the next token: in recurrent mode what the caller's format can hand on from
   // call to call, so that pieces of a sequence are the sequence.
@@ -186,15 +186,15 @@ class single_lane {
   static GATESCAN_INLINE cplx<register_type> as_float(cplx<register_type> x) {
     return {as_float(x.re), as_float(x.im)};
   }
-  static GATESCAN_INLINE E load(const C* from, index_t at) {
-    return load_keys<complex>(from, at, width);
+  static GATESCAN_INLINE E load(C* from, index_t at) {
+    return planes<C, complex>(from, width).load(at);
   }
   static GATESCAN_INLINE void store(C* to, index_t at, E x) {
-    store_keys<complex>(to, at, width, x);
+    planes<C, complex>(to, width).store(at, x);
   }
 
   const problem* p_;
-  operands_type x_;  // of this lane
+  operands_type x_;  // of these heads
   bool rounds_;
   C *history_ = nullptr, *gates_ = nullptr;
   index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;

@@ -1,6 +1,5 @@
 #pragma once
-// A block of channels of a diagonal recurrence through runs of tokens. The same interface to the
-// driver as a matrix lane.
+// A block of channels of a diagonal recurrence, chunk of tokens by chunk of tokens.
 
 #include "../../../modes/schedule.hpp"
 #include "block.hpp"
@@ -12,7 +11,7 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class R, class T, bool IsComplex>
-class diagonal_lane : public channel_block<R, T, IsComplex> {
+class diagonal_agent : public channel_block<R, T, IsComplex> {
   using base = channel_block<R, T, IsComplex>;
   using base::ahead_;
   using base::b_;
@@ -53,30 +52,29 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
   static constexpr bool side_by_side = false;  // heads go through time together
 
   static index_t value_blocks(const sizes& n) {
-    const index_t block = diagonal_width<C>(n);
-    return (n.values + block - 1) / block;
+    return ceil_divide(n.values, diagonal_width<C>(n));
   }
   /// Without a value axis, channels of a register are added up when the tile is flushed.
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
 
-  /// Backward works on short runs whatever the mode: their states fit in L1, and few are kept.
+  /// Backward works on short chunks whatever the mode: their states fit in L1, and few are kept.
   static schedule adapt(schedule plan) {
     plan.backward_chunk = (std::min)(plan.backward_chunk, kernels::together);
-    // without keys a token is so little work that runs have to be long
+    // without keys a token is so little work that chunks have to be long
     if (unit_keys && (plan.form == kernel_form::steps || plan.segments > 1))
       plan.forward_chunk = 64;
     return plan;
   }
 
-  diagonal_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
+  diagonal_agent(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : base(scratch, p, plan.form) {
     const index_t tokens = (std::max)(plan.forward_chunk, plan.backward_chunk);
     values_ = scratch.take<values_of<single>>(pair::registers * tokens);
     o_ = scratch.take<E>(pair::registers * tokens);
     exact_o_ = scratch.take<E>(pair::registers * tokens);
     const index_t walks = unit_keys ? n_.width / kernels::lanes + 1 : pair::registers * n_.keys;
-    walks_ = scratch.take<local_walk<IsComplex, C>>(walks);
-    sequential_walks_ = scratch.take<sequential_walk<IsComplex, C>>(walks);
+    decayed_ = scratch.take<decayed_state<IsComplex, C>>(walks);
+    stepped_ = scratch.take<stepped_state<IsComplex, C>>(walks);
     products_ = scratch.take<C>(one_part());
     const index_t kept =
         form_ == kernel_form::attention ? (std::max)(tokens, kernels::together) : kernels::together;
@@ -180,9 +178,9 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
     fill(product, summary_size(), C(0));
     fill(product, n_.part_size(), C(1));
   }
-  void extend_summary(C* product, index_t) const {  // by the run advanced last
-    const auto p = state_planes(product), run = state_planes(products_);
-    for_each_register([&](index_t i) { p.store(i, p.load(i) * run.load(i)); });
+  void extend_summary(C* product, index_t) const {  // by the chunk advanced last
+    const auto p = state_planes(product), chunk = state_planes(products_);
+    for_each_register([&](index_t i) { p.store(i, p.load(i) * chunk.load(i)); });
   }
   /// out = product in + local; false where that is not finite and has to be found token by token.
   bool apply_summary(const C* product, const C* local, const C* in, C* out) const {
@@ -214,9 +212,9 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
     return reinterpret_cast<To*>(static_cast<void*>(p));
   }
 
-  // One register (or a pair's) through a run: as the recurrence stands, or with a local sum. Where
-  // that gives Inf or NaN, the recurrence as it stands again: there a reset is exact, and nothing
-  // overflows that the definition does not overflow. Fills values_ and o_.
+  // One register (or a pair's) through a chunk: as the recurrence stands, or with a local sum.
+  // Where that gives Inf or NaN, the recurrence as it stands again: there a reset is exact, and
+  // nothing overflows that the definition does not overflow. Fills values_ and o_.
   template <class Tokens, bool WithOutput>
   void advance(const kernels& here, index_t t, index_t count, const C* in, C* out) const {
     constexpr index_t registers = Tokens::registers;
@@ -226,30 +224,29 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
         for (index_t j = 0; j < registers; ++j)
           f(i * registers + j, i * n_.width + here.w + j * kernels::lanes);
     };
-    const auto sequential = [&](E* o) {
+    const auto stepped = [&](E* o) {
       for_each_state([&](index_t i, index_t at) {
-        sequential_walks_[i] = {state_planes(in).load(at), constant<IsComplex>(C(0))};
+        stepped_[i] = {state_planes(in).load(at), constant<IsComplex>(C(0))};
       });
       here.template forward<Tokens, WithOutput>(t, count, values, as<elements_of<Tokens>>(o),
-                                                sequential_walks_);
+                                                stepped_);
     };
     if (form_ == kernel_form::steps) {
-      sequential(o_);
-      for_each_state(
-          [&](index_t i, index_t at) { store_end(out, at, sequential_walks_[i].end()); });
+      stepped(o_);
+      for_each_state([&](index_t i, index_t at) { store_end(out, at, stepped_[i].end()); });
       return;
     }
     for_each_state([&](index_t i, index_t at) {
-      walks_[i] = {state_planes(in).load(at), load_low(in, at)};
+      decayed_[i] = {state_planes(in).load(at), load_low(in, at)};
     });
     here.template forward<Tokens, WithOutput>(t, count, values, as<elements_of<Tokens>>(o_),
-                                              walks_);
+                                              decayed_);
     const simd::pack<C> nothing(0);  // a number times 0 is 0 where it is finite, NaN elsewhere
     E check = constant<IsComplex>(C(0));
     for_each_state([&](index_t i, index_t at) {
-      const auto end = walks_[i].end();
+      const auto end = decayed_[i].end();
       store_end(out, at, end);
-      state_planes(products_).store(at, walks_[i].product);
+      state_planes(products_).store(at, decayed_[i].product);
       check = check + end.value * nothing + end.error * nothing;
     });
     if constexpr (WithOutput && Tokens::registers == 1)
@@ -258,10 +255,10 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
     const index_t outputs = WithOutput ? count * registers : 0;
     for (index_t i = 0; i < outputs; ++i) check = check + o_[i] * nothing;
     if (is_zero(check)) return;
-    sequential(exact_o_);
+    stepped(exact_o_);
     for_each_state([&](index_t i, index_t at) {
       const E fast = state_planes(out).load(at), low = load_low(out, at);
-      const auto end = sequential_walks_[i].end();
+      const auto end = stepped_[i].end();
       store_end(out, at,
                 {unless_finite(fast, fast, end.value), unless_finite(fast, low, end.error)});
     });
@@ -278,7 +275,7 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
       for (index_t j = 0; j < size; ++j)
 #pragma GCC unroll 8
         for (index_t r = 0; r < Tokens::registers; ++r)
-          here.write(result, t + i + j, r, part(y, j, r), false);
+          here.write(result, t + i + j, r, get(y, Tokens::index(j, r)), false);
     }
   }
   static with_error<simd::pack<C>> with_low(with_error<simd::pack<C>> x, simd::pack<C> low) {
@@ -292,22 +289,20 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
   // operands again, so that these may not be where the result is.
   bool reads_again(const operand<storage>& result) const {
     bool in_place = false;
-    R::operands([&](const char*, const axes&, presence,
-                    const auto& x) { in_place = in_place || x.re == result.re; },
-                x_);
+    for_each_field<R>([&](const auto& x) { in_place = in_place || x.re == result.re; }, x_);
     return in_place && form_ != kernel_form::steps;
   }
   // False where Inf or NaN comes out, for `advance` to find out about.
   bool advance_rows(index_t first, index_t count, const C* in, C* out) const {
     const index_t registers = registers_in_use();
     for (index_t r = 0; r < registers; ++r)
-      walks_[r] = {state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes)};
-    rows().template rows<false>(first, count, value_count(), operand<storage>{}, false, walks_);
+      decayed_[r] = {state_planes(in).load(r * kernels::lanes), load_low(in, r * kernels::lanes)};
+    rows().template rows<false>(first, count, value_count(), operand<storage>{}, false, decayed_);
     E check = constant<IsComplex>(C(0));
     for (index_t r = 0; r < registers; ++r) {
-      const auto end = walks_[r].end();
+      const auto end = decayed_[r].end();
       store_end(out, r * kernels::lanes, end);
-      state_planes(products_).store(r * kernels::lanes, walks_[r].product);
+      state_planes(products_).store(r * kernels::lanes, decayed_[r].product);
       check = check + (end.value + end.error) * simd::pack<C>(0);
     }
     return is_zero(check);
@@ -316,7 +311,7 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
                     C* out) {
     const index_t registers = registers_in_use();
     E check;
-    const auto run = [&](auto* walks) {
+    const auto go = [&](auto* walks) {
       using walk = std::remove_pointer_t<decltype(walks)>;
       for (index_t r = 0; r < registers; ++r)
         walks[r] =
@@ -325,18 +320,18 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
           rows().template rows<true>(first, count, value_count(), result, streams(result), walks);
       for (index_t r = 0; r < registers; ++r) {
         store_end(out, r * kernels::lanes, walks[r].end());
-        if constexpr (!std::is_same_v<walk, sequential_walk<IsComplex, C>>)
+        if constexpr (!std::is_same_v<walk, stepped_state<IsComplex, C>>)
           state_planes(products_).store(r * kernels::lanes, walks[r].product);
       }
     };
-    if (form_ == kernel_form::steps) return run(sequential_walks_);
-    run(walks_);
+    if (form_ == kernel_form::steps) return go(stepped_);
+    go(decayed_);
     if (is_zero(check)) return;
     for (index_t r = 0; r < registers; ++r) {  // see advance
       const index_t at = r * kernels::lanes;
       const kernels here = channels_at(at);
-      local_walk<IsComplex, C> fast(state_planes(in).load(at), load_low(in, at));
-      sequential_walk<IsComplex, C> exact(fast.in, fast.in_low);
+      decayed_state<IsComplex, C> fast(state_planes(in).load(at), load_low(in, at));
+      stepped_state<IsComplex, C> exact(fast.in, fast.in_low);
       for (index_t t = first; t < first + count; ++t) {
         const single token = here.template at<single>(t);
         const auto value = here.values(token);
@@ -356,7 +351,7 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
     E check = constant<IsComplex>(C(0));
     for_each_register([&](index_t i) {
       const E p = conjugated(state_planes(product).load(i)), add = state_planes(local).load(i);
-      local_walk<IsComplex, C> walk(state_planes(in).load(i), load_low(in, i));
+      decayed_state<IsComplex, C> walk(state_planes(in).load(i), load_low(in, i));
       walk.product = p, walk.local = add;
       auto end = walk.end();
       if (n_.parts == 2) end = with_low(end, load_low(local, i));
@@ -382,8 +377,8 @@ class diagonal_lane : public channel_block<R, T, IsComplex> {
   values_of<single>* values_ = nullptr;
   E *o_ = nullptr, *exact_o_ = nullptr;
   E *gates_ = nullptr, *states_ = nullptr, *query_ = nullptr;
-  local_walk<IsComplex, C>* walks_ = nullptr;
-  sequential_walk<IsComplex, C>* sequential_walks_ = nullptr;
+  decayed_state<IsComplex, C>* decayed_ = nullptr;
+  stepped_state<IsComplex, C>* stepped_ = nullptr;
   C *products_ = nullptr, *row_states_ = nullptr;
 };
 

@@ -1,7 +1,8 @@
 #pragma once
-// Sums and products with their rounding error (Dekker, Numer. Math. 18, 1971; Knuth, TAOCP 4.2.2).
+// Sums and products with their rounding error, of numbers or registers of them (Dekker, Numer.
+// Math. 18, 1971; Knuth, TAOCP 4.2.2).
 
-#include "pack.hpp"
+#include "complex.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -11,13 +12,15 @@ template <class P>
 struct with_error {
   P value, error;
 };
+/// a b = value + error, exactly
 template <class P>
-GATESCAN_INLINE with_error<P> exact_product(P a, P b) {
+GATESCAN_HD GATESCAN_INLINE with_error<P> exact_product(P a, P b) {
   const P p = a * b;
   return {p, fma(a, b, -p)};
 }
+/// a + b = value + error, exactly
 template <class P>
-GATESCAN_INLINE with_error<P> exact_sum(P a, P b) {
+GATESCAN_HD GATESCAN_INLINE with_error<P> exact_sum(P a, P b) {
   const P s = a + b, b_part = s - a;
   return {s, (a - (s - b_part)) + (b - b_part)};
 }

@@ -1,9 +1,10 @@
 #pragma once
-// Two ways to walk a register of states through a run of tokens: as the recurrence stands, and as a
-// local sum beside the decayed incoming state.
+// Two forms of a register of states that goes through a chunk of tokens: stepped, as the recurrence
+// stands, or decayed, the state that came in beside a local sum.
 
-#include "../simd/exact.hpp"
-#include "shape.hpp"
+#include "../../../core/compensated.hpp"
+#include "../simd/arrays.hpp"
+#include "../simd/selects.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -11,12 +12,12 @@ namespace detail {
 
 /// h_t = a_t h_{t-1} + k_t v_t as it stands; a gate of exactly 0 selects the new input.
 template <bool IsComplex, class C>
-struct sequential_walk {
+struct stepped_state {
   using E = element_t<C, IsComplex>;
   E h;
 
-  sequential_walk() = default;
-  GATESCAN_INLINE sequential_walk(E in, E) : h(in) {}
+  stepped_state() = default;
+  GATESCAN_INLINE stepped_state(E in, E) : h(in) {}
   GATESCAN_INLINE E next(E a, E x) {
     h = reset_to(a, x, fma(a, h, x));
     return h;
@@ -26,21 +27,22 @@ struct sequential_walk {
   GATESCAN_INLINE with_error<E> end() const { return {h, constant<IsComplex>(C(0))}; }
 };
 
-/// h_t = (product of gates since the run began) h_in + local_t, local_t from 0. Between runs a real
-/// state has a low part, so that long sums lose nothing: at gate 1 and L = 2^20, 2e-16 in double
-/// where the recurrence as it stands is off by 4e-14.
+/// h_t = (product of gates since the chunk began) h_in + local_t, local_t from 0. Between chunks a
+/// real state has a low part, so that long sums lose nothing: at gate 1 and L = 2^20, 2e-16 in
+/// double where the recurrence as it stands is off by 4e-14.
 template <bool IsComplex, class C>
-struct local_walk {
+struct decayed_state {
   using E = element_t<C, IsComplex>;
   E in, in_low, local = constant<IsComplex>(C(0)), product = constant<IsComplex>(C(1));
 
-  local_walk() = default;
-  GATESCAN_INLINE local_walk(E state, E low) : in(state), in_low(low) {}
+  decayed_state() = default;
+  GATESCAN_INLINE decayed_state(E state, E low) : in(state), in_low(low) {}
   GATESCAN_INLINE E next(E a, E x) {
     const E zero = constant<IsComplex>(C(0));
     local = reset_to(a, x, fma(a, local, x));
     product = reset_to(a, zero, a * product);
-    in = reset_to(a, zero, in);  // a reset cuts the run off from what came before, Inf and NaN too
+    in =
+        reset_to(a, zero, in);  // a reset cuts the chunk off from what came before, Inf and NaN too
     in_low = reset_to(a, zero, in_low);
     return fma(product, in, local);
   }

@@ -1,18 +1,33 @@
 #pragma once
-// Gates e^(step factor) where those of a run are all normal numbers: there is no overflow to look
+// Gates e^(step factor) where those of a chunk are all normal numbers: there is no overflow to look
 // for and no reset to select, and what keys or tokens share is read once. The same bits as gate by
 // gate, but for gradients that are sums over tokens.
 
 #include "../../../core/gated_product.hpp"
-#include "token_group.hpp"
-#include "walks.hpp"
+#include "../operands/cursor4.hpp"
+#include "states.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+// Reads numbers that all channels share, and adds to their gradients.
+template <class Tokens>
+struct shared_by_channels {
+  Tokens here;
+
+  template <class S>
+  GATESCAN_INLINE auto operator()(const operand<S>& x) const {
+    return here.shared(x, x.re);
+  }
+  template <class C>
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, const simd::pack4<C>& g) const {
+    if (d.given) here.add_shared(d, d.re, g);
+  }
+};
+
 template <class Channels, class Tokens>
-struct near_gates {
+struct gates_in_normal_range {
   using R = typename Channels::recurrence;
   using C = typename Channels::C;
   using register_type = simd::pack<C>;
@@ -28,7 +43,7 @@ struct near_gates {
   const values* value;   // of each pair
 
   /// Whether the gates are such.
-  GATESCAN_INLINE bool hold() const {
+  GATESCAN_INLINE bool applies() const {
     elements step(0), largest(0);
     for (index_t r = 0; r < pairs; ++r)
       step = larger_magnitude(step, R::gate_step(value[r]).log2e_step);
@@ -139,7 +154,7 @@ struct near_gates {
       const auto key = R::keys(c.x, here);
       elements d_h = key.q * d_o[r];
       d_h.c = g1 + d_h.c, d_h.d = g2 + d_h.d;
-      // rounded as from run to run, so that a run may end anywhere
+      // rounded as from chunk to chunk, so that a chunk may end anywhere
       d_h.a = simd::rounded(a.c * d_h.c) + d_h.a, d_h.b = simd::rounded(a.d * d_h.d) + d_h.b;
       g1 = simd::rounded(a.a * d_h.a), g2 = simd::rounded(a.b * d_h.b);
       store(&dv[r], fma(d_h, key.k, dv[r]));

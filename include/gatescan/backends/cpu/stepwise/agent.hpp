@@ -16,7 +16,7 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class R, class T>
-class stepwise_lane {
+class stepwise_agent {
  public:
   using storage = storage_t<T>;
   using C = state_t<T>;
@@ -29,10 +29,10 @@ class stepwise_lane {
   static constexpr bool side_by_side = false;  // heads go through time together
 
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
-  static index_t value_blocks(const sizes& n) { return (n.values + width - 1) / width; }
+  static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
   static schedule adapt(const schedule& plan) { return plan; }
 
-  stepwise_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
+  stepwise_agent(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : p_(&p), x_(p.x) {
     if (backward) history_ = scratch.take<C>((plan.backward_chunk + 1) * state_size());
   }
@@ -49,9 +49,8 @@ class stepwise_lane {
 
   void seek(index_t sequence, index_t head, index_t block) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
-    R::operands([&](const char*, const axes&, presence, const auto& all,
-                    auto& lane) { lane = all.of_head(b_, h_, v_); },
-                p_->x, x_);
+    for_each_field<R>([&](const auto& all, auto& own) { own = all.of_head(b_, h_, v_); }, p_->x,
+                      x_);
   }
   template <class S>
   void load_state(const operand<S>& from, C* to) const {
@@ -88,7 +87,7 @@ class stepwise_lane {
     state h = read(in);
     for (index_t i = t; i < t + count; ++i) h = R::step(x_, R::values(x_, at(i)), h);
     write(out, h);
-    last_run_ = t;
+    last_advanced_ = t;
   }
   template <class Sink>
   void backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
@@ -97,7 +96,7 @@ class stepwise_lane {
     for (index_t i = 0; i < count; ++i)
       advance(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
     state d_h = read(g);
-    const auto d_out_lane = results.out.of_head(b_, h_, v_);
+    const auto d_out_here = results.out.of_head(b_, h_, v_);
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
@@ -109,7 +108,7 @@ class stepwise_lane {
         auto d_w = decltype(w){};
         std::remove_const_t<decltype(d_w)> d_values{};
         const register_type d_out =
-            d_out_lane.given ? simd::first_lanes(here(d_out_lane), here.count, register_type(0))
+            d_out_here.given ? simd::first_lanes(here(d_out_here), here.count, register_type(0))
                              : register_type(0);
         R::output_adjoint(x_, d, here, w, d_values, read(history_ + (i + 1) * state_size()), d_out,
                           d_h);
@@ -129,7 +128,7 @@ class stepwise_lane {
     if constexpr (scans) {
       summary sum;
       std::memcpy(&sum, to, sizeof sum);
-      for (index_t t = last_run_; t < last_run_ + count; ++t)
+      for (index_t t = last_advanced_; t < last_advanced_ + count; ++t)
         sum = R::combine(R::element_of(x_, R::values(x_, at(t))), sum);
       store_summary(to, sum);
     }
@@ -170,9 +169,9 @@ class stepwise_lane {
   static void store_summary(C* to, const summary& s) { std::memcpy(to, &s, sizeof s); }
 
   const problem* p_;
-  typename R::template fields<operand<const storage>> x_;  // of this lane
+  typename R::template fields<operand<const storage>> x_;  // of these channels
   C* history_ = nullptr;
-  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0, last_run_ = 0;
+  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0, last_advanced_ = 0;
 };
 
 }  // namespace detail
