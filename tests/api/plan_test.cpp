@@ -149,7 +149,7 @@ TYPED_TEST(plans, describe_says_what_a_call_takes) {
     const auto said = gatescan::describe(backend, mode, p.in);
     EXPECT_EQ(said.recurrence, TypeParam::name);
     EXPECT_EQ(said.threads, 3);
-    EXPECT_GE(said.run, 1);
+    EXPECT_GE(said.chunk, 1);
     std::vector<std::byte> memory(said.workspace_bytes);
     EXPECT_NO_THROW(gatescan::forward(backend, mode, p.in, p.out, {memory}));
     memory.pop_back();

@@ -10,7 +10,7 @@ inline namespace GATESCAN_ABI {
 
 struct description {
   std::string recurrence, mode, reason;
-  index_t run = 0;       // tokens worked on together in forward (the chunk)
+  index_t chunk = 0;     // tokens worked on together in forward
   index_t segments = 1;  // pieces of time in parallel
   int threads = 1;
   std::size_t workspace_bytes = 0;  // of forward
@@ -22,27 +22,22 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
   using R = typename In::recurrence;
   detail::check_mode<R, Mode>();
   const auto p = detail::bind_inputs<R>(in);
-  const index_t longest = detail::longest_sequence(p);
-  const preferences best = preferences_of(backend, p);
-  const auto describe_mode = [&](const auto& chosen, const std::string& reason) {
-    const schedule plan = chosen.schedule_of(p.n, longest, best);
-    return description{R::name,
-                       chosen.name,
-                       reason,
-                       plan.forward_chunk,
-                       plan.segments,
-                       worker_count(backend, p),
-                       forward_bytes(backend, p, plan)};
-  };
-  if constexpr (std::is_same_v<Mode, automatic>)
-    return automatic::choose<R>(longest, best, describe_mode);
-  else
-    return describe_mode(mode, mode.reason());
+  return detail::with_schedule(backend, mode, p,
+                               [&](const auto& chosen, const auto& how, const char* reason) {
+                                 const schedule runs = schedule_that_runs(backend, p, how);
+                                 return description{R::name,
+                                                    chosen.name,
+                                                    reason != nullptr ? reason : chosen.reason(),
+                                                    runs.forward_chunk,
+                                                    runs.segments,
+                                                    worker_count(backend, p),
+                                                    forward_bytes(backend, p, how)};
+                               });
 }
 
 inline std::string to_string(const description& d) {
-  return d.recurrence + ": " + d.mode + " (" + d.reason + "), runs of " + std::to_string(d.run) +
-         " tokens, " + std::to_string(d.segments) +
+  return d.recurrence + ": " + d.mode + " (" + d.reason + "), chunks of " +
+         std::to_string(d.chunk) + " tokens, " + std::to_string(d.segments) +
          (d.segments == 1 ? " segment, " : " segments, ") + std::to_string(d.threads) +
          (d.threads == 1 ? " thread, " : " threads, ") + std::to_string(d.workspace_bytes) +
          " bytes of workspace";

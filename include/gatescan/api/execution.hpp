@@ -52,17 +52,19 @@ constexpr void check_differentiable() {
                 "output_adjoint and values_adjoint (core/concepts.hpp)");
 }
 
-template <class R, class T, class Backend, class Mode>
-schedule schedule_for(const Backend& backend, const Mode& mode, const problem_of<R, T>& p) {
+/// f(mode, scheduled<form>, reason) with the mode that runs: `automatic` is resolved, and then there
+/// is a reason.
+template <class R, class T, class Backend, class Mode, class F>
+auto with_schedule(const Backend& backend, const Mode& mode, const problem_of<R, T>& p, F&& f) {
   const index_t longest = longest_sequence(p);
   const preferences best = preferences_of(backend, p);
-  if constexpr (std::is_same_v<Mode, automatic>) {
-    return automatic::choose<R>(longest, best, [&](const auto& chosen, const char*) {
-      return chosen.schedule_of(p.n, longest, best);
-    });
-  } else {
-    return mode.schedule_of(p.n, longest, best);
-  }
+  const auto as_scheduled = [&]<class Chosen>(const Chosen& chosen, const char* reason) {
+    return f(chosen, scheduled<Chosen::form>(chosen.schedule_of(p.n, longest, best)), reason);
+  };
+  if constexpr (std::is_same_v<Mode, automatic>)
+    return automatic::choose<R>(longest, best, as_scheduled);
+  else
+    return as_scheduled(mode, nullptr);
 }
 
 // The caller's scratch if given, otherwise memory of its own, where the backend wants it.

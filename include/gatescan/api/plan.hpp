@@ -34,10 +34,9 @@ backward_results<R, T> every_gradient(const problem_of<R, T>& p) {
       x.stride[i] = step;
       step *= std::max<index_t>(x.shape[i], 1);
     }
-    using operand_type = std::remove_reference_t<decltype(to)>;
-    using element = std::remove_pointer_t<decltype(operand_type::re)>;
-    static element place{};
-    to = canonical<element>(x, &place, p.complex ? &place : nullptr, a, p.n);
+    using element = std::remove_pointer_t<decltype(to.re)>;
+    to = canonical<element>(x, nullptr, nullptr, a, p.n);
+    to.complex = p.complex;
   };
   R::operands([&](const char*, const axes& a, presence, auto& to) { dense(a, to); }, r.d);
   dense(R::state_axes, r.initial_state);
@@ -66,10 +65,11 @@ class plan {
       : backend_(backend), mode_(mode), n_(problem.size()) {
     detail::check_mode<recurrence_type, Mode>();
     const auto p = detail::shape_only(problem);
-    const schedule how = detail::schedule_for(backend_, mode_, p);
-    bytes_ = forward_bytes(backend_, p, how);
-    if constexpr (differentiable<recurrence_type>)
-      bytes_ = (std::max)(bytes_, backward_bytes(backend_, p, detail::every_gradient(p), how));
+    detail::with_schedule(backend_, mode_, p, [&](const auto&, const auto& how, const auto&) {
+      bytes_ = forward_bytes(backend_, p, how);
+      if constexpr (differentiable<recurrence_type>)
+        bytes_ = (std::max)(bytes_, backward_bytes(backend_, p, detail::every_gradient(p), how));
+    });
   }
 
   std::size_t workspace_bytes() const { return bytes_; }
@@ -79,8 +79,10 @@ class plan {
   std::size_t workspace_bytes(const inputs& in, const Gradients& d) const {
     const auto p = detail::bind_inputs<recurrence_type>(in);
     const auto r = detail::bind_gradients(p, in, {}, d);
-    return (std::max)(bytes_,
-                      backward_bytes(backend_, p, r, detail::schedule_for(backend_, mode_, p)));
+    return detail::with_schedule(backend_, mode_, p,
+                                 [&](const auto&, const auto& how, const auto&) {
+                                   return (std::max)(bytes_, backward_bytes(backend_, p, r, how));
+                                 });
   }
 
   void forward(const inputs& in, const outputs& out, const workspace& scratch = {}) const {

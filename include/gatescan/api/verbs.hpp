@@ -10,13 +10,12 @@ inline namespace GATESCAN_ABI {
 /// Computes `out` and, where given, `final_state` of the recurrence that `in` belongs to.
 ///
 /// Requires: results apart from the inputs, except `out` in the place of an operand of the same
-/// view and `final_state`
-///           in the place of `initial_state`.
-/// Cost:     recurrent, chunked, scan O(L), attention O(L^2); scratch as a plan's workspace_bytes()
-/// says. Without
-///           scratch the call allocates.
-/// Numerics: arithmetic in state_t<T>. The same bits for any number of threads. A gate of exactly 0
-/// is a select. Errors:   shape_error or workspace_error before anything is written.
+///           view and `final_state` in the place of `initial_state`.
+/// Cost:     recurrent, chunked, scan O(L), attention O(L^2); scratch as a plan's
+///           workspace_bytes() says. Without scratch the call allocates.
+/// Numerics: arithmetic in state_t<T>. The same bits for any number of threads. A gate of exactly
+///           0 is a select.
+/// Errors:   shape_error or workspace_error before anything is written.
 template <class Backend, class Mode, class In>
 void forward(const Backend& backend, const Mode& mode, const In& in,
              const detail::outputs_of<In>& out, const workspace& scratch = {}) {
@@ -25,9 +24,10 @@ void forward(const Backend& backend, const Mode& mode, const In& in,
   detail::check_memory<Backend, typename In::format>();
   const auto p = detail::bind_inputs<R>(in);
   const auto to = detail::bind_outputs(p, in, out);
-  const schedule plan = detail::schedule_for(backend, mode, p);
-  const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, plan));
-  run_forward(backend, p, to, plan, memory.memory());
+  detail::with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
+    const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
+    run_forward(backend, p, to, how, memory.memory());
+  });
 }
 
 /// Gradients of a loss by every operand whose gradient view is given, from the gradients of `out`
@@ -48,9 +48,10 @@ void backward(const Backend& backend, const Mode& mode, const In& in,
   if constexpr (differentiable<R>) {
     const auto p = detail::bind_inputs<R>(in);
     const auto r = detail::bind_gradients(p, in, d_out, d);
-    const schedule plan = detail::schedule_for(backend, mode, p);
-    const detail::scratch_memory memory(backend, scratch, backward_bytes(backend, p, r, plan));
-    run_backward(backend, p, r, plan, memory.memory());
+    detail::with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
+      const detail::scratch_memory memory(backend, scratch, backward_bytes(backend, p, r, how));
+      run_backward(backend, p, r, how, memory.memory());
+    });
   }
 }
 
@@ -75,9 +76,9 @@ void step(const Backend& backend, const Token& token,
   in.initial_state = state;
   const auto p = detail::bind_inputs<R>(in, true);
   const auto to = detail::bind_outputs(p, in, {.out = out, .final_state = state}, true);
-  const schedule plan{kernel_form::steps, 1, 1, 1};
-  const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, plan));
-  run_forward(backend, p, to, plan, memory.memory());
+  const scheduled<kernel_form::steps> how(schedule{});
+  const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
+  run_forward(backend, p, to, how, memory.memory());
 }
 
 }  // namespace GATESCAN_ABI

@@ -14,12 +14,13 @@ inline namespace GATESCAN_ABI {
 /// scratch with L.
 struct attention {
   static constexpr const char* name = "attention";
+  static constexpr kernel_form form = kernel_form::attention;
   template <class R>
   static constexpr bool supports = attention_form<R>;
 
   schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
-    const index_t run = std::max<index_t>(longest, 1);
-    return {kernel_form::attention, run, run, 1};
+    const index_t whole = std::max<index_t>(longest, 1);
+    return {form, whole, whole, 1};
   }
   std::string reason() const { return "asked for: full surrogate attention"; }
 };

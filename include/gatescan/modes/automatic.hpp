@@ -15,12 +15,12 @@ struct automatic {
   template <class R>
   static constexpr bool supports = recurrence<R>;
 
-  static constexpr index_t few_tokens = 16, long_sequence = 4096, few_parts = 4;
+  static constexpr index_t few_tokens = 16, long_sequence = 4096;
 
   template <class R, class F>
   static auto choose(index_t longest, const preferences& best, F&& f) {
     if constexpr (scannable<R>)
-      if (longest >= long_sequence && best.parts < few_parts)
+      if (longest >= long_sequence && best.few_parts())
         return f(scan{},
                  "a long sequence and few independent heads: time is what can run in parallel");
     if constexpr (attention_form<R>) {
@@ -31,7 +31,7 @@ struct automatic {
                                 ? "fewer tokens than a chunk"
                                 : "with a gate for every state entry, chunks save nothing");
     } else {
-      return f(recurrent{}, scannable<R> ? "enough independent lanes to run side by side"
+      return f(recurrent{}, scannable<R> ? "enough independent parts to run side by side"
                                          : "the recurrence has a step only");
     }
   }

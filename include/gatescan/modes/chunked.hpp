@@ -15,17 +15,18 @@ inline namespace GATESCAN_ABI {
 /// starts only.
 struct chunked {
   static constexpr const char* name = "chunked";
+  static constexpr kernel_form form = kernel_form::chunks;
   template <class R>
   static constexpr bool supports = attention_form<R>;
 
   int size = 0;
 
   schedule schedule_of(const sizes&, index_t longest, const preferences& best) const {
-    const auto run = [&](int by_default) {
+    const auto tokens = [&](int by_default) {
       const index_t wanted = size > 0 ? size : by_default;
       return std::max<index_t>((std::min)(wanted, longest), 1);
     };
-    return {kernel_form::blocks, run(best.forward_chunk), run(best.backward_chunk), 1};
+    return {form, tokens(best.forward_chunk), tokens(best.backward_chunk), 1};
   }
   std::string reason() const {
     return "asked for: chunks of " +

@@ -14,13 +14,14 @@ inline namespace GATESCAN_ABI {
 /// recomputes states from about sqrt(L) of them.
 struct recurrent {
   static constexpr const char* name = "recurrent";
+  static constexpr kernel_form form = kernel_form::steps;
   template <class R>
   static constexpr bool supports = recurrence<R>;
 
   schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
-    index_t run = 16;
-    while (run * run < longest && run < 1024) run *= 2;
-    return {kernel_form::steps, 16, run, 1};
+    index_t kept = 16;  // tokens from one kept state to the next
+    while (kept * kept < longest && kept < 1024) kept *= 2;
+    return {form, 16, kept, 1};
   }
   std::string reason() const { return "asked for: one token after another"; }
 };

@@ -2,6 +2,7 @@
 // GateLoop: data-controlled complex gates.
 
 #include "../core/concepts.hpp"
+#include "../core/error.hpp"
 #include "../core/result_types.hpp"
 
 namespace gatescan {

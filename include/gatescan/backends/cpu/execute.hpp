@@ -38,6 +38,16 @@ preferences preferences_of(const cpu&, const problem_of<R, T>& p) {
   });
 }
 
+/// What becomes of a mode's schedule on this backend.
+template <class R, class T>
+schedule schedule_that_runs(const cpu&, const problem_of<R, T>& p, const schedule& asked) {
+  return with_lane(p, [&]<class Lane>() {
+    schedule runs = Lane::adapt(asked);
+    if (!Lane::scans) runs.segments = 1;
+    return runs;
+  });
+}
+
 template <class R, class T>
 int worker_count(const cpu& backend, const problem_of<R, T>&) {
   return thread_count(backend);

@@ -57,6 +57,14 @@ template <device_backend Device, class R, class T>
 preferences preferences_of(const Device&, const problem_of<R, T>& p) {
   return with_runner<Device>(p, [&]<class Runner>() { return Runner::preferred(p.n); });
 }
+/// What becomes of a mode's schedule on this backend.
+template <device_backend Device, class R, class T>
+schedule schedule_that_runs(const Device&, const problem_of<R, T>& p, const schedule& asked) {
+  return with_runner<Device>(p, [&]<class Runner>() {
+    const auto problem = in_format<typename Runner::format>(p);
+    return Runner(problem, asked).as_it_runs();
+  });
+}
 template <device_backend Device, class R, class T>
 int worker_count(const Device&, const problem_of<R, T>&) {
   return 1;

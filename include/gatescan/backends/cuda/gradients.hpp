@@ -58,7 +58,7 @@ struct gradient_sink {
   GATESCAN_HD index_t plane_size() const { return copies * leads * tokens * heads * keys * values; }
   GATESCAN_HD index_t aside_size() const { return asides * leads * tokens * heads; }
   void take(arena& scratch) {
-    const index_t planes = to.im != nullptr ? 2 : 1;
+    const index_t planes = to.complex ? 2 : 1;
     if (!to.given || exclusive) return;
     partial = scratch.take<C>(plane_size() * planes);
     if (asides > 0) aside = scratch.take<C>(aside_size() * planes);

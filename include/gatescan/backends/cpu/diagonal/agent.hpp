@@ -134,7 +134,9 @@ class diagonal_agent : public channel_block<R, T, IsComplex> {
   void advance(index_t t, index_t count, const C* in, C* out) {
     look_ahead(t, count);
     if constexpr (unit_keys)
-      if (form_ == kernel_form::blocks && advance_rows(t, count, in, out)) return;
+      if ((form_ == kernel_form::chunks || form_ == kernel_form::segments) &&
+          advance_rows(t, count, in, out))
+        return;
     for_each_group(count, [&]<class Tokens>(const kernels& here) {
       advance<Tokens, false>(here, t, count, in, out);
     });

@@ -71,7 +71,7 @@ struct gradient_target {
            whole(to.value) && aligned(to.re) && (to.im == nullptr || aligned(to.im));
   }
   index_t plane_size() const { return slot_batches * tokens * heads * keys * values; }
-  index_t slot_size() const { return plane_size() * (to.im != nullptr ? 2 : 1); }
+  index_t slot_size() const { return plane_size() * (to.complex ? 2 : 1); }
 
   gradient_target() = default;
   gradient_target(const operand<S>& target, const sizes& n, const work_split& split, bool state,
@@ -111,7 +111,7 @@ struct gradient_target {
     tile.time = in_time() ? width * rows : 0;
     const index_t size = tile_size(tile, width, rows);
     tile.re = scratch.take<C>(size);
-    if (to.im != nullptr) tile.im = scratch.take<C>(size);
+    if (to.complex) tile.im = scratch.take<C>(size);
     // room is taken in any case: a plan does not know the strides that come
     if (in_place()) {
       tile.time = to.time, tile.key = to.key, tile.value = to.value;

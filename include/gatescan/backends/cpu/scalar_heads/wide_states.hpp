@@ -68,7 +68,8 @@ class wide_states {
     x.given = like.given;
     if (!x.given) return x;
     x.re = room;
-    if (like.im != nullptr) x.im = room != nullptr ? room + plane() : &some_place_;
+    x.complex = like.complex;
+    if (x.complex && room != nullptr) x.im = room + plane();
     x.batch = channels_, x.value = 1;
     return x;
   }
@@ -76,7 +77,6 @@ class wide_states {
   index_t sequences_, channels_;
   double* rooms_[3] = {};
   std::size_t bytes_ = 0;
-  mutable double some_place_ = 0;  // while measuring, says that there is an imaginary part
 };
 
 }  // namespace detail

@@ -84,7 +84,7 @@ struct collector {
           sink = gradient_sink<C, S>(target, a, of, cut.packed, copies);
           if (target.given && !has_values(a)) ++rows.operands;
           if (target.given && !has_keys(a) && a.has(axis::time) && !Alone) ++extras.operands;
-          complex = complex || target.im != nullptr;
+          complex = complex || target.complex;
         },
         d, to);
     rows.tokens = extras.tokens = Run;

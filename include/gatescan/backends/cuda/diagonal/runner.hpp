@@ -42,6 +42,13 @@ class diagonal_runner {
     return best;
   }
 
+  schedule as_it_runs() const {
+    schedule how{kernel_form::segments, shared_.cut.tokens, shared_.cut.tokens,
+                 shared_.cut.per_sequence};
+    if (attends_) how = {kernel_form::attention, shared_.p.n.time, shared_.p.n.time, 1};
+    return how;
+  }
+
   void lay_out_forward(arena& memory) {
     take_segments(memory);
     if (attends_ || shared_.map.tiles > 1) take_parts(memory, attends_ ? 1 : shared_.map.tiles);
@@ -116,12 +123,14 @@ class diagonal_runner {
   // Time is cut where there are too few channels to fill the device, in multiples of the chunk,
   // long enough that summaries are little beside the operands.
   static index_t segment_tokens(const sizes& n, const schedule& plan) {
-    constexpr index_t least = 64, wanted = preferences::enough_parts;
+    constexpr index_t least = 64, wanted = preferences::usual_parts;
     const index_t time = n.time > 1 ? n.time : 1;
     if (plan.form == kernel_form::steps) return time;
     if (plan.segments > 1) return ceil_divide(time, plan.segments);
     const index_t tokens = ceil_divide(time, ceil_divide(wanted, lanes(n)));
-    const index_t chunk = plan.form == kernel_form::blocks ? plan.forward_chunk : 1;
+    const index_t chunk = plan.form == kernel_form::chunks || plan.form == kernel_form::segments
+                              ? plan.forward_chunk
+                              : 1;
     return round_up(tokens > least ? tokens : least, chunk);
   }
 

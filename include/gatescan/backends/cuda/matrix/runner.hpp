@@ -35,9 +35,15 @@ class matrix_runner {
     constexpr index_t full = 528;
     const index_t blocks = n.sequences * n.heads * ceil_divide(n.values, kit::values);
     preferences best;
-    best.parts = ceil_divide(blocks * preferences::enough_parts, full);
+    best.parts = ceil_divide(blocks * preferences::usual_parts, full);
     best.forward_chunk = best.backward_chunk = kit::tokens;
     return best;
+  }
+
+  schedule as_it_runs() const {
+    schedule how = plan_;
+    if (how.form != kernel_form::steps) how.forward_chunk = chunk_length();
+    return how;
   }
 
   void lay_out_forward(arena& memory) {
@@ -68,9 +74,8 @@ class matrix_runner {
 
   void lay_out_backward(arena& memory, const backward_results<R, T>& r) {
     if (p_.n.values == 0 || p_.n.keys == 0) return;
-    const index_t asked = plan_.form == kernel_form::blocks && plan_.segments == 1
-                              ? enough(plan_.backward_chunk)
-                              : static_cast<index_t>(kit::tokens);
+    const index_t asked = plan_.form == kernel_form::chunks ? enough(plan_.backward_chunk)
+                                                            : static_cast<index_t>(kit::tokens);
     chunks_ = steps_backward() ? time_chunks(p_.n, p_.n.time)
                                : time_chunks(p_.n, asked < kit::tokens ? asked : kit::tokens);
     if (!steps_backward()) {

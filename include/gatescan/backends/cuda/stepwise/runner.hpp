@@ -31,6 +31,10 @@ class stepwise_runner {
     return best;
   }
 
+  schedule as_it_runs() const {
+    return {kernel_form::segments, shared_.cut.tokens, shared_.p.n.time, shared_.cut.per_sequence};
+  }
+
   void lay_out_forward(arena& memory) {
     if (!shared_.cut.cuts()) return;
     const index_t slot_count = shared_.cut.slot_count();
