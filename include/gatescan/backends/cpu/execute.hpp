@@ -1,51 +1,50 @@
 #pragma once
-// The CPU backend's entry points: picks the lane type for a recurrence and hands it to the driver.
+// The CPU backend's entry points: picks the agent for a recurrence and a form of work, and hands it
+// to a pass. Only the form that a call uses is compiled, forward and backward apart.
 
 #include <algorithm>
 #include <span>
 
 #include "diagonal/agent.hpp"
+#include "lower.hpp"
 #include "matrix/lane.hpp"
-#include "scalar_heads/problem.hpp"
 #include "stepwise/agent.hpp"
-#include "work/driver.hpp"
+#include "work/backward_pass.hpp"
+#include "work/forward_pass.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-// f.operator()<Lane>() with the lane type that a problem runs on
-template <class R, class T, class F>
-auto with_lane(const problem_of<R, T>& p, F&& f) {
+/// f.operator()<Agent>() with the agent that a problem runs on
+template <kernel_form Form, class R, class T, class F>
+auto with_agent(const problem_of<R, T>& p, F&& f) {
   if constexpr (!attention_form<R>) {
-    return f.template operator()<stepwise_agent<R, T>>();
+    return f.template operator()<stepwise_agent<R, T, Form>>();
   } else if constexpr (R::gate_kind == gating::per_key) {
-    return f.template operator()<matrix_lane<R, T>>();
+    return f.template operator()<matrix_agent<R, T, Form>>();
+  } else if constexpr (R::number_kind == numbers::complex) {
+    return f.template operator()<diagonal_agent<R, T, true, Form>>();
   } else {
-    if constexpr (R::number_kind != numbers::real)
-      if (p.complex) return f.template operator()<diagonal_agent<R, T, true>>();
-    if constexpr (R::number_kind != numbers::complex)
-      return f.template operator()<diagonal_agent<R, T, false>>();
+    if constexpr (R::number_kind == numbers::either)
+      if (p.complex) return f.template operator()<diagonal_agent<R, T, true, Form>>();
+    return f.template operator()<diagonal_agent<R, T, false, Form>>();
   }
 }
 
 template <class R, class T>
 preferences preferences_of(const cpu&, const problem_of<R, T>& p) {
-  return with_lane(p, [&]<class Lane>() {
-    preferences best = Lane::best_chunks;
-    best.parts = p.n.sequences * p.n.heads * Lane::value_blocks(p.n);
+  return with_agent<kernel_form::steps>(p, [&]<class Agent>() {
+    preferences best = Agent::best_chunks;
+    best.parts = p.n.sequences * p.n.heads * Agent::value_blocks(p.n);
     return best;
   });
 }
 
 /// What becomes of a mode's schedule on this backend.
-template <class R, class T>
-schedule schedule_that_runs(const cpu&, const problem_of<R, T>& p, const schedule& asked) {
-  return with_lane(p, [&]<class Lane>() {
-    schedule runs = Lane::adapt(asked);
-    if (!Lane::scans) runs.segments = 1;
-    return runs;
-  });
+template <kernel_form Form, class R, class T>
+schedule schedule_that_runs(const cpu&, const problem_of<R, T>& p, const scheduled<Form>& asked) {
+  return with_agent<Form>(p, [&]<class Agent>() { return Agent::adapt(asked); });
 }
 
 template <class R, class T>
@@ -53,69 +52,47 @@ int worker_count(const cpu& backend, const problem_of<R, T>&) {
   return thread_count(backend);
 }
 
-// f.operator()<Lane>(problem, results, memory) as a problem runs, with all of `scratch` or what is
-// left of it. Without scratch memory f measures; a plan may not know yet which operands come, so
-// that there is room for each way.
-template <class R, class T, class Results, class F>
-std::size_t as_it_runs(const problem_of<R, T>& p, const schedule& plan, const Results& r,
-                       std::span<std::byte> scratch, F&& f) {
-  const auto as_given = [&] {
-    return with_lane(p, [&]<class Lane>() { return f.template operator()<Lane>(p, r, scratch); });
+template <kernel_form Form, class R, class T>
+std::size_t forward_bytes(const cpu& backend, const problem_of<R, T>& p,
+                          const scheduled<Form>& how) {
+  const auto bytes = [&]<class Agent>(const auto& problem, const auto&) {
+    return forward_pass<Agent>(backend, problem, how).bytes();
   };
-  if constexpr (can_be_single<R>())
-    if (p.n.keys == 1 && p.n.values == 1 && (scratch.empty() || runs_as_single(p, plan))) {
-      using single = single_problem<R, T>;
-      using lane = typename single::lane;
-      single as(p, scratch);
-      const auto results = as.results(r);
-      if (scratch.empty())
-        return (std::max)(as_given(),
-                          as.bytes() + f.template operator()<lane>(as.problem, results, scratch));
-      f.template operator()<lane>(as.problem, results, scratch.subspan(as.bytes()));
-      as.finish();
-      return 0;
-    }
-  return as_given();
+  const forward_results<T> none{};
+  return (std::max)(
+      with_agent<Form>(p, [&]<class A>() { return bytes.template operator()<A>(p, none); }),
+      lowered_bytes<Form>(p, none, bytes));
 }
-// f(driver, results, memory)
-template <class R, class T, class Results, class F>
-std::size_t drive(const cpu& backend, const problem_of<R, T>& p, const schedule& plan,
-                  const Results& r, std::span<std::byte> scratch, F&& f) {
-  return as_it_runs(
-      p, plan, r, scratch,
-      [&]<class Lane, class Format>(const problem_of<R, Format>& problem, const auto& results,
-                                    std::span<std::byte> memory) {
-        driver<Lane, R, Format> walk(backend, problem, plan);
-        return f(walk, results, memory);
-      });
+template <kernel_form Form, class R, class T>
+std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p,
+                           const backward_results<R, T>& r, const scheduled<Form>& how) {
+  const auto bytes = [&]<class Agent>(const auto& problem, const auto& results) {
+    return backward_pass<Agent>(backend, problem, how, results).bytes();
+  };
+  return (std::max)(
+      with_agent<Form>(p, [&]<class A>() { return bytes.template operator()<A>(p, r); }),
+      lowered_bytes<Form>(p, r, bytes));
 }
 
-template <class R, class T>
-std::size_t forward_bytes(const cpu& backend, const problem_of<R, T>& p, const schedule& plan) {
-  return drive(backend, p, plan, forward_results<T>{}, {},
-               [](auto& walk, const auto&, auto) { return walk.forward_bytes(); });
-}
-template <class R, class T>
-std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p,
-                           const backward_results<R, T>& r, const schedule& plan) {
-  return drive(backend, p, plan, r, {},
-               [](auto& walk, const auto& results, auto) { return walk.backward_bytes(results); });
-}
-template <class R, class T>
+template <kernel_form Form, class R, class T>
 void run_forward(const cpu& backend, const problem_of<R, T>& p, const forward_results<T>& to,
-                 const schedule& plan, std::span<std::byte> scratch) {
-  drive(backend, p, plan, to, scratch, [](auto& walk, const auto& results, auto memory) {
-    walk.forward(memory, results);
-    return std::size_t{0};
-  });
+                 const scheduled<Form>& how, std::span<std::byte> scratch) {
+  const auto run = [&]<class Agent>(const auto& problem, const auto& results,
+                                    std::span<std::byte> memory) {
+    forward_pass<Agent>(backend, problem, how).run(memory, results);
+  };
+  if (!run_lowered<Form>(p, to, scratch, run))
+    with_agent<Form>(p, [&]<class A>() { run.template operator()<A>(p, to, scratch); });
 }
-template <class R, class T>
+template <kernel_form Form, class R, class T>
 void run_backward(const cpu& backend, const problem_of<R, T>& p, const backward_results<R, T>& r,
-                  const schedule& plan, std::span<std::byte> scratch) {
-  drive(backend, p, plan, r, scratch, [](auto& walk, const auto& results, auto memory) {
-    walk.backward(memory, results);
-    return std::size_t{0};
-  });
+                  const scheduled<Form>& how, std::span<std::byte> scratch) {
+  const auto run = [&]<class Agent>(const auto& problem, const auto& results,
+                                    std::span<std::byte> memory) {
+    backward_pass<Agent>(backend, problem, how, results).run(memory);
+  };
+  if (!run_lowered<Form>(p, r, scratch, run))
+    with_agent<Form>(p, [&]<class A>() { run.template operator()<A>(p, r, scratch); });
 }
 
 }  // namespace detail

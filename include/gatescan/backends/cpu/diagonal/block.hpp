@@ -14,7 +14,7 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T, bool IsComplex>
+template <class R, class T, bool IsComplex, kernel_form Form>
 class channel_block {
  public:
   using storage = storage_t<T>;
@@ -26,6 +26,19 @@ class channel_block {
   using tiles_of_gradients = typename kernels::tiles_of_gradients;
 
   static constexpr bool unit_keys = kernels::unit_keys;
+
+  channel_block(arena& scratch, const problem& p)
+      : p_(&p), x_(p.x), n_{p.n.keys, diagonal_width<C>(p.n)} {
+    if (Form != kernel_form::steps && !IsComplex) n_.parts = 2;
+    index_t operands = 0;
+    for_each_field<R>([&](const auto&) { ++operands; }, x_);
+    packed_ = scratch.take<storage>(operands * n_.part_size());
+  }
+
+  const diagonal_shape& shape() const { return n_; }
+  const problem& whole() const { return *p_; }
+  const typename kernels::operands_type& operands() const { return x_; }
+  prefetcher_to<2>& ahead() { return ahead_; }
 
   index_t first_value() const { return v_; }
   index_t value_count() const { return (std::min)(n_.width, p_->n.values - v_); }
@@ -47,15 +60,6 @@ class channel_block {
         p_->x, x_);
   }
 
- protected:
-  channel_block(arena& scratch, const problem& p, kernel_form form)
-      : p_(&p), x_(p.x), form_(form), n_{p.n.keys, diagonal_width<C>(p.n)} {
-    if (form_ != kernel_form::steps && !IsComplex) n_.parts = 2;
-    index_t operands = 0;
-    for_each_field<R>([&](const auto&) { ++operands; }, x_);
-    packed_ = scratch.take<storage>(operands * n_.part_size());
-  }
-
   kernels channels_at(index_t w) const {
     const index_t rest = p_->n.values - v_ - w;
     return {x_, n_, w, static_cast<int>((std::min)(rest, kernels::lanes))};
@@ -65,18 +69,13 @@ class channel_block {
   // result.
   index_t width_in_use() const { return round_up(value_count(), kernels::lanes); }
   index_t registers_in_use() const { return width_in_use() / kernels::lanes; }
-  template <class F>
-  void for_each_register(F&& f) const {
-    for (index_t row = 0; row < n_.part_size(); row += n_.width)
-      for (index_t w = 0; w < width_in_use(); w += kernels::lanes) f(row + w);
-  }
   // f.operator()<Tokens>(channels) for the block's registers in use: in pairs as far as whole ones
   // go and `count` tokens can, then alone. `fits`: whether what f reads beside the operands can.
   template <class F>
   void for_each_group(index_t count, F&& f, bool fits = true) {
     constexpr index_t step = pair::registers * kernels::lanes;
     const bool pairs =
-        fits && form_ != kernel_form::attention && channels_at(0).template fits<pair>(count);
+        fits && Form != kernel_form::attention && channels_at(0).template fits<pair>(count);
     const index_t in_pairs = pairs ? value_count() / step * step : 0;
     const index_t groups = in_pairs / step + (width_in_use() - in_pairs) / kernels::lanes;
     ahead_.begin(groups * n_.keys * kernels::parts_of(count));
@@ -93,9 +92,8 @@ class channel_block {
   }
 
   void look_ahead(index_t first, index_t count) {
-    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
     ahead_.clear();
-    if (const index_t next = first + count; count <= longest && !unit_keys)
+    if (const index_t next = first + count; count <= tuning.longest_look_ahead && !unit_keys)
       for_each_field<R>(
           [&](const auto& x) {
             ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, value_count());
@@ -119,14 +117,6 @@ class channel_block {
         x_, results.d, tiles);
   }
 
-  const problem* p_;
-  typename kernels::operands_type x_;  // of this block
-  kernel_form form_;
-  diagonal_shape n_;
-  prefetcher_to<2> ahead_{};
-  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
-  const C* state_before_ = nullptr;
-
  private:
   // What does not change along time is read for every token: make it dense once.
   void pack(operand<const storage>& x, storage* dense) const {
@@ -139,6 +129,12 @@ class channel_block {
     x.re = dense, x.value = 1, x.key = x.key != 0 ? n_.width : 0;
   }
 
+  const problem* p_;
+  typename kernels::operands_type x_;  // of this block
+  diagonal_shape n_;
+  prefetcher_to<2> ahead_{};
+  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
+  const C* state_before_ = nullptr;
   storage* packed_ = nullptr;
 };
 

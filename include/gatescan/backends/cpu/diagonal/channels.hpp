@@ -46,8 +46,7 @@ struct channels {
   template <class Tokens>
   static constexpr bool may_have_normal_gates =
       exponential_gate<R> && !IsComplex && Tokens::registers == 2;
-  /// Tokens that go through the phases together: what they share stays in L1.
-  static constexpr index_t together = 16;
+  static constexpr index_t together = tuning.tokens_together;  // go through the phases
   template <class X, index_t N>
   using list = X[static_cast<std::size_t>(N)];
   operands_type x;  // of this block of channels

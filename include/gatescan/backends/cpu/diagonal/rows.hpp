@@ -143,13 +143,13 @@ struct channel_rows : channels<R, T, IsComplex> {
     for_each_field<R>([&](const auto& operand) { all = all && operand.time == n.width; }, this->x);
     return all;
   }
-  // Asks for what comes a kilobyte after row t, in every operand. One core, AVX2, float: B 1, L 1M,
-  // D 16 8.3 ms without, 7.2 with; B 8, L 4096, D 512 7.8 and 7.3, complex 22 and 21. Half or twice
-  // as far is no better. Results that go through the caches do not gain from being asked for. Where
-  // registers are lines it costs more than it brings: 5.2 ms with, 4.6 without (AVX-512, Zen 5).
+  // Asks for what comes some rows after row t, in every operand. Results that go through the caches
+  // do not gain from being asked for. Where registers are lines it costs more than it brings: 5.2
+  // ms with, 4.6 without (AVX-512, Zen 5).
   template <index_t Numbers>
   GATESCAN_INLINE void ask_ahead(index_t t) const {
-    constexpr index_t distance = 1024 / sizeof(storage_t<T>), line = 64 / sizeof(storage_t<T>);
+    constexpr index_t distance = tuning.rows_ahead_bytes / sizeof(storage_t<T>),
+                      line = 64 / sizeof(storage_t<T>);
     for_each_field<R>(
         [&](const auto& operand) {
           const auto ask = [&](const auto* plane) {

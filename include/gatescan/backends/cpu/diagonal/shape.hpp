@@ -5,6 +5,7 @@
 #include "../../../core/integers.hpp"
 #include "../../../core/operand.hpp"
 #include "../simd/lanes.hpp"
+#include "../tuning.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -17,17 +18,15 @@ struct diagonal_shape {
   index_t part_size() const { return keys * width; }  // one plane
 };
 
-/// Channels a block: rows of memory are read in long pieces (selective scan with N 4 and four
-/// sequences, D 1536: 512 and more channels instead of 256 take 42 to 36 ms, backward 105 to 100;
-/// AVX2, one core), a block's states stay in L1, and there is work for many threads. Depends on the
-/// shape only.
+/// Channels a block: rows of memory are read in long pieces, a block's states stay in L1, and there
+/// is work for many threads. Depends on the shape only.
 template <class C>
 index_t diagonal_width(const sizes& n) {
-  constexpr index_t least = 256, most_states = 8192, wanted_blocks = 8;
   index_t width = simd::lanes<C>;
-  while (width < n.values && 2 * width * n.keys <= most_states) {
+  while (width < n.values && 2 * width * n.keys <= tuning.most_block_states) {
     const index_t blocks = ceil_divide(n.values, 2 * width);
-    if (width >= least && n.sequences * n.heads * blocks < wanted_blocks) break;
+    if (width >= tuning.least_channels && n.sequences * n.heads * blocks < tuning.wanted_blocks)
+      break;
     width *= 2;
   }
   return width;

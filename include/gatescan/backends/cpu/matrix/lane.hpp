@@ -3,7 +3,7 @@
 // them, the epilogue writes results. The driver (../driver.hpp) decides which runs of tokens are
 // worked on, where and when.
 
-#include "../../../modes/schedule.hpp"
+#include "../agent.hpp"
 #include "chunk_adjoint.hpp"
 #include "reader.hpp"
 #include "shared_gate_adjoint.hpp"
@@ -12,8 +12,8 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T>
-class matrix_lane : public matrix_reader<R, T> {
+template <class R, class T, kernel_form Form>
+class matrix_agent : public matrix_reader<R, T> {
   using base = matrix_reader<R, T>;
   using base::ahead_;
   using base::b_;
@@ -56,12 +56,14 @@ class matrix_lane : public matrix_reader<R, T> {
   using typename base::tiles_of_gradients;
   using targets = typename R::template fields<gradient_target<C, storage>>;
 
+  using recurrence = R;
+  using format = T;
+  static constexpr kernel_form form = Form;
   static constexpr bool scans = true, adjoint_scans = true;
   // Forward GLA with K = V = 128, 8 heads took 30.4 / 31.9 / 31.3 / 39.3 ms with 16 / 32 / 48 / 64
   // tokens, with K = V = 64, 12 heads 16.0 / 18.2 / 22.8 / 23.2 ms, backward with K = V = 128
   // 185 / 159 / 159 / 186 ms: its states at chunk starts leave the caches (one core, AVX2, L 2048).
   static constexpr preferences best_chunks{};
-  static constexpr bool side_by_side = true;  // heads go through time together
   static constexpr bool simple_output =
       std::is_base_of_v<plain_output, R>;  // d_o does not depend on o
 
@@ -70,7 +72,7 @@ class matrix_lane : public matrix_reader<R, T> {
   /// Without a key or value axis, the lanes of a register are added up when the tile is flushed.
   static bool adds_lanes(const operand<storage>& to) { return to.key == 0 && to.value == 0; }
 
-  matrix_lane(arena& scratch, const problem& p, const schedule& plan, bool backward)
+  matrix_agent(arena& scratch, const problem& p, const schedule& plan, bool backward)
       : base(scratch, p, shape_of(p, plan, backward), plan.form != kernel_form::steps,
              backward ? plan.backward_chunk : plan.forward_chunk),
         in_frame_(turns && blocks_ && !backward) {
@@ -184,10 +186,11 @@ class matrix_lane : public matrix_reader<R, T> {
     ahead_.begin(blocks_of_state<complex, C>(n_));
     steps_forward<complex>(tiles_, count, in, out, prefetching{&ahead_});
   }
-  /// g: gradient of the state after the tokens on entry, before them on return, then elsewhere.
+  /// g: gradient of the state after the tokens, whose memory is used up. Returns where the gradient
+  /// of the state before them is.
   template <class Sink>
-  void backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                index_t count, const C* in, C*& g, const Sink& sink) {
+  C* backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+              index_t count, const C* in, C* g, const Sink& sink) {
     if constexpr (adjoint_shares_gates) this->note_gate_gradient(results.d);
     load_run(t, count);
     load_output_gradient(results.out.of_head(b_, h_, 0), t, count, in);
@@ -203,6 +206,7 @@ class matrix_lane : public matrix_reader<R, T> {
       add.template operator()<adjoint_shares_gates>();
     else
       add.template operator()<false>();
+    return g;
   }
   /// The gradient of the state before the tokens only. `in` is read where the output's adjoint
   /// needs o.
@@ -404,6 +408,13 @@ class matrix_lane : public matrix_reader<R, T> {
   steps_adjoint_scratch<C> replay_{};
   C* next_state_ = nullptr;
 };
+
+template <class R, class T, kernel_form Form>
+inline constexpr bool steps_in_place<matrix_agent<R, T, Form>> = true;
+template <class R, class T, kernel_form Form>
+inline constexpr bool heads_go_together<matrix_agent<R, T, Form>> = true;
+template <class R, class T, kernel_form Form>
+inline constexpr bool states_in_frame<matrix_agent<R, T, Form>> = true;
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

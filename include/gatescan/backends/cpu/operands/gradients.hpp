@@ -207,7 +207,7 @@ struct gradient_target {
   /// Adds the slots' partial sums in order and writes the result.
   void reduce(const cpu& backend, const work_split& split) const {
     if (!to.given || exclusive) return;
-    constexpr index_t tokens_a_job = 64;
+    constexpr index_t tokens_a_job = tuning.tokens_a_reduction;
     const index_t pieces = ceil_divide(tokens, tokens_a_job);
     parallel_for(backend, batches * pieces, [&](index_t job, int) {
       const index_t b = job / pieces, first = job % pieces * tokens_a_job;

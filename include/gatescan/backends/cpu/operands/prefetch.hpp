@@ -1,14 +1,13 @@
 #pragma once
 // Asks for the rows of memory that come next, a few cache lines at a time while memory is idle.
 // Rows of a head lie far apart, often one a page, where the hardware does not look ahead; all at
-// once they fill the queue of outstanding misses and the core waits. Lines of four rows in turn, so
-// that the walks of their pages overlap: gla backward with a gate a head (K 128, V 64, H 24,
-// L 2048) takes 97 ms, row after row 106 (one core); eight rows are no better. What a chunk of a
-// matrix state reads goes to the first cache (3 to 5 % better, AVX-512), the long rows of channels
-// to the second (3 %).
+// once they fill the queue of outstanding misses and the core waits. Lines of several rows in turn,
+// so that the walks of their pages overlap. What a chunk of a matrix state reads goes to the first
+// cache (3 to 5 % better, AVX-512), the long rows of channels to the second (3 %).
 
 #include "../../../core/integers.hpp"
 #include "../../../core/operand.hpp"
+#include "../tuning.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -56,7 +55,8 @@ class prefetcher_to {
     }
   }
 
-  static constexpr index_t most = 16, line_bytes = 64, together = 4;
+  static constexpr index_t most = 16, line_bytes = 64;
+  static constexpr index_t together = tuning.rows_in_turn;
   struct stream {
     const char* first;
     index_t pitch, rows, lines;

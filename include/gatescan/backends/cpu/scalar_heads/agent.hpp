@@ -9,21 +9,21 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "../../../core/problem.hpp"
-#include "../../../modes/schedule.hpp"
+#include "../agent.hpp"
 #include "../diagonal/states.hpp"
-#include "../operands/gradients.hpp"
 #include "../simd/planes.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// The `values` of its problem are the heads of the recurrence's. With Rounds the caller's states
-/// are floats.
-template <class R, class T, bool Rounds>
+/// The `values` of its problem are the heads of the recurrence's. With RoundsStates the
+/// caller's states are floats.
+template <class R, class T, kernel_form Form, bool RoundsStates>
 class scalar_heads_agent {
  public:
+  using recurrence = R;
+  using format = T;
   using storage = storage_t<T>;
   using C = state_t<T>;
   using problem = problem_of<R, T>;
@@ -31,28 +31,27 @@ class scalar_heads_agent {
   using targets = typename R::template fields<gradient_target<C, storage>>;
 
   static constexpr bool complex = R::number_kind == numbers::complex;
+  static constexpr kernel_form form = Form;
   static constexpr bool scans = false, adjoint_scans = false;
   static constexpr preferences best_chunks{};
-  static constexpr bool side_by_side = false;  // heads go through time together
   static_assert(std::is_base_of_v<plain_values, R> && std::is_base_of_v<plain_output, R> &&
                 std::is_same_v<C, double>);
 
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
-  static schedule adapt(schedule plan) {
-    plan.forward_chunk = plan.backward_chunk = chunk;
-    return plan;
+  static schedule adapt(schedule how) {
+    how.forward_chunk = how.backward_chunk = chunk;
+    return how;
   }
 
-  scalar_heads_agent(arena& scratch, const problem& p, const schedule& plan, bool backward)
-      : p_(&p), x_(p.x), rounds_(Rounds && plan.form == kernel_form::steps) {
+  scalar_heads_agent(arena& scratch, const problem& p, const schedule&, bool backward)
+      : p_(&p), x_(p.x) {
     if (!backward) return;
     history_ = scratch.take<C>((chunk + 1) * state_size());
     gates_ = scratch.take<C>(chunk * state_size());
   }
 
   index_t state_size() const { return complex ? 2 * width : width; }
-  index_t summary_size() const { return 0; }
   index_t key_pitch() const { return 1; }
   index_t value_pitch() const { return width; }
   index_t first_value() const { return v_; }
@@ -106,9 +105,9 @@ class scalar_heads_agent {
       store(out, at.value, next(R::keys(x, at), R::values(x, at).v, load(out, at.value)));
     });
   }
-  template <class Sink>
-  void backward(const backward_results<R, T>& results, const tiles_of_gradients& into, index_t t,
-                index_t count, const C* in, C* g, const Sink& sink) const {
+  template <class Bracket>
+  C* backward(const backward_results<R, T>& results, const tiles_of_gradients& into, index_t t,
+              index_t count, const C* in, C* g, const Bracket& bracket) const {
     const operands_type x = held(x_);
     const operand<const storage> d_out = results.out.of_head(b_, h_, v_);
     const index_t size = state_size();
@@ -122,7 +121,7 @@ class scalar_heads_agent {
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
-      sink.open(t + first, last - first);
+      bracket.open(t + first, last - first);
       const tiles_of_gradients d = held(into);
       for (index_t i = last - 1; i >= first; --i)
         for_each(t + i, 1, [&](place at) {
@@ -143,22 +142,15 @@ class scalar_heads_agent {
           R::values_adjoint(x, d, at, w, d_w);
           store(g, at.value, kept(reset_to(a, constant<complex>(C(0)), conj(a) * d_h)));
         });
-      sink.close(t + first, last - first);
+      bracket.close(t + first, last - first);
     }
+    return g;
   }
-
-  // never called: time is not cut
-  void retreat(const backward_results<R, T>&, index_t, index_t, const C*, C*) const {}
-  void clear_summary(C*) const {}
-  void extend_summary(C*, index_t) const {}
-  bool apply_summary(const C*, const C*, const C*, C*) const { return true; }
-  bool apply_summary_adjoint(const C*, const C*, const C*, C*) const { return true; }
 
  private:
   static constexpr index_t lanes = simd::lanes<C>;
-  // Rows are read in pieces of some lines; a block's states stay in L1.
-  static constexpr index_t width = 64;
-  static constexpr index_t chunk = 64;  // tokens
+  static constexpr index_t width = tuning.scalar_heads_width;
+  static constexpr index_t chunk = tuning.scalar_heads_chunk;
   using register_type = simd::pack<C>;
   using E = element_t<C, complex>;
   using operands_type = typename R::template fields<operand<const storage>>;
@@ -177,7 +169,12 @@ class scalar_heads_agent {
   }
   // What goes on to the next token: in recurrent mode what the caller's format can hand on from
   // call to call, so that pieces of a sequence are the sequence.
-  GATESCAN_INLINE E kept(E x) const { return rounds_ ? as_float(x) : x; }
+  static GATESCAN_INLINE E kept(E x) {
+    if constexpr (RoundsStates && Form == kernel_form::steps)
+      return as_float(x);
+    else
+      return x;
+  }
   static GATESCAN_INLINE register_type as_float(register_type x) {
     typedef float floats __attribute__((vector_size(sizeof(float) * lanes)));
     return {__builtin_convertvector(__builtin_convertvector(x.v, floats),
@@ -195,7 +192,6 @@ class scalar_heads_agent {
 
   const problem* p_;
   operands_type x_;  // of these heads
-  bool rounds_;
   C *history_ = nullptr, *gates_ = nullptr;
   index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
 };

@@ -1,5 +1,8 @@
 #pragma once
-// When states of one key and one value run as channels (agent.hpp), and as which problem.
+// Problems of matrix states with one key and one value, as problems of channels: heads become
+// values, and states are double.
+
+#include <span>
 
 #include "agent.hpp"
 #include "wide_states.hpp"
@@ -8,39 +11,42 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// Recurrences that are used in that form name themselves: kernels are compiled for it, and do not
-/// know what one that inherits does differently.
-template <class R>
-constexpr bool can_be_single() {
-  if constexpr (requires { typename R::runs_as_channels; })
-    return std::is_same_v<typename R::runs_as_channels, R>;
-  else
-    return false;
-}
+/// The lowering of such problems (../lower.hpp), for recurrences that are used in that form. They
+/// name themselves: kernels are compiled for it, and do not know what one that inherits does
+/// differently.
+template <class R, class T, kernel_form Form>
+class scalar_heads {
+  using wide_format = std::conditional_t<std::is_same_v<state_t<T>, double>, T, wide<storage_t<T>>>;
 
-/// Whether a problem runs that way. Grouped heads are no stride, and time cut into segments needs
-/// an associative form.
-template <class R, class T>
-bool runs_as_single(const problem_of<R, T>& p, const schedule& plan) {
-  if (p.n.keys != 1 || p.n.values != 1 || plan.segments > 1) return false;
-  if (plan.form == kernel_form::attention) return false;
-  // where numbers are double, only matrix states carry the low parts that long sums need
-  if (sizeof(storage_t<T>) == sizeof(double) && plan.form != kernel_form::steps) return false;
-  bool grouped = false;
-  for_each_field<R>([&](const auto& x) { grouped = grouped || (x.given && x.heads_a_group != 1); },
-                    p.x);
-  return !grouped;
-}
+  static constexpr bool named() {
+    if constexpr (requires { typename R::runs_as_channels; })
+      return std::is_same_v<typename R::runs_as_channels, R>;
+    else
+      return false;
+  }
 
-/// The problem with heads as values, and states in double, copies in scratch memory. Without that
-/// it measures only.
-template <class R, class T>
-class single_problem {
  public:
-  using format = std::conditional_t<std::is_same_v<state_t<T>, double>, T, wide<storage_t<T>>>;
-  using lane = scalar_heads_agent<R, format, !std::is_same_v<state_t<T>, double>>;
+  using format = wide_format;
+  using agent = scalar_heads_agent<R, format, Form, !std::is_same_v<state_t<T>, double>>;
 
-  single_problem(const problem_of<R, T>& p, std::span<std::byte> scratch) : states_(p.n, scratch) {
+  /// Time cut into segments needs an associative form, and where numbers are double only matrix
+  /// states carry the low parts that long sums need.
+  static constexpr bool exists =
+      named() && (Form == kernel_form::steps ||
+                  (Form == kernel_form::chunks && sizeof(storage_t<T>) < sizeof(double)));
+
+  /// Whether problems of such sizes may be lowered, and whether this one is: grouped heads are no
+  /// stride.
+  static bool fits(const sizes& n) { return n.keys == 1 && n.values == 1; }
+  static bool applies(const problem_of<R, T>& p) {
+    bool grouped = false;
+    for_each_field<R>(
+        [&](const auto& x) { grouped = grouped || (x.given && x.heads_a_group != 1); }, p.x);
+    return fits(p.n) && !grouped;
+  }
+
+  /// The lowered problem, with copies of states in scratch memory. Without that it measures only.
+  scalar_heads(const problem_of<R, T>& p, std::span<std::byte> scratch) : states_(p.n, scratch) {
     problem.n = p.n, problem.complex = p.complex, problem.offsets = p.offsets;
     std::swap(problem.n.heads, problem.n.values);
     problem.x = as_values(p.x);

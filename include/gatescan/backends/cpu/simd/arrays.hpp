@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "../../../core/integers.hpp"
+#include "../tuning.hpp"
 #include "lanes.hpp"
 #include "math.hpp"
 
@@ -12,15 +13,13 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// Tokens that are worked on as one block of surrogate attention. Measured on CPUs by chunked GLA
-/// with K = V = 128: 16 / 32 / 64 tokens took 12.9 / 13.2 / 14.5 ms; running products of 16 gates
-/// need no anchors either.
-inline constexpr int block_tokens = 16;
+/// Tokens that are worked on as one block of surrogate attention.
+inline constexpr int block_tokens = tuning.block_tokens;
 
 /// Results and gradients of so many numbers go past the caches where they can.
 template <class C>
 constexpr bool exceeds_caches(index_t numbers) {
-  return numbers * static_cast<index_t>(sizeof(C)) > index_t{4} << 20;
+  return numbers * static_cast<index_t>(sizeof(C)) > tuning.cache_bytes;
 }
 template <class T>
 bool is_aligned(const T* p, std::uintptr_t bytes) {

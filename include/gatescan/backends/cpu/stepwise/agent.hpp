@@ -1,44 +1,43 @@
 #pragma once
-// Recurrences that are not a gated product: a user's own step, and his own associative operator if
-// he has one. One register of channels, token by token; scan mode reduces segments with the
-// operator.
+// The agent of recurrences that are not a gated product (../agent.hpp): a user's own step, and his
+// own associative operator if he has one. One register of channels, token by token; scan mode
+// reduces segments with the operator.
 
 #include <algorithm>
 #include <cstring>
 
-#include "../../../core/problem.hpp"
-#include "../../../modes/schedule.hpp"
-#include "../operands/gradients.hpp"
+#include "../agent.hpp"
 #include "../simd/math.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class R, class T>
+template <class R, class T, kernel_form Form>
 class stepwise_agent {
  public:
+  using recurrence = R;
+  using format = T;
   using storage = storage_t<T>;
   using C = state_t<T>;
   using problem = problem_of<R, T>;
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
   using targets = typename R::template fields<gradient_target<C, storage>>;
 
+  static constexpr kernel_form form = Form;
   static constexpr bool scans = has_combine<R>, adjoint_scans = false;
   static constexpr preferences best_chunks{};
-  static constexpr bool side_by_side = false;  // heads go through time together
 
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
-  static schedule adapt(const schedule& plan) { return plan; }
+  static schedule adapt(const schedule& how) { return how; }
 
-  stepwise_agent(arena& scratch, const problem& p, const schedule& plan, bool backward)
+  stepwise_agent(arena& scratch, const problem& p, const schedule& how, bool backward)
       : p_(&p), x_(p.x) {
-    if (backward) history_ = scratch.take<C>((plan.backward_chunk + 1) * state_size());
+    if (backward) history_ = scratch.take<C>((how.backward_chunk + 1) * state_size());
   }
 
   index_t state_size() const { return sizeof(state) / sizeof(C); }
-  index_t summary_size() const { return sizeof(summary) / sizeof(C); }
   index_t key_pitch() const { return R::states; }
   index_t value_pitch() const { return width; }
   index_t first_value() const { return v_; }
@@ -89,9 +88,9 @@ class stepwise_agent {
     write(out, h);
     last_advanced_ = t;
   }
-  template <class Sink>
-  void backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
-                index_t count, const C* in, C* g, const Sink& sink) {
+  template <class Bracket>
+  C* backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+              index_t count, const C* in, C* g, const Bracket& bracket) {
     write(history_, read(in));
     for (index_t i = 0; i < count; ++i)
       advance(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
@@ -100,7 +99,7 @@ class stepwise_agent {
     for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
          first -= block_tokens) {
       const index_t last = std::min<index_t>(first + block_tokens, count);
-      sink.open(t + first, last - first);
+      bracket.open(t + first, last - first);
       for (index_t i = last - 1; i >= first; --i) {
         value_cursor here = at(t + i);
         here.tile_t = i - first;
@@ -115,33 +114,30 @@ class stepwise_agent {
         d_h = R::step_adjoint(x_, w, d_values, read(history_ + i * state_size()), d_h);
         R::values_adjoint(x_, d, here, w, d_values);
       }
-      sink.close(t + first, last - first);
+      bracket.close(t + first, last - first);
     }
     write(g, d_h);
+    return g;
   }
-  void retreat(const backward_results<R, T>&, index_t, index_t, const C*, C*) {}
 
-  void clear_summary(C* to) const {
-    if constexpr (scans) store_summary(to, R::template identity<register_type>());
+  // A segment's summary: the combination of its elements.
+  index_t summary_size() const requires scans { return sizeof(summary) / sizeof(C); }
+  void clear_summary(C* to) const requires scans {
+    store_summary(to, R::template identity<register_type>());
   }
-  void extend_summary(C* to, index_t count) const {
-    if constexpr (scans) {
-      summary sum;
-      std::memcpy(&sum, to, sizeof sum);
-      for (index_t t = last_advanced_; t < last_advanced_ + count; ++t)
-        sum = R::combine(R::element_of(x_, R::values(x_, at(t))), sum);
-      store_summary(to, sum);
-    }
+  void extend_summary(C* to, index_t count) const requires scans {
+    summary sum;
+    std::memcpy(&sum, to, sizeof sum);
+    for (index_t t = last_advanced_; t < last_advanced_ + count; ++t)
+      sum = R::combine(R::element_of(x_, R::values(x_, at(t))), sum);
+    store_summary(to, sum);
   }
-  bool apply_summary(const C* product, const C*, const C* in, C* out) const {
-    if constexpr (scans) {
-      summary sum;
-      std::memcpy(&sum, product, sizeof sum);
-      write(out, R::apply(sum, read(in)));
-    }
+  bool apply_summary(const C* from, const C*, const C* in, C* out) const requires scans {
+    summary sum;
+    std::memcpy(&sum, from, sizeof sum);
+    write(out, R::apply(sum, read(in)));
     return true;
   }
-  bool apply_summary_adjoint(const C*, const C*, const C*, C*) const { return true; }
 
  private:
   static constexpr index_t width = simd::lanes<C>;

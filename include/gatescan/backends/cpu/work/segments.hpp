@@ -13,163 +13,146 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class Lane, class R, class T>
-class segments : protected stations<Lane, R, T> {
-  using base = stations<Lane, R, T>;
+/// The states between segments, and in backward their gradients.
+template <class A, bool Backward>
+class segments {
+  static_assert(scanning_agent<A> && (!Backward || adjoint_scanning_agent<A>));
+  using C = typename A::C;
+  using worker_type = worker<A, Backward>;
 
- protected:
-  using base::backend_;
-  using base::p_;
-  using base::plan_;
-  using base::segment_of;
-  using base::split_;
-  using base::station_at;
-  using typename base::C;
-  using typename base::station;
-  using results = backward_results<R, T>;
-
-  using base::base;  // its constructor
-
-  void take_segments(arena& memory) {
-    if (split_.segments == 1) return;
+ public:
+  segments() = default;
+  segments(arena& memory, const call<A>& c) : call_(&c) {
     arena one;
-    const Lane lane(one, p_, plan_, false);
-    products_ = memory.take<C>(split_.items() * lane.summary_size());
-    states_ = memory.take<C>(split_.items() * lane.state_size());
-    ready_ = memory.take<std::atomic<int>>(split_.items());
-    if (split_.slot_count > 0) gradients_ = memory.take<C>(split_.items() * lane.state_size());
+    const A agent(one, c.p, c.how, Backward);
+    size_ = agent.state_size(), summary_size_ = agent.summary_size();
+    summaries_ = memory.take<C>(c.split.items() * summary_size_);
+    states_ = memory.take<C>(c.split.items() * size_);
+    ready_ = memory.take<std::atomic<int>>(c.split.items());
+    if (Backward) gradients_ = memory.take<C>(c.split.items() * size_);
   }
 
-  void forward_by_segments(const forward_results<T>& to) {
-    begin_segments();
-    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
-      station at = station_at(worker, item, false);
-      const bool carried = carry_on(at, item);
-      at.for_each_run(plan_.forward_chunk, [&](index_t t, index_t count) {
-        at.lane.forward(to, t, count, at.state, at.next);
-        std::swap(at.state, at.next);
-      });
-      simd::fence();
-      if (!carried) carry_exactly(at, item);
-      if (ends_chain(item)) at.lane.store_state(to.final_state, at.state);
-    });
-  }
-  /// states_, for backward.
-  void scan_states() {
-    begin_segments();
-    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
-      station at = station_at(worker, item, true);
-      if (carry_on(at, item)) return;
-      at.for_each_run(summary_run(), [&](index_t t, index_t count) {
-        at.lane.advance(t, count, at.state, at.next);
-        std::swap(at.state, at.next);
-      });
-      carry_exactly(at, item);
-    });
-  }
-  /// gradients_, after scan_states.
-  void scan_gradients(const results& r) {
-    const auto retreat = [&](station& at, index_t item, bool exact) {
-      copy_numbers(at.state, states_ + item * at.size(), at.size());
-      at.keep_states(plan_.backward_chunk);
-      at.for_each_run_backwards(plan_.backward_chunk, [&](index_t i, index_t t, index_t count) {
-        const C* in = at.kept + i * at.size();
-        if (exact)
-          at.lane.backward(r, {}, t, count, in, at.g, no_sink{});
-        else
-          at.lane.retreat(r, t, count, in, at.g);
-      });
-    };
-    parallel_for(backend_, split_.items(), [&](index_t item, int worker) {
-      station at = station_at(worker, item, true);
-      fill(at.g, at.size(), C(0));
-      retreat(at, item, false);
-      copy_numbers(gradients_ + item * at.size(), at.g, at.size());
-    });
-    parallel_for(backend_, split_.items() / split_.segments, [&](index_t chain, int worker) {
-      station at = station_at(worker, chain * split_.segments, true);
-      at.lane.load_state(r.final_state, at.g);
-      for (index_t item = (chain + 1) * split_.segments - 1; item >= chain * split_.segments;
-           --item) {
-        C *g = gradients_ + item * at.size(), *product = products_ + item * at.lane.summary_size();
-        if (segment_of(item) == 0) {
-          copy_numbers(g, at.g, at.size());
-          break;
-        }
-        const bool fine = at.lane.apply_summary_adjoint(product, g, at.g, at.next);
-        copy_numbers(g, at.g, at.size());
-        if (fine) {
-          copy_numbers(at.g, at.next, at.size());
-        } else {
-          station walk = station_at(worker, item, true);
-          copy_numbers(walk.g, g, at.size());
-          retreat(walk, item, true);
-          copy_numbers(at.g, walk.g, at.size());  // walk has at's memory, but maybe swapped
-        }
-      }
-    });
-  }
+  /// The state that comes in to an item, and in backward the gradient of the one that goes out.
+  const C* state(index_t item) const { return states_ + item * size_; }
+  const C* gradient(index_t item) const { return gradients_ + item * size_; }
 
-  // the state at the start of every segment, once ready_, and its gradient at the end
-  C *states_ = nullptr, *gradients_ = nullptr;
+  /// f(worker) for every item, `state` being what comes in, and afterwards what goes out.
+  template <class F>
+  void for_each_item(const workers<A, Backward>& all, F&& f) const {
+    begin();
+    parallel_for(call_->backend, call_->split.items(), [&](index_t item, int thread) {
+      worker_type w = all.at(thread, item);
+      const bool handed_on = hand_on(w, item);
+      f(w, item, handed_on);
+      if (!handed_on) hand_on_exactly(w, item);
+    });
+  }
+  /// States alone.
+  void scan_states(const workers<A, Backward>& all) const {
+    for_each_item(all, [&](worker_type& w, index_t, bool handed_on) {
+      if (!handed_on) w.advance(summary_chunk());
+    });
+  }
+  /// gradients_, after scan_states: those of each segment on its own first, then from the last
+  /// segment to the first.
+  template <class Results>
+  void scan_gradients(const workers<A, Backward>& all, const Results& r) const {
+    const work_split& split = call_->split;
+    parallel_for(call_->backend, split.items(), [&](index_t item, int thread) {
+      worker_type w = all.at(thread, item);
+      fill(w.g, size_, C(0));
+      replay(w, item,
+             [&](index_t t, index_t count, const C* in) { w.agent.retreat(r, t, count, in, w.g); });
+      copy_numbers(gradients_ + item * size_, w.g, size_);
+    });
+    parallel_for(call_->backend, split.items() / split.segments, [&](index_t chain, int thread) {
+      scan_gradients_of(all, r, chain * split.segments, thread);
+    });
+  }
 
  private:
-  struct no_sink {
-    void open(index_t, index_t) const {}
-    void close(index_t, index_t) const {}
-  };
-
-  void begin_segments() {
-    for (index_t item = 0; item < split_.items(); ++item)
-      std::construct_at(ready_ + item, segment_of(item) == 0 ? 1 : 0);
+  void begin() const {
+    for (index_t item = 0; item < call_->split.items(); ++item)
+      std::construct_at(ready_ + item, call_->segment_of(item) == 0 ? 1 : 0);
   }
-  void pass_on(index_t next) {
+  void pass(index_t next) const {
     ready_[next].store(1, std::memory_order_release);
     ready_[next].notify_one();
   }
-  void wait_for(index_t item) { ready_[item].wait(0, std::memory_order_acquire); }
-  bool ends_chain(index_t item) const { return segment_of(item) == split_.segments - 1; }
+  void wait_for(index_t item) const { ready_[item].wait(0, std::memory_order_acquire); }
 
-  index_t summary_run() const {  // what the lane has room for
-    return split_.slot_count > 0 ? plan_.backward_chunk : plan_.forward_chunk;
+  index_t summary_chunk() const {  // what the agent has room for
+    return Backward ? call_->how.backward_chunk : call_->how.forward_chunk;
   }
 
-  // Leaves the state that comes in in at.state, and carries it on to the next segment. False where
+  // Leaves the state that comes in in w.state, and carries it on to the next segment. False where
   // that has to come from the tokens: there Inf or NaN comes out, and resets are exact only there.
-  bool carry_on(station& at, index_t item) {
-    const index_t size = at.size();
-    C *state = states_ + item * size, *product = products_ + item * at.lane.summary_size();
-    const bool passes_on = segment_of(item) > 0 && !ends_chain(item);
-    // in backward the last segment's product takes gradients through it
-    if (passes_on || (segment_of(item) > 0 && split_.slot_count > 0)) {
-      at.lane.clear_summary(product);
-      fill(at.state, size, C(0));
-      at.for_each_run(summary_run(), [&](index_t t, index_t count) {
-        at.lane.advance(t, count, at.state, at.next);
-        at.lane.extend_summary(product, count);
-        std::swap(at.state, at.next);
+  bool hand_on(worker_type& w, index_t item) const {
+    C *const state = states_ + item * size_, *const summary = summaries_ + item * summary_size_;
+    const bool first = call_->segment_of(item) == 0, last = call_->ends_sequence(item);
+    // in backward the last segment's summary takes gradients through it
+    if (!first && (!last || Backward)) {
+      w.agent.clear_summary(summary);
+      fill(w.state, size_, C(0));
+      w.for_each_chunk(summary_chunk(), [&](index_t t, index_t count) {
+        w.agent.advance(t, count, w.state, w.next);
+        w.agent.extend_summary(summary, count);
+        std::swap(w.state, w.next);
       });
     }
-    if (segment_of(item) == 0)
-      at.lane.load_state(p_.initial_state, state);
+    if (first)
+      w.agent.load_state(call_->p.initial_state, state);
     else
       wait_for(item);
-    bool carried = ends_chain(item);
-    if (passes_on) {
-      carried = at.lane.apply_summary(product, at.state, state, state + size);
-      if (carried) pass_on(item + 1);
+    bool handed_on = last;
+    if (!first && !last) {
+      handed_on = w.agent.apply_summary(summary, w.state, state, state + size_);
+      if (handed_on) pass(item + 1);
     }
-    copy_numbers(at.state, state, size);
-    return carried;
+    copy_numbers(w.state, state, size_);
+    return handed_on;
   }
-  void carry_exactly(const station& at, index_t item) {
-    if constexpr (requires { at.lane.leave_frame(at.state); }) at.lane.leave_frame(at.state);
-    copy_numbers(states_ + (item + 1) * at.size(), at.state, at.size());
-    pass_on(item + 1);
+  void hand_on_exactly(worker_type& w, index_t item) const {
+    if constexpr (states_in_frame<A>) w.agent.leave_frame(w.state);
+    copy_numbers(states_ + (item + 1) * size_, w.state, size_);
+    pass(item + 1);
   }
 
-  C* products_ = nullptr;  // summaries
-  std::atomic<int>* ready_ = nullptr;
+  // f(token, count, state before them) for an item's chunks, from the last to the first
+  template <class F>
+  void replay(worker_type& w, index_t item, F&& f) const {
+    const index_t chunk = call_->how.backward_chunk;
+    copy_numbers(w.state, state(item), size_);
+    w.keep_states(chunk);
+    w.for_each_chunk_backwards(
+        chunk, [&](index_t i, index_t t, index_t count) { f(t, count, w.kept + i * size_); });
+  }
+  template <class Results>
+  void scan_gradients_of(const workers<A, Backward>& all, const Results& r, index_t first,
+                         int thread) const {
+    worker_type w = all.at(thread, first);
+    w.agent.load_state(r.final_state, w.g);
+    for (index_t item = first + call_->split.segments - 1; item > first; --item) {
+      C* const g = gradients_ + item * size_;  // the segment's own
+      const C* const summary = summaries_ + item * summary_size_;
+      const bool finite = w.agent.apply_summary_adjoint(summary, g, w.g, w.next);
+      copy_numbers(g, w.g, size_);
+      if (finite) {
+        std::swap(w.g, w.next);
+        continue;
+      }
+      w.seek(*call_, item);
+      replay(w, item, [&](index_t t, index_t count, const C* in) {
+        w.g = w.agent.backward(r, {}, t, count, in, w.g, no_bracket{});
+      });
+    }
+    copy_numbers(gradients_ + first * size_, w.g, size_);
+  }
+
+  const call<A>* call_ = nullptr;
+  index_t size_ = 0, summary_size_ = 0;
+  C *summaries_ = nullptr, *states_ = nullptr, *gradients_ = nullptr;
+  std::atomic<int>* ready_ = nullptr;  // of the state that comes in
 };
 
 }  // namespace detail

@@ -1,0 +1,69 @@
+#pragma once
+// What was tuned on machines: every such number of this backend but those that follow from the
+// count of registers (simd/matmul.hpp). Where the bits of a result depend on one it says so.
+
+#include "../../core/view.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+struct tuning_parameters {
+  // ---- chunks of tokens (bits depend on them)
+
+  // Surrogate attention is made in blocks of so many tokens. Chunked GLA, K = V = 128: 16 / 32 /
+  // 64 tokens took 12.9 / 13.2 / 14.5 ms; running products of 16 gates need no anchors either.
+  int block_tokens = 16;
+  // Tokens of a diagonal recurrence that go through prologue, recurrence and epilogue together:
+  // what they share stays in L1. Not measured yet against 8 or 32.
+  index_t tokens_together = 16;
+  // Chunks of a diagonal recurrence without keys in recurrent and scan mode: a token is so little
+  // work that they have to be long. Not measured yet against 32 or 128.
+  index_t chunk_without_keys = 64;
+  // Heads of one key and one value: tokens a chunk, heads a block. Rows are read in pieces of some
+  // lines, a block's states stay in L1. Not measured yet against 32 or 128.
+  index_t scalar_heads_chunk = 64, scalar_heads_width = 64;
+
+  // ---- blocks of channels (bits of gradients that channels share depend on them)
+
+  // Rows of memory are read in long pieces: selective scan with N 4 and four sequences, D 1536,
+  // took 42 ms with 256 channels a block, 36 with 512 and more, backward 105 and 100 (AVX2, one
+  // core).
+  index_t least_channels = 256;
+  // Numbers of a block's states that stay in L1 (selective scan, N 16: 512 channels).
+  index_t most_block_states = 8192;
+  // Blocks that are enough for many threads. Not measured yet.
+  index_t wanted_blocks = 8;
+
+  // ---- threads and partial sums
+
+  // Partial sums of shared gradients: enough to share the work out, few enough to stay small beside
+  // the operands. Bits depend on it. Not measured yet against 8 or 32.
+  index_t most_slots = 16;
+  // Tokens of a job that adds partial sums up. Not measured yet.
+  index_t tokens_a_reduction = 64;
+  // Heads that go through time together, and the bytes of their states: what an outer cache holds.
+  // Not measured yet against 2 MB; 16 heads of K = V = 128 need 1.1 MB.
+  index_t most_heads_together = 16, states_together_bytes = 1280 << 10;
+
+  // ---- memory
+
+  // Results and gradients larger than this go past the caches where they can. Not measured yet
+  // against 1 or 16 MB.
+  index_t cache_bytes = index_t{4} << 20;
+  // Longest chunk after which the next one is asked for: what the caches hold beside this one. Not
+  // measured yet against 32 or 128.
+  index_t longest_look_ahead = 64;
+  // Rows that are asked for in turn, so that walks of their pages overlap: GLA backward with a gate
+  // a head (K 128, V 64, H 24, L 2048) takes 97 ms with 4, 106 with 1 (one core); 8 is no better.
+  index_t rows_in_turn = 4;
+  // How far ahead rows without keys are asked for, where registers are not lines. One core, AVX2,
+  // float: B 1, L 1M, D 16 took 8.3 ms without, 7.2 with; B 8, L 4096, D 512 7.8 and 7.3, complex
+  // 22 and 21. Half or twice as far is no better.
+  index_t rows_ahead_bytes = 1024;
+};
+inline constexpr tuning_parameters tuning{};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,154 @@
+#pragma once
+// Backward: every agent goes through its chunks from the last to the first, from states that were
+// kept at their starts, and adds gradients to tiles that are flushed into the caller's memory.
+
+#include <algorithm>
+#include <span>
+
+#include "../tuning.hpp"
+#include "segments.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <differentiable_agent A>
+class backward_pass {
+  using R = typename A::recurrence;
+  using C = typename A::C;
+  using storage = storage_t<typename A::format>;
+  using results = backward_results<R, typename A::format>;
+  using worker_type = worker<A, true>;
+  static constexpr bool by_segments = A::form == kernel_form::segments && A::adjoint_scans;
+
+ public:
+  backward_pass(const cpu& backend, const typename A::problem& p, const schedule& wanted,
+                const results& r)
+      : call_(backend, p, wanted, by_segments), r_(r) {
+    set_targets();
+  }
+
+  std::size_t bytes() {
+    arena measure;
+    lay_out(measure);
+    return measure.bytes_needed();
+  }
+  void run(std::span<std::byte> scratch) {
+    arena memory(scratch);
+    lay_out(memory);
+    if constexpr (by_segments) {
+      segments_.scan_states(workers_);
+      segments_.scan_gradients(workers_, r_);
+    }
+    parallel_for(call_.backend, call_.split.slot_count, [&](index_t slot, int thread) {
+      for_each_target([&](auto& target) { target.clear_partial(slot); });
+      const index_t end = call_.split.first_item(slot + 1);
+      for (index_t item = call_.split.first_item(slot); item < end; ++item) {
+        worker_type w = workers_.at(thread, item);
+        go_back(w, slot, item);
+      }
+      simd::fence();
+    });
+    for_each_target([&](auto& target) { target.reduce(call_.backend, call_.split); });
+  }
+
+ private:
+  void set_targets() {
+    work_split& split = call_.split;
+    split.slot_count = split.items();
+    bool shared = false;
+    constexpr bool once = requires { requires std::is_same_v<typename R::adds_once, R>; };
+    for_each_field<R>(
+        [&](const auto& x, const auto& d, auto& target) {
+          target = gradient_target<C, storage>(d, call_.p.n, split, false, A::adds_lanes(d),
+                                               once && x.given);
+          shared = shared || !target.exclusive;
+        },
+        call_.p.x, r_.d, call_.targets);
+    state_target_ = gradient_target<C, C>(r_.initial_state, call_.p.n, split, true, false);
+    if (shared || !state_target_.exclusive)
+      split.slot_count = (std::min)(split.slot_count, tuning.most_slots);
+  }
+  void lay_out(arena& memory) {
+    for_each_target([&](auto& target) { target.take_partial(memory, call_.split); });
+    if constexpr (by_segments) segments_ = segments<A, true>(memory, call_);
+    workers_ = workers<A, true>(memory, call_);
+  }
+  template <class F>
+  void for_each_target(F&& f) {
+    for_each_field<R>(f, call_.targets);
+    f(state_target_);
+  }
+
+  void go_back(worker_type& w, index_t slot, index_t item) {
+    start(w, item);
+    for_each_field<R>(
+        [&](const auto& target, const auto& tile) {
+          target.clear_tile(tile, w.agent.key_pitch(), w.agent.value_pitch());
+        },
+        call_.targets, w.tiles);
+    const index_t chunk = call_.how.backward_chunk;
+    w.keep_states(chunk);
+    w.for_each_chunk_backwards(chunk, [&](index_t i, index_t t, index_t count) {
+      if constexpr (sees_state_before<A>)
+        w.agent.comes_before(i > 0 ? w.kept + (i - 1) * w.size() : nullptr);
+      w.g = w.agent.backward(r_, w.tiles, t, count, w.kept + i * w.size(), w.g,
+                             bracket{*this, w, slot});
+    });
+    flush(w, slot, false, 0, 1);
+    if (call_.segment_of(item) == 0 && state_target_.to.given) flush_state(w, slot);
+  }
+  // The state before the item, and the gradient of the state after it.
+  void start(worker_type& w, index_t item) const {
+    if constexpr (by_segments) {
+      copy_numbers(w.state, segments_.state(item), w.size());
+      copy_numbers(w.g, segments_.gradient(item), w.size());
+    } else {
+      w.agent.load_state(call_.p.initial_state, w.state);
+      w.agent.load_state(r_.final_state, w.g);
+    }
+  }
+
+  // Round a few tokens' gradients: tiles are made ready, then flushed.
+  struct bracket {
+    backward_pass& pass;
+    worker_type& w;
+    index_t slot;
+    void open(index_t t, index_t count) const {
+      for_each_field<R>(
+          [&](const auto& target, auto& tile) {
+            target.open(tile, w.agent.batch(), t, count, w.agent.head(), w.agent.first_value(),
+                        w.agent.value_count());
+          },
+          pass.call_.targets, w.tiles);
+    }
+    void close(index_t t, index_t count) const { pass.flush(w, slot, true, t, count); }
+  };
+  void flush(worker_type& w, index_t slot, bool in_time, index_t t, index_t count) const {
+    for_each_field<R>(
+        [&](const auto& target, const auto& tile) {
+          if (!target.to.given || target.in_time() != in_time) return;
+          target.flush(tile, slot, call_.split, w.agent.batch(), t, count, w.agent.head(),
+                       w.agent.first_value(), w.agent.value_count());
+          target.clear_tile(tile, w.agent.key_pitch(), w.agent.value_pitch());
+        },
+        call_.targets, w.tiles);
+  }
+  void flush_state(worker_type& w, index_t slot) const {
+    const auto tile = w.agent.state_tile(w.g);
+    state_target_.add_up(tile, call_.p.n.keys, w.agent.value_count());
+    state_target_.flush(tile, slot, call_.split, w.agent.sequence(), 0, 1, w.agent.head(),
+                        w.agent.first_value(), w.agent.value_count());
+  }
+
+  struct no_segments {};
+  call<A> call_;
+  const results& r_;
+  gradient_target<C, C> state_target_{};
+  std::conditional_t<by_segments, segments<A, true>, no_segments> segments_{};
+  workers<A, true> workers_{};
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
