@@ -18,36 +18,26 @@ using gatescan::state_t, gatescan::storage_t, gatescan::view;
 /// and its backward follow.
 struct tied : gatescan::matrix_state<tied>, gatescan::plain_values, gatescan::plain_output {
   static constexpr const char* name = "tied";
-  static constexpr gatescan::gating gate_kind = gatescan::gating::per_key;
+  static constexpr gatescan::recurrence_form form{.gate = gatescan::gate_span::key};
 
-  template <class T>
-  struct inputs {
-    using recurrence = tied;
-    using format = T;
-    view<const storage_t<T>> q{}, f{}, v{};
-    view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-    double lower = 0;  // no gate is smaller
-  };
-  template <class T>
-  struct gradients {
-    view<storage_t<T>> q{}, f{}, v{};
-    view<state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand q, f, v;
-    double lower = 0;
+    using recurrence = tied;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> q{}, f{}, v{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
+    gatescan::option_field<V, double> lower{0};  // no gate is smaller
   };
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  static constexpr void operands(F&& f, S&&... s) {
     f("q", axes{axis::batch, axis::time, axis::head, axis::key}, presence::required, s.q...);
     f("f", axes{axis::batch, axis::time, axis::head, axis::key}, presence::required, s.f...);
     f("v", axes{axis::batch, axis::time, axis::head, axis::value}, presence::required, s.v...);
   }
-  template <class In, class X>
-  static void options(const In& in, X& x) {
-    x.lower = in.lower;
+  template <class F, class... S>
+  static constexpr void options(F&& f, S&&... s) {
+    f("lower", s.lower...);
   }
 
   template <class X, class At>
@@ -73,25 +63,16 @@ static_assert(gatescan::attention_form<tied> && gatescan::differentiable<tied>);
 struct best_path : gatescan::channel_state<best_path>, gatescan::plain_output {
   static constexpr const char* name = "best_path";
 
-  template <class T>
-  struct inputs {
-    using recurrence = best_path;
-    using format = T;
-    view<const storage_t<T>> d{}, x{};
-    view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    view<storage_t<T>> d{}, x{};
-    view<state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand d, x;
+    using recurrence = best_path;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> d{}, x{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  static constexpr void operands(F&& f, S&&... s) {
     f("d", axes{axis::batch, axis::time, axis::head, axis::value}, presence::required, s.d...);
     f("x", axes{axis::batch, axis::time, axis::head, axis::value}, presence::required, s.x...);
   }
@@ -151,25 +132,16 @@ static_assert(gatescan::differentiable<best_path>);
 struct rnn : gatescan::channel_state<rnn>, gatescan::plain_output {
   static constexpr const char* name = "rnn";
 
-  template <class T>
-  struct inputs {
-    using recurrence = rnn;
-    using format = T;
-    view<const storage_t<T>> w{}, x{};
-    view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    view<storage_t<T>> w{}, x{};
-    view<state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand w, x;
+    using recurrence = rnn;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> w{}, x{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  static constexpr void operands(F&& f, S&&... s) {
     f("w", axes{axis::head, axis::value}, presence::required, s.w...);
     f("x", axes{axis::batch, axis::time, axis::head, axis::value}, presence::required, s.x...);
   }

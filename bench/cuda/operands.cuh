@@ -237,13 +237,13 @@ class problem {
   using arrays = std::map<std::string, array<E>>;
 
   static constexpr bool has_channels =
-      R::out_axes.has(gatescan::axis::channel) || R::gate_kind == gatescan::gating::per_entry;
+      R::out_axes.has(gatescan::axis::channel) || R::form.gate == gatescan::gate_span::entry;
 
   // Of complex operands only the elementwise ones: q and k of gateloop are real in the models.
   template <class View>
   bool goes_complex(const View&) const {
     if constexpr (requires(View v) { v.im; })
-      return n_.complex && (R::gate_kind == gatescan::gating::per_entry ||
+      return n_.complex && (R::form.gate == gatescan::gate_span::entry ||
                             std::is_same_v<View, decltype(out.final_state)>);
     else
       return false;

@@ -38,7 +38,7 @@ work useful_work(pass p, const sizes& n, bool complex, double bytes, double stat
 
   work w{tokens, bytes, 0, 0, ""};
   if (p == pass::step) w.bytes += 2 * state_bytes;
-  if constexpr (R::gate_kind == gatescan::gating::per_key) {
+  if constexpr (R::form.gate != gatescan::gate_span::entry) {
     w.flops = (p == pass::backward ? 10 : 4) * planes * entries;
     w.seconds_at_limit = w.flops / (single ? can.fma_float : can.fma_double);
     w.limit = "of FMA";

@@ -45,7 +45,7 @@ struct dense_problem {
   std::map<std::string, std::vector<T>> memory;  // of views, by name; of gradients: "d_" name
 
   explicit dense_problem(const gatescan::sizes& size = {2, 2, 20, 4, 3, 5},
-                         bool complex = R::number_kind == gatescan::numbers::complex)
+                         bool complex = R::form.number == gatescan::numbers::complex)
       : n(size), planes(complex) {
     if constexpr (requires { R::states; }) n.keys = R::states;
     if constexpr (requires { in.softplus; }) in.softplus = true;

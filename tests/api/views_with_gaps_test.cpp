@@ -25,7 +25,7 @@ void in_each_mode(F f) {
 
 template <class R, class T>
 struct problem : dense_problem<R, T> {
-  explicit problem(bool complex = R::number_kind == gatescan::numbers::complex)
+  explicit problem(bool complex = R::form.number == gatescan::numbers::complex)
       : dense_problem<R, T>({2, 2, 20, 2, 32, 64}, complex) {}
 
   /// Gradients of what all tokens share: the order of their sums depends on the views.
@@ -127,7 +127,7 @@ TYPED_TEST_SUITE(views_with_gaps, cases);
 TYPED_TEST(views_with_gaps, give_the_same_bits) {
   using R = typename TypeParam::R;
   using T = typename TypeParam::T;
-  compare<R, T>(R::number_kind == gatescan::numbers::complex, [](auto& x, std::vector<T>& memory) {
+  compare<R, T>(R::form.number == gatescan::numbers::complex, [](auto& x, std::vector<T>& memory) {
     const auto place = [](std::size_t i) { return 2 * i; };
     move_numbers(x, memory, 2 * memory.size(), place);
     return std::function<std::size_t(std::size_t)>(place);

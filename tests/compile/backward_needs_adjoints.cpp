@@ -9,38 +9,28 @@ struct retention : gatescan::matrix_state<retention>,
                    gatescan::plain_values,
                    gatescan::plain_output {
   static constexpr const char* name = "retention";
-  static constexpr gatescan::gating gate_kind = gatescan::gating::per_key;
+  static constexpr gatescan::recurrence_form form{.gate = gatescan::gate_span::key};
 
-  template <class T>
-  struct inputs {
-    using recurrence = retention;
-    using format = T;
-    view<const gatescan::storage_t<T>> q{}, k{}, v{};
-    view<const gatescan::state_t<T>> initial_state{};
-    view<const gatescan::index_t> sequence_offsets{};
-    double decay = 1;
-  };
-  template <class T>
-  struct gradients {
-    view<gatescan::storage_t<T>> q{}, k{}, v{};
-    view<gatescan::state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand q, k, v;
-    double decay = 1;
+    using recurrence = retention;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> q{}, k{}, v{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
+    gatescan::option_field<V, double> decay{1};
   };
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  static constexpr void operands(F&& f, S&&... s) {
     using enum gatescan::axis;
     using enum gatescan::presence;
     f("q", gatescan::axes{batch, time, head, key}, required, s.q...);
     f("k", gatescan::axes{batch, time, head, key}, required, s.k...);
     f("v", gatescan::axes{batch, time, head, value}, required, s.v...);
   }
-  template <class In, class X>
-  static void options(const In& in, X& x) {
-    x.decay = in.decay;
+  template <class F, class... S>
+  static constexpr void options(F&& f, S&&... s) {
+    f("decay", s.decay...);
   }
   template <class X, class At>
   static auto keys(const X& x, const At& at) {

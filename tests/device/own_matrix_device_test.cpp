@@ -14,28 +14,19 @@ using support::generator, support::int64, support::tensor;
 // S_t = exp(decay step_t) S_{t-1} + k_t (step_t v_t)^T, out_t = (S_t^T q_t + skip v_t) silu(z_t)
 struct retention : matrix_state<retention> {
   static constexpr const char* name = "retention";
-  static constexpr gating gate_kind = gating::per_key;
+  static constexpr gatescan::recurrence_form form{.gate = gatescan::gate_span::key};
 
-  template <class T>
-  struct inputs {
-    using recurrence = retention;
-    using format = T;
-    view<const storage_t<T>> q{}, k{}, v{}, z{}, step{}, decay{}, skip{};
-    view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    view<storage_t<T>> q{}, k{}, v{}, z{}, step{}, decay{}, skip{};
-    view<state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand q, k, v, z, step, decay, skip;
+    using recurrence = retention;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> q{}, k{}, v{}, z{}, step{}, decay{}, skip{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   GATESCAN_CALLS_ANY
   template <class F, class... S>
-  GATESCAN_HD static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("q", axes{batch, time, head, key}, required, s.q...);
@@ -170,24 +161,15 @@ TEST(own_matrix_device, agrees_with_the_cpu) {
 template <bool BothAxes>
 struct tied_to : matrix_state<tied_to<BothAxes>>, plain_output {
   static constexpr const char* name = "tied";
-  static constexpr gating gate_kind = gating::per_key;
+  static constexpr gatescan::recurrence_form form{.gate = gatescan::gate_span::key};
 
-  template <class T>
-  struct inputs {
-    using recurrence = tied_to;
-    using format = T;
-    view<const storage_t<T>> q{}, k{}, v{}, f{}, boost{};
-    view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    view<storage_t<T>> q{}, k{}, v{}, f{}, boost{};
-    view<state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand q, k, v, f, boost;
+    using recurrence = tied_to;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> q{}, k{}, v{}, f{}, boost{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   GATESCAN_CALLS_ANY
   template <class F, class... S>

@@ -165,28 +165,19 @@ TEST(own_recurrence, steps_on_a_device_are_the_recurrent_mode) {
 // h_t = a_t h_{t-1} + gain x_t, and gain has a key
 struct scaled : gatescan::channel_state<scaled>, gatescan::plain_output {
   static constexpr const char* name = "scaled";
-  static constexpr gatescan::gating gate_kind = gatescan::gating::per_entry;
+  static constexpr gatescan::recurrence_form form{.gate = gatescan::gate_span::entry};
   static constexpr bool unit_keys = true;
 
-  template <class T>
-  struct inputs {
-    using recurrence = scaled;
-    using format = T;
-    gatescan::view<const gatescan::storage_t<T>> a{}, x{}, gain{};
-    gatescan::view<const gatescan::state_t<T>> initial_state{};
-    gatescan::view<const index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    gatescan::view<gatescan::storage_t<T>> a{}, x{}, gain{};
-    gatescan::view<gatescan::state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand a, x, gain;
+    using recurrence = scaled;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> a{}, x{}, gain{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  static constexpr void operands(F&& f, S&&... s) {
     using gatescan::axes;
     using enum gatescan::axis;
     using enum gatescan::presence;

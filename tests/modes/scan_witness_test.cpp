@@ -23,20 +23,16 @@ struct witness : gatescan::matrix_state<witness> {
     E next, faults;
   };
 
-  template <class T>
-  struct inputs {
-    using recurrence = witness;
-    using format = T;
-    view<const gatescan::storage_t<T>> number{};
-    view<const gatescan::state_t<T>> initial_state{};
-    view<const gatescan::index_t> sequence_offsets{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand number;
+    using recurrence = witness;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> number{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  static constexpr void operands(F&& f, S&&... s) {
     f("number", axes{axis::batch, axis::time, axis::head, axis::value}, presence::required,
       s.number...);
   }
@@ -101,20 +97,16 @@ struct turns : gatescan::matrix_state<turns> {
     E p, q;
   };
 
-  template <class T>
-  struct inputs {
-    using recurrence = turns;
-    using format = T;
-    view<const gatescan::storage_t<T>> cos{}, sin{}, mirror{}, x{};
-    view<const gatescan::state_t<T>> initial_state{};
-    view<const gatescan::index_t> sequence_offsets{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand cos, sin, mirror, x;
+    using recurrence = turns;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> cos{}, sin{}, mirror{}, x{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  static constexpr void operands(F&& f, S&&... s) {
     constexpr axes every{axis::batch, axis::time, axis::head, axis::value};
     f("cos", every, presence::required, s.cos...);
     f("sin", every, presence::required, s.sin...);

@@ -17,25 +17,16 @@ struct cell : gatescan::matrix_state<cell> {
     E c, h;
   };
 
-  template <class T>
-  struct inputs {
-    using recurrence = cell;
-    using format = T;
-    view<const gatescan::storage_t<T>> x{}, scale{};
-    view<const gatescan::state_t<T>> initial_state{};
-    view<const gatescan::index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    view<gatescan::storage_t<T>> x{}, scale{};
-    view<gatescan::state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand x, scale;
+    using recurrence = cell;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> x{}, scale{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   template <class F, class... S>
-  static void operands(F&& f, S&&... s) {
+  static constexpr void operands(F&& f, S&&... s) {
     f("x", axes{axis::batch, axis::time, axis::head, axis::value}, presence::required, s.x...);
     f("scale", axes{axis::value}, presence::optional, s.scale...);
   }

@@ -31,7 +31,7 @@ void attention_map(const Backend& backend, const In& in, const Map& map) {
   detail::check_memory<Backend, typename In::format>();
   const auto p = detail::bind_inputs<R>(in);
   const sizes& n = p.n;
-  if constexpr (R::gate_kind == gating::per_key)
+  if constexpr (R::form.gate != gate_span::entry)
     detail::check_map_layout(map, {n.batch, n.heads, n.time, n.time});
   else if constexpr (R::out_axes.has(axis::channel))
     detail::check_map_layout(map, {n.batch, n.heads * n.values, n.time, n.time});

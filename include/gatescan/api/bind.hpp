@@ -115,12 +115,11 @@ auto bind_inputs(const In& in, bool one_token = false) {
         p.complex = p.complex || to.complex;
       },
       in, p.x);
-  R::options(in, p.x);
+  R::options([](const char*, const auto& from, auto& to) { to = from; }, in, p.x);
+  R::check(in);
   p.initial_state = bind("initial_state", in.initial_state, R::state_axes, p.n, true);
   p.complex = p.complex || p.initial_state.complex;
-  if constexpr (requires { R::number_kind; }) {
-    if (R::number_kind != numbers::either) p.complex = R::number_kind == numbers::complex;
-  }
+  if (R::form.number != numbers::either) p.complex = R::form.number == numbers::complex;
   if (p.n.keys < 1 && p.n.batch > 0) fail<shape_error>("keys: expected at least 1, got 0");
   if (p.n.values < 1 && p.n.batch > 0) fail<shape_error>("values: expected at least 1, got 0");
   return p;
@@ -175,10 +174,7 @@ void check_result(const char* name, const V& x, const axes& a, const sizes& n, b
 // A device's blocks run in any order, and of a matrix state some read what others write.
 template <class R, class T>
 constexpr bool out_may_be_an_operand() {
-  if constexpr (requires { R::gate_kind; })
-    return !on_device<T> || R::gate_kind != gating::per_key;
-  else
-    return true;
+  return !attention_form<R> || !on_device<T> || R::form.gate == gate_span::entry;
 }
 
 template <class R, class T, class In>

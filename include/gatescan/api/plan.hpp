@@ -16,8 +16,8 @@ auto shape_only(const Problem& problem) {
   p.n = problem.size();
   if constexpr (requires { problem.complex; })
     p.complex = problem.complex;
-  else if constexpr (requires { R::number_kind; })
-    p.complex = R::number_kind == numbers::complex;
+  else
+    p.complex = R::form.number == numbers::complex;
   return p;
 }
 

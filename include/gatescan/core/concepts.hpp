@@ -5,15 +5,17 @@
 //   recurrence       values, output, and a gated product or `step`           recurrent, step
 //   scannable        ... and a gated product, or element_of, identity,       scan
 //                    combine, apply
-//   attention_form   ... a gated product: keys (a gate a key),               chunked, attention,
+//   attention_form   ... a gated product: keys (a gate a head or key),       chunked, attention,
 //                    or gate and keys or unit_keys (a gate a state entry)    attention_map
 //   differentiable   the adjoint of each of these                            backward, everywhere
 //
 // Members are static templates over the backend's registers, so one text serves every number format
-// and backend. x: the operands, `fields`; at: the place, at(x.q) reads real numbers there,
+// and backend. x: the operands, `fields`; at: the cursor, at(x.q) reads real numbers there,
 // at.element(x.q) numbers that may be complex; d: the gradients, at.add(d.q, g) adds to them; w:
 // what `values` returned and d_w its gradient, which adjoints add to. An adjoint gets gradients of
 // what the member returned. Elementary functions are in core/math.hpp: gatescan::exp and others.
+// E is a register of the state's numbers, a cplx of two where they are complex; v, out and d_out
+// are what `values` and `output` make of them, real registers if those say so.
 //
 //   values(x, at) -> w                    values_adjoint(x, d, at, w, d_w)
 //   keys(x, at) -> keys_of{q, k, gate}    keys_adjoint(x, d, at, gradient_as_keys_of)
@@ -23,51 +25,58 @@
 //   output(x, at, w, h) -> out            output_adjoint(x, d, at, w, d_w&, h, d_out, d_h&), adds
 //   element_of(x, w) -> e    identity<E>() -> e    combine(later, earlier) -> e    apply(e, h) -> h
 //
-// A gate a state entry that is e^(step factor), of a step that does not depend on the key and a
-// factor that does not depend on the token, may say so; keys then do not depend on the channel:
+// `form` says which struct keys returns: keys_of, keys_and_own_of (readout::exclusive) or
+// corrected_keys_of (transition::corrected); its gradient comes back as the same struct.
 //
+// Backward calls, for a token: output_adjoint (d_o, and what it adds to d_w), then keys_adjoint and
+// gate_adjoint, then values_adjoint with all of d_w, then token_adjoint.
+//
+// Optional members, each a concept of detail:: below:
+//
+//   token(x, at) -> t                     token_adjoint(x, d, at, t, d_t)
+//     once a token and head, where a gate is a head's or a key's. keys, log_gate, values and output
+//     (but inherited ones) take it behind `at`: keys(x, at, t), and their adjoints with its gradient,
+//     which they add to: keys_adjoint(x, d, at, t, d_t&, g). `at` of a token reads operands without a
+//     key or value axis. at.sum_over_keys(f) adds up f(at of keys) over all keys; in token_adjoint
+//     at.for_each_key(f) calls f(at of keys) for all of them, and at.total(d_t.number) is the whole
+//     of a gradient that keys and values have added to.
+//   has_log_gate(x), log_gate(x, at)      a gate that is the exponential of something
+//   has_head_gate(x), without_gate(d)     keys of a token may share one real gate
+//   query(x)                              the operand that only q reads
 //   gate_step(w) -> exponent_step{step, step log2_e}    gate_step_adjoint(d_w&, d_step)
 //   gate_factor(x, at) -> factor                        gate_factor_adjoint(d, at, d_factor)
+//     a gate a state entry that is e^(step factor), of a step that does not depend on the key and a
+//     factor that does not depend on the token; keys then do not depend on the channel
+//   adds_once, runs_as_channels           types that name the recurrence itself
 //
 // `element_of` and `step` see x for its numbers and switches only: what they need of the operands
-// comes through w. h is `state_of<E>`, `states` numbers of type E.
+// comes through w. h is `state_of<E>`, `states` numbers of type E. How many keys there are at run
+// time nobody is told: a cursor stands at some of them.
 
-#include "gated_product.hpp"
+#include "stages.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
 namespace detail {
 
-// Stands in for a backend's cursor, so that rungs can be checked with no backend in sight.
-template <class E>
-struct probe_cursor {
-  double operator()(const operand<const double>&) const { return 0; }
-  E element(const operand<const double>&) const { return {}; }
-  template <class T>
-  void add(const operand<double>&, T) const {}
-};
-
-template <class R>
-constexpr auto probe_number() {
-  if constexpr (requires { R::number_kind; }) {
-    if constexpr (R::number_kind == numbers::complex)
-      return cplx<double>{};
-    else
-      return double{};
-  } else {
-    return double{};
-  }
-}
-
+// What the concepts below are asked with.
 template <class R>
 struct probe {
-  using element = decltype(probe_number<R>());
+  using element = probe_element<R>;
   using at = probe_cursor<element>;
   using fields = typename R::template fields<operand<const double>>;
   using sinks = typename R::template fields<operand<double>>;
-  using values = decltype(R::values(fields{}, at{}));
+  using stage = stages<R>;
+  using token = decltype(stage::token(fields{}, at{}));
+  using values = decltype(stage::values(fields{}, at{}, token{}));
 };
+template <class R>
+concept gives_values = requires {
+  typename probe<R>::values;
+};
+
+// ---- members of the rungs
 
 template <class R>
 constexpr bool has_unit_keys() {
@@ -76,43 +85,54 @@ constexpr bool has_unit_keys() {
   else
     return false;
 }
-
 template <class R>
-concept per_key_product = requires(typename probe<R>::fields x, typename probe<R>::at at,
-                                   typename probe<R>::values w, double o) {
-  requires R::gate_kind == gating::per_key;
-  R::keys(x, at).q;
-  R::keys(x, at).k;
-  R::keys(x, at).gate;
-  R::values(x, at).v;
-  R::output(x, at, w, o);
-};
-template <class R>
-concept has_keys = has_unit_keys<R>() ||
-    requires(typename probe<R>::fields x, typename probe<R>::at at) {
-  R::keys(x, at).q;
-  R::keys(x, at).k;
-};
-template <class R>
-concept per_entry_product = has_keys<R> &&
-    requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::values w,
-             typename probe<R>::element o) {
-  requires R::gate_kind == gating::per_entry;
-  R::gate(x, at, w);
-  R::values(x, at).v;
-  R::output(x, at, w, o);
+concept gives_keys = gives_values<R> &&
+    requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::token t) {
+  probe<R>::stage::keys(x, at, t).q;
+  probe<R>::stage::keys(x, at, t).k;
 };
 
+// The struct that `keys` has to return.
 template <class R>
-concept exponential_gate = per_entry_product<R> &&
+concept keys_fit_form = gives_keys<R> &&
+    requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::token t) {
+  probe<R>::stage::keys(x, at, t).gate;
+  requires R::form.reads != readout::exclusive || requires { probe<R>::stage::keys(x, at, t).own; };
+  requires R::form.moves != transition::corrected || requires {
+    probe<R>::stage::keys(x, at, t).p;
+  };
+};
+template <class R>
+concept gives_value = gives_values<R> && requires(typename probe<R>::values w) {
+  w.v;
+};
+template <class R>
+concept gives_gate = gives_values<R> &&
     requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::values w) {
-  R::gate_step(w).log2e_step;
-  R::gate_factor(x, at);
+  R::gate(x, at, w);
+};
+// What o is: a register of the state's numbers; of a keyed product a real one, since it is what
+// values are.
+template <class R>
+using probe_o = std::conditional_t<R::form.gate == gate_span::entry, probe_element<R>, double>;
+template <class R>
+concept gives_output = gives_values<R> &&
+    requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::token t,
+             typename probe<R>::values w, probe_o<R> o) {
+  probe<R>::stage::output(x, at, t, w, o);
 };
 
 template <class R>
-concept has_step = requires(typename probe<R>::fields x, typename probe<R>::at at,
-                            typename probe<R>::values w, typename R::template state_of<double> h) {
+concept keyed_product =
+    R::form.gate != gate_span::entry&& keys_fit_form<R>&& gives_value<R>&& gives_output<R>;
+template <class R>
+concept per_entry_product = R::form.gate == gate_span::entry&& gives_gate<R> &&
+                            (has_unit_keys<R>() || gives_keys<R>)&&gives_value<R>&& gives_output<R>;
+
+template <class R>
+concept has_step = gives_values<R> &&
+    requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::values w,
+             typename R::template state_of<double> h) {
   R::step(x, w, h);
   R::output(x, at, w, h);
 };
@@ -124,47 +144,120 @@ concept has_combine = has_step<R> &&
   R::apply(R::element_of(x, w), h);
 };
 
+// ---- adjoints
+
 template <class R>
 concept has_values_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
-                                      typename probe<R>::at at, typename probe<R>::values w) {
-  R::values_adjoint(x, d, at, w, w);
+                                      typename probe<R>::at at, typename probe<R>::token t,
+                                      typename probe<R>::values w) {
+  probe<R>::stage::values_adjoint(x, d, at, t, t, w, w);
 };
 template <class R>
 concept has_keys_adjoint = has_unit_keys<R>() ||
     requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at,
-             keys_of<typename probe<R>::element> g) {
-  R::keys_adjoint(x, d, at, g);
+             typename probe<R>::token t) {
+  probe<R>::stage::keys_adjoint(x, d, at, t, t, probe<R>::stage::keys(x, at, t));
 };
 template <class R>
-concept per_key_adjoints = per_key_product<R> && has_keys_adjoint<R> &&
-    requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at,
-             typename probe<R>::values w, double o) {
-  R::output_adjoint(x, d, at, w, w, o, o);
-};
-template <class R>
-concept per_entry_adjoints = per_entry_product<R> && has_keys_adjoint<R> &&
-    requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at,
-             typename probe<R>::values w, typename probe<R>::element a) {
+concept has_gate_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
+                                    typename probe<R>::at at, typename probe<R>::values w,
+                                    typename probe<R>::element a) {
   R::gate_adjoint(x, d, at, w, w, a, a);
-  R::output_adjoint(x, d, at, w, w, a, a);
+};
+// The gradient of an output is as real as the output is.
+template <class R>
+concept has_output_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
+                                      typename probe<R>::at at, typename probe<R>::token t,
+                                      typename probe<R>::values w, probe_o<R> o) {
+  probe<R>::stage::output_adjoint(x, d, at, t, t, w, w, o, probe<R>::stage::output(x, at, t, w, o));
 };
 template <class R>
-concept step_adjoints = has_step<R> &&
-    requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at,
-             typename probe<R>::values w, typename R::template state_of<double> h, double out) {
+concept has_token_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
+                                     typename probe<R>::at at, typename probe<R>::token t) {
+  R::token_adjoint(x, d, at, t, t);
+};
+template <class R>
+concept has_step_adjoint = requires(typename probe<R>::fields x, typename probe<R>::values w,
+                                    typename R::template state_of<double> h) {
   R::step_adjoint(x, w, w, h, h);
+};
+template <class R>
+concept has_state_output_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
+                                            typename probe<R>::at at, typename probe<R>::values w,
+                                            typename R::template state_of<double> h, double out) {
   R::output_adjoint(x, d, at, w, w, h, out, h);
 };
+
+// ---- optional members
+
+template <class R>
+concept has_log_gate = requires(typename probe<R>::fields x, typename probe<R>::at at,
+                                typename probe<R>::token t) {
+  R::has_log_gate(x);
+  probe<R>::stage::log_gate(x, at, t);
+};
+/// All keys of a token may have one real gate: always, or as has_head_gate(x) says.
+template <class R>
+concept may_have_head_gate = R::form.gate == gate_span::head ||
+                             requires(typename probe<R>::fields x) {
+  R::has_head_gate(x);
+};
+/// Gradients that only the gate adds to can be told from the others.
+template <class R>
+concept separates_head_gate = R::form.gate == gate_span::head ||
+                              requires(typename probe<R>::sinks d) {
+  R::without_gate(d);
+};
+template <class R>
+concept separates_query = requires(typename probe<R>::fields x) {
+  R::query(x);
+};
+template <class R>
+concept exponential_gate = per_entry_product<R> &&
+    requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::values w) {
+  R::gate_step(w).log2e_step;
+  R::gate_factor(x, at);
+};
+// Types rather than values, so that a recurrence that is derived from another does not inherit them.
+template <class R>
+concept adds_once = requires {
+  requires std::is_same_v<typename R::adds_once, R>;
+};
+template <class R>
+concept runs_as_channels = requires {
+  requires std::is_same_v<typename R::runs_as_channels, R>;
+};
+/// The output is o: its adjoint does not need it.
+template <class R>
+concept has_plain_output = std::is_base_of_v<plain_output, R>;
+
+template <class R, class X>
+GATESCAN_HD GATESCAN_INLINE bool has_head_gate(const X& x) {
+  if constexpr (R::form.gate == gate_span::head)
+    return true;
+  else if constexpr (may_have_head_gate<R>)
+    return R::has_head_gate(x);
+  else
+    return false;
+}
+template <class R, class D>
+GATESCAN_HD GATESCAN_INLINE D without_gate(const D& d) {
+  if constexpr (requires { R::without_gate(d); })
+    return R::without_gate(d);
+  else
+    return d;
+}
 
 }  // namespace detail
 
 /// The gated product with its prologue: every mode can be run.
 template <class R>
-concept attention_form = detail::per_key_product<R> || detail::per_entry_product<R>;
+concept attention_form = detail::keyed_product<R> || detail::per_entry_product<R>;
 
 /// Something with an associative operator: time can be split.
 template <class R>
-concept scannable = attention_form<R> || detail::has_combine<R>;
+concept scannable =
+    (attention_form<R> && R::form.moves == transition::diagonal) || detail::has_combine<R>;
 
 /// Anything that can take one token after another.
 template <class R>
@@ -172,9 +265,13 @@ concept recurrence = attention_form<R> || detail::has_step<R>;
 
 /// Backward exists in every mode that forward has.
 template <class R>
-concept differentiable = recurrence<R> && detail::has_values_adjoint<R> &&
-    (detail::per_key_adjoints<R> || detail::per_entry_adjoints<R> ||
-     (!attention_form<R> && detail::step_adjoints<R>));
+concept differentiable =
+    recurrence<R> && detail::has_values_adjoint<R> &&
+    ((detail::keyed_product<R> && detail::has_keys_adjoint<R> && detail::has_output_adjoint<R>) ||
+     (detail::per_entry_product<R> && detail::has_keys_adjoint<R> && detail::has_gate_adjoint<R> &&
+      detail::has_output_adjoint<R>) ||
+     (!attention_form<R> && detail::has_step_adjoint<R> && detail::has_state_output_adjoint<R>)) &&
+    (!detail::has_token<R> || detail::has_token_adjoint<R>);
 
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

@@ -14,18 +14,44 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 
-/// One gate a key (a row of the state: matrix states), or one a state entry (diagonal recurrences
-/// over channels).
-enum class gating { per_key, per_entry };
+/// How many gates a token has: one a head, one a key (a row of the state), or one a state entry
+/// (diagonal recurrences over channels).
+enum class gate_span { head, key, entry };
+
+/// What a token does to the state before it adds k v^T: multiplies by the gate, or also takes away
+/// what is stored under another row of keys p (the delta rule): v becomes v - p^T (gate * S).
+enum class transition { diagonal, corrected };
+
+/// What a query reads: the state after its own token, or the one before it, and its own token by a
+/// key of its own: o_t = q_t^T (S_{t-1} + own_t v_t^T).
+enum class readout { inclusive, exclusive };
 
 /// Which numbers gates and states are: `either` decides by the operands given (any imaginary part
 /// makes it complex).
 enum class numbers { real, complex, either };
 
+/// What a recurrence is to the kernels: the only thing about it that they are chosen by.
+struct recurrence_form {
+  gate_span gate = gate_span::key;
+  transition moves = transition::diagonal;
+  readout reads = readout::inclusive;
+  numbers number = numbers::real;
+};
+
 /// The key side of one token at some keys. E is a register or a complex pair of registers.
 template <class E>
 struct keys_of {
   E q, k, gate;
+};
+/// The same with readout::exclusive: `own` is the key under which q reads its own token's value.
+template <class E>
+struct keys_and_own_of {
+  E q, k, gate, own;
+};
+/// The same with transition::corrected: p reads what is taken away from the values.
+template <class E>
+struct corrected_keys_of {
+  E q, k, gate, p;
 };
 
 /// The value side of one token at some values. A recurrence whose gates or outputs need more of the

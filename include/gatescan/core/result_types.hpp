@@ -3,6 +3,7 @@
 // types of its results, states, tokens and problems. A member of the same name in the recurrence
 // replaces the inherited one.
 
+#include "fields.hpp"
 #include "gated_product.hpp"
 #include "scalar.hpp"
 #include "view.hpp"
@@ -15,6 +16,10 @@ inline namespace GATESCAN_ABI {
 /// problem.
 template <class Recurrence, template <class> class Out = view, template <class> class State = view>
 struct result_types {
+  template <class T, class R = Recurrence>
+  using inputs = typename R::template fields<input_views<T>>;
+  template <class T, class R = Recurrence>
+  using gradients = typename R::template fields<gradient_views<T>>;
   template <class T>
   struct outputs {
     Out<storage_t<T>> out{};
@@ -32,15 +37,18 @@ struct result_types {
   template <class T>
   using state = State<state_t<T>>;
 
-  static constexpr numbers number_kind = numbers::real;
+  static constexpr recurrence_form form{};
 
-  /// Numbers and switches beside the operands: from the inputs to the fields.
-  template <class In, class X>
-  static void options(const In&, X&) {}
+  /// Numbers and switches beside the operands, as `operands` lists those: f(name, member...).
+  template <class F, class... S>
+  static constexpr void options(F&&, S&&...) {}
+  /// Refuses inputs that do not go together, by fail<shape_error>.
+  template <class In>
+  static void check(const In&) {}
 };
 
 /// A state [sequences, heads, keys, values] and out [batch, time, heads, values]. A complex state
-/// is matrix_state<R, complex_view> and number_kind = numbers::complex.
+/// is matrix_state<R, complex_view> and form.number = numbers::complex.
 template <class Recurrence, template <class> class State = view>
 struct matrix_state : result_types<Recurrence, view, State> {
   static constexpr axes out_axes{axis::batch, axis::time, axis::head, axis::value};

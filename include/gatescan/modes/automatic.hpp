@@ -24,10 +24,10 @@ struct automatic {
         return f(scan{},
                  "a long sequence and few independent heads: time is what can run in parallel");
     if constexpr (attention_form<R>) {
-      if constexpr (R::gate_kind == gating::per_key)
+      if constexpr (R::form.gate != gate_span::entry)
         if (longest >= few_tokens)
           return f(chunked{}, "chunks turn most of the work into matrix products");
-      return f(recurrent{}, R::gate_kind == gating::per_key
+      return f(recurrent{}, R::form.gate != gate_span::entry
                                 ? "fewer tokens than a chunk"
                                 : "with a gate for every state entry, chunks save nothing");
     } else {

@@ -18,8 +18,7 @@ inline namespace GATESCAN_ABI {
 struct elementwise : channel_state<elementwise, complex_view>, plain_output {
   static constexpr const char* name = "elementwise";
   using adds_once = elementwise;  // gradients of an operand, at each place
-  static constexpr gating gate_kind = gating::per_entry;
-  static constexpr numbers number_kind = numbers::either;
+  static constexpr recurrence_form form{.gate = gate_span::entry, .number = numbers::either};
   static constexpr bool unit_keys = true;  // K = 1 and q = k = 1
 
   template <class T>
@@ -32,26 +31,17 @@ struct elementwise : channel_state<elementwise, complex_view>, plain_output {
 
     sizes size() const { return {sequences ? sequences : batch, batch, time, heads, 1, channels}; }
   };
-  template <class T>
-  struct inputs {
-    using recurrence = elementwise;
-    using format = T;
-    complex_view<const storage_t<T>> a{}, x{};
-    complex_view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    complex_view<storage_t<T>> a{}, x{};
-    complex_view<state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand a, x;
+    using recurrence = elementwise;
+    using format = format_of<V>;
+    complex_field<V> a{}, x{};
+    complex_state_field<V> initial_state{};
+    offsets_field<V> sequence_offsets{};
   };
   GATESCAN_CALLS_ANY
   template <class F, class... S>
-  GATESCAN_HD static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("a", axes{batch, time, head, value}, required, s.a...);

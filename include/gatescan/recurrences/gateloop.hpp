@@ -22,34 +22,22 @@ inline namespace GATESCAN_ABI {
 struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_output {
   static constexpr const char* name = "gateloop";
   using adds_once = gateloop;  // gradients of an operand, at each place
-  static constexpr gating gate_kind = gating::per_key;
-  static constexpr numbers number_kind = numbers::complex;
+  static constexpr recurrence_form form{.gate = gate_span::key, .number = numbers::complex};
   using runs_as_channels = gateloop;  // with K = V = 1: heads beside heads
 
-  template <class T>
-  struct inputs {
-    using recurrence = gateloop;
-    using format = T;
-    complex_view<const storage_t<T>> q{}, k{};
-    view<const storage_t<T>> v{}, log_magnitude{}, phase{};
-    complex_view<const storage_t<T>> a{};
-    complex_view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    complex_view<storage_t<T>> q{}, k{};
-    view<storage_t<T>> v{}, log_magnitude{}, phase{};
-    complex_view<storage_t<T>> a{};
-    complex_view<state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand q, k, v, log_magnitude, phase, a;
+    using recurrence = gateloop;
+    using format = format_of<V>;
+    complex_field<V> q{}, k{};
+    real_field<V> v{}, log_magnitude{}, phase{};
+    complex_field<V> a{};
+    complex_state_field<V> initial_state{};
+    offsets_field<V> sequence_offsets{};
   };
   GATESCAN_CALLS_ANY
   template <class F, class... S>
-  GATESCAN_HD static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("q", axes{batch, time, head, key}, required, s.q...);
@@ -59,8 +47,8 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
     f("phase", axes{batch, time, head, key}, optional, s.phase...);
     f("a", axes{batch, time, head, key}, optional, s.a...);
   }
-  template <class In, class X>
-  static void options(const In& in, X&) {
+  template <class In>
+  static void check(const In& in) {
     if (in.a.given() == in.log_magnitude.given())
       fail<shape_error>("gateloop gates: expected either a, or log_magnitude and phase, got " +
                         std::string(in.a.given() ? "both" : "neither"));

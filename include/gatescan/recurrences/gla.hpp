@@ -21,31 +21,20 @@ inline namespace GATESCAN_ABI {
 struct gla : matrix_state<gla>, plain_values, plain_output {
   static constexpr const char* name = "gla";
   using adds_once = gla;  // gradients of an operand, at each place
-  static constexpr gating gate_kind = gating::per_key;
+  static constexpr recurrence_form form{.gate = gate_span::key};
 
-  template <class T>
-  struct inputs {
-    using recurrence = gla;
-    using format = T;
-    view<const storage_t<T>> q{}, k{}, v{}, log_decay{};
-    view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-    double scale = 1;
-  };
-  template <class T>
-  struct gradients {
-    view<storage_t<T>> q{}, k{}, v{}, log_decay{};
-    view<state_t<T>> initial_state{};
-  };
-
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand q, k, v, log_decay;
-    double scale = 1;
+    using recurrence = gla;
+    using format = format_of<V>;
+    real_field<V> q{}, k{}, v{}, log_decay{};
+    real_state_field<V> initial_state{};
+    offsets_field<V> sequence_offsets{};
+    option_field<V, double> scale{1};
   };
   GATESCAN_CALLS_ANY
   template <class F, class... S>
-  GATESCAN_HD static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("q", axes{batch, time, head, key}, required, s.q...);
@@ -53,9 +42,9 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     f("v", axes{batch, time, head, value}, required, s.v...);
     f("log_decay", axes{batch, time, head, key_or_one}, required, s.log_decay...);
   }
-  template <class In, class X>
-  static void options(const In& in, X& x) {
-    x.scale = in.scale;
+  template <class F, class... S>
+  static constexpr void options(F&& f, S&&... s) {
+    f("scale", s.scale...);
   }
 
   template <class X, class At>

@@ -20,7 +20,7 @@ inline namespace GATESCAN_ABI {
 struct selective_scan : result_types<selective_scan> {
   static constexpr const char* name = "selective_scan";
   using adds_once = selective_scan;  // gradients of an operand, at each place
-  static constexpr gating gate_kind = gating::per_entry;
+  static constexpr recurrence_form form{.gate = gate_span::entry};
   static constexpr axes out_axes{axis::batch, axis::time, axis::channel};
   static constexpr axes state_axes{axis::sequence, axis::channel, axis::key};
 
@@ -36,28 +36,18 @@ struct selective_scan : result_types<selective_scan> {
               groups ? channels / groups : 0};
     }
   };
-  template <class T>
-  struct inputs {
-    using recurrence = selective_scan;
-    using format = T;
-    view<const storage_t<T>> u{}, delta{}, A{}, B{}, C{}, D{}, z{}, delta_bias{};
-    view<const state_t<T>> initial_state{};
-    view<const index_t> sequence_offsets{};
-    bool softplus = false;
-  };
-  template <class T>
-  struct gradients {
-    view<storage_t<T>> u{}, delta{}, A{}, B{}, C{}, D{}, z{}, delta_bias{};
-    view<state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand u, delta, A, B, C, D, z, delta_bias;
-    bool softplus = false;
+    using recurrence = selective_scan;
+    using format = format_of<V>;
+    real_field<V> u{}, delta{}, A{}, B{}, C{}, D{}, z{}, delta_bias{};
+    real_state_field<V> initial_state{};
+    offsets_field<V> sequence_offsets{};
+    option_field<V, bool> softplus{false};
   };
   GATESCAN_CALLS_ANY
   template <class F, class... S>
-  GATESCAN_HD static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
     using enum axis;
     using enum presence;
     f("u", axes{batch, time, channel}, required, s.u...);
@@ -69,9 +59,9 @@ struct selective_scan : result_types<selective_scan> {
     f("z", axes{batch, time, channel}, optional, s.z...);
     f("delta_bias", axes{channel}, optional, s.delta_bias...);
   }
-  template <class In, class X>
-  static void options(const In& in, X& x) {
-    x.softplus = in.softplus;
+  template <class F, class... S>
+  static constexpr void options(F&& f, S&&... s) {
+    f("softplus", s.softplus...);
   }
 
   /// The value side: v = step u, and what the gate and the skip term share with it.

@@ -8,26 +8,17 @@ namespace device_compile {
 struct best_path : gatescan::channel_state<best_path>, gatescan::plain_output {
   static constexpr const char* name = "best_path";
 
-  template <class T>
-  struct inputs {
-    using recurrence = best_path;
-    using format = T;
-    gatescan::view<const gatescan::storage_t<T>> d{}, x{};
-    gatescan::view<const gatescan::state_t<T>> initial_state{};
-    gatescan::view<const gatescan::index_t> sequence_offsets{};
-  };
-  template <class T>
-  struct gradients {
-    gatescan::view<gatescan::storage_t<T>> d{}, x{};
-    gatescan::view<gatescan::state_t<T>> initial_state{};
-  };
-  template <class Operand>
+  template <class V>
   struct fields {
-    Operand d, x;
+    using recurrence = best_path;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> d{}, x{};
+    gatescan::real_state_field<V> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
   };
   GATESCAN_CALLS_ANY
   template <class F, class... S>
-  GATESCAN_HD static void operands(F&& f, S&&... s) {
+  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
     using gatescan::axes;
     using enum gatescan::axis;
     f("d", axes{batch, time, head, value}, gatescan::presence::required, s.d...);

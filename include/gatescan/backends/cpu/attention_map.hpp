@@ -17,7 +17,7 @@ class map_rows {
   using C = state_t<T>;
   using E = element_t<C, IsComplex>;
   static constexpr index_t width = simd::lanes<C>;
-  static constexpr bool per_key = R::gate_kind == gating::per_key;
+  static constexpr bool per_key = R::form.gate != gate_span::entry;
 
   map_rows(const problem_of<R, T>& p, index_t sequence, index_t h) : p_(p), x_(p.x) {
     for_each_field<R>([&](auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); }, x_);
@@ -68,7 +68,7 @@ class map_rows {
 // The map's element (t, s) of a head's channel; per-key recurrences have one channel.
 template <class R, class Map>
 index_t map_offset(const Map& map, const sizes& n, index_t b, index_t h, index_t channel) {
-  if (R::gate_kind == gating::per_key) return b * map.stride[0] + h * map.stride[1];
+  if (R::form.gate != gate_span::entry) return b * map.stride[0] + h * map.stride[1];
   if (map.rank == 4) return b * map.stride[0] + (h * n.values + channel) * map.stride[1];
   return b * map.stride[0] + h * map.stride[1] + channel * map.stride[2];
 }
@@ -119,9 +119,9 @@ void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
 
 template <class R, class T, class Map>
 void write_attention_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
-  if constexpr (R::number_kind != numbers::real)
+  if constexpr (R::form.number != numbers::real)
     if (p.complex) return write_map<true>(backend, p, map);
-  if constexpr (R::number_kind != numbers::complex) write_map<false>(backend, p, map);
+  if constexpr (R::form.number != numbers::complex) write_map<false>(backend, p, map);
 }
 
 }  // namespace detail

@@ -21,12 +21,12 @@ template <kernel_form Form, class R, class T, class F>
 auto with_agent(const problem_of<R, T>& p, F&& f) {
   if constexpr (!attention_form<R>) {
     return f.template operator()<stepwise_agent<R, T, Form>>();
-  } else if constexpr (R::gate_kind == gating::per_key) {
+  } else if constexpr (R::form.gate != gate_span::entry) {
     return f.template operator()<matrix_agent<R, T, Form>>();
-  } else if constexpr (R::number_kind == numbers::complex) {
+  } else if constexpr (R::form.number == numbers::complex) {
     return f.template operator()<diagonal_agent<R, T, true, Form>>();
   } else {
-    if constexpr (R::number_kind == numbers::either)
+    if constexpr (R::form.number == numbers::either)
       if (p.complex) return f.template operator()<diagonal_agent<R, T, true, Form>>();
     return f.template operator()<diagonal_agent<R, T, false, Form>>();
   }

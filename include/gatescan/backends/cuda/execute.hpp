@@ -43,12 +43,12 @@ template <class Device, class R, class T, class F>
 auto with_runner(const problem_of<R, T>& p, F&& f) {
   if constexpr (!attention_form<R>) {
     return f.template operator()<stepwise_runner<R, T>>();
-  } else if constexpr (R::gate_kind == gating::per_key) {
+  } else if constexpr (R::form.gate != gate_span::entry) {
     return f.template operator()<matrix_runner<R, matrix_format<Device, T>>>();
   } else {
-    if constexpr (R::number_kind != numbers::real)
+    if constexpr (R::form.number != numbers::real)
       if (p.complex) return f.template operator()<diagonal_runner<R, T, true>>();
-    if constexpr (R::number_kind != numbers::complex)
+    if constexpr (R::form.number != numbers::complex)
       return f.template operator()<diagonal_runner<R, T, false>>();
   }
 }

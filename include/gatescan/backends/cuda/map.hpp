@@ -20,7 +20,7 @@ struct map_walk {
   using E = diagonal::number<C, IsComplex>;
   using spot = place<C, IsComplex>;
   using operands = typename R::template fields<operand<const S>>;
-  static constexpr bool per_key = R::gate_kind == gating::per_key;
+  static constexpr bool per_key = R::form.gate != gate_span::entry;
   static constexpr bool unit_keys = has_unit_keys<R>();
 
   problem_of<R, T> p;
@@ -145,9 +145,9 @@ struct map_walk {
 
 template <device_backend Device, class R, class T, class Map>
 void write_attention_map(const Device& gpu, const problem_of<R, T>& p, const Map& map) {
-  if constexpr (R::number_kind != numbers::real)
+  if constexpr (R::form.number != numbers::real)
     if (p.complex) return run(gpu, map_walk<R, T, true, Map>(p, map));
-  if constexpr (R::number_kind != numbers::complex) run(gpu, map_walk<R, T, false, Map>(p, map));
+  if constexpr (R::form.number != numbers::complex) run(gpu, map_walk<R, T, false, Map>(p, map));
 }
 
 }  // namespace detail

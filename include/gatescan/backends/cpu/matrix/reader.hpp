@@ -20,7 +20,7 @@ class matrix_reader {
   using problem = problem_of<R, T>;
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
 
-  static constexpr bool complex = R::number_kind == numbers::complex;
+  static constexpr bool complex = R::form.number == numbers::complex;
 
   index_t head() const { return h_; }
   index_t batch() const { return b_; }

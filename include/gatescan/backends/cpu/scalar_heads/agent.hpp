@@ -30,7 +30,7 @@ class scalar_heads_agent {
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
   using targets = typename R::template fields<gradient_target<C, storage>>;
 
-  static constexpr bool complex = R::number_kind == numbers::complex;
+  static constexpr bool complex = R::form.number == numbers::complex;
   static constexpr kernel_form form = Form;
   static constexpr bool scans = false, adjoint_scans = false;
   static constexpr preferences best_chunks{};

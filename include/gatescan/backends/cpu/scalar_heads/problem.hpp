@@ -18,13 +18,6 @@ template <class R, class T, kernel_form Form>
 class scalar_heads {
   using wide_format = std::conditional_t<std::is_same_v<state_t<T>, double>, T, wide<storage_t<T>>>;
 
-  static constexpr bool named() {
-    if constexpr (requires { typename R::runs_as_channels; })
-      return std::is_same_v<typename R::runs_as_channels, R>;
-    else
-      return false;
-  }
-
  public:
   using format = wide_format;
   using agent = scalar_heads_agent<R, format, Form, !std::is_same_v<state_t<T>, double>>;
@@ -32,8 +25,9 @@ class scalar_heads {
   /// Time cut into segments needs an associative form, and where numbers are double only matrix
   /// states carry the low parts that long sums need.
   static constexpr bool exists =
-      named() && (Form == kernel_form::steps ||
-                  (Form == kernel_form::chunks && sizeof(storage_t<T>) < sizeof(double)));
+      runs_as_channels<R> &&
+      (Form == kernel_form::steps ||
+       (Form == kernel_form::chunks && sizeof(storage_t<T>) < sizeof(double)));
 
   /// Whether problems of such sizes may be lowered, and whether this one is: grouped heads are no
   /// stride.

@@ -57,7 +57,7 @@ class backward_pass {
     work_split& split = call_.split;
     split.slot_count = split.items();
     bool shared = false;
-    constexpr bool once = requires { requires std::is_same_v<typename R::adds_once, R>; };
+    constexpr bool once = adds_once<R>;
     for_each_field<R>(
         [&](const auto& x, const auto& d, auto& target) {
           target = gradient_target<C, storage>(d, call_.p.n, split, false, A::adds_lanes(d),

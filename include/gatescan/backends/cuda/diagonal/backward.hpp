@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "../../../core/error.hpp"
 #include "../noting_place.hpp"
 #include "adjoint.hpp"
 #include "collect.hpp"

@@ -4,6 +4,7 @@
 // have its axis, or neither; where its adjoints add to one of the other axis, which it read at the
 // first key or value, it leaves sums apart.
 
+#include "../../../core/error.hpp"
 #include "sides.hpp"
 
 namespace gatescan {

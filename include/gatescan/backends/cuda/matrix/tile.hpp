@@ -22,7 +22,7 @@ inline constexpr bool is_tf32<with_tf32<T>> = true;
 
 template <class R, class T>
 struct matrix_types {
-  static constexpr bool complex = R::number_kind == numbers::complex;
+  static constexpr bool complex = R::form.number == numbers::complex;
   using problem = problem_of<R, T>;
   using C = state_t<T>;
   using S = storage_t<T>;
