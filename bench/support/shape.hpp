@@ -70,6 +70,7 @@ inline index_t extent(const sizes& n, axis a) {
     case axis::key_or_one:
       return n.keys;
     case axis::value:
+    case axis::value_or_one:
       return n.values;
     case axis::channel:
       return n.heads * n.values;

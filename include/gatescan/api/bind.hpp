@@ -53,6 +53,7 @@ sizes measure(const In& in, bool one_token) {
               grow(n.keys, x.shape[i]);
               break;
             case axis::value:
+            case axis::value_or_one:
               grow(n.values, x.shape[i]);
               break;
             case axis::channel:

@@ -34,6 +34,8 @@ constexpr const char* axis_name(axis a) {
       return "keys or 1";
     case axis::value:
       return "values";
+    case axis::value_or_one:
+      return "values or 1";
     case axis::channel:
       return "channels";
   }
@@ -77,6 +79,7 @@ inline index_t extent(const sizes& n, axis a) {
     case axis::key_or_one:
       return n.keys;
     case axis::value:
+    case axis::value_or_one:
       return n.values;
     case axis::channel:
       return n.heads * n.values;
@@ -105,7 +108,7 @@ inline void check_layout(const operand_name& name, const layout& x, const axes& 
     const bool divides = got > 0 && want % got == 0;
     const bool grouped =
         (a.of[i] == axis::head || a.of[i] == axis::group) && !exact_heads && divides;
-    const bool one = a.of[i] == axis::key_or_one && got == 1;
+    const bool one = (a.of[i] == axis::key_or_one || a.of[i] == axis::value_or_one) && got == 1;
     if (!grouped && !one)
       fail_shape(
           name, expected() + (a.has(axis::head) && !exact_heads ? " (heads may be a divisor)" : ""),
@@ -142,6 +145,7 @@ operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const 
         o.key = step;
         break;
       case axis::value:
+      case axis::value_or_one:
         o.value = step;
         break;
       case axis::channel:

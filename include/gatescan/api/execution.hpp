@@ -52,8 +52,8 @@ constexpr void check_differentiable() {
                 "output_adjoint and values_adjoint (core/concepts.hpp)");
 }
 
-/// f(mode, scheduled<form>, reason) with the mode that runs: `automatic` is resolved, and then there
-/// is a reason.
+/// f(mode, scheduled<form>, reason) with the mode that runs: `automatic` is resolved, and then
+/// there is a reason.
 template <class R, class T, class Backend, class Mode, class F>
 auto with_schedule(const Backend& backend, const Mode& mode, const problem_of<R, T>& p, F&& f) {
   const index_t longest = longest_sequence(p);

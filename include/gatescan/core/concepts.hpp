@@ -35,11 +35,12 @@
 //
 //   token(x, at) -> t                     token_adjoint(x, d, at, t, d_t)
 //     once a token and head, where a gate is a head's or a key's. keys, log_gate, values and output
-//     (but inherited ones) take it behind `at`: keys(x, at, t), and their adjoints with its gradient,
-//     which they add to: keys_adjoint(x, d, at, t, d_t&, g). `at` of a token reads operands without a
-//     key or value axis. at.sum_over_keys(f) adds up f(at of keys) over all keys; in token_adjoint
-//     at.for_each_key(f) calls f(at of keys) for all of them, and at.total(d_t.number) is the whole
-//     of a gradient that keys and values have added to.
+//     (those that take it) get it behind `at`: keys(x, at, t), and their adjoints with its gradient,
+//     which they add to: keys_adjoint(x, d, at, t, d_t&, g); accumulate(d_t.number, of keys) adds
+//     what may be several registers. `at` of a token reads operands without a key or value axis.
+//     at.sum_over_keys(f) adds up f(at of keys) over all keys; in token_adjoint at.for_each_key(f)
+//     calls f(at of keys) for all of them, and at.total(d_t.number) is the whole of a gradient that
+//     keys and values have added to.
 //   has_log_gate(x), log_gate(x, at)      a gate that is the exponential of something
 //   has_head_gate(x), without_gate(d)     keys of a token may share one real gate
 //   query(x)                              the operand that only q reads
@@ -218,7 +219,7 @@ concept exponential_gate = per_entry_product<R> &&
   R::gate_step(w).log2e_step;
   R::gate_factor(x, at);
 };
-// Types rather than values, so that a recurrence that is derived from another does not inherit them.
+// Types rather than values, so that a recurrence derived from another does not inherit them.
 template <class R>
 concept adds_once = requires {
   requires std::is_same_v<typename R::adds_once, R>;

@@ -1,7 +1,7 @@
 #pragma once
-// What a recurrence's list of members becomes. `fields<V>` of a recurrence names its operands, states
-// and switches once; V says what stands there: views to read (inputs), views to write (gradients),
-// and for the math whatever a backend reads from or adds to.
+// What a recurrence's list of members becomes. `fields<V>` of a recurrence names its operands,
+// states and switches once; V says what stands there: views to read (inputs), views to write
+// (gradients), and for the math whatever a backend reads from or adds to.
 
 #include "scalar.hpp"
 #include "view.hpp"

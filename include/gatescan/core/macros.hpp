@@ -18,6 +18,9 @@
 
 #define GATESCAN_INLINE inline __attribute__((always_inline))
 
+// before a member of a recurrence: static, on host and device, its registers stay registers
+#define GATESCAN_MEMBER GATESCAN_HD GATESCAN_INLINE static
+
 #if defined(__AVX512F__) && defined(_OPENMP)
 #define GATESCAN_ABI avx512_omp
 #elif defined(__AVX512F__)

@@ -45,6 +45,12 @@ GATESCAN_HD GATESCAN_INLINE R exp_of_product(R a, R, R b) {
   return exp(a * b);
 }
 
+/// sum += x; where x is several registers beside each other, all of them.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE void accumulate(R& sum, R x) {
+  sum = sum + x;
+}
+
 /// x where gate != 0, and exactly 0 where gate == 0, whatever x is: a reset is a select, not a
 /// product.
 GATESCAN_HD inline float unless_zero(float gate, float x) { return gate == 0 ? 0 : x; }

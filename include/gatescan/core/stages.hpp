@@ -36,8 +36,8 @@ concept has_token = requires(typename R::template fields<operand<const double>> 
   R::token(x, at);
 };
 
-/// Calls a recurrence's members with what its token stage made, t, or without where they do not take
-/// it.
+/// Calls a recurrence's members with what its token stage made, t, or without where they do not
+/// take it.
 template <class R>
 struct stages {
   GATESCAN_CALLS_ANY

@@ -48,22 +48,16 @@ struct elementwise : channel_state<elementwise, complex_view>, plain_output {
     f("x", axes{batch, time, head, value}, required, s.x...);
   }
 
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto values(const X& x, const At& at) {
+  GATESCAN_MEMBER auto values(const auto& x, const auto& at) {
     return value_of<decltype(at.element(x.x))>{at.element(x.x)};
   }
-  template <class X, class At, class Values>
-  GATESCAN_HD GATESCAN_INLINE static auto gate(const X& x, const At& at, const Values&) {
-    return at.element(x.a);
-  }
-  template <class X, class D, class At, class Values, class E>
-  GATESCAN_HD GATESCAN_INLINE static void gate_adjoint(const X&, const D& d, const At& at,
-                                                       const Values&, Values&, E, E d_gate) {
+  GATESCAN_MEMBER auto gate(const auto& x, const auto& at, const auto&) { return at.element(x.a); }
+  GATESCAN_MEMBER void gate_adjoint(const auto&, const auto& d, const auto& at, const auto&, auto&,
+                                    auto, auto d_gate) {
     at.add(d.a, d_gate);
   }
-  template <class X, class D, class At, class Values>
-  GATESCAN_HD GATESCAN_INLINE static void values_adjoint(const X&, const D& d, const At& at,
-                                                         const Values&, const Values& d_values) {
+  GATESCAN_MEMBER void values_adjoint(const auto&, const auto& d, const auto& at, const auto&,
+                                      const auto& d_values) {
     at.add(d.x, d_values.v);
   }
 };

@@ -56,35 +56,27 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
       fail<shape_error>("phase: expected with log_magnitude only, got it beside a");
   }
 
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at) {
+  GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     using E = decltype(at.element(x.q));
     return keys_of<E>{at.element(x.q), at.element(x.k), gate(x, at)};
   }
-  template <class X>
-  GATESCAN_HD GATESCAN_INLINE static bool has_log_gate(const X& x) {
-    return !x.a.given;
-  }
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto log_gate(const X& x, const At& at) {
+  GATESCAN_MEMBER bool has_log_gate(const auto& x) { return !x.a.given; }
+  GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at) {
     using R = decltype(at(x.phase));
     return cplx<R>{at(x.log_magnitude), x.phase.given ? at(x.phase) : R(0)};
   }
-  template <class X, class D, class At, class E>
-  GATESCAN_HD GATESCAN_INLINE static void keys_adjoint(const X& x, const D& d, const At& at,
-                                                       const keys_of<E>& g) {
+  GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& g) {
     at.add(d.q, g.q);
     at.add(d.k, g.k);
     if (x.a.given) return at.add(d.a, g.gate);
-    const E a = gate(x, at), z = g.gate * conj(a);  // d a = a (d log_magnitude + i d phase)
+    const auto a = gate(x, at), z = g.gate * conj(a);  // d a = a (d log_magnitude + i d phase)
     const auto magnitude = abs(a.re) + abs(a.im);
     at.add(d.log_magnitude, unless_zero(magnitude, z.re));
     at.add(d.phase, unless_zero(magnitude, z.im));
   }
 
  private:
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto gate(const X& x, const At& at) {
+  GATESCAN_MEMBER auto gate(const auto& x, const auto& at) {
     using E = decltype(at.element(x.a));
     if (x.a.given) return at.element(x.a);
     const auto magnitude = exp(at(x.log_magnitude));

@@ -47,8 +47,7 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     f("scale", s.scale...);
   }
 
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at) {
+  GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     using R = decltype(at(x.q));
     return keys_of<R>{at(x.q) * R(x.scale), at(x.k), exp(at(x.log_decay))};
   }
@@ -56,28 +55,16 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
   static const auto& query(const X& x) {
     return x.q;
   }
-  template <class X>
-  GATESCAN_HD GATESCAN_INLINE static bool has_head_gate(const X& x) {
-    return x.log_decay.one_key;
-  }
-  template <class X>
-  GATESCAN_HD GATESCAN_INLINE static bool has_log_gate(const X&) {
-    return true;
-  }
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto log_gate(const X& x, const At& at) {
-    return at(x.log_decay);
-  }
-  template <class X, class D, class At, class R>
-  GATESCAN_HD GATESCAN_INLINE static void keys_adjoint(const X& x, const D& d, const At& at,
-                                                       const keys_of<R>& g) {
-    const R a = exp(at(x.log_decay));
-    at.add(d.q, g.q * R(x.scale));
+  GATESCAN_MEMBER bool has_head_gate(const auto& x) { return x.log_decay.one_key; }
+  GATESCAN_MEMBER bool has_log_gate(const auto&) { return true; }
+  GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at) { return at(x.log_decay); }
+  GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& g) {
+    const auto a = exp(at(x.log_decay));
+    at.add(d.q, g.q * decltype(at(x.q))(x.scale));
     at.add(d.k, g.k);
     at.add(d.log_decay, unless_zero(a, g.gate * a));
   }
-  template <class D>
-  GATESCAN_HD GATESCAN_INLINE static D without_gate(D d) {
+  GATESCAN_MEMBER auto without_gate(auto d) {
     d.log_decay = {};
     return d;
   }

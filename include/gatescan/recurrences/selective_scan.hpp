@@ -17,7 +17,7 @@ inline namespace GATESCAN_ABI {
 /// Ranges:  A normally < 0 and s > 0; s A = -inf is a hard reset.
 /// Errors:  shape_error before the first write.
 /// Source:  Gu & Dao, arXiv 2312.00752, algorithm 2 (zero-order hold for A, Euler for B).
-struct selective_scan : result_types<selective_scan> {
+struct selective_scan : result_types<selective_scan>, exponential_gate_of_A, skip_and_gated_output {
   static constexpr const char* name = "selective_scan";
   using adds_once = selective_scan;  // gradients of an operand, at each place
   static constexpr recurrence_form form{.gate = gate_span::entry};
@@ -65,101 +65,36 @@ struct selective_scan : result_types<selective_scan> {
   }
 
   /// The value side: v = step u, and what the gate and the skip term share with it.
-  template <class R>
+  template <class E>
   struct channel_values {
-    R v, step, u, log2e_step;
+    E v, step, u, log2e_step;
   };
-
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto values(const X& x, const At& at) {
-    using R = decltype(at(x.u));
-    R step = raw_step(x, at);
-    if (x.softplus) step = gatescan::softplus(step);
-    const R u = at(x.u);
-    return channel_values<R>{step * u, step, u, step * R(log2_e)};
+  GATESCAN_MEMBER auto values(const auto& x, const auto& at) {
+    using E = decltype(at(x.u));
+    const E raw = raw_step(x, at), step = x.softplus ? gatescan::softplus(raw) : raw, u = at(x.u);
+    return channel_values<E>{step * u, step, u, step * E(log2_e)};
   }
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at) {
-    using R = decltype(at(x.C));
-    return keys_of<R>{at(x.C), at(x.B), R(1)};
-  }
-  template <class X, class At, class R>
-  GATESCAN_HD GATESCAN_INLINE static R gate(const X& x, const At& at, const channel_values<R>& w) {
-    return exp_of_product(w.step, w.log2e_step, at(x.A));
-  }
-  template <class R>
-  GATESCAN_HD GATESCAN_INLINE static exponent_step<R> gate_step(const channel_values<R>& w) {
-    return {w.step, w.log2e_step};
-  }
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto gate_factor(const X& x, const At& at) {
-    return at(x.A);
-  }
-  template <class X, class At, class R>
-  GATESCAN_HD GATESCAN_INLINE static R output(const X& x, const At& at, const channel_values<R>& w,
-                                              R o) {
-    if (x.D.given) o = fma(at(x.D), w.u, o);
-    if (x.z.given) o = o * silu(at(x.z));
-    return o;
+  GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
+    using E = decltype(at(x.C));
+    return keys_of<E>{at(x.C), at(x.B), E(1)};
   }
 
-  template <class X, class D, class At, class R>
-  GATESCAN_HD GATESCAN_INLINE static R output_adjoint(const X& x, const D& d, const At& at,
-                                                      const channel_values<R>& w,
-                                                      channel_values<R>& d_w, R o, R d_out) {
-    if (x.z.given) {
-      const auto gate = silu_with_slope(at(x.z));
-      R y = o;
-      if (x.D.given) y = fma(at(x.D), w.u, o);
-      at.add(d.z, d_out * y * gate.slope);
-      d_out = d_out * gate.value;
-    }
-    if (x.D.given) {
-      at.add(d.D, d_out * w.u);
-      d_w.u = d_w.u + d_out * at(x.D);
-    }
-    return d_out;
-  }
-  template <class X, class D, class At, class R>
-  GATESCAN_HD GATESCAN_INLINE static void gate_adjoint(const X& x, const D& d, const At& at,
-                                                       const channel_values<R>& w,
-                                                       channel_values<R>& d_w, R a, R d_gate) {
-    const R d_exponent = unless_zero(a, d_gate * a);
-    d_w.step = fma(d_exponent, unless_zero(a, at(x.A)), d_w.step);
-    at.add(d.A, d_exponent * w.step);
-  }
-  template <class R>
-  GATESCAN_HD GATESCAN_INLINE static void gate_step_adjoint(channel_values<R>& d_w, R d_step) {
-    d_w.step = d_w.step + d_step;
-  }
-  template <class D, class At, class R>
-  GATESCAN_HD GATESCAN_INLINE static void gate_factor_adjoint(const D& d, const At& at,
-                                                              R d_factor) {
-    at.add(d.A, d_factor);
-  }
-  template <class X, class D, class At, class R>
-  GATESCAN_HD GATESCAN_INLINE static void keys_adjoint(const X&, const D& d, const At& at,
-                                                       const keys_of<R>& g) {
+  GATESCAN_MEMBER void keys_adjoint(const auto&, const auto& d, const auto& at, const auto& g) {
     at.add(d.C, g.q);
     at.add(d.B, g.k);
   }
-  template <class X, class D, class At, class R>
-  GATESCAN_HD GATESCAN_INLINE static void values_adjoint(const X& x, const D& d, const At& at,
-                                                         const channel_values<R>& w,
-                                                         const channel_values<R>& d_w) {
+  GATESCAN_MEMBER void values_adjoint(const auto& x, const auto& d, const auto& at, const auto& w,
+                                      const auto& d_w) {
     at.add(d.u, fma(d_w.v, w.step, d_w.u));
-    R d_raw = fma(d_w.v, w.u, d_w.step);
+    auto d_raw = fma(d_w.v, w.u, d_w.step);
     if (x.softplus) d_raw = d_raw * sigmoid(raw_step(x, at));
     at.add(d.delta, d_raw);
     at.add(d.delta_bias, d_raw);
   }
 
  private:
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto raw_step(const X& x, const At& at) {
-    auto step = at(x.delta);
-    if (x.delta_bias.given) step = step + at(x.delta_bias);
-    return step;
+  GATESCAN_MEMBER auto raw_step(const auto& x, const auto& at) {
+    return x.delta_bias.given ? at(x.delta) + at(x.delta_bias) : at(x.delta);
   }
 };
 static_assert(attention_form<selective_scan> && differentiable<selective_scan>);

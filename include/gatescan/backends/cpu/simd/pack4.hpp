@@ -89,6 +89,10 @@ GATESCAN_INLINE pack4<T> fma(pack4<T> a, pack4<T> b, pack4<T> c) {
   return detail::each([](auto x, auto y, auto z) { return fma(x, y, z); }, a, b, c);
 }
 template <class T>
+GATESCAN_INLINE void accumulate(pack<T>& sum, pack4<T> x) {
+  sum = sum + ((x.a + x.b) + (x.c + x.d));
+}
+template <class T>
 GATESCAN_INLINE pack4<T> larger(pack4<T> a, pack4<T> b) {
   return detail::each([](auto x, auto y) { return larger(x, y); }, a, b);
 }
@@ -182,6 +186,7 @@ GATESCAN_INLINE pack4<T> tanh(pack4<T> x) {
 
 // as at the end of math.hpp: a using-declaration names what was declared before it
 using simd::abs;
+using simd::accumulate;
 using simd::cis;
 using simd::conj;
 using simd::cos;
