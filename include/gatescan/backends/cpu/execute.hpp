@@ -7,7 +7,7 @@
 
 #include "diagonal/agent.hpp"
 #include "lower.hpp"
-#include "matrix/lane.hpp"
+#include "matrix/agent.hpp"
 #include "stepwise/agent.hpp"
 #include "work/backward_pass.hpp"
 #include "work/forward_pass.hpp"

@@ -1,87 +1,22 @@
 #pragma once
-// From one run of tokens to the next: S_out = (product of the run's gates) S_in + what it added.
-// The only place where errors add up over a long sequence, so products have a low part. States in
-// double have one too, and complex ones where no frame keeps their rotations exact (frame.hpp).
+// From one chunk to the next:
+//
+//   S_out[K, V] = (product of the chunk's gates)[K] S_in[K, V] + k[tokens, K]^T x v[tokens, V]
+//
+// with keys decayed to the chunk's end. The only place where errors add up over a long sequence, so
+// products of gates have a low part. States in double have one too, and complex ones where no
+// rotating frame keeps their rotations exact (gates/rotating_gate/frame.hpp).
 
-#include "../../../core/compensated.hpp"
-#include "tiles.hpp"
+#include "gate_product.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// The product of a run's gates, one a key: rows of high parts, rows of low parts. Rounded to one
-/// float, the gate of a slow decay or a rotation is wrong by the same amount in every run: after
-/// 10^6 tokens of unit modulus, by 4e-2.
-template <class C>
-struct gate_product {
-  const C* high = nullptr;
-  const C* low = nullptr;
-};
-
-/// high + low times (a_high + a_low), rows of keys.
-template <bool IsComplex, class C>
-void multiply_products(C* high, C* low, gate_product<C> a, const matrix_shape& n) {
-  using P = simd::pack<C>;
-  for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
-    const auto x = load_keys<IsComplex>(high, i, n.key_pitch),
-               x0 = load_keys<IsComplex>(low, i, n.key_pitch);
-    const auto y = load_keys<IsComplex>(a.high, i, n.key_pitch),
-               y0 = load_keys<IsComplex>(a.low, i, n.key_pitch);
-    if constexpr (IsComplex) {
-      const auto re1 = exact_product(x.re, y.re), re2 = exact_product(-x.im, y.im);
-      const auto im1 = exact_product(x.re, y.im), im2 = exact_product(x.im, y.re);
-      const auto re = exact_sum(re1.value, re2.value), im = exact_sum(im1.value, im2.value);
-      const cplx<P> errors{re.error + (re1.error + re2.error), im.error + (im1.error + im2.error)};
-      store_keys<IsComplex>(high, i, n.key_pitch, cplx<P>{re.value, im.value});
-      store_keys<IsComplex>(low, i, n.key_pitch, fma(x, y0, fma(x0, y, errors)));
-    } else {
-      const auto p = exact_product(x, y);
-      store_keys<IsComplex>(high, i, n.key_pitch, p.value);
-      store_keys<IsComplex>(low, i, n.key_pitch, simd::fma(x, y0, simd::fma(x0, y, p.error)));
-    }
-  }
-}
-
-// From sums of logarithms in double, or the product of the gates as it stands.
-template <bool IsComplex, class C>
-void chunk_gates(const matrix_tiles<C>& x, const C* product, C* high, C* low) {
-  const matrix_shape& n = x.n;
-  if (x.log_gates == nullptr) {
-    if (high != product) copy_numbers(high, product, n.rows);
-    return fill(low, n.rows, C(0));
-  }
-  // sums of logarithms stand beside float states only
-  if constexpr (std::is_same_v<C, float>) {
-    using simd::doubles;
-    const auto split = [&](const doubles& exact, index_t at) {
-      const simd::pack<float> rounded = simd::narrow(exact);
-      const doubles wide = simd::widen(rounded);
-      simd::store(high + at, rounded);
-      simd::store(low + at, simd::narrow({exact.first - wide.first, exact.second - wide.second}));
-    };
-    const auto sums = [&](index_t at) {
-      return doubles{simd::load(x.log_gates + at),
-                     simd::load(x.log_gates + at + simd::lanes<double>)};
-    };
-    for (index_t i = 0; i < n.key_pitch; i += simd::lanes<C>) {
-      const doubles log = sums(i), magnitude{exp(log.first), exp(log.second)};
-      if constexpr (IsComplex) {
-        const doubles turn = sums(n.key_pitch + i);
-        const auto first = cis(turn.first), second = cis(turn.second);
-        split({magnitude.first * first.re, magnitude.second * second.re}, i);
-        split({magnitude.first * first.im, magnitude.second * second.im}, n.key_pitch + i);
-      } else {
-        split(magnitude, i);
-      }
-    }
-  }
-}
-
-// A register of S_out from what the run added there. With a second part of the state, sums of equal
-// signs lose nothing (at gate 1 over 2^20 tokens in double 2e-16 instead of 5e-15), and a chunk
-// that turns the state by very little is not rounded away (10^6 steps of unit modulus in float:
-// 9e-4 without).
+// A register of S_out from what the chunk added there. With a second part of the state, sums of
+// equal signs lose nothing (at gate 1 over 2^20 tokens in double 2e-16 instead of 5e-15), and a
+// chunk that turns the state by very little is not rounded away (10^6 steps of unit modulus in
+// float: 9e-4 without).
 template <bool LowParts, class C>
 struct carry {
   using P = simd::pack<C>;
@@ -196,7 +131,7 @@ void for_each_plane(const matrix_shape& n, const C* in, C* out, gate_product<C> 
                     bool conjugate, F&& f) {
   const auto planes = [&]<bool LowParts>() {
     if constexpr (IsComplex && !LowParts)
-      if (gates_are_real(n, gates)) {  // as in a turning frame that keeps most of every state
+      if (gates_are_real(n, gates)) {  // as in a rotating frame that keeps most of every state
         for (const index_t first : {index_t{0}, n.key_pitch})
           f(first, n.key_pitch,
             carry<false, C>(n, in + first * n.state_pitch, out + first * n.state_pitch, gates));
@@ -214,6 +149,58 @@ void for_each_plane(const matrix_shape& n, const C* in, C* out, gate_product<C> 
     if (n.parts == 2) return planes.template operator()<true>();
   planes.template operator()<false>();
 }
+
+template <class C>
+index_t panels_of(const matrix_shape& n) {
+  constexpr index_t width = simd::widest_panel * simd::lanes<C>;
+  return (n.value_pitch + width - 1) / width;
+}
+template <class C>
+bool state_finite(const C* state, const matrix_shape& n) {
+  return all_finite(state, n.parts * n.rows, n.value_pitch, n.state_pitch);
+}
+// From what the products of its panels returned, which knows nothing of low parts.
+template <class C>
+bool state_finite(simd::pack<C> watch, const C* state, const matrix_shape& n) {
+  return simd::sum(watch) == C(0) && (n.parts == 1 || state_finite(state, n));
+}
+
+/// The whole update; gradients of states go back through the conjugate of the gates.
+template <class C, bool IsComplex, bool Conjugate = false>
+struct state_update {
+  matrix_shape n;
+  index_t tokens;
+  const C* k;  // [token][rows], decayed to the chunk's end
+  const C* v;  // [token][value_pitch]
+  gate_product<C> gates;
+  const C* in;
+  C* out;
+
+  /// Columns [j, j + registers). between() is called after every few rows. Returns zeros, or NaN
+  /// where the panel is not finite.
+  template <class Between>
+  simd::pack<C> panel(index_t registers, index_t j, Between between) const {
+    simd::pack<C> watch(0);
+    for_each_plane<IsComplex>(
+        n, in, out, gates, Conjugate, [&](index_t first, index_t rows, auto next) {
+          // [K, tokens] x [tokens, registers]
+          watch += simd::product_of_panel<C>(
+              registers, rows, tokens, simd::by_columns<C>(k + first, n.rows),
+              {v + j, n.value_pitch}, {out + first * n.state_pitch + j, n.state_pitch},
+              next.from(0, j), between);
+        });
+    return watch;
+  }
+  /// All columns; false where S_out is not finite.
+  template <class Between>
+  bool all(Between between) const {
+    simd::pack<C> watch(0);
+    simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
+      watch += panel(registers, j, between);
+    });
+    return state_finite(watch, static_cast<const C*>(out), n);
+  }
+};
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

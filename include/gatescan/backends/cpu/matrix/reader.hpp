@@ -1,12 +1,13 @@
 #pragma once
-// What a matrix lane reads: the operands of a run of tokens of one head, through the recurrence's
-// prologue, into tiles.
+// What a head reads: the operands of a chunk of tokens, through the recurrence's prologue, into
+// tiles.
+//
+//   q, k, a [tokens, K]      v [tokens, V]      head_gate [tokens] where keys share their gate
 
 #include "../../../core/problem.hpp"
 #include "../operands/gradients.hpp"
-#include "../operands/prefetch.hpp"
 #include "../operands/unit_strides.hpp"
-#include "shared_gate.hpp"
+#include "tiles.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -18,53 +19,56 @@ class matrix_reader {
   using storage = storage_t<T>;
   using C = state_t<T>;
   using problem = problem_of<R, T>;
+  using operands_type = typename R::template fields<operand<const storage>>;
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
+  using register_type = simd::pack<C>;
 
   static constexpr bool complex = R::form.number == numbers::complex;
+  static constexpr index_t width = simd::lanes<C>;
+  using key_cursor = cursor<C, complex, along::keys>;
+  using value_cursor = cursor<C, complex, along::values>;
+  using quad = cursor4<C, complex, along::keys, 1>;
+  using quad_of_tokens = cursor4<C, complex, along::keys, 4>;
+  using values_type = decltype(R::values(operands_type{}, value_cursor{}));
 
+  /// In float, the product of a chunk's gates comes from the sum of their logarithms.
+  static constexpr bool sums_logs = std::is_same_v<C, float> && has_log_gate<R>;
+  static constexpr bool may_have_head_gate = !complex && detail::may_have_head_gate<R>;
+  static constexpr bool may_have_head_gate_adjoint = may_have_head_gate && separates_head_gate<R>;
+  /// Queries are an operand of their own: states go on without them (backward of a head gate 106 ms
+  /// for 112, AVX2, one core).
+  static constexpr bool reads_query_apart = separates_query<R>;
+
+  matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, index_t tokens)
+      : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens) {
+    values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
+  }
+  /// Room for what chunks need besides: sums of logarithms and, where it is wanted, head gates.
+  void take_room_for_chunks(arena& scratch, index_t tokens, bool head_gates) {
+    log_gates_ = scratch.take<double>(n_.rows);
+    if (head_gates) head_gates_ = scratch.take<C>(tokens);
+    allows_head_gate_ = head_gates;
+  }
+
+  void seek(index_t sequence, index_t head) {
+    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head;
+    for_each_field<R>([&](const auto& all, auto& own) { own = all.of_head(b_, h_, 0); }, p_->x, x_);
+    bool fit = true;
+    for_each_field<R>([&](const auto& x) { fit = fit && quad::fits(x); }, x_);
+    reads_quads_ = fit && n_.keys % quad::width == 0;
+    reads_quads_of_tokens_ = fit && n_.keys % quad_of_tokens::width == 0;
+  }
+  const problem& whole() const { return *p_; }
   index_t head() const { return h_; }
   index_t batch() const { return b_; }
   index_t sequence() const { return s_; }
 
-  void seek(index_t sequence, index_t head, index_t) {
-    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head;
-    next_token_ = -1;
-    R::operands([&](const char*, const axes&, presence, const auto& all,
-                    auto& lane) { lane = all.of_head(b_, h_, 0); },
-                p_->x, x_);
-    bool fit = true;
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& x) { fit = fit && quad::fits(x); }, x_);
-    reads_quads_ = fit && n_.keys % quad::width == 0;
-    reads_quads_of_tokens_ = fit && n_.keys % quad_of_tokens::width == 0;
-  }
-
-  /// What the run after the one that comes now works on, where that is not the same head.
-  void comes_next(index_t head, index_t token) { next_head_ = head, next_token_ = token; }
-
- protected:
-  static constexpr index_t width = simd::lanes<C>;
-  using operands_type = typename R::template fields<operand<const storage>>;
-  using key_cursor = cursor<C, complex, along::keys>;
-  using quad = cursor4<C, complex, along::keys, 1>;
-  using quad_of_tokens = cursor4<C, complex, along::keys, 4>;
-  using value_cursor = cursor<C, complex, along::values>;
-  using register_type = simd::pack<C>;
-  // in float, the product of a run's gates comes from the sum of their logarithms (carry.hpp)
-  static constexpr bool sums_logs =
-      std::is_same_v<C, float> && requires(const operands_type& x, key_cursor at) {
-    R::log_gate(x, at);
-  };
-  static constexpr bool can_share_gates = !complex && requires(const operands_type& x) {
-    R::has_head_gate(x);
-  };
-  // states go on without the queries: 106 ms for 112, backward of a gate a head (AVX2, one core)
-  static constexpr bool reads_query_apart = requires(const operands_type& x) { R::query(x); };
-  static constexpr bool adjoint_shares_gates = can_share_gates && requires(tiles_of_gradients d) {
-    R::without_gate(d);
-  };
-  using values_type =
-      decltype(R::values(typename R::template fields<operand<const storage>>{}, value_cursor{}));
+  const operands_type& operands() const { return x_; }
+  const matrix_shape& shape() const { return n_; }
+  const matrix_tiles<C>& tiles() const { return tiles_; }
+  /// What R::values returned for token t of the chunk, a register of values at a time.
+  const values_type* values(index_t t) const { return values_ + t * (n_.value_pitch / width); }
+  bool reads_quads() const { return reads_quads_; }  // four registers of keys at once
 
   key_cursor keys_at(index_t t, index_t i, index_t tile_t = 0) const {
     return {t, i, 0, static_cast<int>(std::min<index_t>(width, n_.keys - i)), tile_t};
@@ -72,17 +76,6 @@ class matrix_reader {
   value_cursor values_at(index_t t, index_t j, index_t tile_t = 0) const {
     return {t, 0, j, static_cast<int>(std::min<index_t>(width, n_.values - j)), tile_t};
   }
-  values_type* values_row(values_type* base, index_t t) const {
-    return base + t * (n_.value_pitch / width);
-  }
-
-  matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, bool blocks,
-                index_t tokens)
-      : p_(&p), x_(p.x), blocks_(blocks), n_(n), tiles_(scratch, n, tokens) {
-    values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
-    if (blocks_) log_gates_ = scratch.take<double>(n_.rows);
-  }
-
   static auto masked(register_type x, int count, C rest) {
     return simd::first_lanes(x, count, register_type(rest));
   }
@@ -90,112 +83,58 @@ class matrix_reader {
     return cplx<register_type>{masked(x.re, count, rest), masked(x.im, count, C(0))};
   }
 
-  bool shares_gates() const {
-    if constexpr (can_share_gates)
-      return shared_.gate != nullptr && R::has_head_gate(x_) && !gate_gradient_has_keys_;
+  /// Whether all keys of a token have one gate, and may.
+  bool has_head_gate() const {
+    if constexpr (may_have_head_gate)
+      return allows_head_gate_ && detail::has_head_gate<R>(x_) && !gate_gradient_has_keys_;
     return false;
   }
-
-  // Keys may share a gate whose gradient is asked for a key each.
+  /// Keys may share a gate whose gradient is asked for a key each.
   template <class Gradients>
   void note_gate_gradient(const Gradients& d) {
     gate_gradient_has_keys_ = false;
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& all, const auto& not_of_gates) {
+    for_each_field<R>(
+        [&](const auto& all, const auto& not_of_gates) {
           if (all.given && !not_of_gates.given && all.key != 0) gate_gradient_has_keys_ = true;
         },
-        d, R::without_gate(d));
+        d, without_gate<R>(d));
   }
-  template <bool WithQueries = true>
-  void load_run(index_t first, index_t count) {
-    if (shares_gates())
-      load_shared<WithQueries>(first, count);
-    else
-      load<WithQueries>(first, count);
+
+  /// Tokens [first, first + count), for steps.
+  void read_tokens(index_t first, index_t count) {
+    read_keys<true, true>(first, count);
+    read_values(first, count);
   }
+  /// The same for chunks.
   template <bool WithQueries = true>
-  void load(index_t first, index_t count) {
-    begin_log_gates();
+  void read_chunk(index_t first, index_t count) {
+    begin_chunk();
+    if constexpr (may_have_head_gate)
+      if (has_head_gate()) {
+        read_keys<WithQueries, false>(first, count);
+        read_values(first, count);
+        return read_head_gates(first, count);
+      }
     if constexpr (sums_logs)
       if (tiles_.log_gates != nullptr) sum_log_gates(first, count);
-    load_keys_of_run<WithQueries, true>(first, count);
-    load_values(first, count);
+    read_keys<WithQueries, true>(first, count);
+    read_values(first, count);
   }
-  // Where the run's gates have logarithms, the tiles have room for their sums.
-  void begin_log_gates() {
-    tiles_.log_gates = nullptr;
-    if constexpr (sums_logs)
-      if (blocks_ && R::has_log_gate(x_)) tiles_.log_gates = log_gates_;
+  /// Or values alone: keys are read by quads of tokens, straight from the operands.
+  bool reads_keys_by_quads_of_tokens(index_t count) const {
+    return reads_quads_of_tokens_ && !has_head_gate() && count % 4 == 0;
+  }
+  void begin_chunk_without_keys(index_t first, index_t count) {
+    begin_chunk();
+    read_values(first, count);
   }
 
-  /// Keys of the run from token `start`, straight from the operands, by quads of tokens: what is
-  /// read once need not lie in tiles. Sums of logarithms are made on the way.
-  struct keys_in_operands {
-    matrix_reader* reader;
-    operands_type x;  // copies, as below
-    matrix_shape n;
-    index_t start, count;
-    double* log_gates;
-
-    static constexpr bool whole_quads = true;
-    static constexpr std::size_t tokens = quad_tokens;
-    using element = element_t<C, complex>;
-
-    GATESCAN_INLINE void read(index_t first, index_t i, keys_of_tokens<element, tokens>& to) const {
-      const quad_of_tokens here{{start + first, i, 0, static_cast<int>(width)}};
-      const auto key = R::keys(x, here);
-#pragma GCC unroll 4
-      for (int t = 0; t < quad_tokens; ++t)
-        to.q[t] = get(key.q, t), to.k[t] = get(key.k, t), to.a[t] = get(key.gate, t);
-      if constexpr (sums_logs)
-        if (log_gates != nullptr) add_logs(R::log_gate(x, here), first == 0, i);
-    }
-    void fill_tiles() const { reader->template load_keys_of_run<true, true>(start, count); }
-
-   private:
-    GATESCAN_INLINE void add_logs(const simd::pack4<C>& log, bool begins, index_t at) const {
-      double *const low = log_gates + at, *const high = low + simd::lanes<double>;
-      simd::doubles sum{};
-      if (!begins) sum = {simd::load(low), simd::load(high)};
-      add(sum, log.a), add(sum, log.b), add(sum, log.c), add(sum, log.d);
-      simd::store(low, sum.first), simd::store(high, sum.second);
-    }
-    GATESCAN_INLINE void add_logs(const cplx<simd::pack4<C>>& log, bool begins, index_t at) const {
-      add_logs(log.re, begins, at), add_logs(log.im, begins, n.key_pitch + at);
-    }
-  };
-  bool reads_from_operands(index_t count) const {
-    return blocks_ && reads_quads_of_tokens_ && !shares_gates() && count % quad_tokens == 0;
-  }
-  keys_in_operands from_operands(index_t first, index_t count) {
-    begin_log_gates();
-    return {this, x_, n_, first, count, tiles_.log_gates};
-  }
-  template <bool WithQueries>
-  void load_shared(index_t first, index_t count) {
-    if constexpr (can_share_gates) {
-      load_keys_of_run<WithQueries, false>(first, count);
-      load_values(first, count);
-      alignas(simd::register_bytes) C lanes[static_cast<std::size_t>(width)];
-      const auto number = [&](register_type x) { return simd::store(lanes, x), lanes[0]; };
-      for (index_t t = 0; t < count; ++t)
-        shared_.gate[t] = number(R::keys(x_, keys_at(first + t, 0)).gate);
-      shared_.has_product = false;
-      if constexpr (sums_logs)
-        if (R::has_log_gate(x_)) {
-          double sum = 0;
-          for (index_t t = 0; t < count; ++t)
-            sum += static_cast<double>(number(R::log_gate(x_, keys_at(first + t, 0))));
-          shared_.set_product(sum);
-        }
-    }
-  }
   template <bool WithQueries, bool WithGates>
-  void load_keys_of_run(index_t first, index_t count) {
+  void read_keys(index_t first, index_t count) const {
     const bool quads = reads_quads_;
-    const operands_type x = x_;  // copies: what vectors are stored to might otherwise be these
-    const matrix_shape n = n_;
-    const matrix_tiles<C> to = tiles_;
+    const auto x = held(x_);
+    const auto n = held(n_);
+    const auto to = held(tiles_);
     for (index_t t = 0; t < count; ++t) {
       for (index_t i = 0; quads && i < n.keys; i += quad::width) {
         const auto key = R::keys(x, quad{keys_at(first + t, i)});
@@ -217,21 +156,10 @@ class matrix_reader {
       }
     }
   }
-  void load_values(index_t first, index_t count) {
-    const matrix_tiles<C> to = tiles_;  // copies, as above
-    const index_t registers = n_.value_pitch / width;
-    values_type* const values = values_;
-    for_each_value(first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
-      values_type w = R::values(x, at);
-      w.v = masked(w.v, at.count, C(0));
-      values[t * registers + at.value / width] = w;
-      simd::store(to.v + t * registers * width + at.value, w.v);
-    });
-  }
-  /// f(operands, cursor, token of the run) for every register of values.
+  /// f(operands, cursor, token of the chunk) for every register of values.
   template <class F>
   GATESCAN_INLINE void for_each_value(index_t first, index_t count, F&& f) const {
-    const operands_type x = x_, dense = with_values_side_by_side<R>(x_);
+    const auto x = held(x_), dense = with_values_side_by_side<R>(x_);
     const index_t last = n_.value_pitch, values = n_.values;
     const index_t whole = values_side_by_side<R>(x) ? values / width * width : 0;
     for (index_t t = 0; t < count; ++t) {
@@ -243,44 +171,41 @@ class matrix_reader {
       }
     }
   }
-  // The operands of the run after [first, first + count) are asked for while that one is worked on.
-  template <bool WithQueries = true>
-  void look_ahead(index_t first, index_t count) {
-    constexpr index_t longest = 64;  // tokens ahead that the caches can hold
-    ahead_.clear();
-    const index_t next = next_token_ >= 0 ? next_token_ : first + count;
-    if (count > longest) return;
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& all, const auto& own) {
-          if constexpr (!WithQueries)
-            if (static_cast<const void*>(&own) == &R::query(x_)) return;
-          const auto add = [&](const auto& x) {
-            ahead_.add(x, next, (std::min)(next + count, p_->n.time), n_.keys, n_.values);
-          };
-          if (next_token_ >= 0)
-            add(all.of_head(b_, next_head_, 0));
-          else
-            add(own);
-        },
-        p_->x, x_);
+
+ private:
+  // Where the chunk's gates have logarithms, the tiles have room for their sums.
+  void begin_chunk() {
+    tiles_.log_gates = nullptr;
+    tiles_.head_gate = has_head_gate() ? head_gates_ : nullptr;
+    if constexpr (sums_logs)
+      if (R::has_log_gate(x_)) tiles_.log_gates = log_gates_;
   }
-  // In backward the run before [first, first + count) comes next, and gradients are written.
-  void look_back(const backward_results<R, T>& results, const tiles_of_gradients& tiles,
-                 index_t first, index_t count) {
-    ahead_.clear();
-    const index_t before = std::max<index_t>(first - count, p_->first_token(s_));
-    R::operands(
-        [&](const char*, const axes&, presence, const auto& x, const auto& d, const auto& tile) {
-          ahead_.add(x, before, first, n_.keys, n_.values);
-          if (d.given && tile.how != writing::stream)
-            ahead_.add(d.of_head(b_, h_, 0), first, first + count, n_.keys, n_.values);
-        },
-        x_, results.d, tiles);
-    if (results.out.given)
-      ahead_.add(results.out.of_head(b_, h_, 0), before, first, n_.keys, n_.values);
+  void read_values(index_t first, index_t count) {
+    const auto to = held(tiles_);
+    const index_t registers = n_.value_pitch / width;
+    values_type* const values = values_;
+    for_each_value(first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
+      values_type w = R::values(x, at);
+      w.v = masked(w.v, at.count, C(0));
+      values[t * registers + at.value / width] = w;
+      simd::store(to.v + t * registers * width + at.value, w.v);
+    });
+  }
+  void read_head_gates(index_t first, index_t count) {
+    alignas(simd::register_bytes) C lanes[static_cast<std::size_t>(width)];
+    const auto number = [&](register_type x) { return simd::store(lanes, x), lanes[0]; };
+    for (index_t t = 0; t < count; ++t)
+      tiles_.head_gate[t] = number(R::keys(x_, keys_at(first + t, 0)).gate);
+    if constexpr (sums_logs)
+      if (tiles_.log_gates != nullptr) {
+        double sum = 0;
+        for (index_t t = 0; t < count; ++t)
+          sum += static_cast<double>(number(R::log_gate(x_, keys_at(first + t, 0))));
+        tiles_.log_gates[0] = sum;
+      }
   }
   void sum_log_gates(index_t first, index_t count) {
-    const operands_type x = x_;  // a copy, as in load
+    const auto x = held(x_);
     double* const sums = log_gates_;
     const index_t pitch = n_.key_pitch;
     const auto store = [](double* to, simd::doubles sum) {
@@ -318,18 +243,14 @@ class matrix_reader {
 
   const problem* p_;
   operands_type x_;  // of this head
-  bool blocks_;
-  bool reads_quads_ = false;  // four registers of keys at once
-  bool reads_quads_of_tokens_ = false;
-  bool gate_gradient_has_keys_ = false;
+  bool reads_quads_ = false, reads_quads_of_tokens_ = false;
+  bool allows_head_gate_ = false, gate_gradient_has_keys_ = false;
   matrix_shape n_;
   matrix_tiles<C> tiles_{};
-  shared_gates<C> shared_{};
-  values_type* values_ = nullptr;
+  values_type* values_ = nullptr;  // [token][register of values]
   double* log_gates_ = nullptr;
-  prefetcher ahead_{};
+  C* head_gates_ = nullptr;
   index_t b_ = 0, s_ = 0, h_ = 0;
-  index_t next_head_ = 0, next_token_ = -1;
 };
 
 }  // namespace detail

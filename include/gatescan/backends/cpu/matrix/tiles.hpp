@@ -1,8 +1,8 @@
 #pragma once
-// Matrix states (one gate a key): the numbers of one head over a run of tokens, as the recurrence's
-// prologue left them. Keys and values are padded to whole registers: q = k = v = 0 and gate = 1
-// there. A complex key side has two planes, a row of real parts followed by a row of imaginary
-// parts, so that matrix products only ever see real rows.
+// Matrix states (one gate a key): the numbers of one head over a chunk of tokens, as the
+// recurrence's prologue left them. Keys and values are padded to whole registers: q = k = v = 0 and
+// gate = 1 there. A complex key side has two planes, a row of real parts followed by a row of
+// imaginary parts, so that matrix products only ever see real rows.
 
 #include "../../../core/workspace.hpp"
 #include "../operands/cursor4.hpp"
@@ -44,13 +44,30 @@ struct matrix_tiles {
   matrix_shape n{};
   C *q = nullptr, *k = nullptr, *a = nullptr;  // [token][rows]
   C *v = nullptr, *o = nullptr;                // [token][value_pitch]
-  double* log_gates = nullptr;                 // [rows]: sums over the run, where gates have logs
+  C* head_gate = nullptr;       // [token]: instead of `a` where all keys have one gate
+  double* log_gates = nullptr;  // [rows], or one with head_gate: sums over the chunk, where gates
+                                // have logarithms
 
   matrix_tiles() = default;
   matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens) : n(shape) {
     q = scratch.take<C>(tokens * n.rows), k = scratch.take<C>(tokens * n.rows);
     a = scratch.take<C>(tokens * n.rows);
     v = scratch.take<C>(tokens * n.value_pitch), o = scratch.take<C>(tokens * n.value_pitch);
+  }
+};
+
+/// Their gradients, as kernels leave them for the recurrence's adjoints.
+template <class C>
+struct matrix_gradients {
+  C* d_o = nullptr;                               // in:  [token][value_pitch]
+  C *dq = nullptr, *dk = nullptr, *da = nullptr;  // out: [token][rows]; da [token] of a head gate
+  C* dv = nullptr;                                // out: [token][value_pitch]
+
+  matrix_gradients() = default;
+  matrix_gradients(arena& scratch, const matrix_shape& n, index_t tokens) {
+    d_o = scratch.take<C>(tokens * n.value_pitch);
+    dq = scratch.take<C>(tokens * n.rows), dk = scratch.take<C>(tokens * n.rows);
+    da = scratch.take<C>(tokens * n.rows), dv = scratch.take<C>(tokens * n.value_pitch);
   }
 };
 

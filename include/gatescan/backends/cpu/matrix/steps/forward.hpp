@@ -1,11 +1,15 @@
 #pragma once
-// Matrix states, a run of tokens one after another. A block of the state stays in registers from
-// the run's first token to its last, so that the state is read and written once a run. The same
-// operations in the same order as in step_token: the same bits, however tokens are cut into runs.
-// Recurrent mode runs on this; the other modes fall back on it where Inf or NaN make products of
-// gates mean something else.
+// Matrix states, a chunk of tokens one after another:
+//
+//   S[K, V] = a_t[K] S + k_t[K] v_t[V]^T      o_t[V] = Re(S^T q_t[K])
+//
+// A block of the state, a few keys by a few registers of values, stays in registers from the
+// chunk's first token to its last, so that the state is read and written once a chunk. The same
+// operations in the same order as in step_token: the same bits, however tokens are cut into chunks.
+// Recurrent mode runs on this; the other modes fall back on it (fallback.hpp).
 
-#include "steps.hpp"
+#include "../chunk_kernel.hpp"
+#include "step.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -91,7 +95,7 @@ index_t blocks_of_state(const matrix_shape& n) {
   return ((n.value_pitch + width - 1) / width) * (n.keys / keys + n.keys % keys);
 }
 
-// f.operator()<Vecs>(j) and f.operator()<Keys>(i)
+// f.operator()<Vecs>(j) for panels of values, f.operator()<Keys>(i) for blocks of keys
 template <class C, class F>
 void for_each_panel_of_state(const matrix_shape& n, F&& f) {
   constexpr index_t width = simd::lanes<C>, wide = registers_a_block * width;
@@ -127,6 +131,18 @@ void steps_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   else
     all.template operator()<false>();
 }
+
+/// The kernel of recurrent mode. Time is not cut there: it has no summaries.
+template <class C, bool IsComplex>
+struct token_steps {
+  void forward(const token_chunk<C>& c, C* state_out) const {
+    c.memory->begin(blocks_of_state<IsComplex, C>(c.x.n));
+    steps_forward<IsComplex>(c.x, c.tokens, c.state_in, state_out, prefetching{c.memory});
+  }
+  void advance(const token_chunk<C>& c, C* state_out) const { forward(c, state_out); }
+  gate_product<C> gates() const { return {}; }
+};
+static_assert(chunk_kernel<token_steps<float, false>, float>);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

@@ -1,27 +1,19 @@
 #pragma once
-// Matrix states, backward token by token: the definition. A block of the state stays in registers:
-// through the run forward once more, which leaves it before and after every token, and back.
+// Matrix states, backward token by token: the definition. With G the gradient of the state after
+// token t, that through o_t included,
+//
+//   G[K, V] = conj(a_{t+1}[K]) G + conj(q_t[K]) do_t[V]^T
+//   dq_t = conj(S_t) do_t   dk_t = G v_t   da_t[i] = sum_j G[i, j] conj(S_{t-1}[i, j])
+//   dv_t = Re(G^T conj(k_t))
+//
+// A block of the state stays in registers: through the chunk forward once more, which leaves it
+// before and after every token, and back.
 
-#include "run_of_steps.hpp"
+#include "forward.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
-
-/// Gradients of a run of tokens.
-template <class C>
-struct matrix_gradients {
-  C* d_o = nullptr;                               // in:  [token][value_pitch]
-  C *dq = nullptr, *dk = nullptr, *da = nullptr;  // out: [token][rows]
-  C* dv = nullptr;                                // out: [token][value_pitch]
-
-  matrix_gradients() = default;
-  matrix_gradients(arena& scratch, const matrix_shape& n, index_t tokens) {
-    d_o = scratch.take<C>(tokens * n.value_pitch);
-    dq = scratch.take<C>(tokens * n.rows), dk = scratch.take<C>(tokens * n.rows);
-    da = scratch.take<C>(tokens * n.rows), dv = scratch.take<C>(tokens * n.value_pitch);
-  }
-};
 
 template <class C>
 struct steps_adjoint_scratch {
@@ -136,7 +128,7 @@ __attribute__((noinline)) void adjoint_of_block(const matrix_tiles<C>& x, index_
       store_keys<IsComplex>(g + at + index_t(m) * pitch, index_t(c) * width, im * pitch, s[m][c]);
 }
 
-/// On entry `g` is the gradient of the state after the run, on return of `state_in`.
+/// On entry `g` is the gradient of the state after the tokens, on return of `state_in`.
 template <bool IsComplex, class C>
 void steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* g,
                     const matrix_gradients<C>& d, const steps_adjoint_scratch<C>& w) {
@@ -165,6 +157,21 @@ void steps_backward(const matrix_tiles<C>& x, index_t tokens, const C* state_in,
             to[t * n.rows + plane * n.key_pitch + i + m] = *next++;
   });
 }
+
+template <class C, bool IsComplex>
+class token_steps_adjoint {
+ public:
+  token_steps_adjoint() = default;
+  token_steps_adjoint(arena& scratch, index_t tokens) : scratch_(scratch, tokens, IsComplex) {}
+
+  C* backward(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) const {
+    steps_backward<IsComplex>(c.x, c.tokens, c.state_in, g, d, scratch_);
+    return g;
+  }
+
+ private:
+  steps_adjoint_scratch<C> scratch_{};
+};
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

@@ -1,8 +1,11 @@
 #pragma once
-// Matrix states, one token, on a state in memory: the definition itself. A gate of exactly 0
-// selects the new input.
+// Matrix states, one token, on a state in memory: the definition itself,
+//
+//   S[K, V] = a[K] S + k[K] v[V]^T      o[V] = Re(S^T q[K])
+//
+// A gate of exactly 0 selects the new input.
 
-#include "tiles.hpp"
+#include "../tiles.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -1,23 +1,27 @@
 #pragma once
-// A frame that turns with a complex state, one direction a key: S = R S', |R| = 1. Between chunks
-// S' is multiplied by the magnitude of the gates only, as a real state is, and R, kept in double
-// behind the state, by their direction: a rotation is never rounded into the state. Where a chunk
-// forgets most of the state there is nothing to keep exact, and R is 1 again: turning there and
-// back would round what came last, and lose an imaginary part that is small beside the real one.
+// A rotating frame turns with a complex state, one direction a key:
+//
+//   S[K, V] = R[K] S'[K, V],   |R| = 1
+//
+// Between chunks S' is multiplied by the magnitude of the gates only, as a real state is, and R,
+// kept in double behind the state, by their direction: a rotation is never rounded into the state.
+// Where a chunk forgets most of the state there is nothing to keep exact, and R is 1 again: turning
+// there and back would round what came last, and lose an imaginary part that is small beside the
+// real one.
 
-#include "carry.hpp"
+#include "../../carry.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class C>
-struct turning_frame {
+struct rotating_frame {
   C *before = nullptr, *after = nullptr;       // [rows]: R at the start and at the end of a chunk
   C *factor = nullptr, *factor_low = nullptr;  // [rows]: what S' is multiplied by
 
-  turning_frame() = default;
-  turning_frame(arena& scratch, const matrix_shape& n) {
+  rotating_frame() = default;
+  rotating_frame(arena& scratch, const matrix_shape& n) {
     before = scratch.take<C>(n.rows), after = scratch.take<C>(n.rows);
     factor = scratch.take<C>(n.rows), factor_low = scratch.take<C>(n.rows);
   }

@@ -1,0 +1,201 @@
+#pragma once
+// One head of a matrix-state recurrence: the recurrence's prologue fills tiles (reader.hpp),
+// kernels work on them (steps/ or gates/), the epilogue writes results (epilogue.hpp). What is
+// asked of an agent stands in ../agent.hpp.
+
+#include "../agent.hpp"
+#include "epilogue.hpp"
+#include "gates/kernels.hpp"
+#include "lookahead.hpp"
+#include "segment_summary.hpp"
+#include "state_layout.hpp"
+#include "steps/kernels.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T, kernel_form Form>
+class matrix_agent {
+  using reader = matrix_reader<R, T>;
+  using epilogue = matrix_epilogue<R, T>;
+  static constexpr bool in_steps = Form == kernel_form::steps;
+  using kernels = std::conditional_t<in_steps, step_kernels<R, T>, chunk_kernels<R, T>>;
+
+ public:
+  using recurrence = R;
+  using format = T;
+  using storage = typename reader::storage;
+  using C = typename reader::C;
+  using problem = typename reader::problem;
+  using tiles_of_gradients = typename reader::tiles_of_gradients;
+  using targets = typename R::template fields<gradient_target<C, storage>>;
+
+  static constexpr bool complex = reader::complex;
+  static constexpr kernel_form form = Form;
+  static constexpr bool scans = true, adjoint_scans = true;
+  // Forward GLA with K = V = 128, 8 heads took 30.4 / 31.9 / 31.3 / 39.3 ms with 16 / 32 / 48 / 64
+  // tokens, with K = V = 64, 12 heads 16.0 / 18.2 / 22.8 / 23.2 ms, backward with K = V = 128
+  // 185 / 159 / 159 / 186 ms: its states at chunk starts leave the caches (one core, AVX2, L 2048).
+  static constexpr preferences best_chunks{};
+  static constexpr bool simple_output = epilogue::simple_output;
+
+  static index_t value_blocks(const sizes&) { return 1; }
+  static schedule adapt(const schedule& how) { return how; }
+  /// Without a key or value axis, the lanes of a register are added up when the tile is flushed.
+  static bool adds_lanes(const operand<storage>& to) { return to.key == 0 && to.value == 0; }
+
+  matrix_agent(arena& scratch, const problem& p, const schedule& how, bool backward)
+      : matrix_agent(scratch, p, backward ? how.backward_chunk : how.forward_chunk, backward) {}
+
+  index_t state_size() const { return states_.size; }
+  index_t summary_size() const { return summary_.size(); }
+  index_t key_pitch() const { return states_.n.key_pitch; }
+  index_t value_pitch() const { return states_.n.value_pitch; }
+  index_t first_value() const { return 0; }
+  index_t value_count() const { return states_.n.values; }
+  index_t head() const { return reader_.head(); }
+  index_t batch() const { return reader_.batch(); }
+  index_t sequence() const { return reader_.sequence(); }
+
+  void seek(index_t sequence, index_t head, index_t) {
+    reader_.seek(sequence, head);
+    lookahead_.seek();
+  }
+  /// What the chunk after the one that comes now works on, where that is not the same head.
+  void comes_next(index_t head, index_t token) { lookahead_.comes_next(head, token); }
+
+  template <class S>
+  void load_state(const operand<S>& from, C* state) const {
+    states_.load(from, place_of_state(from), state);
+  }
+  void store_state(const operand<C>& to, C* state) const {
+    if (!to.given) return;
+    leave_frame(state);
+    states_.store(to, place_of_state(to), state);
+  }
+  gradient_tile<C> state_tile(C* state) const { return states_.tile(state); }
+  /// The state as it stands, for what knows nothing of rotating frames.
+  void leave_frame(C* state) const {
+    if constexpr (!in_steps) kernels_.leave_frame(states_.n, state);
+  }
+
+  /// Results of tokens [t, t + count) and the state after them.
+  void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
+    const auto result = to.out.of_head(batch(), head(), 0);
+    const bool streaming = epilogue::streams(reader_, result);
+    lookahead_.look_ahead(reader_, t, count);
+    if (!streaming) lookahead_.add(reader_, result, t, count);
+    kernels_.forward(reader_, t, chunk(count, in), out);
+    epilogue::write_outputs(reader_, result, t, count, streaming);
+  }
+  /// One token on the caller's own state, where that is laid out as the kernels need it.
+  bool step_in_place(const forward_results<T>& to, index_t t) {
+    const operand<C>& state = to.final_state;
+    if (!states_.steps_in_place(reader_.whole().initial_state, state)) return false;
+    reader_.read_tokens(t, 1);
+    const index_t at = place_of_state(state);
+    step_token<complex>(reader_.tiles(), 0,
+                        {state.re + at, complex ? state.im + at : nullptr, state.key});
+    epilogue::write_outputs(reader_, to.out.of_head(batch(), head(), 0), t, 1, false);
+    return true;
+  }
+  /// The state after the tokens only.
+  void advance(index_t t, index_t count, const C* in, C* out) {
+    lookahead_.template look_ahead<kernels::reads_queries_to_advance>(reader_, t, count);
+    kernels_.advance(reader_, t, chunk(count, in), out);
+  }
+  /// g: the gradient of the state after the tokens, whose memory is used up. Returns where that of
+  /// the state before them is.
+  template <class Sink>
+  C* backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
+              index_t count, const C* in, C* g, const Sink& sink) {
+    if constexpr (reader::may_have_head_gate_adjoint) reader_.note_gate_gradient(results.d);
+    const auto d_out = results.out.of_head(batch(), head(), 0);
+    read_backward(d_out, t, count, in);
+    lookahead_.look_back(reader_, results, d, t, count);
+    C* const g_in = kernels_.backward(reader_, chunk(count, in), gradients_, g);
+    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
+         first -= block_tokens) {
+      const index_t some = std::min<index_t>(block_tokens, count - first);
+      sink.open(t + first, some);
+      if (reader::may_have_head_gate_adjoint && reader_.has_head_gate())
+        epilogue::template collect<reader::may_have_head_gate_adjoint>(reader_, d_out, gradients_,
+                                                                       d, t, first, some);
+      else
+        epilogue::template collect<false>(reader_, d_out, gradients_, d, t, first, some);
+      sink.close(t + first, some);
+    }
+    return g_in;
+  }
+  /// The gradient of the state before the tokens only, in the place of that after them. `in` is
+  /// read where the output's adjoint needs o.
+  void retreat(const backward_results<R, T>& results, index_t t, index_t count, const C* in, C* g) {
+    read_backward(results.out.of_head(batch(), head(), 0), t, count, in);
+    copy_numbers(next_state_, g, states_.size);
+    lookahead_.clear();
+    kernels_.retreat(reader_, chunk(count, in), gradients_, next_state_, g);
+  }
+
+  // The summary of a segment (segment_summary.hpp).
+  void clear_summary(C* product) const { summary_.clear(product); }
+  void extend_summary(C* product, index_t) const {  // by the chunk advanced last
+    summary_.extend(product, kernels_.gates(reader_));
+  }
+  /// out = product in + local; false where that is not finite and has to be found token by token.
+  bool apply_summary(const C* product, const C* local, const C* in, C* out) const {
+    kernels_.enter_frame(states_.n, out);
+    return summary_.apply(product, local, in, out, false);
+  }
+  bool apply_summary_adjoint(const C* product, const C* local, const C* in, C* out) const {
+    return summary_.apply(product, local, in, out, true);
+  }
+
+ private:
+  matrix_agent(arena& scratch, const problem& p, index_t tokens, bool backward)
+      : reader_(scratch, p, shape_of(p, backward), tokens),
+        kernels_(scratch, reader_, tokens, backward),
+        states_{reader_.shape(),
+                reader_.shape().state_size() + kernels_.size_behind_state(reader_.shape())},
+        summary_{reader_.shape()} {
+    if (!backward) return;
+    gradients_ = matrix_gradients<C>(scratch, states_.n, tokens);
+    next_state_ = scratch.take<C>(states_.size);
+  }
+  static matrix_shape shape_of(const problem& p, bool backward) {
+    const bool two_parts =
+        std::is_same_v<C, double> || (complex && (backward || Form == kernel_form::segments));
+    return matrix_shape::of<C>(p.n.keys, p.n.values, complex, !in_steps && two_parts);
+  }
+  template <class S>
+  index_t place_of_state(const operand<S>& state) const {
+    return state.offset(sequence(), 0, head());
+  }
+  token_chunk<C> chunk(index_t count, const C* in) {
+    return {reader_.tiles(), count, in, lookahead_.memory()};
+  }
+  void read_backward(const operand<const storage>& d_out, index_t t, index_t count, const C* in) {
+    kernels_.read(reader_, t, count);
+    if (!simple_output) kernels_.compute(reader_, chunk(count, in), next_state_);
+    epilogue::read_output_gradients(reader_, d_out, t, count, gradients_);
+  }
+
+  reader reader_;
+  kernels kernels_;
+  state_layout<C, complex> states_;
+  segment_summary<C, complex> summary_;
+  matrix_lookahead<R, T> lookahead_{};
+  matrix_gradients<C> gradients_{};
+  C* next_state_ = nullptr;
+};
+
+template <class R, class T, kernel_form Form>
+inline constexpr bool steps_in_place<matrix_agent<R, T, Form>> = Form == kernel_form::steps;
+template <class R, class T, kernel_form Form>
+inline constexpr bool heads_go_together<matrix_agent<R, T, Form>> = true;
+template <class R, class T, kernel_form Form>
+inline constexpr bool states_in_frame<matrix_agent<R, T, Form>> = true;
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

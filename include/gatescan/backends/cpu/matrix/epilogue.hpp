@@ -1,0 +1,143 @@
+#pragma once
+// What comes of a head's o: outputs, through the recurrence's epilogue, and on the way back the
+// gradient of o, and gradients of operands from those of q, k, gate and v.
+
+#include "reader.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T>
+class matrix_epilogue {
+ public:
+  using reader = matrix_reader<R, T>;
+  using C = typename reader::C;
+  using storage = typename reader::storage;
+  using tiles_of_gradients = typename reader::tiles_of_gradients;
+
+  /// d_o does not depend on o.
+  static constexpr bool simple_output = has_plain_output<R>;
+
+  /// A result larger than the caches goes past them, where rows are whole registers.
+  static bool streams(const reader& from, const operand<storage>& out) {
+    const sizes& n = from.whole().n;
+    return simd::whole_lines && std::is_same_v<storage, C> && out.given && out.value == 1 &&
+           n.values == from.shape().value_pitch &&
+           exceeds_caches<C>(n.batch * n.time * n.heads * n.values) &&
+           is_aligned(out.re, simd::stream_alignment) &&
+           is_aligned(out.re + out.time, simd::stream_alignment);
+  }
+  static void write_outputs(const reader& from, const operand<storage>& out, index_t first,
+                            index_t count, bool streaming) {
+    if (!out.given) return;
+    const index_t registers = from.shape().value_pitch / width;
+    const C* const o = from.tiles().o;
+    const values_type* const values = from.values(0);
+    const bool dense = out.value == 1;
+    from.for_each_value(
+        first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
+          const index_t place = t * registers * width + at.value;
+          const auto y = R::output(x, at, values[place / width], simd::load(o + place));
+          storage* const to = out.re + at.t * out.time;
+          if constexpr (std::is_same_v<storage, C>)
+            if (streaming) return simd::stream(to + at.value, y);
+          if (dense)
+            simd::store(to + at.value, 1, at.count, y);
+          else
+            simd::store(to + at.value * out.value, out.value, at.count, y);
+        });
+  }
+
+  /// d.d_o of every token; the epilogue's gradients of operands are collected later, tile by tile.
+  static void read_output_gradients(const reader& from, const operand<const storage>& d_out,
+                                    index_t first, index_t count, const matrix_gradients<C>& d) {
+    const auto x = held(from.operands());
+    const auto n = held(from.shape());
+    C* const to = d.d_o;
+    for (index_t t = 0; t < count; ++t)
+      for (index_t j = 0; j < n.value_pitch; j += width) {
+        const value_cursor at = from.values_at(first + t, j);
+        values_type ignored{};
+        const register_type g =
+            R::output_adjoint(x, tiles_of_gradients{}, at, from.values(t)[j / width], ignored,
+                              loaded_output(from, t, j), output_gradient(d_out, at));
+        simd::store(to + t * n.value_pitch + j, reader::masked(g, at.count, C(0)));
+      }
+  }
+  /// Gradients of the operands of the chunk's tokens [first, first + count), which tiles have room
+  /// for; the chunk begins at token `start`. With HeadGate, gradients of gates are one a token.
+  template <bool HeadGate>
+  static void collect(const reader& from, const operand<const storage>& d_out,
+                      const matrix_gradients<C>& gradients, const tiles_of_gradients& tiles,
+                      index_t start, index_t first, index_t count) {
+    const auto x = held(from.operands());
+    const auto d = held(gradients);
+    const auto to = held(tiles);
+    tiles_of_gradients to_keys = tiles, to_gates = tiles;
+    if constexpr (HeadGate && requires { R::without_gate(tiles); }) {
+      to_keys = R::without_gate(tiles);
+      for_each_field<R>(
+          [](auto& tile, const auto& of_keys) {
+            if (of_keys.given) tile = {};
+          },
+          to_gates, to_keys);
+    }
+    const auto n = held(from.shape());
+    const bool quads = from.reads_quads();
+    for (index_t t = first; t < first + count; ++t) {
+      const index_t row = t * n.rows;
+      if constexpr (HeadGate) {
+        key_cursor one = from.keys_at(start + t, 0, t - first);
+        one.count = 1;
+        const register_type none(0);
+        R::keys_adjoint(x, to_gates, one,
+                        keys_of<register_type>{none, none, register_type(d.da[t])});
+      }
+      const auto collect_keys = [&](const auto& at, auto&& load) {
+        using E = decltype(load(d.dq));
+        R::keys_adjoint(x, to_keys, at,
+                        keys_of<E>{load(d.dq), load(d.dk), HeadGate ? E{} : load(d.da)});
+      };
+      for (index_t i = 0; quads && i < n.key_pitch; i += quad::width)
+        collect_keys(quad{from.keys_at(start + t, i, t - first)}, [=](const C* rows) {
+          return load_quad<complex>(rows + row + i, n.key_pitch);
+        });
+      for (index_t i = 0; !quads && i < n.key_pitch; i += width)
+        collect_keys(from.keys_at(start + t, i, t - first),
+                     [=](const C* rows) { return load_keys<complex>(rows + row, i, n.key_pitch); });
+      for (index_t j = 0; j < n.value_pitch; j += width) {
+        const value_cursor at = from.values_at(start + t, j, t - first);
+        const values_type w = from.values(t)[j / width];
+        values_type d_w{};
+        R::output_adjoint(x, to, at, w, d_w, loaded_output(from, t, j), output_gradient(d_out, at));
+        d_w.v = d_w.v + simd::load(d.dv + t * n.value_pitch + j);
+        R::values_adjoint(x, to, at, w, d_w);
+      }
+    }
+  }
+
+ private:
+  static constexpr bool complex = reader::complex;
+  static constexpr index_t width = reader::width;
+  using operands_type = typename reader::operands_type;
+  using register_type = typename reader::register_type;
+  using values_type = typename reader::values_type;
+  using key_cursor = typename reader::key_cursor;
+  using value_cursor = typename reader::value_cursor;
+  using quad = typename reader::quad;
+
+  static register_type output_gradient(const operand<const storage>& d_out,
+                                       const value_cursor& at) {
+    if (!d_out.given) return register_type(0);
+    return reader::masked(at(d_out), at.count, C(0));
+  }
+  static register_type loaded_output(const reader& from, index_t t, index_t j) {
+    return simple_output ? register_type(0)
+                         : simd::load(from.tiles().o + t * from.shape().value_pitch + j);
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,145 @@
+#pragma once
+// What gates do to the queries and keys of a chunk, by subchunks of some quads, without a division:
+//
+//   q^_t = q_t prod(gates from the subchunk's first token to t)
+//   k^_t = k_t prod(gates from t + 1 to the subchunk's end)
+//   total_r = prod(gates of subchunk r)                                   [K] each
+//   P_ts = Re sum_i q^_t[i] k^_s[i] prod(quads between)[i]                s <= t in a subchunk
+
+#include "quads.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+inline index_t subchunks_of(index_t tokens) { return ceil_divide(tokens, block_tokens); }
+inline index_t tokens_in_subchunk(index_t tokens, index_t r) {
+  const index_t rest = tokens - r * block_tokens;
+  return rest < block_tokens ? rest : block_tokens;
+}
+
+// rows *= factor (conjugated if asked), row by row of keys
+template <bool IsComplex, class C>
+void scale_keys(C* rows, index_t count, const matrix_shape& n, const C* factor, bool conjugate) {
+  const index_t pitch = n.key_pitch, step = n.rows;  // copies: rows might otherwise be these
+  for (index_t i = 0; i < pitch; i += simd::lanes<C>) {
+    auto f = load_keys<IsComplex>(factor, i, pitch);
+    if (conjugate) f = conj(f);
+    for (index_t t = 0; t < count; ++t)
+      store_keys<IsComplex>(rows + t * step, i, pitch,
+                            load_keys<IsComplex>(rows + t * step, i, pitch) * f);
+  }
+}
+
+template <class C, bool IsComplex>
+class decayed_subchunks {
+ public:
+  C* q = nullptr;       // [token][rows]: conj(q^); conjugated so that products take the real part
+  C* k = nullptr;       // [token][rows]: k^
+  C* totals = nullptr;  // [subchunk][rows]
+
+  decayed_subchunks() = default;
+  decayed_subchunks(arena& scratch, const matrix_shape& shape, index_t tokens) : n(shape) {
+    const index_t subchunks = subchunks_of(tokens);
+    q = scratch.take<C>(tokens * n.rows);
+    k = scratch.take<C>(tokens * n.rows);
+    totals = scratch.take<C>(subchunks * n.rows);
+    product_ = scratch.take<C>(n.rows), product_low_ = scratch.take<C>(n.rows);
+    scores_ = scratch.take<C>(subchunks * block_tokens * block_tokens);
+    q_quad_ = scratch.take<C>(quad_tokens * n.rows);
+    quad_total_ = scratch.take<C>(n.rows);
+  }
+
+  C* q_of(index_t r) const { return q + r * block_tokens * n.rows; }
+  C* k_of(index_t r) const { return k + r * block_tokens * n.rows; }
+  C* total_of(index_t r) const { return totals + r * n.rows; }
+  /// [s][t], s <= t; 0 where s > t inside a quad.
+  C* scores_of(index_t r) const { return scores_ + r * block_tokens * block_tokens; }
+  /// The product of all gates, after to_chunk_end or from_chunk_start.
+  gate_product<C> gates() const { return {product_, product_low_}; }
+
+  /// Everything of subchunk r.
+  void set(const key_source<C>& keys, index_t tokens, index_t r) const {
+    const index_t first = r * block_tokens, count = tokens_in_subchunk(tokens, r);
+    C *scores = scores_of(r), *k_begin = k_of(r);
+    for (index_t t = 0; t < count; t += quad_tokens) {
+      const index_t rest = (std::min)(quad_tokens, count - t), row = (first + t) * n.rows;
+      keys.products_of_quad(
+          first + t, rest, t == 0,
+          {n, q + row, k + row, q_quad_, quad_total_, total_of(r), scores + t * block_tokens + t});
+      if (t == 0) continue;
+      // [quad, K] x [K, tokens before]
+      simd::dot_products<C>(rest, t, n.rows, {q_quad_, n.rows}, {k_begin, n.rows},
+                            {scores + t, block_tokens});
+      scale_keys<IsComplex>(k_begin, t, n, quad_total_, false);
+    }
+  }
+  /// k^ and the totals alone.
+  void set_keys(const matrix_tiles<C>& x, index_t tokens) const {
+    const auto from = held(x);
+    const auto to = held(*this);
+    const auto shape = held(n);
+    for (index_t r = 0; r < subchunks_of(tokens); ++r) {
+      const index_t first = r * block_tokens, count = tokens_in_subchunk(tokens, r);
+      for (index_t i = 0; i < shape.key_pitch; i += simd::lanes<C>) {
+        auto product = constant<IsComplex>(C(1));
+        for (index_t t = first + count - 1; t >= first; --t) {
+          const index_t row = t * shape.rows;
+          const auto key = load_keys<IsComplex>(from.k + row, i, shape.key_pitch);
+          store_keys<IsComplex>(to.k + row, i, shape.key_pitch, key * product);
+          product = product * load_keys<IsComplex>(from.a + row, i, shape.key_pitch);
+        }
+        store_keys<IsComplex>(to.totals + r * shape.rows, i, shape.key_pitch, product);
+      }
+    }
+  }
+  /// q^ and the totals alone.
+  void set_queries(const matrix_tiles<C>& x, index_t tokens) const {
+    const auto from = held(x);
+    const auto to = held(*this);
+    const auto shape = held(n);
+    for (index_t r = 0; r < subchunks_of(tokens); ++r) {
+      const index_t first = r * block_tokens, count = tokens_in_subchunk(tokens, r);
+      for (index_t i = 0; i < shape.key_pitch; i += simd::lanes<C>) {
+        auto product = constant<IsComplex>(C(1));
+        for (index_t t = first; t < first + count; ++t) {
+          const index_t row = t * shape.rows;
+          product = product * load_keys<IsComplex>(from.a + row, i, shape.key_pitch);
+          const auto query = load_keys<IsComplex>(from.q + row, i, shape.key_pitch);
+          store_keys<IsComplex>(to.q + row, i, shape.key_pitch, conj(query * product));
+        }
+        store_keys<IsComplex>(to.totals + r * shape.rows, i, shape.key_pitch, product);
+      }
+    }
+  }
+
+  /// k^ decays on to the chunk's end.
+  void to_chunk_end(const matrix_tiles<C>& x, index_t tokens) const {
+    for (index_t r = subchunks_of(tokens) - 2; r >= 0; --r) {
+      const C* later = total_of(r + 1);
+      scale_keys<IsComplex>(k_of(r), tokens_in_subchunk(tokens, r), n, later, false);
+      scale_keys<IsComplex>(total_of(r), 1, n, later, false);
+    }
+    set_gate_product<IsComplex>(x, static_cast<const C*>(totals), product_, product_low_);
+  }
+  /// q^ decays from the chunk's start.
+  void from_chunk_start(const matrix_tiles<C>& x, index_t tokens) const {
+    const index_t last = subchunks_of(tokens) - 1;
+    for (index_t r = 1; r <= last; ++r) {
+      const C* earlier = total_of(r - 1);
+      scale_keys<IsComplex>(q_of(r), tokens_in_subchunk(tokens, r), n, earlier, true);
+      scale_keys<IsComplex>(total_of(r), 1, n, earlier, false);
+    }
+    set_gate_product<IsComplex>(x, static_cast<const C*>(total_of(last)), product_, product_low_);
+  }
+
+ private:
+  matrix_shape n{};
+  C *product_ = nullptr, *product_low_ = nullptr;  // [rows]
+  C* scores_ = nullptr;                            // [subchunk][s][t]
+  C *q_quad_ = nullptr, *quad_total_ = nullptr;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,75 @@
+#pragma once
+// The operands that come after the chunk that is worked on are asked for meanwhile.
+
+#include "../operands/prefetch.hpp"
+#include "../tuning.hpp"
+#include "reader.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T>
+class matrix_lookahead {
+ public:
+  using reader = matrix_reader<R, T>;
+
+  /// What comes after the next chunk is not the same head's next one, but this.
+  void comes_next(index_t head, index_t token) { next_head_ = head, next_token_ = token; }
+  void seek() { next_token_ = -1; }
+
+  /// Forward, [first, first + count) is worked on now.
+  template <bool WithQueries = true>
+  void look_ahead(const reader& from, index_t first, index_t count) {
+    memory_.clear();
+    const index_t next = next_token_ >= 0 ? next_token_ : first + count;
+    if (count > tuning.longest_look_ahead) return;
+    for_each_field<R>(
+        [&](const auto& all, const auto& own) {
+          if constexpr (!WithQueries)
+            if (static_cast<const void*>(&own) == &R::query(from.operands())) return;
+          const auto add = [&](const auto& x) {
+            memory_.add(x, next, (std::min)(next + count, from.whole().n.time), from.shape().keys,
+                        from.shape().values);
+          };
+          if (next_token_ >= 0)
+            add(all.of_head(from.batch(), next_head_, 0));
+          else
+            add(own);
+        },
+        from.whole().x, from.operands());
+  }
+  /// In backward the chunk before [first, first + count) comes next, and gradients are written.
+  void look_back(const reader& from, const backward_results<R, T>& results,
+                 const typename reader::tiles_of_gradients& tiles, index_t first, index_t count) {
+    memory_.clear();
+    const index_t before =
+        std::max<index_t>(first - count, from.whole().first_token(from.sequence()));
+    const auto add = [&](const auto& x, index_t begin, index_t end) {
+      memory_.add(x, begin, end, from.shape().keys, from.shape().values);
+    };
+    for_each_field<R>(
+        [&](const auto& x, const auto& d, const auto& tile) {
+          add(x, before, first);
+          if (d.given && tile.how != writing::stream)
+            add(d.of_head(from.batch(), from.head(), 0), first, first + count);
+        },
+        from.operands(), results.d, tiles);
+    if (results.out.given) add(results.out.of_head(from.batch(), from.head(), 0), before, first);
+  }
+  /// Rows that are written meanwhile.
+  template <class S>
+  void add(const reader& from, const operand<S>& x, index_t first, index_t count) {
+    memory_.add(x, first, first + count, from.shape().keys, from.shape().values);
+  }
+  void clear() { memory_.clear(); }
+  prefetcher* memory() { return &memory_; }
+
+ private:
+  prefetcher memory_{};
+  index_t next_head_ = 0, next_token_ = -1;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,45 @@
+#pragma once
+// Recurrent mode of a head: its tokens one after another.
+
+#include "../reader.hpp"
+#include "backward.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T>
+class step_kernels {
+ public:
+  using reader = matrix_reader<R, T>;
+  using C = typename reader::C;
+  static constexpr bool reads_queries_to_advance = true;  // o is made on the way
+
+  step_kernels(arena& scratch, reader&, index_t tokens, bool backward) {
+    if (backward) adjoint_ = token_steps_adjoint<C, reader::complex>(scratch, tokens);
+  }
+  static index_t size_behind_state(const matrix_shape&) { return 0; }
+
+  void read(reader& from, index_t first, index_t count) const { from.read_tokens(first, count); }
+  void forward(reader& from, index_t first, const token_chunk<C>& c, C* state_out) const {
+    read(from, first, c.tokens);
+    compute(from, c, state_out);
+  }
+  void advance(reader& from, index_t first, const token_chunk<C>& c, C* state_out) const {
+    forward(from, first, c, state_out);
+  }
+  /// forward of tokens that were read.
+  void compute(const reader&, const token_chunk<C>& c, C* state_out) const {
+    token_steps<C, reader::complex>{}.forward(c, state_out);
+  }
+  C* backward(const reader&, const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) const {
+    return adjoint_.backward(c, d, g);
+  }
+
+ private:
+  token_steps_adjoint<C, reader::complex> adjoint_{};
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
