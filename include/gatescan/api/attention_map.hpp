@@ -28,7 +28,7 @@ void attention_map(const Backend& backend, const In& in, const Map& map) {
   using R = typename In::recurrence;
   static_assert(attention_form<R>,
                 "gatescan: an attention map needs the gated product (core/concepts.hpp)");
-  detail::check_memory<Backend, typename In::format>();
+  static_assert(detail::is_a_call<Backend, attention, In>());
   const auto p = detail::bind_inputs<R>(in);
   const sizes& n = p.n;
   if constexpr (R::form.gate != gate_span::entry)

@@ -20,7 +20,7 @@ struct description {
 template <class Backend, class Mode, class In>
 description describe(const Backend& backend, const Mode& mode, const In& in) {
   using R = typename In::recurrence;
-  detail::check_mode<R, Mode>();
+  static_assert(detail::is_a_call<Backend, Mode, In>());
   const auto p = detail::bind_inputs<R>(in);
   return detail::with_schedule(backend, mode, p,
                                [&](const auto& chosen, const auto& how, const char* reason) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "../core/check_recurrence.hpp"
 #include "../core/workspace.hpp"
 #include "../modes/all.hpp"
 #include "bind.hpp"
@@ -23,33 +24,45 @@ index_t longest_sequence(const problem_of<R, T>& p) {
   return longest;
 }
 
-template <class Backend, class T>
-constexpr void check_memory() {
-  static_assert(Backend::on_device || !on_device<T>,
-                "gatescan: cpu{} reads host memory: give it inputs<float>, not "
-                "inputs<device<float>>");
-  static_assert(!Backend::on_device || on_device<T>,
-                "gatescan: cuda{} reads device memory: give it inputs<device<float>> with views of "
-                "device pointers");
-}
-
-template <class R, class Mode>
-constexpr void check_mode() {
+/// Whether a call can be compiled; if not, one sentence says why. Callers leave their bodies out
+/// then, so that nothing else is said.
+template <class Backend, class Mode, class In>
+consteval bool is_a_call() {
+  constexpr bool where = requires { Backend::on_device; }
+  , how = requires { Mode::form; }
+  || std::is_same_v<Mode, automatic>;
   static_assert(
-      recurrence<R>,
-      "gatescan: this type is not a recurrence: it needs values and output, and either the gated "
-      "product's keys / gate or step (core/concepts.hpp)");
-  static_assert(Mode::template supports<R>,
-                "gatescan: this recurrence does not have what the mode needs: scan needs combine, "
-                "chunked and "
-                "attention need the gated product (core/concepts.hpp)");
+      where || !requires { Mode::on_device; },
+      "gatescan: the backend comes before the mode: forward(cpu{}, chunked{}, ...)");
+  static_assert(
+      where || requires { Mode::on_device; },
+      "gatescan: the first argument is not a backend, such as cpu{}");
+  static_assert(!where || how, "gatescan: the second argument is not a mode, such as chunked{}");
+  if constexpr (where && how) {
+    using R = typename In::recurrence;
+    using T = typename In::format;
+    static_assert(Backend::on_device || !on_device<T>,
+                  "gatescan: cpu{} reads host memory: give it inputs<float>, not "
+                  "inputs<device<float>>");
+    static_assert(!Backend::on_device || on_device<T>,
+                  "gatescan: cuda{} reads device memory: give it inputs<device<float>> with views "
+                  "of device pointers");
+    if constexpr (is_recurrence<R>()) {
+      static_assert(
+          Mode::template supports<R>,
+          "gatescan: this recurrence does not have what the mode needs: scan needs combine "
+          "or a diagonal gated product, chunked and attention a gated product");
+      return Backend::on_device == on_device<T> && Mode::template supports<R>;
+    }
+  }
+  return false;
 }
-template <class R>
-constexpr void check_differentiable() {
-  static_assert(differentiable<R>,
-                "gatescan: backward needs the recurrence's adjoints: keys_adjoint / gate_adjoint "
-                "or step_adjoint, "
-                "output_adjoint and values_adjoint (core/concepts.hpp)");
+template <class Backend, class Mode, class In>
+consteval bool is_a_backward_call() {
+  if constexpr (is_a_call<Backend, Mode, In>())
+    return is_differentiable<typename In::recurrence>();
+  else
+    return false;
 }
 
 /// f(mode, scheduled<form>, reason) with the mode that runs: `automatic` is resolved, and then

@@ -63,7 +63,7 @@ class plan {
 
   plan(const Backend& backend, const Mode& mode, const Problem& problem)
       : backend_(backend), mode_(mode), n_(problem.size()) {
-    detail::check_mode<recurrence_type, Mode>();
+    static_assert(detail::is_a_call<Backend, Mode, inputs>());
     const auto p = detail::shape_only(problem);
     detail::with_schedule(backend_, mode_, p, [&](const auto&, const auto& how, const auto&) {
       bytes_ = forward_bytes(backend_, p, how);

@@ -19,15 +19,14 @@ inline namespace GATESCAN_ABI {
 template <class Backend, class Mode, class In>
 void forward(const Backend& backend, const Mode& mode, const In& in,
              const detail::outputs_of<In>& out, const workspace& scratch = {}) {
-  using R = typename In::recurrence;
-  detail::check_mode<R, Mode>();
-  detail::check_memory<Backend, typename In::format>();
-  const auto p = detail::bind_inputs<R>(in);
-  const auto to = detail::bind_outputs(p, in, out);
-  detail::with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
-    const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
-    run_forward(backend, p, to, how, memory.memory());
-  });
+  if constexpr (detail::is_a_call<Backend, Mode, In>()) {
+    const auto p = detail::bind_inputs<typename In::recurrence>(in);
+    const auto to = detail::bind_outputs(p, in, out);
+    detail::with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
+      const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
+      run_forward(backend, p, to, how, memory.memory());
+    });
+  }
 }
 
 /// Gradients of a loss by every operand whose gradient view is given, from the gradients of `out`
@@ -41,12 +40,8 @@ template <class Backend, class Mode, class In>
 void backward(const Backend& backend, const Mode& mode, const In& in,
               const detail::output_gradients_of<In>& d_out, const detail::gradients_of<In>& d,
               const workspace& scratch = {}) {
-  using R = typename In::recurrence;
-  detail::check_mode<R, Mode>();
-  detail::check_differentiable<R>();
-  detail::check_memory<Backend, typename In::format>();
-  if constexpr (differentiable<R>) {
-    const auto p = detail::bind_inputs<R>(in);
+  if constexpr (detail::is_a_backward_call<Backend, Mode, In>()) {
+    const auto p = detail::bind_inputs<typename In::recurrence>(in);
     const auto r = detail::bind_gradients(p, in, d_out, d);
     detail::with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
       const detail::scratch_memory memory(backend, scratch, backward_bytes(backend, p, r, how));
@@ -63,22 +58,22 @@ void step(const Backend& backend, const Token& token,
           const typename Token::recurrence::template state<typename Token::format>& state,
           const typename Token::recurrence::template token_out<typename Token::format>& out,
           const workspace& scratch = {}) {
-  using R = typename Token::recurrence;
-  detail::check_mode<R, recurrent>();
-  detail::check_memory<Backend, typename Token::format>();
-  if (!state.given())
-    fail<shape_error>("state: expected " + detail::axes_text(R::state_axes) + ", got nothing");
-  if (token.initial_state.given())
-    fail<shape_error>("initial_state: expected none beside step's state, got one");
-  if (token.sequence_offsets.given())
-    fail<shape_error>("sequence_offsets: expected none in step, got some");
-  Token in = token;
-  in.initial_state = state;
-  const auto p = detail::bind_inputs<R>(in, true);
-  const auto to = detail::bind_outputs(p, in, {.out = out, .final_state = state}, true);
-  const scheduled<kernel_form::steps> how(schedule{});
-  const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
-  run_forward(backend, p, to, how, memory.memory());
+  if constexpr (detail::is_a_call<Backend, recurrent, Token>()) {
+    using R = typename Token::recurrence;
+    if (!state.given())
+      fail<shape_error>("state: expected " + detail::axes_text(R::state_axes) + ", got nothing");
+    if (token.initial_state.given())
+      fail<shape_error>("initial_state: expected none beside step's state, got one");
+    if (token.sequence_offsets.given())
+      fail<shape_error>("sequence_offsets: expected none in step, got some");
+    Token in = token;
+    in.initial_state = state;
+    const auto p = detail::bind_inputs<R>(in, true);
+    const auto to = detail::bind_outputs(p, in, {.out = out, .final_state = state}, true);
+    const scheduled<kernel_form::steps> how(schedule{});
+    const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
+    run_forward(backend, p, to, how, memory.memory());
+  }
 }
 
 }  // namespace GATESCAN_ABI

@@ -35,7 +35,7 @@
 //
 //   token(x, at) -> t                     token_adjoint(x, d, at, t, d_t)
 //     once a token and head, where a gate is a head's or a key's. keys, log_gate, values and output
-//     (those that take it) get it behind `at`: keys(x, at, t), and their adjoints with its gradient,
+//     (those that take it) get it behind `at`: keys(x, at, t), their adjoints with its gradient,
 //     which they add to: keys_adjoint(x, d, at, t, d_t&, g); accumulate(d_t.number, of keys) adds
 //     what may be several registers. `at` of a token reads operands without a key or value axis.
 //     at.sum_over_keys(f) adds up f(at of keys) over all keys; in token_adjoint at.for_each_key(f)

@@ -9,8 +9,8 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 
 /// What an axis of an operand means. `channel` is head x value in one axis; `head` may be a divisor
-/// of the head count (grouped heads); `key_or_one` and `value_or_one` may have extent 1; `group` may
-/// be missing (then there is one group).
+/// of the head count (grouped heads); `key_or_one` and `value_or_one` may have extent 1; `group`
+/// may be missing (then there is one group).
 enum class axis {
   batch,
   sequence,

@@ -1,0 +1,116 @@
+#pragma once
+// What is wrong with a recurrence, a sentence a mistake. Every verb asks, before anything that would
+// bury the mistake under the library's own templates.
+
+#include "concepts.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+// Each pair of members, whatever they return: names alone, so that half of a pair is found.
+template <class R>
+concept names_keys = requires(typename probe<R>::fields x, typename probe<R>::at at) {
+  R::keys(x, at);
+}
+|| gives_keys<R>;
+template <class R>
+concept names_step = requires(typename probe<R>::fields x, typename probe<R>::values w,
+                              typename R::template state_of<double> h) {
+  R::step(x, w, h);
+};
+template <class R>
+concept names_any_of_operator = requires {
+  &R::template combine<double>;
+}
+|| requires { R::template identity<double>(); };
+
+template <class R>
+consteval bool lists_members() {
+  static_assert(
+      requires { typename R::template fields<counting>; },
+      "gatescan: a recurrence needs a template `fields<V>` of its members "
+      "(core/fields.hpp)");
+  static_assert(lists_members_constexpr<R>,
+                "gatescan: `operands` and `options` have to be static constexpr, and call f with "
+                "members of fields only");
+  if constexpr (lists_members_constexpr<R>)
+    static_assert(lists_every_member<R>(),
+                  "gatescan: a member of fields is not listed: each operand belongs in `operands`, "
+                  "each switch in `options`, once; initial_state and sequence_offsets in neither");
+  return true;
+}
+
+/// That forward can be asked for.
+template <class R>
+consteval bool is_recurrence() {
+  if constexpr (!lists_members<R>()) return false;
+  constexpr bool keyed = R::form.gate != gate_span::entry;
+  static_assert(gives_values<R>,
+                "gatescan: there is no values(x, at), nor plain_values inherited, or it does not "
+                "compile for a cursor");
+  if constexpr (gives_values<R>) {
+    constexpr bool product = names_keys<R> || gives_gate<R>;
+    static_assert(
+        product || names_step<R>,
+        "gatescan: there is neither the gated product's keys(x, at) or gate(x, at, w), nor "
+        "step(x, w, h)");
+    if constexpr (product && !names_step<R>) {
+      static_assert(gives_value<R>, "gatescan: what values returns has no member v");
+      static_assert(!keyed || gives_keys<R>,
+                    "gatescan: form says a gate a head or key, and keys(x, at) returns no q and k");
+      static_assert(!keyed || !gives_keys<R> || keys_fit_form<R>,
+                    "gatescan: keys(x, at) does not return what form says: keys_of{q, k, gate}, "
+                    "keys_and_own_of for readout::exclusive, corrected_keys_of for "
+                    "transition::corrected");
+      static_assert(keyed || gives_gate<R>,
+                    "gatescan: form says a gate a state entry, and there is no gate(x, at, w)");
+      static_assert(
+          keyed || has_unit_keys<R>() || gives_keys<R>,
+          "gatescan: form says a gate a state entry, and there is neither keys(x, at) nor "
+          "unit_keys");
+      static_assert(
+          !keyed || has_log_gate<R> ||
+              !requires(typename probe<R>::fields x) { R::has_log_gate(x); },
+          "gatescan: has_log_gate(x) without log_gate(x, at)");
+      static_assert(gives_output<R>,
+                    "gatescan: there is no output(x, at, w, o), nor plain_output inherited");
+    }
+    if constexpr (names_step<R>)
+      static_assert(has_step<R>,
+                    "gatescan: step without output(x, at, w, h), nor plain_output inherited");
+  }
+  return recurrence<R>;
+}
+
+/// That backward can be asked for, of a recurrence.
+template <class R>
+consteval bool is_differentiable() {
+  constexpr bool keyed = keyed_product<R>, entries = per_entry_product<R>;
+  static_assert(has_values_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is no "
+                "values_adjoint(x, d, at, w, d_w)");
+  static_assert(!(keyed || entries) || has_keys_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is no "
+                "keys_adjoint(x, d, at, g) of what keys returns");
+  static_assert(!entries || has_gate_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is no "
+                "gate_adjoint(x, d, at, w, d_w, a, d_a)");
+  static_assert(!(keyed || entries) || has_output_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is no "
+                "output_adjoint(x, d, at, w, d_w, o, d_out)");
+  static_assert(keyed || entries || has_step_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is no "
+                "step_adjoint(x, w, d_w, h, d_h)");
+  static_assert(keyed || entries || has_state_output_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is no "
+                "output_adjoint(x, d, at, w, d_w, h, d_out, d_h)");
+  static_assert(!has_token<R> || has_token_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is a token stage and no "
+                "token_adjoint(x, d, at, t, d_t)");
+  return differentiable<R>;
+}
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
