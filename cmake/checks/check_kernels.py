@@ -15,7 +15,7 @@ import sys
 # Kernels that may: a pattern of the demangled name, bytes of stack, bytes of spills, and why.
 ALLOWED = [
     (r"gateloop|elementwise.*\btrue\b", 80, 0, "sin and cos reduce large angles in local memory"),
-    (r"matrix_keys_adjoint<gatescan::\w+::gateloop.*(double|wide)", 120, 576,
+    (r"chunk_keys_adjoint<gatescan::\w+::gateloop.*(double|wide)", 120, 576,
      "48 complex doubles a thread are more than 255 registers"),
 ]
 

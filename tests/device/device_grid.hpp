@@ -54,6 +54,16 @@ TYPED_TEST_P(device_grid, wide_states) {
     check<O, typename TypeParam::scalar>(few_modes, n, {});
 }
 
+// a plan does not know that its one sequence will come with offsets
+TYPED_TEST_P(device_grid, one_packed_sequence) {
+  options c;
+  c.sequences = 1;
+  settings how;
+  how.planned = true;
+  check<typename TypeParam::oracle, typename TypeParam::scalar>(few_modes, {1, 192, 1, 2, 3}, c,
+                                                                how);
+}
+
 // chunks of several tiles of tokens, and several chunks
 TYPED_TEST_P(device_grid, long_chunks) {
   using O = typename TypeParam::oracle;
@@ -105,7 +115,8 @@ TYPED_TEST_P(device_grid, what_is_given_and_what_is_wanted) {
       });
 }
 
-REGISTER_TYPED_TEST_SUITE_P(device_grid, sizes_and_gates, wide_states, long_chunks, nothing_to_do,
-                            optional_operands, every_layout, what_is_given_and_what_is_wanted);
+REGISTER_TYPED_TEST_SUITE_P(device_grid, sizes_and_gates, wide_states, one_packed_sequence,
+                            long_chunks, nothing_to_do, optional_operands, every_layout,
+                            what_is_given_and_what_is_wanted);
 
 }  // namespace device_grid

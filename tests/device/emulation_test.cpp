@@ -27,7 +27,7 @@ struct program {
 
 template <class F>
 void run_body(F body, int shared = 1024, index_t blocks = 1) {
-  run(emulated_gpu{}, program<F>{body, shared, blocks});
+  launch(emulated_gpu{}, program<F>{body, shared, blocks});
 }
 template <class F>
 std::string complaint(F body, int shared = 1024) {
@@ -168,11 +168,11 @@ void check_product(double error_of_a_term) {
     }
 }
 template <int N>
-using in_bf16 = gatescan::detail::warp_sums<N>;
+using in_bf16 = gatescan::detail::gpu::matrix::warp_sums<N>;
 
 TEST(emulation, warps_multiply_matrices) {
   check_product<in_bf16>(0x1p-16);
-  check_product<gatescan::detail::tf32_sums>(0x1p-10);
+  check_product<gatescan::detail::gpu::matrix::tf32_sums>(0x1p-10);
 }
 
 TEST(emulation, tf32_has_eleven_bits) {

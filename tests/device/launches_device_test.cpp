@@ -17,7 +17,7 @@ struct counting_gpu {
   static constexpr bool on_device = true;
 
   template <class Program>
-  friend void run(const counting_gpu&, const Program& program) {
+  friend void launch(const counting_gpu&, const Program& program) {
     most_blocks() = std::max(most_blocks(), program.blocks());
   }
   friend std::unique_ptr<std::byte[]> own_scratch(const counting_gpu&, std::size_t bytes) {

@@ -108,7 +108,7 @@ struct emulated_gpu {
   index_t most_blocks = -1;  // of a launch; of a larger one some at its ends and at 2^16
 
   template <class Program>
-  friend void run(const emulated_gpu& gpu, const Program& program) {
+  friend void launch(const emulated_gpu& gpu, const Program& program) {
     const index_t blocks = program.blocks();
     if (blocks == 0) return;
     emulation::machine m(program.threads(), program.shared_bytes());

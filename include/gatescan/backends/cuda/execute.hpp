@@ -8,9 +8,10 @@
 #include "../../core/problem.hpp"
 #include "../../core/workspace.hpp"
 #include "../../modes/schedule.hpp"
+#include "attention_map.hpp"
 #include "diagonal/runner.hpp"
-#include "map.hpp"
 #include "matrix/runner.hpp"
+#include "runner.hpp"
 #include "stepwise/runner.hpp"
 #include "toolbox.hpp"
 
@@ -38,18 +39,30 @@ using matrix_format =
                            std::is_same_v<state_t<T>, float>,
                        with_tf32<T>, T>;
 
+// f.operator()<Runner>(), if it is one of the recurrence
+template <class Runner, class R, class F>
+auto with_checked(F&& f) {
+  static_assert(gpu::runner<Runner, R>, "a runner lacks a member of gpu::runner");
+  return f.template operator()<Runner>();
+}
 // f.operator()<Runner>() with the runner of a problem
 template <class Device, class R, class T, class F>
 auto with_runner(const problem_of<R, T>& p, F&& f) {
+  if constexpr (requires { R::form; })
+    static_assert(
+        R::form.moves == transition::diagonal && R::form.reads == readout::inclusive,
+        "gatescan: the CUDA backend has no kernels yet for a recurrence whose token does more "
+        "to the state than multiply it by its gate, or whose query reads the state before "
+        "its own token");
   if constexpr (!attention_form<R>) {
-    return f.template operator()<stepwise_runner<R, T>>();
+    return with_checked<gpu::stepwise_runner<R, T>, R>(f);
   } else if constexpr (R::form.gate != gate_span::entry) {
-    return f.template operator()<matrix_runner<R, matrix_format<Device, T>>>();
+    return with_checked<gpu::matrix_runner<R, matrix_format<Device, T>>, R>(f);
   } else {
     if constexpr (R::form.number != numbers::real)
-      if (p.complex) return f.template operator()<diagonal_runner<R, T, true>>();
+      if (p.complex) return with_checked<gpu::diagonal_runner<R, T, true>, R>(f);
     if constexpr (R::form.number != numbers::complex)
-      return f.template operator()<diagonal_runner<R, T, false>>();
+      return with_checked<gpu::diagonal_runner<R, T, false>, R>(f);
   }
 }
 
@@ -71,43 +84,43 @@ int worker_count(const Device&, const problem_of<R, T>&) {
 }
 
 template <device_backend Device, class R, class T>
-std::size_t forward_bytes(const Device&, const problem_of<R, T>& p, const schedule& plan) {
+std::size_t forward_bytes(const Device&, const problem_of<R, T>& p, const schedule& how) {
   return with_runner<Device>(p, [&]<class Runner>() {
     const auto problem = in_format<typename Runner::format>(p);
     arena measure;
-    Runner(problem, plan).lay_out_forward(measure);
+    Runner(problem, how).lay_out_forward(measure);
     return measure.bytes_needed();
   });
 }
 template <device_backend Device, class R, class T>
 std::size_t backward_bytes(const Device&, const problem_of<R, T>& p,
-                           const backward_results<R, T>& r, const schedule& plan) {
+                           const backward_results<R, T>& r, const schedule& how) {
   return with_runner<Device>(p, [&]<class Runner>() {
     const auto problem = in_format<typename Runner::format>(p);
     arena measure;
-    Runner(problem, plan).lay_out_backward(measure, in_format<typename Runner::format>(r));
+    Runner(problem, how).lay_out_backward(measure, in_format<typename Runner::format>(r));
     return measure.bytes_needed();
   });
 }
 template <device_backend Device, class R, class T>
 void run_forward(const Device& gpu, const problem_of<R, T>& p, const forward_results<T>& to,
-                 const schedule& plan, std::span<std::byte> scratch) {
+                 const schedule& how, std::span<std::byte> scratch) {
   with_runner<Device>(p, [&]<class Runner>() {
     const auto problem = in_format<typename Runner::format>(p);
     arena memory(scratch);
-    Runner runner(problem, plan);
+    Runner runner(problem, how);
     runner.lay_out_forward(memory);
     runner.forward(gpu, in_format<typename Runner::format>(to));
   });
 }
 template <device_backend Device, class R, class T>
 void run_backward(const Device& gpu, const problem_of<R, T>& p, const backward_results<R, T>& r,
-                  const schedule& plan, std::span<std::byte> scratch) {
+                  const schedule& how, std::span<std::byte> scratch) {
   with_runner<Device>(p, [&]<class Runner>() {
     const auto problem = in_format<typename Runner::format>(p);
     const auto results = in_format<typename Runner::format>(r);
     arena memory(scratch);
-    Runner runner(problem, plan);
+    Runner runner(problem, how);
     runner.lay_out_backward(memory, results);
     runner.backward(gpu, results);
   });

@@ -100,7 +100,7 @@ concept cuda_device = std::same_as<D, cuda> || std::same_as<D, cuda_tf32>;
 }  // namespace detail
 
 template <detail::cuda_device Device, class Program>
-void run(const Device& device, const Program& program) {
+void launch(const Device& device, const Program& program) {
   const index_t blocks = program.blocks();
   if (blocks == 0) return;
   constexpr index_t most = 0x7fffffff;

@@ -10,7 +10,7 @@
 //     GATESCAN_HD void operator()(Block& block) const;   what each thread of a block does
 //   };
 //
-// A device runs programs one after another: `gpu.run(program)`.
+// A device runs programs one after another: `launch(gpu, program)`.
 
 #include <concepts>
 #include <cstdint>
@@ -64,7 +64,7 @@ concept thread_block = matrix_unit<B> && requires(B block, float x, double y, in
   { block.shuffle_xor(y, n) } -> std::same_as<double>;
 };
 
-// Where programs run: run(device, program).
+// Where programs run: launch(device, program).
 template <class D>
 concept device_backend = requires {
   requires D::on_device;
@@ -72,6 +72,11 @@ concept device_backend = requires {
 template <class D>
 concept tf32_backend = device_backend<D> && requires {
   requires D::multiplies_in_tf32;
+};
+
+/// Stands for any of them in a concept.
+struct some_device {
+  static constexpr bool on_device = true;
 };
 
 /// The bytes that n numbers take of shared memory.

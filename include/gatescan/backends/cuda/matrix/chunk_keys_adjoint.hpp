@@ -17,34 +17,37 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
+namespace matrix {
 
 template <class R, class T>
-struct matrix_keys_adjoint {
-  using kit = matrix_types<R, T>;
-  using C = typename kit::C;
-  using E = typename kit::E;
-  static constexpr int tokens = kit::tokens, sub = kit::sub, blocks_of_16 = tokens / sub;
-  static constexpr int rows = kit::key_side_rows, keys = kit::key_side_keys;
-  static constexpr int groups = kit::threads / keys;
+struct chunk_keys_adjoint {
+  using config = tile_config<R, T>;
+  using C = typename config::C;
+  using E = typename config::E;
+  static constexpr int tokens = config::tokens, subchunk = config::subchunk,
+                       subchunks = tokens / subchunk;
+  static constexpr int rows = config::key_side_rows, keys = config::key_side_keys;
+  static constexpr int groups = config::threads / keys;
   static constexpr int depth = 16;            // values that are worked on together
   static constexpr int pitch = tokens + 1;    // of dP
   static constexpr int queries = tokens + 1;  // the last one is G
-  using scores = product_sums<kit, tokens, tokens>;
-  using contractions = product_sums<kit, tokens, rows>;
+  using scores = product_sums<config, tokens, tokens>;
+  using contractions = product_sums<config, tokens, rows>;
 
   problem_of<R, T> p;
-  time_chunks chunks;
-  chunk_states<R, T> states, adjoints;
+  time_split chunks;
+  stored_states<R, T> states, adjoints;
   output_gradient<R, T> d_o{};
   gradient_stores<R, T> gradients{};
 
-  index_t blocks() const { return chunks.slot_count * p.n.heads * ceil_divide(p.n.keys, keys); }
-  int threads() const { return kit::threads; }
-  // Y at the starts of blocks of 16, for the queries from there on
+  index_t blocks() const { return chunks.slot_count() * p.n.heads * ceil_divide(p.n.keys, keys); }
+  int threads() const { return config::threads; }
+  // Y at the starts of subchunks, for the queries from there on
   GATESCAN_HD static constexpr int kept(int b) {
-    return (b * (queries - sub) - sub * b * (b - 1) / 2) * rows;
+    return (b * (queries - subchunk) - subchunk * b * (b - 1) / 2) * rows;
   }
-  static constexpr int kept_size = kept(blocks_of_16) + blocks_of_16 * sub * rows;
+  static constexpr int kept_size = kept(subchunks) + subchunks * subchunk * rows;
   int shared_bytes() const {
     return shared_size<C>(tokens * pitch) + shared_size<C>(queries * rows) +
            3 * shared_size<C>(tokens * rows) + shared_size<C>(kept_size);
@@ -56,21 +59,21 @@ struct matrix_keys_adjoint {
     index_t rest = block.index();
     const index_t first_key = rest % tiles * keys;
     const index_t head = (rest /= tiles) % p.n.heads;
-    const chunk_place here = chunks.at(p, rest / p.n.heads);
-    typename kit::sums sums{};
-    const int lane = block.thread() % keys, group = block.thread() / keys;
-    const index_t key = first_key + lane;
-    if (here.tokens.count() > 0) {
+    const segment chunk = chunks.at(rest / p.n.heads);
+    typename config::sums sums{};
+    const int column = block.thread() % keys, group = block.thread() / keys;
+    const index_t key = first_key + column;
+    if (chunk.tokens.count() > 0) {
       const arrays<Block> a(block);
-      const auto x = head_operands(p, here.batch, head);
-      contract(block, x, here, head, first_key, a);
-      load(block, x, here, first_key, a);
+      const auto x = head_operands(p, chunk.batch, head);
+      contract(block, x, chunk, head, first_key, a);
+      load(block, x, chunk, first_key, a);
       block.sync();
-      climb(lane, group, static_cast<int>(here.tokens.count()), a);
-      descend(block, lane, group, static_cast<int>(here.tokens.count()), a);
-      finish(block, x, here, head, key, lane, group, a, sums);
+      sweep_forward(column, group, static_cast<int>(chunk.tokens.count()), a);
+      sweep_backward(block, column, group, static_cast<int>(chunk.tokens.count()), a);
+      finish(block, x, chunk, head, key, column, group, a, sums);
     }
-    if (key < p.n.keys) gradients.store_parameters(side::keys, sums, here, head, key, group);
+    if (key < p.n.keys) gradients.store_parameters(side::keys, sums, chunk, head, key, group);
   }
 
  private:
@@ -91,14 +94,16 @@ struct matrix_keys_adjoint {
           d_end(block.template shared<C>(tokens * rows)),
           y(block.template shared<C>(kept_size)) {}
   };
-  GATESCAN_HD static int y_at(int b, int query, int lane) { return kept(b) + query * rows + lane; }
+  GATESCAN_HD static int y_at(int b, int query, int column) {
+    return kept(b) + query * rows + column;
+  }
 
   // dP, S do, conj(G) v and conj(G) S by key: sums over values
   template <class Block>
-  GATESCAN_HD void contract(Block& block, const typename kit::fields& x, const chunk_place& here,
+  GATESCAN_HD void contract(Block& block, const typename config::fields& x, const segment& chunk,
                             index_t head, index_t first_key, const arrays<Block>& a) const {
     const int thread = block.thread();
-    const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
+    const auto head_d_out = d_o.d_out.of_head(chunk.batch, head, 0);
     // staging, where k, gates and what follows will be
     const auto d_outs = a.k, values = a.gates, state = a.d_end, adjoint = a.d_end + depth * rows;
     static_assert(depth <= rows && 2 * depth <= tokens);
@@ -107,20 +112,20 @@ struct matrix_keys_adjoint {
     E both{};
     for (index_t first = 0; first < p.n.values; first += depth) {
       block.sync();
-      for (int n = thread; n < depth * tokens; n += kit::threads) {
-        const index_t t = here.tokens.first + n / depth, j = first + n % depth;
+      for (int n = thread; n < depth * tokens; n += config::threads) {
+        const index_t t = chunk.tokens.first + n / depth, j = first + n % depth;
         const int at = n % depth * tokens + n / depth;
-        const bool inside = t < here.tokens.last && j < p.n.values;
-        d_outs[at] = inside ? d_o(x, head_d_out, here.batch, head, t, j) : C(0);
-        values[at] = inside ? C(R::values(x, typename kit::at{0, t, 0, 0, j}).v) : C(0);
+        const bool inside = t < chunk.tokens.last && j < p.n.values;
+        d_outs[at] = inside ? d_o(x, head_d_out, chunk.batch, head, t, j) : C(0);
+        values[at] = inside ? C(R::values(x, typename config::cursor{0, t, 0, 0, j}).v) : C(0);
       }
-      for (int n = thread; n < depth * rows; n += kit::threads) {
+      for (int n = thread; n < depth * rows; n += config::threads) {
         const int row = n / depth, at = n % depth * rows + row;
         const index_t i = first_key + row % keys, j = first + n % depth;
         const index_t from = row / keys * states.plane() + i * p.n.values + j;
         const bool inside = i < p.n.keys && j < p.n.values;
-        const C g = inside ? adjoints.state(here.slot, head)[from] : C(0);
-        state[at] = inside ? states.state(here.slot, head)[from] : C(0);
+        const C g = inside ? adjoints.state(chunk.slot, head)[from] : C(0);
+        state[at] = inside ? states.state(chunk.slot, head)[from] : C(0);
         adjoint[at] = row < keys ? g : -g;
       }
       block.sync();
@@ -140,15 +145,15 @@ struct matrix_keys_adjoint {
   }
 
   template <class Block>
-  GATESCAN_HD void load(Block& block, const typename kit::fields& x, const chunk_place& here,
+  GATESCAN_HD void load(Block& block, const typename config::fields& x, const segment& chunk,
                         index_t first_key, const arrays<Block>& a) const {
-    for (int n = block.thread(); n < queries * keys; n += kit::threads) {
+    for (int n = block.thread(); n < queries * keys; n += config::threads) {
       const int t = n / keys, i = n % keys;
-      E q{}, k{}, gate = real_number<E>(C(1));
-      if (t == tokens) q = real_number<E>(C(1));
-      if (t < here.tokens.count() && first_key + i < p.n.keys) {
+      E q{}, k{}, gate = number_cast<E>(C(1));
+      if (t == tokens) q = number_cast<E>(C(1));
+      if (t < chunk.tokens.count() && first_key + i < p.n.keys) {
         const auto token =
-            R::keys(x, typename kit::at{0, here.tokens.first + t, 0, first_key + i, 0});
+            R::keys(x, typename config::cursor{0, chunk.tokens.first + t, 0, first_key + i, 0});
         q = token.q, k = token.k, gate = token.gate;
       }
       put_number(a.x, t * rows + i, keys, q);
@@ -160,63 +165,63 @@ struct matrix_keys_adjoint {
 
   // dP_rt: of a query a number for all keys, of the chunk's end one a key
   template <class Block>
-  GATESCAN_HD static E d_score(const arrays<Block>& a, int r, int t, int lane) {
-    return r == tokens ? number_at<E>(a.d_end, t * rows + lane, keys)
-                       : real_number<E>(C(a.d_scores[r * pitch + t]));
+  GATESCAN_HD static E d_score(const arrays<Block>& a, int r, int t, int column) {
+    return r == tokens ? number_at<E>(a.d_end, t * rows + column, keys)
+                       : number_cast<E>(C(a.d_scores[r * pitch + t]));
   }
   // queries of a group in block b and after it; those after the last token are not there
   template <class F>
   GATESCAN_HD static void for_each_query(int group, int b, int count, F f) {
-    for (int r = b * sub + group; r < queries; r += groups)
+    for (int r = b * subchunk + group; r < queries; r += groups)
       if (r < count || r == tokens) f(r);
   }
 
   // Y at the starts of all blocks
   template <class Block>
-  GATESCAN_HD void climb(int lane, int group, int count, const arrays<Block>& a) const {
+  GATESCAN_HD void sweep_forward(int column, int group, int count, const arrays<Block>& a) const {
     for_each_query(group, 0, count, [&](int r) {
-      E y = number_at<E>(a.y, y_at(0, r, lane), keys);
-      for (int b = 1; b <= r / sub && b < blocks_of_16; ++b) {
-        for (int t = (b - 1) * sub; t < b * sub; ++t)
-          y = decayed(number_at<E>(a.gates, t * rows + lane, keys), y) +
-              number_at<E>(a.k, t * rows + lane, keys) * d_score(a, r, t, lane);
-        put_number(a.y, y_at(b, r, lane), keys, y);
+      E y = number_at<E>(a.y, y_at(0, r, column), keys);
+      for (int b = 1; b <= r / subchunk && b < subchunks; ++b) {
+        for (int t = (b - 1) * subchunk; t < b * subchunk; ++t)
+          y = decayed(number_at<E>(a.gates, t * rows + column, keys), y) +
+              number_at<E>(a.k, t * rows + column, keys) * d_score(a, r, t, column);
+        put_number(a.y, y_at(b, r, column), keys, y);
       }
     });
   }
 
   template <class Block>
-  GATESCAN_HD void descend(Block& block, int lane, int group, int count,
-                           const arrays<Block>& a) const {
-    for (int b = blocks_of_16 - 1; b >= 0; --b) {
-      const int first = b * sub;
+  GATESCAN_HD void sweep_backward(Block& block, int column, int group, int count,
+                                  const arrays<Block>& a) const {
+    for (int b = subchunks - 1; b >= 0; --b) {
+      const int first = b * subchunk;
       if (first >= count) continue;
-      registers<E, sub> dk = {}, da = {};
+      registers<E, subchunk> dk = {}, da = {};
       for_each_query(group, b, count, [&](int r) {
-        registers<E, sub> y;
-        E number = number_at<E>(a.y, y_at(b, r, lane), keys);
-        for (int n = 0; n < sub; ++n) {
+        registers<E, subchunk> y;
+        E number = number_at<E>(a.y, y_at(b, r, column), keys);
+        for (int n = 0; n < subchunk; ++n) {
           y[n] = number;
           if (first + n > r) continue;
-          const int at = (first + n) * rows + lane;
+          const int at = (first + n) * rows + column;
           number = decayed(number_at<E>(a.gates, at, keys), number) +
-                   number_at<E>(a.k, at, keys) * d_score(a, r, first + n, lane);
+                   number_at<E>(a.k, at, keys) * d_score(a, r, first + n, column);
         }
-        if (r / sub == b) put_number(a.y, y_at(b, r, lane), keys, number);
-        number = number_at<E>(a.x, r * rows + lane, keys);
-        for (int n = sub - 1; n >= 0; --n) {
+        if (r / subchunk == b) put_number(a.y, y_at(b, r, column), keys, number);
+        number = number_at<E>(a.x, r * rows + column, keys);
+        for (int n = subchunk - 1; n >= 0; --n) {
           if (first + n > r) continue;
           da[n] = da[n] + number * y[n];
-          dk[n] = dk[n] + number * d_score(a, r, first + n, lane);
-          number = decayed(number_at<E>(a.gates, (first + n) * rows + lane, keys), number);
+          dk[n] = dk[n] + number * d_score(a, r, first + n, column);
+          number = decayed(number_at<E>(a.gates, (first + n) * rows + column, keys), number);
         }
-        put_number(a.x, r * rows + lane, keys, number);
+        put_number(a.x, r * rows + column, keys, number);
       });
       for (int g = 0; g < groups; ++g) {  // in order; this block's keys and gates have been used
         block.sync();
         if (g != group) continue;
-        for (int n = 0; n < sub; ++n) {
-          const int at = (first + n) * rows + lane;
+        for (int n = 0; n < subchunk; ++n) {
+          const int at = (first + n) * rows + column;
           if (g > 0) {
             dk[n] = dk[n] + number_at<E>(a.k, at, keys);
             da[n] = da[n] + number_at<E>(a.gates, at, keys);
@@ -229,35 +234,35 @@ struct matrix_keys_adjoint {
   }
 
   template <class Block>
-  GATESCAN_HD void finish(Block& block, const typename kit::fields& x, const chunk_place& here,
-                          index_t head, index_t key, int lane, int group, const arrays<Block>& a,
-                          typename kit::sums& sums) const {
+  GATESCAN_HD void finish(Block& block, const typename config::fields& x, const segment& chunk,
+                          index_t head, index_t key, int column, int group, const arrays<Block>& a,
+                          typename config::sums& sums) const {
     block.sync();
-    const int count = static_cast<int>(here.tokens.count());
+    const int count = static_cast<int>(chunk.tokens.count());
     const auto gradient = [&](int t) {
-      return keys_of<E>{conj(number_at<E>(a.y, y_at(t / sub, t, lane), keys)),
-                        conj(number_at<E>(a.k, t * rows + lane, keys)),
-                        conj(number_at<E>(a.gates, t * rows + lane, keys))};
+      return keys_of<E>{conj(number_at<E>(a.y, y_at(t / subchunk, t, column), keys)),
+                        conj(number_at<E>(a.k, t * rows + column, keys)),
+                        conj(number_at<E>(a.gates, t * rows + column, keys))};
     };
     const auto all_finite = [](const keys_of<E>& g) {
       return is_finite(g.q) && is_finite(g.k) && is_finite(g.gate);
     };
-    bool broken = false;
+    bool non_finite = false;
     for (int t = group; t < count && key < p.n.keys; t += groups)
-      broken = broken || !all_finite(gradient(t));
-    if (block.any(broken)) {
+      non_finite = non_finite || !all_finite(gradient(t));
+    if (block.any(non_finite)) {
       if (group == 0 && key < p.n.keys) {
         // what the fast form has used up: states, and sums of the three gradients
         const auto d_q = a.d_end, d_k = a.d_scores, d_gate = a.d_scores + tokens * rows;
         const replay_memory<typename arrays<Block>::array> memory{a.x, d_q, d_k, d_gate};
         static_assert(2 * tokens * rows <= tokens * pitch);
-        replay_keys(p, x, here, head, key, states, adjoints, d_o, memory, rows, lane, keys);
+        replay_keys(p, x, chunk, head, key, states, adjoints, d_o, memory, rows, column, keys);
         // what was finite stays as it is: a NaN changes no bit of what does not depend on it
         for (int t = 0; t < count; ++t) {
-          const int at = t * rows + lane;
+          const int at = t * rows + column;
           const keys_of<E> g = gradient(t);
           if (!is_finite(g.q))
-            put_number(a.y, y_at(t / sub, t, lane), keys, conj(number_at<E>(d_q, at, keys)));
+            put_number(a.y, y_at(t / subchunk, t, column), keys, conj(number_at<E>(d_q, at, keys)));
           if (!is_finite(g.k)) put_number(a.k, at, keys, conj(number_at<E>(d_k, at, keys)));
           if (!is_finite(g.gate))
             put_number(a.gates, at, keys, conj(number_at<E>(d_gate, at, keys)));
@@ -266,13 +271,15 @@ struct matrix_keys_adjoint {
       block.sync();
     }
     for (int t = group; t < count && key < p.n.keys; t += groups) {
-      const index_t time = here.tokens.first + t;
-      R::keys_adjoint(x, sums, typename kit::at{0, time, 0, key, 0}, gradient(t));
-      gradients.store_token(side::keys, sums, here, head, time, key);
+      const index_t time = chunk.tokens.first + t;
+      R::keys_adjoint(x, sums, typename config::cursor{0, time, 0, key, 0}, gradient(t));
+      gradients.store_token(side::keys, sums, chunk, head, time, key);
     }
   }
 };
 
+}  // namespace matrix
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

@@ -3,11 +3,13 @@
 // walks the states forward and their gradients back, value after value. For chunks where the fast
 // form met something that is not finite.
 
-#include "summaries.hpp"
+#include "chunk_state.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
+namespace matrix {
 
 /// A number a token and key each.
 template <class Array>
@@ -15,43 +17,43 @@ struct replay_memory {
   Array state, d_q, d_k, d_gate;
 };
 
-/// Token t's numbers of the key lie at t * pitch + lane, imaginary parts `plane` further on.
+/// Token t's numbers of the key lie at t * pitch + column, imaginary parts `plane` further on.
 template <class R, class T, class Array>
-GATESCAN_HD void replay_keys(const problem_of<R, T>& p,
-                             const typename matrix_types<R, T>::fields& x, const chunk_place& here,
-                             index_t head, index_t key, const chunk_states<R, T>& states,
-                             const chunk_states<R, T>& adjoints, const output_gradient<R, T>& d_o,
-                             const replay_memory<Array>& w, int pitch, int lane, int plane) {
-  using kit = matrix_types<R, T>;
-  using C = typename kit::C;
-  using E = typename kit::E;
-  const auto head_d_out = d_o.d_out.of_head(here.batch, head, 0);
-  const int count = static_cast<int>(here.tokens.count());
+GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_config<R, T>::fields& x,
+                             const segment& chunk, index_t head, index_t key,
+                             const stored_states<R, T>& states, const stored_states<R, T>& adjoints,
+                             const output_gradient<R, T>& d_o, const replay_memory<Array>& w,
+                             int pitch, int column, int plane) {
+  using config = tile_config<R, T>;
+  using C = typename config::C;
+  using E = typename config::E;
+  const auto head_d_out = d_o.d_out.of_head(chunk.batch, head, 0);
+  const int count = static_cast<int>(chunk.tokens.count());
   const auto value_at = [&](int t, index_t j) -> C {
-    return R::values(x, typename kit::at{0, here.tokens.first + t, 0, 0, j}).v;
+    return R::values(x, typename config::cursor{0, chunk.tokens.first + t, 0, 0, j}).v;
   };
   const auto d_out_at = [&](int t, index_t j) -> C {
-    return d_o(x, head_d_out, here.batch, head, here.tokens.first + t, j);
+    return d_o(x, head_d_out, chunk.batch, head, chunk.tokens.first + t, j);
   };
   const auto keys_at = [&](int t) {
-    return R::keys(x, typename kit::at{0, here.tokens.first + t, 0, key, 0});
+    return R::keys(x, typename config::cursor{0, chunk.tokens.first + t, 0, key, 0});
   };
   const auto put = [&](const Array& to, int t, E number) {
-    put_number(to, t * pitch + lane, plane, number);
+    put_number(to, t * pitch + column, plane, number);
   };
   const auto get = [&](const Array& from, int t) {
-    return number_at<E>(from, t * pitch + lane, plane);
+    return number_at<E>(from, t * pitch + column, plane);
   };
   for (int t = 0; t < count; ++t) put(w.d_q, t, E{}), put(w.d_k, t, E{}), put(w.d_gate, t, E{});
   for (index_t j = 0; j < p.n.values; ++j) {
-    E state = number_at<E>(states.state(here.slot, head), key * p.n.values + j, states.plane());
+    E state = number_at<E>(states.state(chunk.slot, head), key * p.n.values + j, states.plane());
     for (int t = 0; t < count; ++t) {
       put(w.state, t, state);
       const auto token = keys_at(t);
       state = decayed(token.gate, state) + token.k * value_at(t, j);
       put(w.d_q, t, get(w.d_q, t) + conj(state) * d_out_at(t, j));
     }
-    E d = number_at<E>(adjoints.state(here.slot, head), key * p.n.values + j, adjoints.plane());
+    E d = number_at<E>(adjoints.state(chunk.slot, head), key * p.n.values + j, adjoints.plane());
     for (int t = count - 1; t >= 0; --t) {
       const auto token = keys_at(t);
       d = d + conj(token.q) * d_out_at(t, j);
@@ -62,6 +64,8 @@ GATESCAN_HD void replay_keys(const problem_of<R, T>& p,
   }
 }
 
+}  // namespace matrix
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

@@ -10,22 +10,24 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
+namespace matrix {
 
 template <class R, class T>
 struct gradient_stores {
-  using kit = matrix_types<R, T>;
-  using C = typename kit::C;
+  using config = tile_config<R, T>;
+  using C = typename config::C;
   // threads of a block that share a key, or a value, and have tokens of their own
-  static constexpr int key_groups = kit::threads / kit::key_side_keys,
-                       value_groups = kit::threads / kit::values;
+  static constexpr int key_groups = config::threads / config::key_side_keys,
+                       value_groups = config::threads / config::values;
 
-  typename kit::sinks sinks{};
+  typename config::sinks sinks{};
   bool packed = false;
   index_t keys = 0, values = 0;
 
   gradient_stores() = default;
-  gradient_stores(const problem_of<R, T>& p, const typename kit::operands_to& to,
-                  const time_chunks& chunks)
+  gradient_stores(const problem_of<R, T>& p, const typename config::operands_to& to,
+                  const time_split& chunks)
       : packed(chunks.packed), keys(p.n.keys), values(p.n.values) {
     R::operands(
         [&](const char* name, const axes& a, presence, const auto& target, const auto& added,
@@ -41,8 +43,8 @@ struct gradient_stores {
                               ": expected keys or values among the axes of a matrix state's operand"
                               ", got both");
           const index_t in_time_copies = in_time  ? 1
-                                         : packed ? chunks.slot_count
-                                                  : chunks.a_sequence;
+                                         : packed ? chunks.slot_count()
+                                                  : chunks.per_sequence;
           const index_t key_threads = in_time ? 1 : key_groups,
                         value_threads = in_time ? 1 : value_groups;
           const index_t a_chunk = sink.has_key     ? key_threads
@@ -50,8 +52,9 @@ struct gradient_stores {
                                                    : keys * key_threads + values * value_threads;
           sink = sink_type(target, a, seen, packed, a_chunk * in_time_copies);
           if (sink.has_key && added.values)
-            sink.expect_asides(values * value_threads * in_time_copies);
-          if (sink.has_value && added.keys) sink.expect_asides(keys * key_threads * in_time_copies);
+            sink.expect_cross_side(values * value_threads * in_time_copies);
+          if (sink.has_value && added.keys)
+            sink.expect_cross_side(keys * key_threads * in_time_copies);
         },
         to, sides_that_add(p), sinks);
   }
@@ -73,17 +76,17 @@ struct gradient_stores {
   }
 
   /// Stores the gradients of operands with a time axis and clears their sums.
-  GATESCAN_HD void store_token(side which, typename kit::sums& sums, const chunk_place& here,
+  GATESCAN_HD void store_token(side which, typename config::sums& sums, const segment& chunk,
                                index_t head, index_t time, index_t index) const {
-    const typename kit::at at = place_of(which, here, head, time, index);
+    const typename config::cursor at = cursor_at(which, chunk, head, time, index);
     R::operands(
         [&](const char*, const axes&, presence, const auto& sink, auto& sum) {
           if (!sink.to.given || !sink.has_time || !belongs(which, sink)) return;
-          if (is_aside(which, sink))
-            sink.store_aside(at, here.sequence, index, sum);
+          if (is_cross_side(which, sink))
+            sink.store_cross_side(at, chunk.sequence, index, sum);
           else
-            sink.store(at, here.sequence,
-                       !is_lone(sink)        ? 0
+            sink.store(at, chunk.sequence,
+                       !has_no_side(sink)    ? 0
                        : which == side::keys ? index
                                              : keys + index,
                        sum);
@@ -92,27 +95,27 @@ struct gradient_stores {
         sinks, sums);
   }
   /// Stores those without, at the end of a chunk.
-  GATESCAN_HD void store_parameters(side which, const typename kit::sums& sums,
-                                    const chunk_place& here, index_t head, index_t index,
+  GATESCAN_HD void store_parameters(side which, const typename config::sums& sums,
+                                    const segment& chunk, index_t head, index_t index,
                                     index_t group) const {
-    const typename kit::at at = place_of(which, here, head, 0, index);
+    const typename config::cursor at = cursor_at(which, chunk, head, 0, index);
     const bool key_side = which == side::keys;
-    const index_t sequence = packed ? 0 : here.sequence, chunk = packed ? here.slot : here.chunk,
+    const index_t sequence = packed ? 0 : chunk.sequence, copy = packed ? chunk.slot : chunk.index,
                   key_threads = keys * key_groups, value_threads = values * value_groups,
                   thread = index * (key_side ? key_groups : value_groups) + group;
     R::operands(
         [&](const char*, const axes&, presence, const auto& sink, const auto& sum) {
           if (!sink.to.given || sink.has_time || !belongs(which, sink)) return;
-          if (is_aside(which, sink)) {
-            sink.store_aside(at, sequence,
-                             chunk * (key_side ? key_threads : value_threads) + thread, sum);
-          } else if (is_lone(sink)) {
+          if (is_cross_side(which, sink)) {
+            sink.store_cross_side(at, sequence,
+                                  copy * (key_side ? key_threads : value_threads) + thread, sum);
+          } else if (has_no_side(sink)) {
             sink.store(
                 at, sequence,
-                chunk * (key_threads + value_threads) + (key_side ? thread : key_threads + thread),
+                copy * (key_threads + value_threads) + (key_side ? thread : key_threads + thread),
                 sum);
           } else {
-            sink.store(at, sequence, chunk * (key_side ? key_groups : value_groups) + group, sum);
+            sink.store(at, sequence, copy * (key_side ? key_groups : value_groups) + group, sum);
           }
         },
         sinks, sums);
@@ -120,25 +123,27 @@ struct gradient_stores {
 
  private:
   template <class Sink>
-  GATESCAN_HD static bool is_lone(const Sink& sink) {
+  GATESCAN_HD static bool has_no_side(const Sink& sink) {
     return !sink.has_key && !sink.has_value;
   }
   // has the other side's axis
   template <class Sink>
-  GATESCAN_HD static bool is_aside(side which, const Sink& sink) {
+  GATESCAN_HD static bool is_cross_side(side which, const Sink& sink) {
     return which == side::keys ? sink.has_value : sink.has_key;
   }
   template <class Sink>
   GATESCAN_HD static bool belongs(side which, const Sink& sink) {
-    return !is_aside(which, sink) || sink.asides > 0;
+    return !is_cross_side(which, sink) || sink.cross_sides > 0;
   }
-  GATESCAN_HD static typename kit::at place_of(side which, const chunk_place& here, index_t head,
-                                               index_t time, index_t index) {
-    if (which == side::keys) return {here.batch, time, head, index, 0};
-    return {here.batch, time, head, 0, index};
+  GATESCAN_HD static typename config::cursor cursor_at(side which, const segment& chunk,
+                                                       index_t head, index_t time, index_t index) {
+    if (which == side::keys) return {chunk.batch, time, head, index, 0};
+    return {chunk.batch, time, head, 0, index};
   }
 };
 
+}  // namespace matrix
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

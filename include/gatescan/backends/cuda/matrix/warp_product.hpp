@@ -10,6 +10,8 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
+namespace matrix {
 
 // The next part of two numbers, which are left with what it lacks.
 template <class Block>
@@ -120,6 +122,8 @@ struct sums_by_warps {
   }
 };
 
+}  // namespace matrix
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

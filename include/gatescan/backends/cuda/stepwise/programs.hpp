@@ -1,20 +1,21 @@
 #pragma once
-// Programs of a recurrence with a step of its own: a thread a channel, token by token, the state in
+// Programs of a recurrence with a step of its own, h_t = step(values_t, h_{t-1}) for
+// [heads][values] channels: a thread a channel, token by token, the state of [states] numbers in
 // registers. Where there is an associative operator, segments of time are reduced with it.
 
 #include <type_traits>
 
 #include "../../../core/problem.hpp"
-#include "../diagonal/collect.hpp"
-#include "../diagonal/lanes.hpp"
-#include "../diagonal/layout.hpp"
+#include "../operands/collect.hpp"
+#include "../operands/scratch_array.hpp"
+#include "../time_split.hpp"
+#include "../tuning.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
 namespace stepwise {
-
-using diagonal::channel_map, diagonal::lane, diagonal::segment, diagonal::time_cut;
 
 // A state as an array, and back.
 template <class R, class C>
@@ -28,56 +29,64 @@ struct state_numbers {
 
 // What the programs share.
 template <class R, class T>
-struct task {
+struct program_base {
   using C = state_t<T>;
   using S = storage_t<T>;
-  using spot = place<C, false>;
+  using cursor = gpu::cursor<C, false>;
   using operands = typename R::template fields<operand<const S>>;
   using state = typename R::template state_of<C>;
   using numbers_type = state_numbers<R, C>;
   static_assert(sizeof(state) == R::states * sizeof(C),
                 "gatescan: state_of<R> must hold `states` numbers of type R and nothing else");
   // tokens between states that backward keeps: what lies between is in shared memory
-  static constexpr int run_that_fits = 512 / static_cast<int>(R::states * sizeof(C)) - 1;
-  static constexpr int run = run_that_fits < 1 ? 1 : run_that_fits > 16 ? 16 : run_that_fits;
+  static constexpr int chunk_that_fits =
+      tuned.history_bytes / static_cast<int>(R::states * sizeof(C)) - 1;
+  static constexpr int chunk_tokens = chunk_that_fits < 1 ? 1
+                                      : chunk_that_fits > tuned.most_history_tokens
+                                          ? tuned.most_history_tokens
+                                          : chunk_that_fits;
 
   problem_of<R, T> p;
   channel_map map;
-  time_cut cut;
+  time_split split;
 
   int threads() const { return map.block_threads; }
   int shared_bytes() const { return 0; }
   index_t blocks_for(index_t slot_count) const { return slot_count * map.blocks_a_slot(); }
 
-  GATESCAN_HD operands of(const lane& l, index_t batch) const {
+  GATESCAN_HD operands of(const channel_thread& thread, index_t batch) const {
     operands x = p.x;
     R::operands([&](const char*, const axes&, presence, const auto& from,
-                    auto& to) { to = from.of_head(batch, l.head, l.value); },
+                    auto& to) { to = from.of_head(batch, thread.head, thread.value); },
                 p.x, x);
     return x;
   }
-  GATESCAN_HD static spot at(index_t t) { return {0, t, 0, 0, 0}; }
+  GATESCAN_HD static cursor at(index_t t) { return {0, t, 0, 0, 0}; }
 
   template <class Operand>
-  GATESCAN_HD static index_t offset(const Operand& x, index_t sequence, const lane& l, index_t i) {
-    return x.offset(sequence, 0, l.head) + i * x.key + l.value * x.value;
+  GATESCAN_HD static index_t offset(const Operand& x, index_t sequence,
+                                    const channel_thread& thread, index_t i) {
+    return x.offset(sequence, 0, thread.head) + i * x.key + thread.value * x.value;
   }
   template <class Operand>
-  GATESCAN_HD static state load(const Operand& from, index_t sequence, const lane& l) {
+  GATESCAN_HD static state load(const Operand& from, index_t sequence,
+                                const channel_thread& thread) {
     numbers_type h{};
     for (int i = 0; i < R::states; ++i)
-      if (from.given) h.of[i] = from.re[offset(from, sequence, l, i)];
+      if (from.given) h.of[i] = from.re[offset(from, sequence, thread, i)];
     return h.whole();
   }
-  using table = diagonal::table<C>;
-  GATESCAN_HD static state load(const table& from, index_t row, const lane& l) {
+  using state_array = scratch_array<C>;
+  GATESCAN_HD static state load(const state_array& from, index_t row,
+                                const channel_thread& thread) {
     numbers_type h{};
-    for (int i = 0; i < R::states; ++i) h.of[i] = from.load(row, i, l.channel);
+    for (int i = 0; i < R::states; ++i) h.of[i] = from.load(row, i, thread.channel);
     return h.whole();
   }
-  GATESCAN_HD static void store(const table& to, index_t row, const lane& l, const state& h) {
+  GATESCAN_HD static void store(const state_array& to, index_t row, const channel_thread& thread,
+                                const state& h) {
     const auto n = numbers_type::from(h);
-    for (int i = 0; l.active && i < R::states; ++i) to.store(row, i, l.channel, n.of[i]);
+    for (int i = 0; thread.active && i < R::states; ++i) to.store(row, i, thread.channel, n.of[i]);
   }
 };
 
@@ -91,122 +100,125 @@ auto summary_of() {
 
 // What the tokens of every segment do together.
 template <class R, class T>
-struct summarise : task<R, T> {
+struct segment_summary : program_base<R, T> {
   using summary = decltype(summary_of<R, state_t<T>>());
   summary* summaries;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
+  index_t blocks() const { return this->blocks_for(this->split.slot_count()); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
     const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->cut.at(block.index() / a_slot);
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const auto x = this->of(l, s.batch);
+    const segment s = this->split.at(block.index() / a_slot);
+    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
+    const auto x = this->of(thread, s.batch);
     summary sum = R::template identity<state_t<T>>();
-    for (index_t t = s.first; t < s.last; ++t)
+    for (index_t t = s.tokens.first; t < s.tokens.last; ++t)
       sum = R::combine(R::element_of(x, R::values(x, this->at(t))), sum);
-    if (l.active) summaries[s.slot * this->map.channels() + l.channel] = sum;
+    if (thread.active) summaries[s.slot * this->map.channels() + thread.channel] = sum;
   }
 };
 
 // The state at the start of every segment.
 template <class R, class T>
-struct carry : task<R, T> {
+struct state_passing : program_base<R, T> {
   const decltype(summary_of<R, state_t<T>>())* summaries;
-  typename task<R, T>::table starts;
+  typename program_base<R, T>::state_array starts;
 
-  index_t blocks() const { return this->blocks_for(this->cut.sequences); }
+  index_t blocks() const { return this->blocks_for(this->split.sequences); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
     const index_t a_slot = this->map.blocks_a_slot(), sequence = block.index() / a_slot;
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    auto h = this->load(this->p.initial_state, sequence, l);
-    const index_t pieces = this->cut.used_slots(sequence);
+    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
+    auto h = this->load(this->p.initial_state, sequence, thread);
+    const index_t pieces = this->split.used_slots(sequence);
     for (index_t i = 0; i < pieces; ++i) {
-      const index_t slot = this->cut.first_slot(sequence) + i;
-      this->store(starts, slot, l, h);
-      h = R::apply(summaries[slot * this->map.channels() + l.channel], h);
+      const index_t slot = this->split.first_slot(sequence) + i;
+      this->store(starts, slot, thread, h);
+      h = R::apply(summaries[slot * this->map.channels() + thread.channel], h);
     }
   }
 };
 
+// Outputs and final states.
 template <class R, class T>
-struct walk : task<R, T> {
-  using base = task<R, T>;
-  typename base::table starts;  // of segments, where time is cut
+struct segment_scan : program_base<R, T> {
+  using base = program_base<R, T>;
+  typename base::state_array starts;  // of segments, where time is split
   operand<typename base::S> out;
   operand<typename base::C> final_state;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
+  index_t blocks() const { return this->blocks_for(this->split.slot_count()); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
     const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->cut.at(block.index() / a_slot);
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const auto x = this->of(l, s.batch);
-    const auto to = out.of_head(s.batch, l.head, l.value);
-    auto h = starts.first != nullptr ? this->load(starts, s.slot, l)
-                                     : this->load(this->p.initial_state, s.sequence, l);
-    for (index_t t = s.first; t < s.last; ++t) {
+    const segment s = this->split.at(block.index() / a_slot);
+    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
+    const auto x = this->of(thread, s.batch);
+    const auto to = out.of_head(s.batch, thread.head, thread.value);
+    auto h = starts.first != nullptr ? this->load(starts, s.slot, thread)
+                                     : this->load(this->p.initial_state, s.sequence, thread);
+    for (index_t t = s.tokens.first; t < s.tokens.last; ++t) {
       const auto w = R::values(x, this->at(t));
       h = R::step(x, w, h);
-      if (out.given && l.active)
+      if (out.given && thread.active)
         to.re[t * to.time] = convert<storage_t<T>>(R::output(x, this->at(t), w, h));
     }
-    if (!final_state.given || !s.closes || !l.active) return;
+    if (!final_state.given || !s.closes || !thread.active) return;
     const auto n = base::numbers_type::from(h);
     for (int i = 0; i < R::states; ++i)
-      final_state.re[this->offset(final_state, s.sequence, l, i)] = n.of[i];
+      final_state.re[this->offset(final_state, s.sequence, thread, i)] = n.of[i];
   }
 };
 
-// Gradients of whole sequences: states at the starts of runs are kept, the others found again.
+// Gradients of whole sequences: states at the starts of chunks are kept, the others found again.
 template <class R, class T>
-struct differentiate : task<R, T> {
-  using base = task<R, T>;
+struct sequence_adjoint : program_base<R, T> {
+  using base = program_base<R, T>;
   using C = typename base::C;
   using S = typename base::S;
   using state = typename base::state;
-  using collector = diagonal::collector<R, T, false, 1, base::run, true>;
+  using collector = gpu::collector<R, T, false, 1, base::chunk_tokens, true>;
   operand<const S> d_out;
   operand<const C> d_final_state;
-  typename base::table kept;
+  typename base::state_array kept;
   collector collect;
   gradient_sink<C, C> initial_state;
 
-  index_t blocks() const { return this->blocks_for(this->cut.slot_count()); }
+  index_t blocks() const { return this->blocks_for(this->split.slot_count()); }
   int shared_bytes() const {
-    return collect.shared_bytes() + shared_size<state>((base::run + 1) * this->map.block_threads);
+    return collect.shared_bytes() +
+           shared_size<state>((base::chunk_tokens + 1) * this->map.block_threads);
   }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
     const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->cut.at(block.index() / a_slot);
-    const lane l = this->map.at(block.index() % a_slot, block.thread());
-    const auto x = this->of(l, s.batch);
-    const auto meeting = collect.room(block);
-    const auto states = block.template shared<state>((base::run + 1) * block.threads());
-    const diagonal::shared_tokens<state, std::remove_const_t<decltype(states)>> history{
+    const segment s = this->split.at(block.index() / a_slot);
+    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
+    const auto x = this->of(thread, s.batch);
+    const auto partials = collect.storage(block);
+    const auto states = block.template shared<state>((base::chunk_tokens + 1) * block.threads());
+    const shared_tokens<state, std::remove_const_t<decltype(states)>> history{
         states, block.thread(), block.threads()};
-    const operand<const S> own_d_out = d_out.of_head(s.batch, l.head, l.value);
+    const operand<const S> own_d_out = d_out.of_head(s.batch, thread.head, thread.value);
 
-    state h = this->load(this->p.initial_state, s.sequence, l);
-    for (index_t t = s.first; t < s.last; ++t) {
-      if ((t - s.first) % base::run == 0)
-        this->store(kept, this->cut.run_row(s, t, base::run), l, h);
+    state h = this->load(this->p.initial_state, s.sequence, thread);
+    for (index_t t = s.tokens.first; t < s.tokens.last; ++t) {
+      if ((t - s.tokens.first) % base::chunk_tokens == 0)
+        this->store(kept, this->split.chunk_row(s, t, base::chunk_tokens), thread, h);
       h = R::step(x, R::values(x, this->at(t)), h);
     }
-    state g = this->load(d_final_state, s.sequence, l);
+    state g = this->load(d_final_state, s.sequence, thread);
     typename collector::sums own{};
     typename collector::wide_sums total{};
-    for (index_t i = (s.last - s.first + base::run - 1) / base::run - 1; i >= 0; --i) {
-      const index_t t = s.first + i * base::run;
-      const int count = static_cast<int>(s.last - t < base::run ? s.last - t : base::run);
-      history.put(0, this->load(kept, this->cut.run_row(s, t, base::run), l));
+    for (index_t i = ceil_divide(s.tokens.count(), base::chunk_tokens) - 1; i >= 0; --i) {
+      const index_t t = s.tokens.first + i * base::chunk_tokens;
+      const index_t left = s.tokens.last - t;
+      const int count = left < base::chunk_tokens ? static_cast<int>(left) : base::chunk_tokens;
+      history.put(0, this->load(kept, this->split.chunk_row(s, t, base::chunk_tokens), thread));
       for (int j = 0; j < count; ++j)
         history.put(j + 1, R::step(x, R::values(x, this->at(t + j)), history.at(j)));
       for (int j = count - 1; j >= 0; --j) {
@@ -218,24 +230,26 @@ struct differentiate : task<R, T> {
         R::output_adjoint(x, own.of_channel, at, w, d_w, history.at(j + 1), to_out, g);
         g = R::step_adjoint(x, w, d_w, history.at(j), g);
         R::values_adjoint(x, own.of_channel, at, w, d_w);
-        collect.leave_channel(block, meeting, l, s, t + j, j, true, own.of_channel);
+        collect.leave_channel(block, partials, thread, s, t + j, j, true, own.of_channel);
       }
-      collect.template flush<true>(block, meeting, l, s, t, count);
+      collect.template flush<true>(block, partials, thread, s, t, count);
       collector::add_to_total(own, total);
     }
-    collect.leave_totals(block, meeting, l, s, total);
-    collect.template flush<false>(block, meeting, l, s, 0, 1);
-    if (!s.opens || !l.active || !initial_state.to.given) return;
+    collect.leave_totals(block, partials, thread, s, total);
+    collect.template flush<false>(block, partials, thread, s, 0, 1);
+    if (!s.opens || !thread.active || !initial_state.to.given) return;
     const auto n = base::numbers_type::from(g);
     for (int i = 0; i < R::states; ++i) {
       accumulator<C> sum;
       sum.re = n.of[i];
-      initial_state.store(place<C, false>{s.batch, 0, l.head, i, l.value}, s.sequence, 0, sum);
+      initial_state.store(cursor<C, false>{s.batch, 0, thread.head, i, thread.value}, s.sequence, 0,
+                          sum);
     }
   }
 };
 
 }  // namespace stepwise
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

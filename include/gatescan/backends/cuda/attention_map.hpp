@@ -1,41 +1,50 @@
 #pragma once
-// Writes the surrogate attention map by running products of gates: a few lanes of a warp share the
-// keys of one row P_t and walk back through its tokens.
+// Writes the surrogate attention map P (time x time a head, or a channel where gates are of
+// channels)
+//
+//   P_ts = Re sum_n q_t[n] k_s[n] prod_{j=s+1..t} a_j[n]   for s <= t
+//
+// by running products of gates: a few lanes of a warp share the keys of one row P_t and go back
+// through its tokens.
 
 #include <type_traits>
 
 #include "../../core/concepts.hpp"
 #include "../../core/problem.hpp"
-#include "diagonal/layout.hpp"
-#include "diagonal/numbers.hpp"
+#include "numbers.hpp"
+#include "operands/cursor.hpp"
+#include "time_split.hpp"
+#include "toolbox.hpp"
+#include "tuning.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
 
 template <class R, class T, bool IsComplex, class Map>
-struct map_walk {
+struct attention_map_rows {
   using S = storage_t<T>;
   using C = state_t<T>;
-  using E = diagonal::number<C, IsComplex>;
-  using spot = place<C, IsComplex>;
+  using E = number_t<C, IsComplex>;
+  using cursor = gpu::cursor<C, IsComplex>;
   using operands = typename R::template fields<operand<const S>>;
   static constexpr bool per_key = R::form.gate != gate_span::entry;
   static constexpr bool unit_keys = has_unit_keys<R>();
 
   problem_of<R, T> p;
   Map map;
-  diagonal::time_cut cut;
+  time_split split;
   int lanes = 1;  // of a row
   index_t keys_a_lane = 1;
-  int block_threads = 128;
+  int block_threads = tuned.block_threads;
 
-  map_walk(const problem_of<R, T>& of, const Map& to)
-      : p(of), map(to), cut(of.n, of.offsets, of.n.time) {
-    constexpr index_t few_bytes = 48 * 1024;
+  attention_map_rows(const problem_of<R, T>& of, const Map& to)
+      : p(of), map(to), split(of.n, of.offsets, of.n.time) {
     while (lanes < warp_threads && lanes < p.n.keys) lanes *= 2;
     keys_a_lane = ceil_divide(p.n.keys, lanes);
-    while (block_threads > warp_threads && shared_bytes() > few_bytes) block_threads /= 2;
+    while (block_threads > warp_threads && shared_bytes() > tuned.map_shared_bytes)
+      block_threads /= 2;
   }
   GATESCAN_HD index_t channels() const { return p.n.heads * (per_key ? 1 : p.n.values); }
   index_t blocks() const {
@@ -53,13 +62,13 @@ struct map_walk {
     const index_t row = (block.index() * block.threads() + block.thread()) / lanes;
     const index_t rows = p.n.batch * channels() * p.n.time;
     const bool mine = row < rows;
-    const index_t here = mine ? row : 0;
-    const index_t t = here % p.n.time, channel = here / p.n.time % channels();
-    const index_t batch = here / p.n.time / channels();
+    const index_t nth = mine ? row : 0;
+    const index_t t = nth % p.n.time, channel = nth / p.n.time % channels();
+    const index_t batch = nth / p.n.time / channels();
     const index_t head = per_key ? channel : channel / p.n.values;
     const index_t value = per_key ? 0 : channel % p.n.values;
-    const index_t sequence = cut.packed ? cut.sequence_of(t) : batch;
-    const index_t first = sequence < 0 ? t + 1 : cut.first_token(sequence);
+    const index_t sequence = split.sequence_at(batch, t);
+    const index_t first = sequence < 0 ? t + 1 : split.first_token(sequence);
     operands x = p.x;
     R::operands([&](const char*, const axes&, presence, const auto& all,
                     auto& of_row) { of_row = all.of_head(batch, head, value); },
@@ -69,18 +78,18 @@ struct map_walk {
 
     for (index_t n = 0; n < keys_a_lane; ++n) {
       const index_t i = n * lanes + part;
-      E q = diagonal::make<E>::from(1);
+      E q = number_cast<E>(1);
       if constexpr (!unit_keys)
-        if (i < p.n.keys) q = R::keys(x, spot{0, t, 0, i, 0}).q;
+        if (i < p.n.keys) q = R::keys(x, cursor{0, t, 0, i, 0}).q;
       keep(real, imaginary, slot(n), q);
     }
     const index_t row_at = offset(batch, head, value) + t * map.stride[map.rank - 2];
     for (index_t s = p.n.time - 1; s >= 0; --s) {
-      E sum = diagonal::make<E>::from(0);
+      E sum = number_cast<E>(0);
       for (index_t n = 0; n < keys_a_lane; ++n) {
         const index_t i = n * lanes + part;
         if (i >= p.n.keys || s > t || s < first) continue;
-        const spot at{0, s, 0, i, 0};
+        const cursor at{0, s, 0, i, 0};
         const E q = kept(real, imaginary, slot(n));
         E gate;
         if constexpr (per_key) {
@@ -92,10 +101,9 @@ struct map_walk {
             sum = sum + q;
           else
             sum = fma(q, E(R::keys(x, at).k), sum);
-          gate = R::gate(x, at, R::values(x, spot{0, s, 0, 0, 0}));
+          gate = R::gate(x, at, R::values(x, cursor{0, s, 0, 0, 0}));
         }
-        keep(real, imaginary, slot(n),
-             diagonal::is_zero(gate) ? diagonal::make<E>::from(0) : q * gate);
+        keep(real, imaginary, slot(n), is_zero(gate) ? number_cast<E>(0) : q * gate);
       }
       for (int m = 1; m < lanes; m *= 2) sum = sum + exchange(block, sum, m);
       if (mine && part == 0) put(row_at + s * map.stride[map.rank - 1], sum);
@@ -143,11 +151,14 @@ struct map_walk {
   }
 };
 
+}  // namespace gpu
+
 template <device_backend Device, class R, class T, class Map>
 void write_attention_map(const Device& gpu, const problem_of<R, T>& p, const Map& map) {
   if constexpr (R::form.number != numbers::real)
-    if (p.complex) return run(gpu, map_walk<R, T, true, Map>(p, map));
-  if constexpr (R::form.number != numbers::complex) run(gpu, map_walk<R, T, false, Map>(p, map));
+    if (p.complex) return launch(gpu, gpu::attention_map_rows<R, T, true, Map>(p, map));
+  if constexpr (R::form.number != numbers::complex)
+    launch(gpu, gpu::attention_map_rows<R, T, false, Map>(p, map));
 }
 
 }  // namespace detail

@@ -1,23 +1,24 @@
 #pragma once
-// A place at which adjoints are called on the host to see which operands they add to: recurrences
-// do not say. Numbers do not decide that (there is no `if` on one), switches and the operands given
-// do.
+// A cursor with which adjoints are called on the host to see which operands they add to:
+// recurrences do not say. Numbers do not decide that (there is no `if` on one), switches and the
+// operands given do.
 
-#include "place.hpp"
+#include "cursor.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
 
 enum class side { keys, values };
 
-struct side_notes {
+struct adds_to {
   mutable bool keys = false, values = false;
 };
 
 template <class C, bool IsComplex>
-struct noting_place {
-  using element_t = typename element_type<C, IsComplex>::type;
+struct recording_cursor {
+  using element_t = number_t<C, IsComplex>;
   side from;
 
   template <class S>
@@ -32,11 +33,12 @@ struct noting_place {
       return C(1);
   }
   template <class G>
-  GATESCAN_HD void add(const side_notes& d, G) const {
+  GATESCAN_HD void add(const adds_to& d, G) const {
     (from == side::keys ? d.keys : d.values) = true;
   }
 };
 
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

@@ -1,19 +1,17 @@
 #pragma once
-// Something that each token of a run has: in the registers of a thread that has its channel alone,
-// in shared memory where a channel's lanes share the work.
+// Something that each token of a chunk has: in the registers of a thread that has its channel
+// alone, in shared memory where the lanes of a channel share the work.
 
-#include <utility>
-
-#include "numbers.hpp"
+#include "../numbers.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
-namespace diagonal {
+namespace gpu {
 
-template <class V, int Run>
+template <class V, int Tokens>
 struct own_tokens {
-  list<V, Run> of;
+  registers<V, Tokens> of;
 
   GATESCAN_HD V at(int i) const { return of[i]; }
   GATESCAN_HD void put(int i, const V& x) { of[i] = x; }
@@ -38,17 +36,6 @@ struct shared_key_tokens {
   GATESCAN_HD void put(int i, int n, E x) const { of[(i * Keys + n) * threads + thread] = x; }
 };
 
-template <class F, std::size_t... N>
-GATESCAN_HD void for_each_of(std::index_sequence<N...>, F&& f) {
-  (f(static_cast<int>(N)), ...);
-}
-/// f(0) ... f(Count - 1), each on its own: what a thread keeps for every key, or for every token of
-/// a run, stays in registers.
-template <int Count, class F>
-GATESCAN_HD void unrolled(F&& f) {
-  for_each_of(std::make_index_sequence<static_cast<std::size_t>(Count)>{}, f);
-}
-
 // Adds a structure of numbers over the lanes of a channel, the same bits in each.
 template <class C, class V, class Block>
 GATESCAN_HD V add_over_lanes(Block& block, const V& x, int lanes) {
@@ -64,7 +51,7 @@ GATESCAN_HD V add_over_lanes(Block& block, const V& x, int lanes) {
   return bits_as<V>(sum);
 }
 
-}  // namespace diagonal
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

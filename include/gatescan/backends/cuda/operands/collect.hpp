@@ -5,15 +5,15 @@
 
 #include <utility>
 
-#include "../gradients.hpp"
-#include "lanes.hpp"
-#include "layout.hpp"
-#include "numbers.hpp"
+#include "../numbers.hpp"
+#include "channel_map.hpp"
+#include "chunk_storage.hpp"
+#include "gradients.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
-namespace diagonal {
+namespace gpu {
 
 GATESCAN_HD constexpr bool has_keys(const axes& a) {
   return a.has(axis::key) || a.has(axis::key_or_one);
@@ -27,12 +27,12 @@ template <class R, class A, int Keys>
 struct sums_of {
   using fields = typename R::template fields<A>;
   fields of_channel{};
-  list<fields, Keys> of_key = {};
+  registers<fields, Keys> of_key = {};
 };
 
 // Shared memory, [operand][token][part][column] in two planes: sums of a warp's channels for every
 // key of the tile, or of the lanes of a channel for every channel of the block.
-struct stage {
+struct partial_sums {
   int operands = 0, tokens = 1, parts = 1, columns = 1;
 
   GATESCAN_HD index_t size() const {
@@ -43,8 +43,8 @@ struct stage {
   }
 };
 
-// Keys: of a thread. Run: tokens that go together. Alone: a channel has one thread.
-template <class R, class T, bool IsComplex, int Keys, int Run, bool Alone>
+// Keys: of a thread. Tokens: those that go together. Alone: a channel has one thread.
+template <class R, class T, bool IsComplex, int Keys, int Tokens, bool Alone>
 struct collector {
   using C = state_t<T>;
   using S = storage_t<T>;
@@ -54,7 +54,7 @@ struct collector {
 
   sinks to{};
   channel_map map;
-  stage rows, extras;
+  partial_sums rows, extras;
   bool complex = false;
   index_t pieces = 1;  // segments of a sequence that leave a copy each (operands with a batch)
 
@@ -67,9 +67,9 @@ struct collector {
     return all;
   }
   collector() = default;
-  collector(const typename R::template fields<operand<S>>& d, const sizes& n, const time_cut& cut,
-            const channel_map& m)
-      : map(m), pieces(cut.packed ? 1 : cut.per_sequence) {
+  collector(const typename R::template fields<operand<S>>& d, const sizes& n,
+            const time_split& split, const channel_map& m)
+      : map(m), pieces(split.packed ? 1 : split.per_sequence) {
     R::operands(
         [&](const char*, const axes& a, presence, const auto& target, auto& sink) {
           index_t copies = has_values(a) ? 1 : map.channel_blocks;
@@ -77,17 +77,17 @@ struct collector {
           sizes of = n;
           if (!a.has(axis::time)) {  // every segment leaves a sum
             if (target.batch == 0)
-              of.sequences = cut.slot_count();
+              of.sequences = split.slot_count();
             else
               copies *= pieces;
           }
-          sink = gradient_sink<C, S>(target, a, of, cut.packed, copies);
+          sink = gradient_sink<C, S>(target, a, of, split.packed, copies);
           if (target.given && !has_values(a)) ++rows.operands;
           if (target.given && !has_keys(a) && a.has(axis::time) && !Alone) ++extras.operands;
           complex = complex || target.complex;
         },
         d, to);
-    rows.tokens = extras.tokens = Run;
+    rows.tokens = extras.tokens = Tokens;
     rows.parts = map.block_threads / warp_threads, rows.columns = map.columns();
     extras.columns = map.block_threads / map.lanes;
   }
@@ -95,12 +95,12 @@ struct collector {
     R::operands([&](const char*, const axes&, presence, auto& sink) { sink.take(memory); }, to);
   }
   template <class Device>
-  void add(const Device& gpu, const sizes& n, const time_cut& cut) const {
+  void add(const Device& gpu, const sizes& n, const time_split& split) const {
     R::operands(
         [&](const char*, const axes& a, presence, const auto& sink) {
           sizes of = n;
-          if (!a.has(axis::time) && sink.to.batch == 0) of.sequences = cut.slot_count();
-          add_partial_sums(gpu, sink, of, cut.packed);
+          if (!a.has(axis::time) && sink.to.batch == 0) of.sequences = split.slot_count();
+          add_partial_sums(gpu, sink, of, split.packed);
         },
         to);
   }
@@ -142,31 +142,31 @@ struct collector {
   }
 
   template <class Array>
-  struct shared_room {
+  struct shared_partials {
     Array rows, extras;
   };
   template <class Block>
-  GATESCAN_HD auto room(Block& block) const {
+  GATESCAN_HD auto storage(Block& block) const {
     const index_t n = complex ? 2 : 1;
     const auto first = block.template shared<C>(rows.size() * n);
     const auto second = block.template shared<C>(extras.size() * n);
-    return shared_room<std::remove_const_t<decltype(first)>>{first, second};
+    return shared_partials<std::remove_const_t<decltype(first)>>{first, second};
   }
 
-  /// After the keys' part of token t, the i-th of its run. The sums of operands with keys go to
-  /// their sink or to the stage; what operands without keys got waits for `leave_channel`. Called
-  /// by all threads of a block, as the others are.
-  template <class Block, class Room>
-  GATESCAN_HD void leave_keys(Block& block, const Room& room, const lane& l, const segment& s,
-                              index_t t, int i, const sums& own) const {
-    leave_each_key(block, room, l, s, t, i, own,
+  /// After the keys' part of token t, the i-th of its chunk. The sums of operands with keys go to
+  /// their sink or to shared memory; what operands without keys got waits for `leave_channel`.
+  /// Called by all threads of a block, as the others are.
+  template <class Block, class Storage>
+  GATESCAN_HD void leave_keys(Block& block, const Storage& storage, const channel_thread& thread,
+                              const segment& s, index_t t, int i, const sums& own) const {
+    leave_each_key(block, storage, thread, s, t, i, own,
                    std::make_index_sequence<static_cast<std::size_t>(Keys)>{});
   }
   /// After the channel's part of token t: the sums of operands without keys. Lanes may be at
-  /// different tokens of a run, or (not `there`) at none.
-  template <class Block, class Room>
-  GATESCAN_HD void leave_channel(Block& block, const Room& room, const lane& l, const segment& s,
-                                 index_t t, int i, bool there,
+  /// different tokens of a chunk, or (not `there`) at none.
+  template <class Block, class Storage>
+  GATESCAN_HD void leave_channel(Block& block, const Storage& storage, const channel_thread& thread,
+                                 const segment& s, index_t t, int i, bool there,
                                  const typename sums::fields& own) const {
     int op = 0, extra = 0;
     R::operands(
@@ -177,52 +177,53 @@ struct collector {
           accumulator<C> sum = of_channel;
           if (!Alone && there) {
             const index_t from = extras.at(extra, i, 0, block.thread() / map.lanes);
-            sum.re += room.extras[from];
-            if (complex) sum.im += room.extras[extras.size() + from];
+            sum.re += storage.extras[from];
+            if (complex) sum.im += storage.extras[extras.size() + from];
           }
           if (!Alone) ++extra;
-          const bool mine = there && l.active;
+          const bool mine = there && thread.active;
           if (has_values(a)) {
-            if (mine) sink.store(spot(l, s, t, 0), lead(sink, s), copy(a, sink, l, s), sum);
+            if (mine)
+              sink.store(cursor_at(thread, s, t, 0), lead(sink, s), copy(a, sink, thread, s), sum);
           } else {
             const bool first_of_warp = block.thread() % warp_threads < map.lanes;
-            to_stage(block, room, row, i, 0, sum, mine, there && first_of_warp);
+            leave_partial(block, storage, row, i, 0, sum, mine, there && first_of_warp);
           }
         },
         to, own);
   }
   /// After all tokens of a segment: the operands without time.
-  template <class Block, class Room>
-  GATESCAN_HD void leave_totals(Block& block, const Room& room, const lane& l, const segment& s,
-                                const wide_sums& total) const {
-    leave_all_totals(block, room, l, s, total,
+  template <class Block, class Storage>
+  GATESCAN_HD void leave_totals(Block& block, const Storage& storage, const channel_thread& thread,
+                                const segment& s, const wide_sums& total) const {
+    leave_all_totals(block, storage, thread, s, total,
                      std::make_index_sequence<static_cast<std::size_t>(Keys)>{});
   }
 
-  /// Empties `count` rows of the stage, of tokens from t on.
-  template <bool Timed, class Block, class Room>
-  GATESCAN_HD void flush(Block& block, const Room& room, const lane& l, const segment& s, index_t t,
-                         int count) const {
+  /// Empties `count` rows of the shared partial sums, of tokens from t on.
+  template <bool Timed, class Block, class Storage>
+  GATESCAN_HD void flush(Block& block, const Storage& storage, const channel_thread& thread,
+                         const segment& s, index_t t, int count) const {
     if (rows.operands == 0) return;
     block.sync();
     int op = 0;
     R::operands(
         [&](const char*, const axes& a, presence, const auto& sink) {
           if (!sink.to.given || has_values(a)) return;
-          const int here = op++;
+          const int row = op++;
           if (a.has(axis::time) != Timed) return;
           const int columns = has_keys(a) ? rows.columns : 1;
           for (int j = block.thread(); j < count * columns; j += block.threads()) {
             const int token = j / columns, column = j % columns;
-            const index_t key = has_keys(a) ? l.tile * rows.columns + column : 0;
+            const index_t key = has_keys(a) ? thread.tile * rows.columns + column : 0;
             if (has_keys(a) && key >= map.keys) continue;
             accumulator<C> sum;
             for (int warp = 0; warp < rows.parts; ++warp) {
-              sum.re += room.rows[rows.at(here, token, warp, column)];
-              if (complex) sum.im += room.rows[rows.size() + rows.at(here, token, warp, column)];
+              sum.re += storage.rows[rows.at(row, token, warp, column)];
+              if (complex) sum.im += storage.rows[rows.size() + rows.at(row, token, warp, column)];
             }
-            sink.store(place<C, IsComplex>{s.batch, t + token, l.head, key, 0}, lead(sink, s),
-                       copy(a, sink, l, s), sum);
+            sink.store(gpu::cursor<C, IsComplex>{s.batch, t + token, thread.head, key, 0},
+                       lead(sink, s), copy(a, sink, thread, s), sum);
           }
         },
         to);
@@ -235,44 +236,45 @@ struct collector {
     return sink.to.batch == 0 ? s.slot : s.sequence;
   }
   template <class Sink>
-  GATESCAN_HD index_t copy(const axes& a, const Sink& sink, const lane& l, const segment& s) const {
-    index_t c = has_values(a) ? 0 : l.channel_block;
-    if (!has_keys(a)) c = c * map.tiles + l.tile;
+  GATESCAN_HD index_t copy(const axes& a, const Sink& sink, const channel_thread& thread,
+                           const segment& s) const {
+    index_t c = has_values(a) ? 0 : thread.channel_block;
+    if (!has_keys(a)) c = c * map.tiles + thread.tile;
     if (!a.has(axis::time) && sink.to.batch != 0) c = c * pieces + s.slot % pieces;
     return c;
   }
-  GATESCAN_HD static place<C, IsComplex> spot(const lane& l, const segment& s, index_t t,
-                                              index_t key) {
-    return {s.batch, t, l.head, key, l.value};
+  GATESCAN_HD static gpu::cursor<C, IsComplex> cursor_at(const channel_thread& thread,
+                                                         const segment& s, index_t t, index_t key) {
+    return {s.batch, t, thread.head, key, thread.value};
   }
   // Adds over the channels of a warp; the lanes that `write` have the sum.
-  template <class Block, class Room>
-  GATESCAN_HD void to_stage(Block& block, const Room& room, int op, int i, int column,
-                            accumulator<C> sum, bool mine, bool write) const {
+  template <class Block, class Storage>
+  GATESCAN_HD void leave_partial(Block& block, const Storage& storage, int op, int i, int column,
+                                 accumulator<C> sum, bool mine, bool write) const {
     if (!mine) sum.re = sum.im = 0;
     add_over(block, sum, map.lanes, warp_threads);
     if (!write) return;
     const index_t at = rows.at(op, i, block.thread() / warp_threads, column);
-    room.rows[at] = sum.re;
-    if (complex) room.rows[rows.size() + at] = sum.im;
+    storage.rows[at] = sum.re;
+    if (complex) storage.rows[rows.size() + at] = sum.im;
   }
   // The sum of an operand with keys, of one of them.
-  template <class Block, class Room, class Sink>
-  GATESCAN_HD void leave_key(Block& block, const Room& room, const lane& l, const segment& s,
-                             index_t t, int i, int op, const axes& a, const Sink& sink, int n,
-                             const accumulator<C>& sum) const {
-    const index_t key = l.key + n * map.lanes;
-    const bool mine = l.active && key < map.keys;
+  template <class Block, class Storage, class Sink>
+  GATESCAN_HD void leave_key(Block& block, const Storage& storage, const channel_thread& thread,
+                             const segment& s, index_t t, int i, int op, const axes& a,
+                             const Sink& sink, int n, const accumulator<C>& sum) const {
+    const index_t key = thread.key + n * map.lanes;
+    const bool mine = thread.active && key < map.keys;
     if (!has_values(a))
-      to_stage(block, room, op, i, n * map.lanes + l.part, sum, mine,
-               block.thread() % warp_threads < map.lanes);
+      leave_partial(block, storage, op, i, n * map.lanes + thread.part, sum, mine,
+                    block.thread() % warp_threads < map.lanes);
     else if (mine)
-      sink.store(spot(l, s, t, key), lead(sink, s), copy(a, sink, l, s), sum);
+      sink.store(cursor_at(thread, s, t, key), lead(sink, s), copy(a, sink, thread, s), sum);
   }
-  template <class Block, class Room, std::size_t... N>
-  GATESCAN_HD void leave_each_key(Block& block, const Room& room, const lane& l, const segment& s,
-                                  index_t t, int i, const sums& own,
-                                  std::index_sequence<N...>) const {
+  template <class Block, class Storage, std::size_t... N>
+  GATESCAN_HD void leave_each_key(Block& block, const Storage& storage,
+                                  const channel_thread& thread, const segment& s, index_t t, int i,
+                                  const sums& own, std::index_sequence<N...>) const {
     int op = 0, extra = 0;
     R::operands(
         [&](const char*, const axes& a, presence, const auto& sink, const auto&... of_key) {
@@ -280,7 +282,8 @@ struct collector {
           const int row = has_values(a) ? 0 : op++;
           if (!a.has(axis::time)) return;
           if (has_keys(a)) {
-            (leave_key(block, room, l, s, t, i, row, a, sink, static_cast<int>(N), of_key), ...);
+            (leave_key(block, storage, thread, s, t, i, row, a, sink, static_cast<int>(N), of_key),
+             ...);
             return;
           }
           if constexpr (!Alone) {
@@ -288,15 +291,16 @@ struct collector {
             ((sum.re += of_key.re, sum.im += of_key.im), ...);
             add_over(block, sum, 1, map.lanes);
             const index_t at = extras.at(extra++, i, 0, block.thread() / map.lanes);
-            if ((i & (map.lanes - 1)) != l.part) return;
-            room.extras[at] = sum.re;
-            if (complex) room.extras[extras.size() + at] = sum.im;
+            if ((i & (map.lanes - 1)) != thread.part) return;
+            storage.extras[at] = sum.re;
+            if (complex) storage.extras[extras.size() + at] = sum.im;
           }
         },
         to, own.of_key[N]...);
   }
-  template <class Block, class Room, std::size_t... N>
-  GATESCAN_HD void leave_all_totals(Block& block, const Room& room, const lane& l, const segment& s,
+  template <class Block, class Storage, std::size_t... N>
+  GATESCAN_HD void leave_all_totals(Block& block, const Storage& storage,
+                                    const channel_thread& thread, const segment& s,
                                     const wide_sums& total, std::index_sequence<N...>) const {
     int op = 0;
     R::operands(
@@ -306,18 +310,19 @@ struct collector {
           const int row = has_values(a) ? 0 : op++;
           if (a.has(axis::time)) return;
           if (has_keys(a)) {
-            (leave_key(block, room, l, s, 0, 0, row, a, sink, static_cast<int>(N), narrow(of_key)),
+            (leave_key(block, storage, thread, s, 0, 0, row, a, sink, static_cast<int>(N),
+                       narrow(of_key)),
              ...);
             return;
           }
           accumulator<C> sum = narrow(of_channel);
           ((sum.re += static_cast<C>(of_key.re), sum.im += static_cast<C>(of_key.im)), ...);
           add_over(block, sum, 1, map.lanes);
-          const bool mine = l.active && l.part == 0;
+          const bool mine = thread.active && thread.part == 0;
           if (!has_values(a))
-            to_stage(block, room, row, 0, 0, sum, mine, block.thread() % warp_threads == 0);
+            leave_partial(block, storage, row, 0, 0, sum, mine, block.thread() % warp_threads == 0);
           else if (mine)
-            sink.store(spot(l, s, 0, 0), lead(sink, s), copy(a, sink, l, s), sum);
+            sink.store(cursor_at(thread, s, 0, 0), lead(sink, s), copy(a, sink, thread, s), sum);
         },
         to, total.of_channel, total.of_key[N]...);
   }
@@ -337,7 +342,7 @@ struct collector {
   }
 };
 
-}  // namespace diagonal
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

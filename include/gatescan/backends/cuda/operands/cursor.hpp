@@ -2,13 +2,14 @@
 // The place at which a thread reads a recurrence's operands and adds its gradients: one token, one
 // key, one value of one head.
 
-#include "../../core/complex.hpp"
-#include "../../core/operand.hpp"
-#include "../../core/scalar.hpp"
+#include "../../../core/complex.hpp"
+#include "../../../core/operand.hpp"
+#include "../../../core/scalar.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
 
 // A thread's own sum of an operand's gradient.
 template <class C>
@@ -16,18 +17,29 @@ struct accumulator {
   mutable C re = 0, im = 0;
 };
 
-template <class C, bool IsComplex>
-struct element_type {
-  using type = C;
-};
-template <class C>
-struct element_type<C, true> {
-  using type = cplx<C>;
-};
+/// An operand's number at an offset, and back.
+template <class E, class S>
+GATESCAN_HD E load_number(const operand<S>& x, index_t at) {
+  if constexpr (requires { E{}.im; }) {
+    using C = decltype(E{}.im);
+    return {convert<C>(x.re[at]), x.im != nullptr ? convert<C>(x.im[at]) : C(0)};
+  } else {
+    return convert<E>(x.re[at]);
+  }
+}
+template <class E, class S>
+GATESCAN_HD void store_number(const operand<S>& to, index_t at, E x) {
+  if constexpr (requires { x.im; }) {
+    to.re[at] = convert<S>(x.re);
+    if (to.im != nullptr) to.im[at] = convert<S>(x.im);
+  } else {
+    to.re[at] = convert<S>(x);
+  }
+}
 
 template <class C, bool IsComplex>
-struct place {
-  using element_t = typename element_type<C, IsComplex>::type;
+struct cursor {
+  using element_t = number_t<C, IsComplex>;
   index_t batch, time, head, key = 0, value = 0;
 
   template <class S>
@@ -54,6 +66,7 @@ struct place {
   }
 };
 
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

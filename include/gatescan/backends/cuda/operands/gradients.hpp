@@ -4,14 +4,15 @@
 // without a time axis, stride 0, keys whose values lie in several blocks), each leaves a partial
 // sum in scratch, and one program adds them in a fixed order: no atomics, the same bits every time.
 
-#include "../../core/problem.hpp"
-#include "../../core/workspace.hpp"
-#include "place.hpp"
-#include "toolbox.hpp"
+#include "../../../core/problem.hpp"
+#include "../../../core/workspace.hpp"
+#include "../toolbox.hpp"
+#include "cursor.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+namespace gpu {
 
 // The gradient of one operand on its way to the caller's memory. Threads see an index space
 // [copy][lead][token][head][key][value], of the axes that the operand declares: lead counts
@@ -21,14 +22,14 @@ template <class C, class S>
 struct gradient_sink {
   operand<S> to{};
   index_t copies = 1, leads = 1, tokens = 1, heads = 1, keys = 1, values = 1;
-  bool has_lead = false, has_time = false, has_key = false, has_value = false;
+  bool has_time = false, has_key = false, has_value = false;
   bool lead_is_sequence = false;
   bool exclusive = true;  // every element is one of the caller's: no partial sums
   C* partial = nullptr;
   // Threads that have no key (or value) of the operand's own and add to the first one leave their
   // sums apart: [copy][lead][token][head].
-  index_t asides = 0;
-  C* aside = nullptr;
+  index_t cross_sides = 0;
+  C* cross_side = nullptr;
 
   gradient_sink() = default;
   gradient_sink(const operand<S>& target, const axes& a, const sizes& n, bool packed,
@@ -51,17 +52,17 @@ struct gradient_sink {
                 (heads == 1 || (to.head != 0 && to.heads_a_group == 1)) &&
                 (keys == 1 || to.key != 0) && (values == 1 || to.value != 0);
   }
-  void expect_asides(index_t aside_copies) {
-    asides = aside_copies;
-    exclusive = exclusive && asides == 0;
+  void expect_cross_side(index_t cross_side_copies) {
+    cross_sides = cross_side_copies;
+    exclusive = exclusive && cross_sides == 0;
   }
   GATESCAN_HD index_t plane_size() const { return copies * leads * tokens * heads * keys * values; }
-  GATESCAN_HD index_t aside_size() const { return asides * leads * tokens * heads; }
+  GATESCAN_HD index_t cross_side_size() const { return cross_sides * leads * tokens * heads; }
   void take(arena& scratch) {
     const index_t planes = to.complex ? 2 : 1;
     if (!to.given || exclusive) return;
     partial = scratch.take<C>(plane_size() * planes);
-    if (asides > 0) aside = scratch.take<C>(aside_size() * planes);
+    if (cross_sides > 0) cross_side = scratch.take<C>(cross_side_size() * planes);
   }
 
   /// Leaves a thread's sum. `at` has the axes that the operand has.
@@ -85,12 +86,12 @@ struct gradient_sink {
     if (to.im != nullptr) partial[plane_size() + o] = sum.im;
   }
   template <class Place>
-  GATESCAN_HD void store_aside(const Place& at, index_t sequence, index_t copy,
-                               const accumulator<C>& sum) const {
+  GATESCAN_HD void store_cross_side(const Place& at, index_t sequence, index_t copy,
+                                    const accumulator<C>& sum) const {
     const index_t lead = lead_is_sequence ? sequence : at.batch, time = has_time ? at.time : 0;
     const index_t o = ((copy * leads + lead) * tokens + time) * heads + at.head;
-    aside[o] = sum.re;
-    if (to.im != nullptr) aside[aside_size() + o] = sum.im;
+    cross_side[o] = sum.re;
+    if (to.im != nullptr) cross_side[cross_side_size() + o] = sum.im;
   }
 };
 
@@ -151,16 +152,16 @@ struct reduce_gradient {
       sum.re += sink.partial[o];
       if (sink.to.im != nullptr) sum.im += sink.partial[sink.plane_size() + o];
     }
-    const index_t asides =
-        key == 0 && value == 0 ? sink.asides * lead_terms * token_terms * head_terms : 0;
-    for (index_t i = thread % lanes; mine && i < asides; i += lanes) {
+    const index_t cross_sides =
+        key == 0 && value == 0 ? sink.cross_sides * lead_terms * token_terms * head_terms : 0;
+    for (index_t i = thread % lanes; mine && i < cross_sides; i += lanes) {
       index_t r = i;
       const index_t h = head * head_terms + r % head_terms,
                     t = token + (r /= head_terms) % token_terms,
                     l = lead + (r /= token_terms) % lead_terms, copy = r / lead_terms;
       const index_t o = ((copy * sink.leads + l) * sink.tokens + t) * sink.heads + h;
-      sum.re += sink.aside[o];
-      if (sink.to.im != nullptr) sum.im += sink.aside[sink.aside_size() + o];
+      sum.re += sink.cross_side[o];
+      if (sink.to.im != nullptr) sum.im += sink.cross_side[sink.cross_side_size() + o];
     }
     for (int m = lanes / 2; m > 0; m /= 2) {
       sum.re += block.shuffle_xor(sum.re, m);
@@ -177,9 +178,10 @@ struct reduce_gradient {
 template <class Device, class C, class S>
 void add_partial_sums(const Device& gpu, const gradient_sink<C, S>& s, const sizes& n,
                       bool packed) {
-  if (s.to.given && !s.exclusive) run(gpu, reduce_gradient<C, S>(s, n, packed));
+  if (s.to.given && !s.exclusive) launch(gpu, reduce_gradient<C, S>(s, n, packed));
 }
 
+}  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

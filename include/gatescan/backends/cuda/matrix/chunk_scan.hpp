@@ -1,0 +1,327 @@
+#pragma once
+// Last pass over chunks: outputs, or backward the gradient of the values. With P_ts = Re sum_i
+// q_t[i] k_s[i] prod_{j=s+1..t} a_j[i] for s <= t
+//
+//   o_t  = sum_s P_ts v_s   + Re(q_t prod_{j<=t} a_j . state at the chunk's start)
+//   dv_s = sum_t P_ts do_t  + Re(k_s prod_{j>s} a_j . conj(gradient of the state at its end))
+//
+// A block makes a tile of o, [64 tokens][values], from its own side (queries, backward keys) and
+// the other side (keys, backward queries), both [keys][64 tokens] in shared memory. Pairs inside a
+// subchunk of 16 tokens are scored by running products of gates. Then the own side goes past the
+// other one's subchunks, away from the diagonal, multiplied by the gates between: no division, no
+// exponential but the recurrence's own. A tile with something not finite is computed again token by
+// token.
+
+#include "chunk_scores.hpp"
+#include "chunk_state.hpp"
+#include "gradient_stores.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+namespace gpu {
+namespace matrix {
+
+template <class R, class T, bool Adjoint>
+struct chunk_scan {
+  using config = tile_config<R, T>;
+  using C = typename config::C;
+  using S = typename config::S;
+  using E = typename config::E;
+  using sums_t = product_sums<config, config::tokens, config::values>;
+  static constexpr int pitch = config::tokens + 1;  // of [row][token]
+  // tokens, then a tile of states
+  static constexpr int other_size =
+      config::rows * (pitch > config::value_pitch ? pitch : config::value_pitch);
+
+  problem_of<R, T> p;
+  time_split chunks;
+  stored_states<R, T> states;         // none: the caller's initial state
+  output_gradient<R, T> d_o{};        // backward
+  operand<S> out{};                   // forward
+  C* o = nullptr;                     // forward: o before the epilogue, in place of the output
+  gradient_stores<R, T> gradients{};  // backward
+
+  GATESCAN_HD index_t tiles_a_chunk() const { return ceil_divide(chunks.tokens, config::tokens); }
+  index_t value_tiles() const { return ceil_divide(p.n.values, config::values); }
+  // Where chunks are long, of packed sequences few fill one: their tiles are found as short chunks
+  // are.
+  GATESCAN_HD bool finds_tiles() const {
+    return !Adjoint && (chunks.tokens >= p.n.time || chunks.tokens % config::tokens == 0);
+  }
+  GATESCAN_HD time_split tiles() const { return time_split(p.n, p.offsets, config::tokens); }
+  index_t blocks() const {
+    const index_t all =
+        finds_tiles() ? tiles().slot_count() : chunks.slot_count() * tiles_a_chunk();
+    return all * p.n.heads * value_tiles();
+  }
+  int threads() const { return config::threads; }
+  int shared_bytes() const {
+    return 2 * shared_size<C>(config::rows * pitch) + shared_size<C>(other_size) +
+           shared_size<C>(config::tokens * config::value_pitch) +
+           shared_size<C>(config::subchunk * config::score_pitch) +
+           shared_size<C>(4 * config::rows);
+  }
+
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    const index_t values_split = ceil_divide(p.n.values, config::values);
+    index_t rest = block.index();
+    const index_t first_value = rest % values_split * config::values;
+    const index_t head = (rest /= values_split) % p.n.heads;
+    rest /= p.n.heads;
+    index_t tile = 0;
+    segment chunk;
+    if (finds_tiles()) {
+      chunk = tiles().at(rest);
+      if (chunk.tokens.count() == 0) return;
+      const index_t past = chunk.index * config::tokens;
+      tile = past % chunks.tokens / config::tokens;
+      chunk = chunks.of(chunk.sequence, past / chunks.tokens);
+    } else {
+      tile = rest % tiles_a_chunk();
+      chunk = chunks.at(rest / tiles_a_chunk());
+    }
+    const index_t first = chunk.tokens.first + tile * config::tokens;
+    if (first < chunk.tokens.last) {
+      const index_t last = first + config::tokens;
+      const token_range mine{first, last < chunk.tokens.last ? last : chunk.tokens.last};
+      compute(block, chunk, head, mine, first_value);
+    } else if (Adjoint) {
+      store_parameters(block, chunk, head, first_value, typename config::sums{});
+    }
+  }
+
+ private:
+  template <class Block>
+  GATESCAN_HD void compute(Block& block, const segment& chunk, index_t head,
+                           const token_range& mine, index_t first_value) const {
+    const auto own = block.template shared<C>(config::rows * pitch);
+    const auto other = block.template shared<C>(other_size);
+    const auto gates = block.template shared<C>(config::rows * pitch);
+    const auto values = block.template shared<C>(config::tokens * config::value_pitch);
+    const auto scores = block.template shared<C>(config::subchunk * config::score_pitch);
+    const auto between = block.template shared<C>(4 * config::rows);
+    const auto x = head_operands(p, chunk.batch, head);
+    const auto head_d_out = d_o.d_out.of_head(chunk.batch, head, 0);
+    const int thread = block.thread();
+    using scoring = chunk_scores<R, T, Adjoint>;
+    sums_t sum;
+    // Of the thread's column the first own token (backward the last) that sees a value that is not
+    // finite. Such values are left out: in products 0 times NaN would reach tokens that do not.
+    int first_non_finite = Adjoint ? -1 : config::tokens;
+
+    for (index_t first_key = 0; first_key < p.n.keys; first_key += config::keys) {
+      const index_t keys_left = p.n.keys - first_key;
+      const int keys = keys_left < config::keys ? static_cast<int>(keys_left) : config::keys;
+      scoring::load_own(block, x, p.n, mine, first_key, own);
+      // tiles of tokens from the own one on, away from it
+      const index_t aligned = chunk.tokens.first;
+      for (index_t t = mine.first; t >= aligned && t < chunk.tokens.last;
+           t += Adjoint ? config::tokens : -config::tokens) {
+        const index_t end = t + config::tokens;
+        const token_range there{t, end < chunk.tokens.last ? end : chunk.tokens.last};
+        const bool diagonal = t == mine.first;
+        scoring::load_other(block, x, p.n, there, first_key, other, gates);
+        for (int n = thread; n < config::tokens * config::values; n += config::threads) {
+          const index_t time = t + n / config::values, value = first_value + n % config::values;
+          C number = 0;
+          if (time < there.last && value < p.n.values) {
+            if constexpr (Adjoint)
+              number = d_o(x, head_d_out, chunk.batch, head, time, value);
+            else
+              number = R::values(x, typename config::cursor{0, time, 0, 0, value}).v;
+          }
+          if (!is_finite(number)) {
+            number = 0;
+            const int seen = diagonal ? n / config::values : Adjoint ? config::tokens : 0;
+            first_non_finite = Adjoint == (seen > first_non_finite) ? seen : first_non_finite;
+          }
+          values[n / config::values * config::value_pitch + n % config::values] = number;
+        }
+        block.sync();
+        if (diagonal) {
+          scoring::score_own_subchunks(block, keys, own, other, gates, scores);
+          block.sync();
+          add_own_subchunks(block, scores, values, sum);
+        }
+        scoring::decay_other(block, other, gates, between);
+        block.sync();
+        for (int n = 0; n < config::tokens / config::subchunk; ++n) {
+          const int b = Adjoint ? n : config::tokens / config::subchunk - 1 - n;
+          // nobody sees the first one whole, and empty ones change nothing
+          if ((diagonal && n == 0) || t + b * config::subchunk >= there.last) continue;
+          scoring::score_subchunk(block, keys, diagonal, b, own, other, scores);
+          block.sync();
+          // only by those that see them
+          const int from = diagonal && !Adjoint ? (b + 1) * config::subchunk : 0,
+                    to = diagonal && Adjoint ? b * config::subchunk : config::tokens;
+          sum.add(block, from, to, config::subchunk, scores, config::score_pitch,
+                  values + b * config::subchunk * config::value_pitch, config::value_pitch);
+          scoring::decay_own(block, keys, diagonal, b, own, between);
+          block.sync();
+        }
+      }
+      // own tokens now see the chunk's start (backward: its end)
+      for (int n = thread; n < config::rows * config::values; n += config::threads) {
+        const int row = n / config::values;
+        const index_t key = first_key + row % config::keys,
+                      value = first_value + n % config::values;
+        C number = 0;
+        if (key < p.n.keys && value < p.n.values)
+          number = state_part(chunk, head, row / config::keys, key, value);
+        other[row * config::value_pitch + n % config::values] =
+            !Adjoint && row >= config::keys ? -number : number;
+      }
+      block.sync();
+      for (int row = 0; row < config::rows; row += config::keys)
+        sum.add(block, keys, own + row * pitch, pitch, other + row * config::value_pitch,
+                config::value_pitch);
+      block.sync();
+    }
+    bool non_finite = false;
+    gates[thread] = static_cast<C>(first_non_finite);
+    sum.for_each(thread, [&](int t, int column, C total) {
+      non_finite = non_finite || !is_finite(total);
+      own[t * config::values + column] = total;
+    });
+    block.sync();
+    for (int n = thread; n < config::tokens * config::values; n += config::threads)
+      for (int i = n % config::values; i < config::threads; i += config::values) {
+        const int seen = static_cast<int>(C(gates[i])), t = n / config::values;
+        if (Adjoint ? t > seen : t < seen) continue;
+        own[n] = C(0) / C(0);
+        non_finite = true;
+      }
+    if (block.any(non_finite)) {
+      recompute(block, x, head_d_out, chunk, head, mine, first_value, other, own);
+      block.sync();
+    }
+    finish(block, x, head_d_out, chunk, head, mine, first_value, own);
+  }
+
+  template <class Block>
+  GATESCAN_HD void store_parameters(Block& block, const segment& chunk, index_t head,
+                                    index_t first_value, const typename config::sums& sums) const {
+    const index_t value = first_value + block.thread() % config::values;
+    if (value < p.n.values)
+      gradients.store_parameters(side::values, sums, chunk, head, value,
+                                 block.thread() / config::values);
+  }
+
+  // P v of the tokens' own subchunks: scores are [token of the subchunk][token]
+  template <class Block, class Array>
+  GATESCAN_HD void add_own_subchunks(Block& block, const Array& scores, const Array& values,
+                                     sums_t& sum) const {
+    const int thread = block.thread();
+    if constexpr (config::by_warps) {
+      sum.add(block, config::subchunk, scores, config::score_pitch,
+              values + thread / warp_threads * config::subchunk * config::value_pitch,
+              config::value_pitch);
+    } else {
+      add_exactly(thread, scores, values, sum);
+    }
+  }
+  template <class Array>
+  GATESCAN_HD void add_exactly(int thread, const Array& scores, const Array& values,
+                               sums_t& sum) const {
+    for (int s = 0; s < config::subchunk; ++s)
+      for (int m = 0; m < sums_t::rows; ++m) {
+        const int t = sums_t::row(thread, m),
+                  row = (t / config::subchunk * config::subchunk + s) * config::value_pitch;
+        const C score = scores[s * config::score_pitch + t];
+        for (int n = 0; n < sums_t::columns; ++n)
+          sum.sum[m][n] = fma(score, C(values[row + sums_t::column(thread, n)]), sum.sum[m][n]);
+      }
+  }
+
+  GATESCAN_HD C state_part(const segment& chunk, index_t head, int plane, index_t key,
+                           index_t value) const {
+    if (states.states == nullptr) {
+      const auto& from = p.initial_state;
+      const C* const numbers = plane == 0 ? from.re : from.im;
+      if (!from.given || numbers == nullptr) return C(0);
+      return numbers[from.offset(chunk.sequence, 0, head) + key * from.key + value * from.value];
+    }
+    return states.state(chunk.slot, head)[plane * states.plane() + key * p.n.values + value];
+  }
+  GATESCAN_HD E state_at(const segment& chunk, index_t head, index_t key, index_t value) const {
+    if constexpr (config::complex)
+      return {state_part(chunk, head, 0, key, value), state_part(chunk, head, 1, key, value)};
+    else
+      return state_part(chunk, head, 0, key, value);
+  }
+
+  // A thread a column, over all keys and the chunk's tokens. What was finite stays as it is, so
+  // that a NaN changes no bit of what does not depend on it.
+  template <class Block, class Array, class Gradient>
+  GATESCAN_HD void recompute(Block& block, const typename config::fields& x,
+                             const Gradient& head_d_out, const segment& chunk, index_t head,
+                             const token_range& mine, index_t first_value, const Array& again,
+                             const Array& result) const {
+    const int column = block.thread();
+    const index_t value = first_value + column;
+    if (column >= config::values || value >= p.n.values) return;
+    for (int t = 0; t < config::tokens; ++t) again[t * config::values + column] = C(0);
+    const auto collect = [&](index_t t, C term) {
+      if (t < mine.first || t >= mine.last) return;
+      const int n = static_cast<int>(t - mine.first) * config::values + column;
+      again[n] = C(again[n]) + term;
+    };
+    for (index_t key = 0; key < p.n.keys; ++key) {
+      E state = state_at(chunk, head, key, value);
+      if constexpr (Adjoint) {
+        for (index_t t = chunk.tokens.last - 1; t >= mine.first; --t) {
+          const auto token = R::keys(x, typename config::cursor{0, t, 0, key, 0});
+          state = state + conj(token.q) * d_o(x, head_d_out, chunk.batch, head, t, value);
+          collect(t, real_part(conj(state) * token.k));
+          state = decayed(conj(token.gate), state);
+        }
+      } else {
+        for (index_t t = chunk.tokens.first; t < mine.last; ++t) {
+          const auto token = R::keys(x, typename config::cursor{0, t, 0, key, 0});
+          const C v = R::values(x, typename config::cursor{0, t, 0, 0, value}).v;
+          state = decayed(token.gate, state) + token.k * v;
+          collect(t, real_part(token.q * state));
+        }
+      }
+    }
+    for (int n = column; n < config::tokens * config::values; n += config::values)
+      if (!is_finite(C(result[n]))) result[n] = C(again[n]);
+  }
+
+  template <class Block, class Array, class Gradient>
+  GATESCAN_HD void finish(Block& block, const typename config::fields& x,
+                          const Gradient& head_d_out, const segment& chunk, index_t head,
+                          const token_range& mine, index_t first_value, const Array& result) const {
+    block.sync();
+    typename config::sums sums{};
+    const auto head_out = out.of_head(chunk.batch, head, 0);
+    for (int n = block.thread(); n < config::tokens * config::values; n += config::threads) {
+      const index_t t = mine.first + n / config::values, value = first_value + n % config::values;
+      if (t >= mine.last || value >= p.n.values) continue;
+      const typename config::cursor at{0, t, 0, 0, value};
+      const C total = result[n];
+      if constexpr (Adjoint) {
+        const auto w = R::values(x, at);
+        std::remove_const_t<decltype(w)> d_w{};
+        d_o(x, head_d_out, chunk.batch, head, t, value, w, d_w, sums);
+        d_w.v = d_w.v + total;
+        R::values_adjoint(x, sums, at, w, d_w);
+        gradients.store_token(side::values, sums, chunk, head, t, value);
+      } else if (o != nullptr) {
+        o[((chunk.batch * p.n.time + t) * p.n.heads + head) * p.n.values + value] = total;
+      } else {
+        head_out.re[t * head_out.time + value * head_out.value] =
+            convert<S>(R::output(x, at, R::values(x, at), total));
+      }
+    }
+    if constexpr (Adjoint) store_parameters(block, chunk, head, first_value, sums);
+  }
+};
+
+}  // namespace matrix
+}  // namespace gpu
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

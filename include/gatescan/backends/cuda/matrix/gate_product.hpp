@@ -1,0 +1,66 @@
+#pragma once
+// prod_t a_t over a chunk, for one key.
+
+#include "tile_config.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+namespace gpu {
+namespace matrix {
+
+/// The product of gates in double. Where gates are exponentials the logarithms are added: a float's
+/// rounding of a slow gate is the same at every token, so that products would drift.
+template <class R, class T>
+class gate_product {
+  using config = tile_config<R, T>;
+  using D = typename config::D;
+  static constexpr bool logs = std::is_same_v<typename config::C, float> &&
+                               requires(typename config::fields x, typename config::cursor at) {
+    R::has_log_gate(x);
+    R::log_gate(x, at);
+  };
+
+ public:
+  template <class E>
+  GATESCAN_HD void add(const typename config::fields& x, const typename config::cursor& at,
+                       E gate) {
+    if constexpr (logs) {
+      if (R::has_log_gate(x)) {
+        log_ = log_ + number_cast<D>(as_element(R::log_gate(x, at)));
+        return;
+      }
+    }
+    product_ = decayed(number_cast<D>(gate), product_);
+  }
+  GATESCAN_HD D value(const typename config::fields& x) const {
+    if constexpr (logs) {
+      if (R::has_log_gate(x)) {
+        if constexpr (config::complex) {
+          if (log_.re < -746) return D{};  // 0 in double; the phase may be anything
+          return exp(log_.re) * cis(log_.im);
+        } else {
+          return exp(log_);
+        }
+      }
+    }
+    return product_;
+  }
+
+ private:
+  template <class L>
+  GATESCAN_HD static typename config::E as_element(L log) {
+    if constexpr (config::complex && !requires { log.re; })
+      return {log, 0};
+    else
+      return log;
+  }
+  D log_{};
+  D product_ = number_cast<D>(1.0);
+};
+
+}  // namespace matrix
+}  // namespace gpu
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,60 @@
+#pragma once
+// Every number of the CUDA backend that was chosen for speed, in one place. None of them changes an
+// answer beyond rounding.
+
+#include <algorithm>
+
+#include "../../modes/schedule.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+namespace gpu {
+
+/// None has been measured on a GPU yet; what is said of registers and memory is what nvcc 13
+/// reported for sm_80 and sm_90.
+struct tuning {
+  int block_threads = 128;  // of nearly all programs: four warps, which share a tile's rows
+
+  // ---- matrix states: tiles in shared memory
+  int tile_tokens = 64;           // of the tile that a block's own side has
+  int tile_bytes = 256;           // of keys (and of values) in a row of a tile: 64 float, 32 double
+  int subchunk = 16;              // tokens that are paired one by one; the depth of a product
+  int value_depth = 16;           // values that the key side's adjoint stages together
+  int chunks_ahead = 4;           // that state_passing fetches before it needs them
+  index_t longest_segment = 512;  // of a scan. For accuracy: inside a segment gates are multiplied
+                                  // in float, and the rounding of one that stays the same adds up,
+                                  // after so many tokens to 3e-5
+
+  // ---- diagonal states: a thread has a few keys of a channel
+  int keys_a_thread = 4;  // where gates are of keys
+  int chunk_bytes = 64;   // of one number a token in registers, where a channel has one key
+  int chunk_tokens = 8;   // else; half as many of numbers of more than 8 bytes
+  int most_shared_bytes = 96 * 1024;  // of a block in backward, which has fewer threads otherwise
+
+  // ---- a step of its own
+  int history_bytes = 512;  // of states that a thread keeps between two that are stored
+  int most_history_tokens = 16;
+
+  // ---- attention map
+  int map_shared_bytes = 48 * 1024;  // of a block, which has fewer threads otherwise
+
+  // ---- how much fills a device: 132 multiprocessors with four blocks of 128 threads each
+  index_t full_blocks = 528;
+  index_t full_threads = 131072;
+  index_t most_segments = 64;  // of time: states are passed through them one after another
+  index_t least_segment = 64;  // tokens of a segment, so that summaries stay small beside operands
+};
+inline constexpr tuning tuned{};
+
+/// Preferences that say how time may be split.
+inline preferences with_segments(index_t time) {
+  preferences best;
+  best.least_segment = std::max(tuned.least_segment, ceil_divide(time, tuned.most_segments));
+  return best;
+}
+
+}  // namespace gpu
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
