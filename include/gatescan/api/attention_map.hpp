@@ -41,7 +41,7 @@ void attention_map(const Backend& backend, const In& in, const Map& map) {
   detail::for_each_input(in, [&](const char* name, const auto& x, bool) {
     detail::check_apart(detail::footprint_of("map", map), detail::footprint_of(name, x), false);
   });
-  write_attention_map(backend, p, map);
+  write_attention_map(for_one_call(backend, p), p, map);
 }
 
 }  // namespace GATESCAN_ABI

@@ -22,16 +22,17 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
   using R = typename In::recurrence;
   static_assert(detail::is_a_call<Backend, Mode, In>());
   const auto p = detail::bind_inputs<R>(in);
-  return detail::with_schedule(backend, mode, p,
+  const auto& where = for_one_call(backend, p);
+  return detail::with_schedule(where, mode, p,
                                [&](const auto& chosen, const auto& how, const char* reason) {
-                                 const schedule runs = schedule_that_runs(backend, p, how);
+                                 const schedule runs = schedule_that_runs(where, p, how);
                                  return description{R::name,
                                                     chosen.name,
                                                     reason != nullptr ? reason : chosen.reason(),
                                                     runs.forward_chunk,
                                                     runs.segments,
-                                                    worker_count(backend, p),
-                                                    forward_bytes(backend, p, how)};
+                                                    worker_count(where, p),
+                                                    forward_bytes(where, p, how)};
                                });
 }
 

@@ -62,7 +62,9 @@ class plan {
   using output_gradients = detail::output_gradients_of<inputs>;
 
   plan(const Backend& backend, const Mode& mode, const Problem& problem)
-      : backend_(backend), mode_(mode), n_(problem.size()) {
+      : backend_(for_one_call(backend, detail::shape_only(problem))),
+        mode_(mode),
+        n_(problem.size()) {
     static_assert(detail::is_a_call<Backend, Mode, inputs>());
     const auto p = detail::shape_only(problem);
     detail::with_schedule(backend_, mode_, p, [&](const auto&, const auto& how, const auto&) {

@@ -22,9 +22,10 @@ void forward(const Backend& backend, const Mode& mode, const In& in,
   if constexpr (detail::is_a_call<Backend, Mode, In>()) {
     const auto p = detail::bind_inputs<typename In::recurrence>(in);
     const auto to = detail::bind_outputs(p, in, out);
-    detail::with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
-      const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
-      run_forward(backend, p, to, how, memory.memory());
+    const auto& where = for_one_call(backend, p);
+    detail::with_schedule(where, mode, p, [&](const auto&, const auto& how, const auto&) {
+      const detail::scratch_memory memory(where, scratch, forward_bytes(where, p, how));
+      run_forward(where, p, to, how, memory.memory());
     });
   }
 }
@@ -43,9 +44,10 @@ void backward(const Backend& backend, const Mode& mode, const In& in,
   if constexpr (detail::is_a_backward_call<Backend, Mode, In>()) {
     const auto p = detail::bind_inputs<typename In::recurrence>(in);
     const auto r = detail::bind_gradients(p, in, d_out, d);
-    detail::with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
-      const detail::scratch_memory memory(backend, scratch, backward_bytes(backend, p, r, how));
-      run_backward(backend, p, r, how, memory.memory());
+    const auto& where = for_one_call(backend, p);
+    detail::with_schedule(where, mode, p, [&](const auto&, const auto& how, const auto&) {
+      const detail::scratch_memory memory(where, scratch, backward_bytes(where, p, r, how));
+      run_backward(where, p, r, how, memory.memory());
     });
   }
 }
@@ -70,9 +72,10 @@ void step(const Backend& backend, const Token& token,
     in.initial_state = state;
     const auto p = detail::bind_inputs<R>(in, true);
     const auto to = detail::bind_outputs(p, in, {.out = out, .final_state = state}, true);
+    const auto& where = for_one_call(backend, p);
     const scheduled<kernel_form::steps> how(schedule{});
-    const detail::scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
-    run_forward(backend, p, to, how, memory.memory());
+    const detail::scratch_memory memory(where, scratch, forward_bytes(where, p, how));
+    run_forward(where, p, to, how, memory.memory());
   }
 }
 

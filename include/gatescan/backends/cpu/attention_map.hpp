@@ -89,12 +89,12 @@ void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
       map.data[at] = convert<std::remove_reference_t<decltype(*map.data)>>(re);
     }
   };
-  const index_t lanes = n.sequences * n.heads * blocks;
+  const index_t jobs = n.sequences * n.heads * blocks;
   const auto sums = std::make_unique_for_overwrite<typename rows::E[]>(static_cast<std::size_t>(
-      std::min<index_t>(thread_count(backend), std::max<index_t>(lanes, 1)) * n.time));
-  parallel_for(backend, lanes, [&](index_t lane, int worker) {
-    const index_t sequence = lane / (n.heads * blocks), h = lane / blocks % n.heads;
-    const index_t v = lane % blocks * rows::width, b = p.batch_of(sequence);
+      std::min<index_t>(backend.threads, std::max<index_t>(jobs, 1)) * n.time));
+  parallel_for(backend, jobs, [&](index_t job, int worker) {
+    const index_t sequence = job / (n.heads * blocks), h = job / blocks % n.heads;
+    const index_t v = job % blocks * rows::width, b = p.batch_of(sequence);
     const index_t start = p.first_token(sequence), end = p.last_token(sequence);
     const rows head(p, sequence, h);
     typename rows::E* row = sums.get() + worker * n.time;

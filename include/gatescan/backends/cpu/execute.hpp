@@ -47,9 +47,18 @@ schedule schedule_that_runs(const cpu&, const problem_of<R, T>& p, const schedul
   return with_agent<Form>(p, [&]<class Agent>() { return Agent::adapt(asked); });
 }
 
+/// The backend as one call, or a plan, sees it from beginning to end.
+template <class R, class T>
+cpu for_one_call(const cpu& backend, const problem_of<R, T>& p) {
+  constexpr double for_a_key = 8;  // what is done for a key besides, in updates
+  const auto count = [](index_t n) { return static_cast<double>(n); };
+  return with_fixed_threads(backend, count(p.n.batch) * count(p.n.time) * count(p.n.heads) *
+                                         count(p.n.keys) * (count(p.n.values) + for_a_key) *
+                                         (p.complex ? 2 : 1));
+}
 template <class R, class T>
 int worker_count(const cpu& backend, const problem_of<R, T>&) {
-  return thread_count(backend);
+  return backend.threads;
 }
 
 template <kernel_form Form, class R, class T>

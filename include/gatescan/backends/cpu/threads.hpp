@@ -1,86 +1,88 @@
 #pragma once
-// A parallel loop over independent jobs: OpenMP where the compiler runs it, std::thread otherwise.
+// A parallel loop over independent jobs, on OpenMP's threads, the library's pool or the caller's.
 
+#include <algorithm>
 #include <atomic>
+#include <stdexcept>
+#include <string>
+
 #if defined(_OPENMP)
 #include <omp.h>
 #else
 #include <thread>
-#include <vector>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#include "thread_pool.hpp"
 #endif
 
-#if defined(__SSE2__)
-#include <xmmintrin.h>
-#endif
-
+#include "../../core/error.hpp"
 #include "../../core/view.hpp"
-#include "backend.hpp"
+#include "control_word.hpp"
+#include "tuning.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-inline int thread_count(const cpu& backend) {
-  if (backend.threads > 0) return backend.threads;
+/// As many as this process is meant to use.
+inline int threads_there_are() {
 #if defined(_OPENMP)
-  return omp_get_num_procs();
+  return (std::max)(omp_get_max_threads(), 1);
 #else
-  const unsigned n = std::thread::hardware_concurrency();
-  return n > 0 ? static_cast<int>(n) : 1;
+#if defined(__linux__)
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return (std::max)(CPU_COUNT(&cores), 1);
+#endif
+  return (std::max)(static_cast<int>(std::thread::hardware_concurrency()), 1);
 #endif
 }
 
-// Sets the worker's flush-to-zero bits for a scope when asked to.
-class denormal_scope {
- public:
-  explicit denormal_scope([[maybe_unused]] denormals policy) {
-#if defined(__SSE2__)
-    before_ = _mm_getcsr();
-    if (policy == denormals::flush) _mm_setcsr(before_ | 0x8040u);
-    changed_ = policy == denormals::flush;
-#endif
-  }
-  denormal_scope(const denormal_scope&) = delete;
-  denormal_scope& operator=(const denormal_scope&) = delete;
-  ~denormal_scope() {
-#if defined(__SSE2__)
-    if (changed_) _mm_setcsr((_mm_getcsr() & ~0x8040u) | (before_ & 0x8040u));
-#endif
-  }
+/// The count asked for once, so that scratch and work are shared out by the same one. Where it is
+/// ours to choose, little work (in updates of a state's numbers) gets fewer than there are.
+inline cpu with_fixed_threads(cpu backend, double updates) {
+  if (backend.threads < 0)
+    fail<std::invalid_argument>("threads: expected 0 (all there are) or more, got " +
+                                std::to_string(backend.threads));
+  if (backend.threads > 0) return backend;
+  const int most = threads_there_are();
+  const double worth = updates / tuning.updates_worth_a_thread;
+  backend.threads = worth < most ? (std::max)(static_cast<int>(worth), 1) : most;
+  return backend;
+}
 
- private:
-#if defined(__SSE2__)
-  unsigned before_ = 0;
-  bool changed_ = false;
-#endif
-};
-
-// f(job, worker) for every job in [0, jobs); worker < thread_count. Jobs must not touch each
-// other's results, so any worker may take any job.
-template <class F>
-void parallel_for(const cpu& backend, index_t jobs, F&& f) {
-  const index_t most = thread_count(backend);
-  const int workers = static_cast<int>(jobs < most ? jobs : most);
-  const auto work = [&](std::atomic<index_t>& next, int worker) noexcept {
-    const denormal_scope scope(backend.subnormal);
-    for (index_t job; (job = next.fetch_add(1, std::memory_order_relaxed)) < jobs;) f(job, worker);
-  };
-  std::atomic<index_t> next{0};
-  if (workers <= 1) {
-    work(next, 0);
-    return;
-  }
+// job(data, i) for every i in [0, jobs) on the backend's threads
+inline void run_jobs(const executor& callers, int jobs, void (*job)(void*, int), void* data) {
+  if (callers.run != nullptr) return callers.run(callers.context, jobs, job, data);
 #if defined(_OPENMP)
-#pragma omp parallel for num_threads(workers) schedule(static, 1)
-  for (int worker = 0; worker < workers; ++worker) work(next, worker);
+#pragma omp parallel for num_threads(jobs) schedule(static, 1)
+  for (int i = 0; i < jobs; ++i) job(data, i);
 #else
-  std::vector<std::thread> others;
-  others.reserve(static_cast<std::size_t>(workers - 1));
-  for (int worker = 1; worker < workers; ++worker)
-    others.emplace_back([&, worker] { work(next, worker); });
-  work(next, 0);
-  for (std::thread& t : others) t.join();
+  thread_pool::of_process().run(jobs, job, data);
 #endif
+}
+
+/// f(job, worker) for every job in [0, jobs), begun in this order; worker < backend.threads, which
+/// is fixed. Jobs must not touch each other's results, so that any worker may take any job.
+template <class F>
+void parallel_for(const cpu& backend, index_t jobs, const F& f) {
+  struct loop {
+    const F& f;
+    index_t jobs;
+    unsigned control_word;
+    std::atomic<index_t> next{0};
+  } here{f, jobs, control_word_scope::wanted(backend.subnormal)};
+  const auto work = [](void* data, int worker) noexcept {
+    loop& all = *static_cast<loop*>(data);
+    const control_word_scope scope(all.control_word);
+    for (index_t job; (job = all.next.fetch_add(1, std::memory_order_relaxed)) < all.jobs;)
+      all.f(job, worker);
+  };
+  const index_t workers = std::min<index_t>(jobs, backend.threads);
+  if (workers > 1)
+    run_jobs(backend.run, static_cast<int>(workers), work, &here);
+  else
+    work(&here, 0);
 }
 
 }  // namespace detail

@@ -37,6 +37,9 @@ struct tuning_parameters {
 
   // ---- threads and partial sums
 
+  // Updates of a state's number that are worth a thread.
+  double updates_worth_a_thread = 65536;
+
   // Partial sums of shared gradients: enough to share the work out, few enough to stay small beside
   // the operands. Bits depend on it. Not measured yet against 8 or 32.
   index_t most_slots = 16;

@@ -79,6 +79,10 @@ schedule schedule_that_runs(const Device&, const problem_of<R, T>& p, const sche
   });
 }
 template <device_backend Device, class R, class T>
+const Device& for_one_call(const Device& device, const problem_of<R, T>&) {
+  return device;
+}
+template <device_backend Device, class R, class T>
 int worker_count(const Device&, const problem_of<R, T>&) {
   return 1;
 }

@@ -52,9 +52,7 @@ struct call {
     return longest;
   }
   /// Agents at work at the same time.
-  index_t worker_count() const {
-    return std::clamp<index_t>(split.items(), 1, thread_count(backend));
-  }
+  index_t worker_count() const { return std::clamp<index_t>(split.items(), 1, backend.threads); }
 };
 
 }  // namespace detail

@@ -117,7 +117,7 @@ class forward_pass {
     const A agent(one, call_.p, call_.how, false);
     const index_t bytes = agent.state_size() * static_cast<index_t>(sizeof(C));
     const index_t fit = tuning.states_together_bytes / std::max<index_t>(bytes, 1);
-    const index_t shared = call_.split.items() / std::max<index_t>(thread_count(call_.backend), 1);
+    const index_t shared = call_.split.items() / call_.backend.threads;
     const index_t most = (std::min)(tuning.most_heads_together, call_.split.heads);
     return std::clamp<index_t>((std::min)(fit, shared), 1, std::max<index_t>(most, 1));
   }
