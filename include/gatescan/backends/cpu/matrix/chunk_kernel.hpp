@@ -30,21 +30,30 @@ struct token_chunk {
 };
 
 /// forward: o of every token and S_out.   advance: S_out alone; queries may not have been read.
-/// gates: the product of the gates of the chunk worked on last, for summaries of segments.
 template <class Kernel, class C>
 concept chunk_kernel = std::copyable<Kernel> &&
     requires(const Kernel kernel, const token_chunk<C> chunk, C* state_out) {
   { kernel.forward(chunk, state_out) } -> std::same_as<void>;
   { kernel.advance(chunk, state_out) } -> std::same_as<void>;
+};
+/// gates: the product of the gates of the chunk worked on last, for summaries of segments. Where
+/// the transition is more than gates (gates/corrected) there is none.
+template <class Kernel, class C>
+concept summarised_kernel = chunk_kernel<Kernel, C> && requires(const Kernel kernel) {
   { kernel.gates() } -> std::same_as<gate_product<C>>;
 };
 
 /// backward: gradients of every token from d.d_o and the gradient g of S_out, whose memory is used
-/// up; returns where the gradient of S_in is.   retreat: g_in, the gradient of S_in alone.
+/// up; returns where the gradient of S_in is.
 template <class Kernel, class C>
 concept chunk_adjoint = std::copyable<Kernel> &&
     requires(Kernel kernel, const token_chunk<C> chunk, const matrix_gradients<C> d, C* g) {
   { kernel.backward(chunk, d, g) } -> std::same_as<C*>;
+};
+/// retreat: g_in, the gradient of S_in alone, for summaries of segments.
+template <class Kernel, class C>
+concept summarised_adjoint = chunk_adjoint<Kernel, C> &&
+    requires(Kernel kernel, const token_chunk<C> chunk, const matrix_gradients<C> d, C* g) {
   { kernel.retreat(chunk, d, g, g) } -> std::same_as<void>;
 };
 

@@ -43,16 +43,19 @@ template <class C>
 struct matrix_tiles {
   matrix_shape n{};
   C *q = nullptr, *k = nullptr, *a = nullptr;  // [token][rows]
+  C* p = nullptr;                              // [token][rows], of corrected transitions
   C *v = nullptr, *o = nullptr;                // [token][value_pitch]
   C* head_gate = nullptr;       // [token]: instead of `a` where all keys have one gate
   double* log_gates = nullptr;  // [rows], or one with head_gate: sums over the chunk, where gates
                                 // have logarithms
 
   matrix_tiles() = default;
-  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens) : n(shape) {
+  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens, bool corrected = false)
+      : n(shape) {
     q = scratch.take<C>(tokens * n.rows), k = scratch.take<C>(tokens * n.rows);
     a = scratch.take<C>(tokens * n.rows);
     v = scratch.take<C>(tokens * n.value_pitch), o = scratch.take<C>(tokens * n.value_pitch);
+    if (corrected) p = scratch.take<C>(tokens * n.rows);
   }
 };
 
@@ -61,13 +64,15 @@ template <class C>
 struct matrix_gradients {
   C* d_o = nullptr;                               // in:  [token][value_pitch]
   C *dq = nullptr, *dk = nullptr, *da = nullptr;  // out: [token][rows]; da [token] of a head gate
+  C* dp = nullptr;                                // out: [token][rows], of corrected transitions
   C* dv = nullptr;                                // out: [token][value_pitch]
 
   matrix_gradients() = default;
-  matrix_gradients(arena& scratch, const matrix_shape& n, index_t tokens) {
+  matrix_gradients(arena& scratch, const matrix_shape& n, index_t tokens, bool corrected = false) {
     d_o = scratch.take<C>(tokens * n.value_pitch);
     dq = scratch.take<C>(tokens * n.rows), dk = scratch.take<C>(tokens * n.rows);
     da = scratch.take<C>(tokens * n.rows), dv = scratch.take<C>(tokens * n.value_pitch);
+    if (corrected) dp = scratch.take<C>(tokens * n.rows);
   }
 };
 

@@ -313,6 +313,19 @@ void set_lower_product(index_t rows, index_t columns, left<T, Row, Depth> a, mat
   });
 }
 
+/// out[t] += sum over s <= t of a(t, s) b[s]
+template <class T, class Row, class Depth>
+void add_lower_product(index_t rows, index_t columns, left<T, Row, Depth> a, matrix<const T> b,
+                       matrix<T> out) {
+  for_each_panel<T>(columns, [&](index_t j, index_t registers) {
+    detail::triangle_panel<detail::shape::lower>(
+        registers, rows, a, matrix<const T>{b.data + j, b.pitch},
+        matrix<T>{out.data + j, out.pitch}, [=](index_t m, index_t n, pack<T> c) {
+          return load(out.data + m * out.pitch + j + n) + c;
+        });
+  });
+}
+
 /// out[s] += sum over t >= s of a(s, t) b[t], t < rows
 template <class T, class Row, class Depth>
 void add_upper_product(index_t rows, index_t columns, left<T, Row, Depth> a, matrix<const T> b,

@@ -132,7 +132,7 @@ void steps_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
     all.template operator()<false>();
 }
 
-/// The kernel of recurrent mode. Time is not cut there: it has no summaries.
+/// The kernel of recurrent mode.
 template <class C, bool IsComplex>
 struct token_steps {
   void forward(const token_chunk<C>& c, C* state_out) const {
@@ -140,7 +140,10 @@ struct token_steps {
     steps_forward<IsComplex>(c.x, c.tokens, c.state_in, state_out, prefetching{c.memory});
   }
   void advance(const token_chunk<C>& c, C* state_out) const { forward(c, state_out); }
-  gate_product<C> gates() const { return {}; }
+  /// The first token of x, on a state in place.
+  void step(const matrix_tiles<C>& x, const state_rows<C>& state) const {
+    step_token<IsComplex>(x, 0, state);
+  }
 };
 static_assert(chunk_kernel<token_steps<float, false>, float>);
 

@@ -290,7 +290,7 @@ class head_gate_adjoint {
   C* gate_sums_ = nullptr;     // [token][lanes]: da, its lanes still to be added up
   C* spare_g_ = nullptr;       // where g_in goes next
 };
-static_assert(chunk_adjoint<head_gate_adjoint<float>, float>);
+static_assert(summarised_adjoint<head_gate_adjoint<float>, float>);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

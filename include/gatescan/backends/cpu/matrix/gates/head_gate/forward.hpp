@@ -140,7 +140,7 @@ class head_gate {
   C* across_ = nullptr;        // [s][t]: P between two subchunks
   C* q_transposed_ = nullptr;  // [rows][tokens], of whole subchunks
 };
-static_assert(chunk_kernel<head_gate<float>, float>);
+static_assert(summarised_kernel<head_gate<float>, float>);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

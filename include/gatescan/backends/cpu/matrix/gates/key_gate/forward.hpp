@@ -26,6 +26,35 @@ auto left_of_products(const C* queries, index_t tokens, const matrix_shape& n, C
     return simd::by_columns<C>(static_cast<const C*>(transposed), pitch);
   }
 }
+// o[t] += what queries of subchunk r read of what the subchunks before it wrote, `v`. They decay on
+// to the chunk's first token. `across` has room for the scores of two subchunks.
+template <class C, bool IsComplex>
+void read_earlier_subchunks(const decayed_subchunks<C, IsComplex>& decayed, const matrix_shape& n,
+                            index_t tokens, index_t r, C* q, const C* v, C* o, C* across) {
+  const index_t count = tokens_in_subchunk(tokens, r), vp = n.value_pitch;
+  for (index_t b = r - 1; b >= 0; --b) {
+    // [tokens, K] x [K, subchunk], x [subchunk, V]
+    simd::dot_products<C>(count, block_tokens, n.rows, {q, n.rows}, {decayed.k_of(b), n.rows},
+                          {across, block_tokens});
+    simd::add_product<C>(count, vp, block_tokens,
+                         simd::by_columns<C>(static_cast<const C*>(across), block_tokens),
+                         {v + b * block_tokens * vp, vp}, {o, vp});
+    scale_keys<IsComplex>(q, count, n, decayed.total_of(b), true);
+  }
+}
+// The same of S_in, for a panel of columns, from queries that have decayed from the chunk's first
+// token. Returns zeros, or NaN where that is not finite.
+template <class C, class Queries>
+simd::pack<C> read_state(index_t registers, const matrix_shape& n, index_t tokens, Queries queries,
+                         const C* state_in, C* o, prefetching ahead) {
+  // [tokens, K] x [K, registers]
+  return simd::product_of_panel<C>(
+      registers, tokens, n.rows, queries, {state_in, n.state_pitch}, {o, n.value_pitch},
+      [o, pitch = n.value_pitch](index_t t, index_t v, simd::pack<C> sum) {
+        return simd::load(o + t * pitch + v) + sum;
+      },
+      ahead);
+}
 // Blocks of rows that a chunk's forward multiplies, about.
 template <class C>
 index_t products_forward(const matrix_shape& n, index_t tokens) {
@@ -77,24 +106,18 @@ class key_gate {
   /// decayed to its end.
   void attend_inside(const token_chunk<C>& c) const {
     const matrix_tiles<C>& x = c.x;
-    const index_t rows = x.n.rows, vp = x.n.value_pitch, subchunks = subchunks_of(c.tokens);
+    const index_t vp = x.n.value_pitch, subchunks = subchunks_of(c.tokens);
     c.memory->begin(products_forward<C>(x.n, c.tokens));
-    const auto scores = [](const C* from) { return simd::by_columns<C>(from, block_tokens); };
     for (index_t r = 0; r < subchunks; ++r) {
       const index_t first = r * block_tokens, count = tokens_in_subchunk(c.tokens, r);
       C *o = x.o + first * vp, *q = decayed_.q_of(r);
       decayed_.set(*c.keys, c.tokens, r);
       // [tokens, tokens before] x [tokens before, V]
-      simd::set_lower_product<C>(count, vp, scores(decayed_.scores_of(r)), {x.v + first * vp, vp},
-                                 {o, vp});
-      for (index_t b = r - 1; b >= 0; --b) {
-        // [tokens, K] x [K, subchunk], x [subchunk, V]
-        simd::dot_products<C>(count, block_tokens, rows, {q, rows}, {decayed_.k_of(b), rows},
-                              {across_, block_tokens});
-        simd::add_product<C>(count, vp, block_tokens, scores(across_),
-                             {x.v + b * block_tokens * vp, vp}, {o, vp});
-        scale_keys<IsComplex>(q, count, x.n, decayed_.total_of(b), true);
-      }
+      simd::set_lower_product<C>(
+          count, vp,
+          simd::by_columns<C>(static_cast<const C*>(decayed_.scores_of(r)), block_tokens),
+          {x.v + first * vp, vp}, {o, vp});
+      read_earlier_subchunks<C, IsComplex>(decayed_, x.n, c.tokens, r, q, x.v, o, across_);
       prefetching{c.memory}();
     }
     decayed_.to_chunk_end(x, c.tokens);
@@ -113,14 +136,7 @@ class key_gate {
     // panel by panel, so that a panel of the state is read from near by the second time
     simd::pack<C> watch(0);
     simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-      // [tokens, K] x [K, registers]
-      watch += simd::product_of_panel<C>(
-          registers, c.tokens, n.rows, queries, {c.state_in + j, n.state_pitch},
-          {x.o + j, n.value_pitch},
-          [o = x.o + j, pitch = n.value_pitch](index_t t, index_t v, simd::pack<C> sum) {
-            return simd::load(o + t * pitch + v) + sum;
-          },
-          ahead);
+      watch += read_state(registers, n, c.tokens, queries, c.state_in + j, x.o + j, ahead);
       watch += update.panel(registers, j, ahead);
     });
     return watch;
@@ -132,8 +148,8 @@ class key_gate {
   C* across_ = nullptr;        // [s][t]: P between two subchunks
   C* q_transposed_ = nullptr;  // [rows][tokens], of whole subchunks
 };
-static_assert(chunk_kernel<key_gate<float, false>, float> &&
-              chunk_kernel<key_gate<double, true>, double>);
+static_assert(summarised_kernel<key_gate<float, false>, float> &&
+              summarised_kernel<key_gate<double, true>, double>);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

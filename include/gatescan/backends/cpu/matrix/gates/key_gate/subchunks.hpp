@@ -39,15 +39,25 @@ class decayed_subchunks {
   C* totals = nullptr;  // [subchunk][rows]
 
   decayed_subchunks() = default;
-  decayed_subchunks(arena& scratch, const matrix_shape& shape, index_t tokens) : n(shape) {
+  /// Queries are one of `readers` of the same keys.
+  decayed_subchunks(arena& scratch, const matrix_shape& shape, index_t tokens, index_t readers = 1)
+      : n(shape) {
     const index_t subchunks = subchunks_of(tokens);
-    q = scratch.take<C>(tokens * n.rows);
+    q = scratch.take<C>(readers * tokens * n.rows);
     k = scratch.take<C>(tokens * n.rows);
     totals = scratch.take<C>(subchunks * n.rows);
     product_ = scratch.take<C>(n.rows), product_low_ = scratch.take<C>(n.rows);
-    scores_ = scratch.take<C>(subchunks * block_tokens * block_tokens);
+    scores_ = scratch.take<C>(readers * subchunks * block_tokens * block_tokens);
     q_quad_ = scratch.take<C>(quad_tokens * n.rows);
     quad_total_ = scratch.take<C>(n.rows);
+  }
+
+  /// The same for the next reader, whose rows and scores lie behind those of this one.
+  decayed_subchunks next_reader(index_t tokens) const {
+    decayed_subchunks next = *this;
+    next.q += tokens * n.rows;
+    next.scores_ += subchunks_of(tokens) * block_tokens * block_tokens;
+    return next;
   }
 
   C* q_of(index_t r) const { return q + r * block_tokens * n.rows; }

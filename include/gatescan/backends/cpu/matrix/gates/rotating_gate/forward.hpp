@@ -57,7 +57,7 @@ class rotating_gate {
   key_gate<C, true> gate_{};
   rotating_frame<C> frame_{};
 };
-static_assert(chunk_kernel<rotating_gate<float>, float>);
+static_assert(summarised_kernel<rotating_gate<float>, float>);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI
