@@ -2,6 +2,7 @@
 // Writes the surrogate attention map, one row of queries at a time, by running products of gates.
 
 #include <memory>
+#include <vector>
 
 #include "execute.hpp"
 #include "simd/selects.hpp"
@@ -18,14 +19,18 @@ class map_rows {
   using E = element_t<C, IsComplex>;
   static constexpr index_t width = simd::lanes<C>;
   static constexpr bool per_key = R::form.gate != gate_span::entry;
+  static constexpr bool corrects = R::form.moves == transition::corrected;
 
   map_rows(const problem_of<R, T>& p, index_t sequence, index_t h) : p_(p), x_(p.x) {
     for_each_field<R>([&](auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); }, x_);
+    if constexpr (corrects) query_.resize(static_cast<std::size_t>(padded<C>(p.n.keys)));
   }
   // sums[s] for s in [start, t], channels [v, v + width) along the lanes (per key: lanes add up)
-  void row(index_t start, index_t t, index_t v, E* sums) const {
+  void row(index_t start, index_t t, index_t v, E* sums) {
     for (index_t s = start; s <= t; ++s) sums[s] = constant<IsComplex>(C(0));
-    if constexpr (per_key) {
+    if constexpr (corrects) {
+      corrected_row(start, t, sums);
+    } else if constexpr (per_key) {
       for (index_t i = 0; i < p_.n.keys; i += width) {
         const int count = static_cast<int>((std::min)(width, p_.n.keys - i));
         const auto at = [&](index_t s) { return key_cursor{s, i, 0, count}; };
@@ -58,11 +63,34 @@ class map_rows {
  private:
   using key_cursor = cursor<C, IsComplex, along::keys>;
   using value_cursor = cursor<C, IsComplex, along::values>;
+  // P_ts = y k_s. y is q_t at first; past token s it becomes a_s (.) (y - P_ts p_s).
+  void corrected_row(index_t start, index_t t, E* sums) {
+    const auto for_each_key = [&](index_t s, auto&& f) {
+      for (index_t i = 0; i < p_.n.keys; i += width) {
+        const int count = static_cast<int>((std::min)(width, p_.n.keys - i));
+        f(R::keys(x_, key_cursor{s, i, 0, count}), query_.data() + i, count);
+      }
+    };
+    for_each_key(t, [](const auto& key, C* y, int) { simd::store(y, key.q); });
+    for (index_t s = t; s >= start; --s) {
+      E products(0);
+      for_each_key(s, [&](const auto& key, const C* y, int count) {
+        products = products + simd::first_lanes(simd::load(y) * key.k, count, E(0));
+      });
+      const E score(simd::sum(products));
+      sums[s] = simd::first_lanes(score, 1, E(0));
+      for_each_key(s, [&](const auto& key, C* y, int) {
+        const E rest = simd::fma(-score, key.p, simd::load(y));
+        simd::store(y, reset_to(key.gate, E(0), rest * key.gate));
+      });
+    }
+  }
   static void add_real(simd::pack<C>& to, simd::pack<C> x) { to = to + x; }
   static void add_real(cplx<simd::pack<C>>& to, simd::pack<C> x) { to.re = to.re + x; }
 
   const problem_of<R, T>& p_;
   typename R::template fields<operand<const storage_t<T>>> x_;
+  std::vector<C> query_{};  // [keys]: y of corrected rows
 };
 
 // The map's element (t, s) of a head's channel; per-key recurrences have one channel.
@@ -96,7 +124,7 @@ void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
     const index_t sequence = job / (n.heads * blocks), h = job / blocks % n.heads;
     const index_t v = job % blocks * rows::width, b = p.batch_of(sequence);
     const index_t start = p.first_token(sequence), end = p.last_token(sequence);
-    const rows head(p, sequence, h);
+    rows head(p, sequence, h);
     typename rows::E* row = sums.get() + worker * n.time;
     for (index_t t = start; t < end; ++t) {
       head.row(start, t, v, row);

@@ -5,6 +5,7 @@
 
 #include "../agent.hpp"
 #include "epilogue.hpp"
+#include "gates/corrected/kernels.hpp"
 #include "gates/kernels.hpp"
 #include "lookahead.hpp"
 #include "segment_summary.hpp"
@@ -20,7 +21,10 @@ class matrix_agent {
   using reader = matrix_reader<R, T>;
   using epilogue = matrix_epilogue<R, T>;
   static constexpr bool in_steps = Form == kernel_form::steps;
-  using kernels = std::conditional_t<in_steps, step_kernels<R, T>, chunk_kernels<R, T>>;
+  static constexpr bool corrects = reader::corrects;
+  using kernels = std::conditional_t<
+      in_steps, step_kernels<R, T>,
+      std::conditional_t<corrects, corrected_chunk_kernels<R, T>, chunk_kernels<R, T>>>;
 
  public:
   using recurrence = R;
@@ -33,7 +37,7 @@ class matrix_agent {
 
   static constexpr bool complex = reader::complex;
   static constexpr kernel_form form = Form;
-  static constexpr bool scans = true, adjoint_scans = true;
+  static constexpr bool scans = !corrects, adjoint_scans = !corrects;
   // Forward GLA with K = V = 128, 8 heads took 30.4 / 31.9 / 31.3 / 39.3 ms with 16 / 32 / 48 / 64
   // tokens, with K = V = 64, 12 heads 16.0 / 18.2 / 22.8 / 23.2 ms, backward with K = V = 128
   // 185 / 159 / 159 / 186 ms: its states at chunk starts leave the caches (one core, AVX2, L 2048).
@@ -95,8 +99,7 @@ class matrix_agent {
     if (!states_.steps_in_place(reader_.whole().initial_state, state)) return false;
     reader_.read_tokens(t, 1);
     const index_t at = place_of_state(state);
-    step_token<complex>(reader_.tiles(), 0,
-                        {state.re + at, complex ? state.im + at : nullptr, state.key});
+    kernels_.step(reader_, {state.re + at, complex ? state.im + at : nullptr, state.key});
     epilogue::write_outputs(reader_, to.out.of_head(batch(), head(), 0), t, 1, false);
     return true;
   }
@@ -159,7 +162,7 @@ class matrix_agent {
                 reader_.shape().state_size() + kernels_.size_behind_state(reader_.shape())},
         summary_{reader_.shape()} {
     if (!backward) return;
-    gradients_ = matrix_gradients<C>(scratch, states_.n, tokens);
+    gradients_ = matrix_gradients<C>(scratch, states_.n, tokens, corrects);
     next_state_ = scratch.take<C>(states_.size);
   }
   static matrix_shape shape_of(const problem& p, bool backward) {

@@ -96,8 +96,12 @@ class matrix_epilogue {
       }
       const auto collect_keys = [&](const auto& at, auto&& load) {
         using E = decltype(load(d.dq));
-        R::keys_adjoint(x, to_keys, at,
-                        keys_of<E>{load(d.dq), load(d.dk), HeadGate ? E{} : load(d.da)});
+        if constexpr (reader::corrects)
+          R::keys_adjoint(x, to_keys, at,
+                          corrected_keys_of<E>{load(d.dq), load(d.dk), load(d.da), load(d.dp)});
+        else
+          R::keys_adjoint(x, to_keys, at,
+                          keys_of<E>{load(d.dq), load(d.dk), HeadGate ? E{} : load(d.da)});
       };
       for (index_t i = 0; quads && i < n.key_pitch; i += quad::width)
         collect_keys(quad{from.keys_at(start + t, i, t - first)}, [=](const C* rows) {

@@ -2,7 +2,7 @@
 // What a head reads: the operands of a chunk of tokens, through the recurrence's prologue, into
 // tiles.
 //
-//   q, k, a [tokens, K]      v [tokens, V]      head_gate [tokens] where keys share their gate
+//   q, k, a, p [tokens, K]      v [tokens, V]      head_gate [tokens] where keys share their gate
 
 #include "../../../core/problem.hpp"
 #include "../operands/gradients.hpp"
@@ -24,6 +24,7 @@ class matrix_reader {
   using register_type = simd::pack<C>;
 
   static constexpr bool complex = R::form.number == numbers::complex;
+  static constexpr bool corrects = R::form.moves == transition::corrected;  // there is a p
   static constexpr index_t width = simd::lanes<C>;
   using key_cursor = cursor<C, complex, along::keys>;
   using value_cursor = cursor<C, complex, along::values>;
@@ -33,14 +34,14 @@ class matrix_reader {
 
   /// In float, the product of a chunk's gates comes from the sum of their logarithms.
   static constexpr bool sums_logs = std::is_same_v<C, float> && has_log_gate<R>;
-  static constexpr bool may_have_head_gate = !complex && detail::may_have_head_gate<R>;
+  static constexpr bool may_have_head_gate = !complex && !corrects && detail::may_have_head_gate<R>;
   static constexpr bool may_have_head_gate_adjoint = may_have_head_gate && separates_head_gate<R>;
   /// Queries are an operand of their own: states go on without them (backward of a head gate 106 ms
   /// for 112, AVX2, one core).
   static constexpr bool reads_query_apart = separates_query<R>;
 
   matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, index_t tokens)
-      : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens) {
+      : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens, corrects) {
     values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
   }
   /// Room for what chunks need besides: sums of logarithms and, where it is wanted, head gates.
@@ -140,6 +141,7 @@ class matrix_reader {
         const auto key = R::keys(x, quad{keys_at(first + t, i)});
         if constexpr (WithQueries) store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
         store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
+        if constexpr (corrects) store_quad(to.p + t * n.rows + i, n.key_pitch, key.p);
         if constexpr (WithGates) store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
       }
       for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
@@ -148,10 +150,12 @@ class matrix_reader {
         if (at.count < width) {
           if constexpr (WithQueries) key.q = masked(key.q, at.count, C(0));
           key.k = masked(key.k, at.count, C(0));
+          if constexpr (corrects) key.p = masked(key.p, at.count, C(0));
           key.gate = masked(key.gate, at.count, C(1));
         }
         if constexpr (WithQueries) store_keys<complex>(to.q + t * n.rows, i, n.key_pitch, key.q);
         store_keys<complex>(to.k + t * n.rows, i, n.key_pitch, key.k);
+        if constexpr (corrects) store_keys<complex>(to.p + t * n.rows, i, n.key_pitch, key.p);
         if constexpr (WithGates) store_keys<complex>(to.a + t * n.rows, i, n.key_pitch, key.gate);
       }
     }

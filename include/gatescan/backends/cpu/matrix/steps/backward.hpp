@@ -162,7 +162,8 @@ template <class C, bool IsComplex>
 class token_steps_adjoint {
  public:
   token_steps_adjoint() = default;
-  token_steps_adjoint(arena& scratch, index_t tokens) : scratch_(scratch, tokens, IsComplex) {}
+  token_steps_adjoint(arena& scratch, const matrix_shape&, index_t tokens)
+      : scratch_(scratch, tokens, IsComplex) {}
 
   C* backward(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) const {
     steps_backward<IsComplex>(c.x, c.tokens, c.state_in, g, d, scratch_);

@@ -1,6 +1,7 @@
 #pragma once
 // Recurrent mode of a head: its tokens one after another.
 
+#include "../gates/corrected/steps_backward.hpp"
 #include "../reader.hpp"
 #include "backward.hpp"
 
@@ -15,8 +16,8 @@ class step_kernels {
   using C = typename reader::C;
   static constexpr bool reads_queries_to_advance = true;  // o is made on the way
 
-  step_kernels(arena& scratch, reader&, index_t tokens, bool backward) {
-    if (backward) adjoint_ = token_steps_adjoint<C, reader::complex>(scratch, tokens);
+  step_kernels(arena& scratch, const reader& from, index_t tokens, bool backward) {
+    if (backward) adjoint_ = {scratch, from.shape(), tokens};
   }
   static index_t size_behind_state(const matrix_shape&) { return 0; }
 
@@ -30,14 +31,23 @@ class step_kernels {
   }
   /// forward of tokens that were read.
   void compute(const reader&, const token_chunk<C>& c, C* state_out) const {
-    token_steps<C, reader::complex>{}.forward(c, state_out);
+    forward_.forward(c, state_out);
+  }
+  /// The token that was read last, on a state in place.
+  void step(const reader& from, const state_rows<C>& state) const {
+    forward_.step(from.tiles(), state);
   }
   C* backward(const reader&, const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) const {
     return adjoint_.backward(c, d, g);
   }
 
  private:
-  token_steps_adjoint<C, reader::complex> adjoint_{};
+  using forward_kernel = std::conditional_t<reader::corrects, corrected_token_steps<C>,
+                                            token_steps<C, reader::complex>>;
+  using adjoint_kernel = std::conditional_t<reader::corrects, corrected_token_steps_adjoint<C>,
+                                            token_steps_adjoint<C, reader::complex>>;
+  forward_kernel forward_{};
+  adjoint_kernel adjoint_{};
 };
 
 }  // namespace detail
