@@ -1,6 +1,6 @@
 #pragma once
-// What is wrong with a recurrence, a sentence a mistake. Every verb asks, before anything that would
-// bury the mistake under the library's own templates.
+// What is wrong with a recurrence, a sentence a mistake. Every verb asks, before anything that
+// would bury the mistake under templates of the library.
 
 #include "concepts.hpp"
 

@@ -33,6 +33,12 @@ GATESCAN_HD inline double real_part(double a) { return a; }
 GATESCAN_HD inline float conj(float a) { return a; }
 GATESCAN_HD inline double conj(double a) { return a; }
 
+/// e^z of a complex z: exactly 0 where Re z is -inf and Im z is finite.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE cplx<R> exp(cplx<R> z) {
+  return exp(z.re) * cis(z.im);
+}
+
 /// log(1 + x) of 0 <= x <= 1.
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R log1p_of_fraction(R x) {
@@ -49,6 +55,12 @@ GATESCAN_HD GATESCAN_INLINE R exp_of_product(R a, R, R b) {
 template <class R>
 GATESCAN_HD GATESCAN_INLINE void accumulate(R& sum, R x) {
   sum = sum + x;
+}
+
+/// Of a real number's gradient, the real part is what counts.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE void accumulate(R& sum, cplx<R> x) {
+  sum = sum + x.re;
 }
 
 /// x where gate != 0, and exactly 0 where gate == 0, whatever x is: a reset is a select, not a

@@ -250,7 +250,7 @@ struct channels {
       carried.store(g, self.state(i));
     }
     for (index_t r = 0; r < pairs; ++r) {
-      d_value[r].v = d_value[r].v + dv[r];
+      accumulate(d_value[r].v, dv[r]);
       R::values_adjoint(self.x, d, place(r, 0), value[r], d_value[r]);
     }
   }
