@@ -24,21 +24,34 @@ index_t longest_sequence(const problem_of<R, T>& p) {
   return longest;
 }
 
+template <class B>
+concept a_backend = requires {
+  B::on_device;
+};
+template <class M>
+concept a_mode = std::is_same_v<M, automatic> || requires {
+  M::form;
+};
+/// A backend may have kernels for some forms only.
+template <class B, class R>
+consteval bool has_kernels_for() {
+  if constexpr (requires { B::template runs<R>; })
+    return B::template runs<R>;
+  else
+    return true;
+}
+
 /// Whether a call can be compiled; if not, one sentence says why. Callers leave their bodies out
 /// then, so that nothing else is said.
 template <class Backend, class Mode, class In>
 consteval bool is_a_call() {
-  constexpr bool where = requires { Backend::on_device; }
-  , how = requires { Mode::form; }
-  || std::is_same_v<Mode, automatic>;
-  static_assert(
-      where || !requires { Mode::on_device; },
-      "gatescan: the backend comes before the mode: forward(cpu{}, chunked{}, ...)");
-  static_assert(
-      where || requires { Mode::on_device; },
-      "gatescan: the first argument is not a backend, such as cpu{}");
-  static_assert(!where || how, "gatescan: the second argument is not a mode, such as chunked{}");
-  if constexpr (where && how) {
+  static_assert(!a_backend<Mode>,
+                "gatescan: the backend comes before the mode: forward(cpu{}, chunked{}, ...)");
+  static_assert(a_backend<Backend> || a_backend<Mode>,
+                "gatescan: the first argument is not a backend, such as cpu{}");
+  static_assert(!a_backend<Backend> || a_mode<Mode>,
+                "gatescan: the second argument is not a mode, such as chunked{}");
+  if constexpr (a_backend<Backend> && a_mode<Mode>) {
     using R = typename In::recurrence;
     using T = typename In::format;
     static_assert(Backend::on_device || !on_device<T>,
@@ -48,11 +61,14 @@ consteval bool is_a_call() {
                   "gatescan: cuda{} reads device memory: give it inputs<device<float>> with views "
                   "of device pointers");
     if constexpr (is_recurrence<R>()) {
-      static_assert(
-          Mode::template supports<R>,
-          "gatescan: this recurrence does not have what the mode needs: scan needs combine "
-          "or a diagonal gated product, chunked and attention a gated product");
-      return Backend::on_device == on_device<T> && Mode::template supports<R>;
+      static_assert(Mode::template supports<R>,
+                    "gatescan: this recurrence does not have what the mode needs: scan needs "
+                    "combine or a diagonal gated product, chunked and attention a gated product");
+      static_assert(has_kernels_for<Backend, R>(),
+                    "gatescan: this backend has no kernels for the recurrence's form: cuda{} runs "
+                    "diagonal transitions that are read inclusively, without a token stage");
+      return Backend::on_device == on_device<T> && Mode::template supports<R> &&
+             has_kernels_for<Backend, R>();
     }
   }
   return false;

@@ -1,9 +1,12 @@
 #pragma once
-// The recurrences of the library, and their list.
+// The recurrences of the library, and the list of those that have every cell on every backend.
 
 #include "elementwise.hpp"
+#include "gated_delta_net.hpp"
 #include "gateloop.hpp"
 #include "gla.hpp"
+#include "mamba2.hpp"
+#include "rwkv6.hpp"
 #include "selective_scan.hpp"
 
 namespace gatescan {

@@ -2,12 +2,19 @@
 // The CUDA backend as a value, and how it multiplies. Plain C++ may name it and pass it on; only
 // files that include gatescan_cuda.cuh can compute with it.
 
-#include "../../core/macros.hpp"
+#include "../../core/concepts.hpp"
 
 struct CUstream_st;  // what cudaStream_t points to
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
+
+namespace detail {
+/// The forms that there are kernels for.
+template <class R>
+concept has_device_kernels =
+    R::form.moves == transition::diagonal&& R::form.reads == readout::inclusive && !has_token<R>;
+}  // namespace detail
 
 /// Runs on the current CUDA device, in order on `stream` (null: the default stream). Operands,
 /// results and scratch are device memory: `inputs<device<float>>`. A call returns once its kernels
@@ -18,6 +25,8 @@ inline namespace GATESCAN_ABI {
 /// tokens there are.
 struct cuda {
   static constexpr bool on_device = true;
+  template <class R>
+  static constexpr bool runs = detail::has_device_kernels<R>;
   CUstream_st* stream = nullptr;
 };
 
@@ -26,6 +35,8 @@ struct cuda {
 /// is carried from chunk to chunk, other formats and other modes stay as they are.
 struct cuda_tf32 {
   static constexpr bool on_device = true;
+  template <class R>
+  static constexpr bool runs = detail::has_device_kernels<R>;
   static constexpr bool multiplies_in_tf32 = true;
   CUstream_st* stream = nullptr;
 };
