@@ -8,16 +8,20 @@
 #include "macros.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
+
+// Visible, so that an error thrown in one shared library is caught in another.
 
 /// An operand has the wrong rank, extent, stride, planes or overlap.
-struct shape_error : std::invalid_argument {
-  using std::invalid_argument::invalid_argument;
+struct __attribute__((visibility("default"))) shape_error : std::invalid_argument {
+  GATESCAN_INLINE explicit shape_error(const std::string& message)
+      : std::invalid_argument(message) {}
 };
 
 /// The scratch memory given is too small; the message says how much is needed.
-struct workspace_error : std::invalid_argument {
-  using std::invalid_argument::invalid_argument;
+struct __attribute__((visibility("default"))) workspace_error : std::invalid_argument {
+  GATESCAN_INLINE explicit workspace_error(const std::string& message)
+      : std::invalid_argument(message) {}
 };
 
 #if !defined(__cpp_exceptions)
@@ -25,6 +29,10 @@ struct workspace_error : std::invalid_argument {
 /// program is stopped then.
 inline void (*on_error)(const char* message) = nullptr;
 #endif
+
+}  // namespace GATESCAN_TYPES
+
+inline namespace GATESCAN_ABI {
 
 /// Throws Error(message); without exceptions calls `on_error`.
 template <class Error>

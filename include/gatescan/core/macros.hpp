@@ -1,7 +1,15 @@
 #pragma once
-// The only macros of the library. GATESCAN_ABI tags the inline namespace with what changes
-// generated code, so that translation units compiled with different flags can be linked into one
-// program.
+// The only macros of the library: what it asks of the compiler, and two inline namespaces that let
+// translation units compiled with different flags, and different versions of the library, be linked
+// into one program.
+//
+//   GATESCAN_TYPES  what is the same under any flags: views, number formats, options, errors. One
+//                   part of a program may hand them to another. Their functions are GATESCAN_INLINE,
+//                   so that none is left to the linker.
+//   GATESCAN_ABI    what is compiled: its name says under which flags, so that the linker never puts
+//                   a function for one machine in the place of one for another.
+
+#include "../version.hpp"
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "gatescan needs IEEE arithmetic (resets, NaN): compile without -ffast-math"
@@ -21,16 +29,58 @@
 // before a member of a recurrence: static, on host and device, its registers stay registers
 #define GATESCAN_MEMBER GATESCAN_HD GATESCAN_INLINE static
 
-#if defined(__AVX512F__) && defined(_OPENMP)
-#define GATESCAN_ABI avx512_omp
-#elif defined(__AVX512F__)
-#define GATESCAN_ABI avx512
-#elif defined(__AVX2__) && defined(__FMA__) && defined(_OPENMP)
-#define GATESCAN_ABI avx2_omp
-#elif defined(__AVX2__) && defined(__FMA__)
-#define GATESCAN_ABI avx2
-#elif defined(_OPENMP)
-#define GATESCAN_ABI base_omp
+// One word out of up to seven, each expanded first.
+#define GATESCAN_JOIN(a, b, c, d, e, f, g) GATESCAN_JOINED(a, b, c, d, e, f, g)
+#define GATESCAN_JOINED(a, b, c, d, e, f, g) a##b##c##d##e##f##g
+
+// GATESCAN_BIT(__AVX2__) is 1 where the compiler may use that instruction set, else 0: the name is
+// replaced by 1 there, GATESCAN_COMMA_1 by a comma, and the 1 behind it comes second.
+#define GATESCAN_BIT(set) GATESCAN_BIT_OF(set)
+#define GATESCAN_BIT_OF(one) GATESCAN_BIT_FROM(GATESCAN_COMMA_##one 1, 0, 0)
+#define GATESCAN_COMMA_1 0,
+#define GATESCAN_BIT_FROM(...) GATESCAN_SECOND(__VA_ARGS__)
+#define GATESCAN_SECOND(first, second, ...) second
+
+#if defined(__aarch64__)
+#define GATESCAN_INSTRUCTIONS                                                         \
+  GATESCAN_JOIN(_neon, GATESCAN_BIT(__ARM_NEON), GATESCAN_BIT(__ARM_FEATURE_DOTPROD), \
+                GATESCAN_BIT(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC), _sve,             \
+                GATESCAN_BIT(__ARM_FEATURE_SVE), GATESCAN_BIT(__ARM_FEATURE_SVE2))
 #else
-#define GATESCAN_ABI base
+#define GATESCAN_SSE                                                                           \
+  GATESCAN_JOIN(_sse, GATESCAN_BIT(__SSE2__), GATESCAN_BIT(__SSE3__), GATESCAN_BIT(__SSSE3__), \
+                GATESCAN_BIT(__SSE4_1__), GATESCAN_BIT(__SSE4_2__), )
+#if defined(__AVX__)
+#define GATESCAN_AVX                                                                        \
+  GATESCAN_JOIN(_avx, GATESCAN_BIT(__AVX__), GATESCAN_BIT(__F16C__), GATESCAN_BIT(__FMA__), \
+                GATESCAN_BIT(__AVX2__), GATESCAN_BIT(__BMI__), GATESCAN_BIT(__BMI2__))
+#else
+#define GATESCAN_AVX
 #endif
+#if defined(__AVX512F__)
+#define GATESCAN_AVX512                                                          \
+  GATESCAN_JOIN(_avx512_, GATESCAN_BIT(__AVX512F__), GATESCAN_BIT(__AVX512CD__), \
+                GATESCAN_BIT(__AVX512VL__), GATESCAN_BIT(__AVX512BW__),          \
+                GATESCAN_BIT(__AVX512DQ__), GATESCAN_BIT(__AVX512VBMI__))
+#else
+#define GATESCAN_AVX512
+#endif
+#define GATESCAN_INSTRUCTIONS GATESCAN_JOIN(GATESCAN_SSE, GATESCAN_AVX, GATESCAN_AVX512, , , , )
+#endif
+
+#if defined(_OPENMP)
+#define GATESCAN_THREADS _openmp
+#else
+#define GATESCAN_THREADS
+#endif
+
+#if defined(__cpp_exceptions)
+#define GATESCAN_EXCEPTIONS
+#else
+#define GATESCAN_EXCEPTIONS _no_exceptions
+#endif
+
+#define GATESCAN_TYPES \
+  GATESCAN_JOIN(v, GATESCAN_VERSION_MAJOR, _, GATESCAN_VERSION_MINOR, _, GATESCAN_VERSION_PATCH, )
+#define GATESCAN_ABI \
+  GATESCAN_JOIN(GATESCAN_TYPES, GATESCAN_INSTRUCTIONS, GATESCAN_THREADS, GATESCAN_EXCEPTIONS, , , )

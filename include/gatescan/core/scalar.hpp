@@ -6,29 +6,21 @@
 #include "macros.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
-
-namespace detail {
-// std::bit_cast is host code to nvcc; the builtin under it is not.
-template <class To, class From>
-GATESCAN_HD constexpr To bits_as(From x) {
-  return __builtin_bit_cast(To, x);
-}
-}  // namespace detail
+inline namespace GATESCAN_TYPES {
 
 /// bfloat16: storage only. Conversion from float rounds to nearest even; NaN stays NaN.
 struct bf16 {
   std::uint16_t bits = 0;
 
-  bf16() = default;
-  GATESCAN_HD explicit bf16(float x) {
-    const auto u = detail::bits_as<std::uint32_t>(x);
+  GATESCAN_INLINE bf16() = default;
+  GATESCAN_HD GATESCAN_INLINE explicit bf16(float x) {
+    const auto u = __builtin_bit_cast(std::uint32_t, x);
     const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
     const std::uint32_t rounded = u + 0x7fffu + ((u >> 16) & 1u);
     bits = static_cast<std::uint16_t>(nan ? (u >> 16) | 0x40u : rounded >> 16);
   }
-  GATESCAN_HD explicit operator float() const {
-    return detail::bits_as<float>(static_cast<std::uint32_t>(bits) << 16);
+  GATESCAN_HD GATESCAN_INLINE explicit operator float() const {
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
   }
 };
 
@@ -36,9 +28,9 @@ struct bf16 {
 struct half {
   std::uint16_t bits = 0;
 
-  half() = default;
-  GATESCAN_HD explicit half(float x) {
-    const auto u = detail::bits_as<std::uint32_t>(x);
+  GATESCAN_INLINE half() = default;
+  GATESCAN_HD GATESCAN_INLINE explicit half(float x) {
+    const auto u = __builtin_bit_cast(std::uint32_t, x);
     const std::uint32_t sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
     std::uint32_t h;
     if (magnitude > 0x7f800000u) {
@@ -46,25 +38,25 @@ struct half {
     } else if (magnitude >= 0x477ff000u) {  // rounds to 65536 or more
       h = 0x7c00u;
     } else if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 lets the hardware round at 2^-24
-      const float shifted = detail::bits_as<float>(magnitude) + 0.5f;
-      h = detail::bits_as<std::uint32_t>(shifted) - 0x3f000000u;
+      const float shifted = __builtin_bit_cast(float, magnitude) + 0.5f;
+      h = __builtin_bit_cast(std::uint32_t, shifted) - 0x3f000000u;
     } else {
       h = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
     }
     bits = static_cast<std::uint16_t>(sign | h);
   }
-  GATESCAN_HD explicit operator float() const {
+  GATESCAN_HD GATESCAN_INLINE explicit operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
     const std::uint32_t magnitude = bits & 0x7fffu;
     std::uint32_t u;
     if (magnitude >= 0x7c00u) {
       u = 0x7f800000u | (magnitude & 0x3ffu) << 13;
     } else if (magnitude < 0x400u) {
-      u = detail::bits_as<std::uint32_t>(static_cast<float>(magnitude) * 5.9604644775390625e-8f);
+      u = __builtin_bit_cast(std::uint32_t, static_cast<float>(magnitude) * 5.9604644775390625e-8f);
     } else {
       u = (magnitude << 13) + 0x38000000u;
     }
-    return detail::bits_as<float>(sign | u);
+    return __builtin_bit_cast(float, sign | u);
   }
 };
 
@@ -76,7 +68,17 @@ struct wide {};
 template <class T>
 struct device {};
 
+}  // namespace GATESCAN_TYPES
+
+inline namespace GATESCAN_ABI {
 namespace detail {
+
+// std::bit_cast is host code to nvcc; the builtin under it is not.
+template <class To, class From>
+GATESCAN_HD constexpr To bits_as(From x) {
+  return __builtin_bit_cast(To, x);
+}
+
 template <class T>
 struct format;
 template <>

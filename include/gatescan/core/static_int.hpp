@@ -4,15 +4,15 @@
 #include "macros.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 template <int N>
 struct static_int {
   static constexpr int value = N;
-  constexpr operator int() const { return N; }
+  GATESCAN_INLINE constexpr operator int() const { return N; }
 };
 template <int N>
 inline constexpr static_int<N> c{};
 
-}  // namespace GATESCAN_ABI
+}  // namespace GATESCAN_TYPES
 }  // namespace gatescan

@@ -9,13 +9,17 @@
 #include "macros.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 /// The caller's scratch: `{scratch}` of any contiguous container of std::byte. Empty: the verb
 /// allocates for itself.
 struct workspace {
   std::span<std::byte> memory{};
 };
+
+}  // namespace GATESCAN_TYPES
+
+inline namespace GATESCAN_ABI {
 
 /// Deals out pieces that start on cache lines.
 class arena {

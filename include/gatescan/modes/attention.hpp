@@ -8,7 +8,7 @@
 #include "schedule.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 /// o_t = sum_{s<=t} P_ts v_s + (decayed q_t)^T S_0 with P never stored whole. Work grows with L^2,
 /// scratch with L.
@@ -18,12 +18,12 @@ struct attention {
   template <class R>
   static constexpr bool supports = attention_form<R>;
 
-  schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
+  GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
     const index_t whole = std::max<index_t>(longest, 1);
     return {form, whole, whole, 1};
   }
-  std::string reason() const { return "asked for: full surrogate attention"; }
+  GATESCAN_INLINE std::string reason() const { return "asked for: full surrogate attention"; }
 };
 
-}  // namespace GATESCAN_ABI
+}  // namespace GATESCAN_TYPES
 }  // namespace gatescan

@@ -8,7 +8,7 @@
 #include "scan.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 struct automatic {
   static constexpr const char* name = "automatic";
@@ -37,5 +37,5 @@ struct automatic {
   }
 };
 
-}  // namespace GATESCAN_ABI
+}  // namespace GATESCAN_TYPES
 }  // namespace gatescan

@@ -9,7 +9,7 @@
 #include "schedule.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 /// Any chunk size from 1 on; 0 takes the library's choice. Backward keeps the states at chunk
 /// starts only.
@@ -21,18 +21,19 @@ struct chunked {
 
   int size = 0;
 
-  schedule schedule_of(const sizes&, index_t longest, const preferences& best) const {
+  GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest,
+                                       const preferences& best) const {
     const auto tokens = [&](int by_default) {
       const index_t wanted = size > 0 ? size : by_default;
       return std::max<index_t>((std::min)(wanted, longest), 1);
     };
     return {form, tokens(best.forward_chunk), tokens(best.backward_chunk), 1};
   }
-  std::string reason() const {
+  GATESCAN_INLINE std::string reason() const {
     return "asked for: chunks of " +
            (size > 0 ? std::to_string(size) : std::string("the backend's choice of")) + " tokens";
   }
 };
 
-}  // namespace GATESCAN_ABI
+}  // namespace GATESCAN_TYPES
 }  // namespace gatescan

@@ -8,7 +8,7 @@
 #include "schedule.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 /// h_t from h_{t-1}, token by token. Streaming in pieces gives the same bits as one call. Backward
 /// recomputes states from about sqrt(L) of them.
@@ -18,13 +18,13 @@ struct recurrent {
   template <class R>
   static constexpr bool supports = recurrence<R>;
 
-  schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
+  GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
     index_t kept = 16;  // tokens from one kept state to the next
     while (kept * kept < longest && kept < 1024) kept *= 2;
     return {form, 16, kept, 1};
   }
-  std::string reason() const { return "asked for: one token after another"; }
+  GATESCAN_INLINE std::string reason() const { return "asked for: one token after another"; }
 };
 
-}  // namespace GATESCAN_ABI
+}  // namespace GATESCAN_TYPES
 }  // namespace gatescan

@@ -8,7 +8,7 @@
 #include "schedule.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 /// Reduce, carry, run: every segment is reduced to (product of gates, local state), the summaries
 /// are carried through in order, then every segment runs again from its exact incoming state. Twice
@@ -21,13 +21,14 @@ struct scan {
 
   int segments = 0;  // 0: chosen by the shape
 
-  schedule schedule_of(const sizes&, index_t longest, const preferences& best) const {
+  GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest,
+                                       const preferences& best) const {
     constexpr index_t chunk = 16;
     const index_t wanted = segments > 0 ? segments : best.segments(longest);
     return {form, chunk, chunk, std::clamp<index_t>(wanted, 2, 1024)};
   }
-  std::string reason() const { return "asked for: time in parallel segments"; }
+  GATESCAN_INLINE std::string reason() const { return "asked for: time in parallel segments"; }
 };
 
-}  // namespace GATESCAN_ABI
+}  // namespace GATESCAN_TYPES
 }  // namespace gatescan

@@ -8,7 +8,7 @@
 #include "../core/operand.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 enum class kernel_form {
   steps,      // one token after another
@@ -16,6 +16,10 @@ enum class kernel_form {
   segments,   // the same, and segments of time side by side (scan)
   attention,  // one chunk is the whole sequence
 };
+
+}  // namespace GATESCAN_TYPES
+
+inline namespace GATESCAN_ABI {
 
 /// Depends on the shape and the mode only, never on the number of threads.
 struct schedule {

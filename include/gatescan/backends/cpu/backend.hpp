@@ -7,7 +7,7 @@
 #include "../../core/macros.hpp"
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 /// ieee: the caller's control word is kept: every worker of a call takes the one of the thread that
 /// called, and gives its own back. flush: subnormal results become 0 inside a call besides; a gate
@@ -40,10 +40,10 @@ struct cpu {
   denormals subnormal = denormals::ieee;
   executor run{};
 
-  friend std::unique_ptr<std::byte[]> own_scratch(const cpu&, std::size_t bytes) {
+  friend GATESCAN_INLINE std::unique_ptr<std::byte[]> own_scratch(const cpu&, std::size_t bytes) {
     return bytes > 0 ? std::make_unique_for_overwrite<std::byte[]>(bytes) : nullptr;
   }
 };
 
-}  // namespace GATESCAN_ABI
+}  // namespace GATESCAN_TYPES
 }  // namespace gatescan

@@ -7,7 +7,7 @@
 struct CUstream_st;  // what cudaStream_t points to
 
 namespace gatescan {
-inline namespace GATESCAN_ABI {
+inline namespace GATESCAN_TYPES {
 
 namespace detail {
 /// The forms that there are kernels for.
@@ -41,5 +41,5 @@ struct cuda_tf32 {
   CUstream_st* stream = nullptr;
 };
 
-}  // namespace GATESCAN_ABI
+}  // namespace GATESCAN_TYPES
 }  // namespace gatescan
