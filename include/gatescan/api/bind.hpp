@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "../core/arithmetic.hpp"
 #include "../core/overlap.hpp"
 #include "../core/problem.hpp"
 #include "bind_view.hpp"
@@ -102,6 +103,7 @@ inline void check_offsets(const view<const index_t>& offsets, sizes& n, bool rea
 template <class R, class In>
 auto bind_inputs(const In& in, bool one_token = false) {
   using T = typename In::format;
+  check_arithmetic();
   problem_of<R, T> p;
   p.n = measure<R>(in, one_token);
   const auto as_declared = [&](const axes& a) { return one_token ? a.without(axis::time) : a; };

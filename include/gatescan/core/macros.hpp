@@ -11,8 +11,10 @@
 
 #include "../version.hpp"
 
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "gatescan needs IEEE arithmetic (resets, NaN): compile without -ffast-math"
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || \
+    defined(__ASSOCIATIVE_MATH__) || defined(__NO_SIGNED_ZEROS__) || defined(__RECIPROCAL_MATH__)
+#error "gatescan needs IEEE arithmetic (resets, NaN): compile without -ffast-math and its parts \
+(-ffinite-math-only, -fassociative-math, -fno-signed-zeros, -freciprocal-math)"
 #endif
 
 #if defined(__CUDACC__)
