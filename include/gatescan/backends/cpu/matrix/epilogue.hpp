@@ -34,11 +34,13 @@ class matrix_epilogue {
     const index_t registers = from.shape().value_pitch / width;
     const C* const o = from.tiles().o;
     const values_type* const values = from.values(0);
+    const auto made = from.tokens();
     const bool dense = out.value == 1;
     from.for_each_value(
         first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
           const index_t place = t * registers * width + at.value;
-          const auto y = R::output(x, at, values[place / width], simd::load(o + place));
+          const auto y =
+              stage::output(x, at, made[t], values[place / width], simd::load(o + place));
           storage* const to = out.re + at.t * out.time;
           if constexpr (std::is_same_v<storage, C>)
             if (streaming) return simd::stream(to + at.value, y);
@@ -58,10 +60,11 @@ class matrix_epilogue {
     for (index_t t = 0; t < count; ++t)
       for (index_t j = 0; j < n.value_pitch; j += width) {
         const value_cursor at = from.values_at(first + t, j);
-        values_type ignored{};
-        const register_type g =
-            R::output_adjoint(x, tiles_of_gradients{}, at, from.values(t)[j / width], ignored,
-                              loaded_output(from, t, j), output_gradient(d_out, at));
+        values_type d_w{};  // of no interest here, as d_t
+        token_type d_t{};
+        const register_type g = stage::output_adjoint(
+            x, tiles_of_gradients{}, at, from.tokens()[t], d_t, from.values(t)[j / width], d_w,
+            loaded_output(from, t, j), output_gradient(d_out, at));
         simd::store(to + t * n.value_pitch + j, reader::masked(g, at.count, C(0)));
       }
   }
@@ -86,38 +89,46 @@ class matrix_epilogue {
     const auto n = held(from.shape());
     const bool quads = from.reads_quads();
     for (index_t t = first; t < first + count; ++t) {
-      const index_t row = t * n.rows;
+      const index_t row = t * n.rows, tile_t = t - first;
+      const token_type made = from.tokens()[t];
+      token_type d_t{};
       if constexpr (HeadGate) {
-        key_cursor one = from.keys_at(start + t, 0, t - first);
+        key_cursor one = from.keys_at(start + t, 0, tile_t);
         one.count = 1;
         const register_type none(0);
-        R::keys_adjoint(x, to_gates, one,
-                        keys_of<register_type>{none, none, register_type(d.da[t])});
+        const register_type da = reader::masked(register_type(d.da[t]), 1, C(0));
+        stage::keys_adjoint(x, to_gates, one, made, d_t, keys_of<register_type>{none, none, da});
       }
       const auto collect_keys = [&](const auto& at, auto&& load) {
         using E = decltype(load(d.dq));
         if constexpr (reader::corrects)
-          R::keys_adjoint(x, to_keys, at,
-                          corrected_keys_of<E>{load(d.dq), load(d.dk), load(d.da), load(d.dp)});
+          stage::keys_adjoint(x, to_keys, at, made, d_t,
+                              corrected_keys_of<E>{load(d.dq), load(d.dk), load(d.da), load(d.dp)});
         else
-          R::keys_adjoint(x, to_keys, at,
-                          keys_of<E>{load(d.dq), load(d.dk), HeadGate ? E{} : load(d.da)});
+          stage::keys_adjoint(x, to_keys, at, made, d_t,
+                              keys_of<E>{load(d.dq), load(d.dk), HeadGate ? E{} : load(d.da)});
       };
       for (index_t i = 0; quads && i < n.key_pitch; i += quad::width)
-        collect_keys(quad{from.keys_at(start + t, i, t - first)}, [=](const C* rows) {
+        collect_keys(quad{from.keys_at(start + t, i, tile_t)}, [=](const C* rows) {
           return load_quad<complex>(rows + row + i, n.key_pitch);
         });
-      for (index_t i = 0; !quads && i < n.key_pitch; i += width)
-        collect_keys(from.keys_at(start + t, i, t - first),
-                     [=](const C* rows) { return load_keys<complex>(rows + row, i, n.key_pitch); });
+      for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
+        const key_cursor at = from.keys_at(start + t, i, tile_t);
+        collect_keys(at, [=](const C* rows) {
+          const auto g = load_keys<complex>(rows + row, i, n.key_pitch);
+          return has_token<R> ? reader::masked(g, at.count, C(0)) : g;  // d_t adds all lanes up
+        });
+      }
       for (index_t j = 0; j < n.value_pitch; j += width) {
-        const value_cursor at = from.values_at(start + t, j, t - first);
+        const value_cursor at = from.values_at(start + t, j, tile_t);
         const values_type w = from.values(t)[j / width];
         values_type d_w{};
-        R::output_adjoint(x, to, at, w, d_w, loaded_output(from, t, j), output_gradient(d_out, at));
+        stage::output_adjoint(x, to, at, made, d_t, w, d_w, loaded_output(from, t, j),
+                              output_gradient(d_out, at));
         d_w.v = d_w.v + simd::load(d.dv + t * n.value_pitch + j);
-        R::values_adjoint(x, to, at, w, d_w);
+        stage::values_adjoint(x, to, at, made, d_t, w, d_w);
       }
+      stage::token_adjoint(x, to, from.token_at(start + t, tile_t), made, d_t);
     }
   }
 
@@ -126,6 +137,8 @@ class matrix_epilogue {
   static constexpr index_t width = reader::width;
   using operands_type = typename reader::operands_type;
   using register_type = typename reader::register_type;
+  using stage = typename reader::stage;
+  using token_type = typename reader::token_type;
   using values_type = typename reader::values_type;
   using key_cursor = typename reader::key_cursor;
   using value_cursor = typename reader::value_cursor;

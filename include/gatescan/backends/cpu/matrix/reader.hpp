@@ -8,6 +8,7 @@
 #include "../operands/gradients.hpp"
 #include "../operands/unit_strides.hpp"
 #include "tiles.hpp"
+#include "token_cursor.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -30,7 +31,9 @@ class matrix_reader {
   using value_cursor = cursor<C, complex, along::values>;
   using quad = cursor4<C, complex, along::keys, 1>;
   using quad_of_tokens = cursor4<C, complex, along::keys, 4>;
-  using values_type = decltype(R::values(operands_type{}, value_cursor{}));
+  using stage = stages<R>;
+  using token_type = decltype(stage::token(operands_type{}, token_cursor<C, complex>{}));
+  using values_type = decltype(stage::values(operands_type{}, value_cursor{}, token_type{}));
 
   /// In float, the product of a chunk's gates comes from the sum of their logarithms.
   static constexpr bool sums_logs = std::is_same_v<C, float> && has_log_gate<R>;
@@ -43,6 +46,7 @@ class matrix_reader {
   matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, index_t tokens)
       : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens, corrects) {
     values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
+    if constexpr (has_token<R>) tokens_ = scratch.take<token_type>(tokens);
   }
   /// Room for what chunks need besides: sums of logarithms and, where it is wanted, head gates.
   void take_room_for_chunks(arena& scratch, index_t tokens, bool head_gates) {
@@ -67,10 +71,25 @@ class matrix_reader {
   const operands_type& operands() const { return x_; }
   const matrix_shape& shape() const { return n_; }
   const matrix_tiles<C>& tiles() const { return tiles_; }
+  /// What the token stage made of each token of the chunk.
+  struct tokens_made {
+    const token_type* first;
+
+    GATESCAN_INLINE token_type operator[](index_t t) const {
+      if constexpr (has_token<R>)
+        return first[t];
+      else
+        return {};
+    }
+  };
+  tokens_made tokens() const { return {tokens_}; }
   /// What R::values returned for token t of the chunk, a register of values at a time.
   const values_type* values(index_t t) const { return values_ + t * (n_.value_pitch / width); }
   bool reads_quads() const { return reads_quads_; }  // four registers of keys at once
 
+  token_cursor<C, complex> token_at(index_t t, index_t tile_t = 0) const {
+    return {t, n_.keys, tile_t};
+  }
   key_cursor keys_at(index_t t, index_t i, index_t tile_t = 0) const {
     return {t, i, 0, static_cast<int>(std::min<index_t>(width, n_.keys - i)), tile_t};
   }
@@ -103,13 +122,14 @@ class matrix_reader {
 
   /// Tokens [first, first + count), for steps.
   void read_tokens(index_t first, index_t count) {
+    take_token_stage(first, count);
     read_keys<true, true>(first, count);
     read_values(first, count);
   }
   /// The same for chunks.
   template <bool WithQueries = true>
   void read_chunk(index_t first, index_t count) {
-    begin_chunk();
+    begin_chunk(first, count);
     if constexpr (may_have_head_gate)
       if (has_head_gate()) {
         read_keys<WithQueries, false>(first, count);
@@ -121,12 +141,14 @@ class matrix_reader {
     read_keys<WithQueries, true>(first, count);
     read_values(first, count);
   }
-  /// Or values alone: keys are read by quads of tokens, straight from the operands.
+  /// Or values alone: keys are read by quads of tokens, straight from the operands. What a token
+  /// stage made is a number a token.
+  static constexpr bool may_read_keys_by_quads_of_tokens = !has_token<R>;
   bool reads_keys_by_quads_of_tokens(index_t count) const {
     return reads_quads_of_tokens_ && !has_head_gate() && count % 4 == 0;
   }
   void begin_chunk_without_keys(index_t first, index_t count) {
-    begin_chunk();
+    begin_chunk(first, count);
     read_values(first, count);
   }
 
@@ -136,9 +158,10 @@ class matrix_reader {
     const auto x = held(x_);
     const auto n = held(n_);
     const auto to = held(tiles_);
+    const auto made = tokens();
     for (index_t t = 0; t < count; ++t) {
       for (index_t i = 0; quads && i < n.keys; i += quad::width) {
-        const auto key = R::keys(x, quad{keys_at(first + t, i)});
+        const auto key = stage::keys(x, quad{keys_at(first + t, i)}, made[t]);
         if constexpr (WithQueries) store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
         store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
         if constexpr (corrects) store_quad(to.p + t * n.rows + i, n.key_pitch, key.p);
@@ -146,7 +169,7 @@ class matrix_reader {
       }
       for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
         const key_cursor at = keys_at(first + t, i);
-        auto key = R::keys(x, at);
+        auto key = stage::keys(x, at, made[t]);
         if (at.count < width) {
           if constexpr (WithQueries) key.q = masked(key.q, at.count, C(0));
           key.k = masked(key.k, at.count, C(0));
@@ -178,18 +201,24 @@ class matrix_reader {
 
  private:
   // Where the chunk's gates have logarithms, the tiles have room for their sums.
-  void begin_chunk() {
+  void begin_chunk(index_t first, index_t count) {
+    take_token_stage(first, count);
     tiles_.log_gates = nullptr;
     tiles_.head_gate = has_head_gate() ? head_gates_ : nullptr;
     if constexpr (sums_logs)
       if (R::has_log_gate(x_)) tiles_.log_gates = log_gates_;
   }
+  void take_token_stage(index_t first, index_t count) {
+    if constexpr (has_token<R>)
+      for (index_t t = 0; t < count; ++t) tokens_[t] = stage::token(x_, token_at(first + t));
+  }
   void read_values(index_t first, index_t count) {
     const auto to = held(tiles_);
     const index_t registers = n_.value_pitch / width;
     values_type* const values = values_;
+    const auto made = tokens();
     for_each_value(first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
-      values_type w = R::values(x, at);
+      values_type w = stage::values(x, at, made[t]);
       w.v = masked(w.v, at.count, C(0));
       values[t * registers + at.value / width] = w;
       simd::store(to.v + t * registers * width + at.value, w.v);
@@ -197,19 +226,21 @@ class matrix_reader {
   }
   void read_head_gates(index_t first, index_t count) {
     alignas(simd::register_bytes) C lanes[static_cast<std::size_t>(width)];
+    const auto made = tokens();
     const auto number = [&](register_type x) { return simd::store(lanes, x), lanes[0]; };
     for (index_t t = 0; t < count; ++t)
-      tiles_.head_gate[t] = number(R::keys(x_, keys_at(first + t, 0)).gate);
+      tiles_.head_gate[t] = number(stage::keys(x_, keys_at(first + t, 0), made[t]).gate);
     if constexpr (sums_logs)
       if (tiles_.log_gates != nullptr) {
         double sum = 0;
         for (index_t t = 0; t < count; ++t)
-          sum += static_cast<double>(number(R::log_gate(x_, keys_at(first + t, 0))));
+          sum += static_cast<double>(number(stage::log_gate(x_, keys_at(first + t, 0), made[t])));
         tiles_.log_gates[0] = sum;
       }
   }
   void sum_log_gates(index_t first, index_t count) {
     const auto x = held(x_);
+    const auto made = tokens();
     double* const sums = log_gates_;
     const index_t pitch = n_.key_pitch;
     const auto store = [](double* to, simd::doubles sum) {
@@ -221,7 +252,7 @@ class matrix_reader {
       for (; reads_quads_ && i < pitch; i += quad::width) {
         simd::doubles a{}, b{}, c{}, d{};
         for (index_t t = 0; t < count; ++t) {
-          const auto log = R::log_gate(x, quad{keys_at(first + t, i)});
+          const simd::pack4<C> log(stage::log_gate(x, quad{keys_at(first + t, i)}, made[t]));
           add(a, log.a), add(b, log.b), add(c, log.c), add(d, log.d);
         }
         store(sums + i, a), store(sums + i + width, b);
@@ -230,7 +261,7 @@ class matrix_reader {
     for (; i < pitch; i += width) {
       simd::doubles re{}, im{};
       for (index_t t = 0; t < count; ++t) {
-        const auto log = R::log_gate(x, keys_at(first + t, i));
+        const auto log = stage::log_gate(x, keys_at(first + t, i), made[t]);
         if constexpr (complex)
           add(re, log.re), add(im, log.im);
         else
@@ -251,6 +282,7 @@ class matrix_reader {
   bool allows_head_gate_ = false, gate_gradient_has_keys_ = false;
   matrix_shape n_;
   matrix_tiles<C> tiles_{};
+  token_type* tokens_ = nullptr;   // [token]
   values_type* values_ = nullptr;  // [token][register of values]
   double* log_gates_ = nullptr;
   C* head_gates_ = nullptr;

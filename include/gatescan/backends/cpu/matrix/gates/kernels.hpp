@@ -47,14 +47,15 @@ class chunk_kernels {
 
   void read(reader& from, index_t first, index_t count) const { from.read_chunk(first, count); }
   void forward(reader& from, index_t first, token_chunk<C> c, C* state_out) const {
-    if (!from.reads_keys_by_quads_of_tokens(c.tokens)) {
-      read(from, first, c.tokens);
-      return compute(from, c, state_out);
-    }
-    from.begin_chunk_without_keys(first, c.tokens);
-    const keys_in_operands<R, T> keys(from, first, c.tokens);
-    c.x = from.tiles(), c.keys = &keys;
-    with_key_gate([&](const auto& kernel) { kernel.forward(c, state_out); });
+    if constexpr (reader::may_read_keys_by_quads_of_tokens)
+      if (from.reads_keys_by_quads_of_tokens(c.tokens)) {
+        from.begin_chunk_without_keys(first, c.tokens);
+        const keys_in_operands<R, T> keys(from, first, c.tokens);
+        c.x = from.tiles(), c.keys = &keys;
+        return with_key_gate([&](const auto& kernel) { kernel.forward(c, state_out); });
+      }
+    read(from, first, c.tokens);
+    compute(from, c, state_out);
   }
   void advance(reader& from, index_t first, token_chunk<C> c, C* state_out) const {
     from.template read_chunk<reads_queries_to_advance>(first, c.tokens);

@@ -1,0 +1,56 @@
+#pragma once
+// The cursor of a recurrence's token stage: one token of one head, at no key and no value. A
+// register holds one number in all lanes; gradients that keys and values have added to are sums
+// lane by lane, still to be added up.
+
+#include <algorithm>
+
+#include "../operands/cursor.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class C, bool IsComplex>
+struct token_cursor {
+  using register_type = simd::pack<C>;
+  using key_cursor = cursor<C, IsComplex, along::keys>;
+
+  index_t t, keys;
+  index_t tile_t = 0;  // the token inside the gradient tile
+
+  template <class S>
+  GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
+    return register_type(convert<C>(x.re[t * x.time]));
+  }
+  template <class S>
+  GATESCAN_INLINE element_t<C, IsComplex> element(const operand<S>& x) const {
+    if constexpr (IsComplex)
+      return {(*this)(x), register_type(x.im != nullptr ? convert<C>(x.im[t * x.time]) : C(0))};
+    else
+      return (*this)(x);
+  }
+  /// Every lane counts: a tile of a number has a register for it.
+  template <class E>
+  GATESCAN_INLINE void add(const gradient_tile<C>& d, const E& g) const {
+    key_cursor{t, 0, 0, static_cast<int>(simd::lanes<C>), tile_t}.add(d, g);
+  }
+
+  template <class F>
+  GATESCAN_INLINE register_type sum_over_keys(F&& f) const {
+    register_type sum(0);
+    for_each_key(
+        [&](const key_cursor& at) { sum += simd::first_lanes(f(at), at.count, register_type(0)); });
+    return total(sum);
+  }
+  template <class F>
+  GATESCAN_INLINE void for_each_key(F&& f) const {
+    for (index_t i = 0; i < keys; i += simd::lanes<C>)
+      f(key_cursor{t, i, 0, static_cast<int>(std::min<index_t>(simd::lanes<C>, keys - i)), tile_t});
+  }
+  GATESCAN_INLINE register_type total(register_type x) const { return register_type(simd::sum(x)); }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
