@@ -144,8 +144,8 @@ class machine {
     chunks_ = chunks;
     const bool low_parts = chunks && std::is_same_v<C, double>;
     const matrix_shape n = matrix_shape::of<C>(n_.keys, n_.values, false, low_parts);
-    tiles_ = matrix_tiles<C>(memory, n, n_.tokens, true);
-    gradients_ = matrix_gradients<C>(memory, n, n_.tokens, true);
+    tiles_ = matrix_tiles<C>(memory, n, n_.tokens, {.moves = transition::corrected});
+    gradients_ = matrix_gradients<C>(memory, n, n_.tokens, {.moves = transition::corrected});
     state_ = memory.take<C>(n.state_size()), next_ = memory.take<C>(n.state_size());
     chunk_ = kernels::corrected_gate<C>(memory, n, n_.tokens);
     chunk_adjoint_ = kernels::corrected_gate_adjoint<C>(memory, n, n_.tokens, chunk_);

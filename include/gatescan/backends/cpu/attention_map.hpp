@@ -20,9 +20,14 @@ class map_rows {
   static constexpr index_t width = simd::lanes<C>;
   static constexpr bool per_key = R::form.gate != gate_span::entry;
   static constexpr bool corrects = R::form.moves == transition::corrected;
+  static constexpr bool exclusive = R::form.reads == readout::exclusive;
 
-  map_rows(const problem_of<R, T>& p, index_t sequence, index_t h) : p_(p), x_(p.x) {
+  map_rows(const problem_of<R, T>& p, index_t sequence, index_t h)
+      : p_(p), x_(p.x), first_(p.first_token(sequence)) {
     for_each_field<R>([&](auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); }, x_);
+    if constexpr (has_token<R>)
+      for (index_t t = first_; t < p.last_token(sequence); ++t)
+        tokens_.push_back(R::token(x_, one_token{t, p.n.keys}));
     if constexpr (corrects) query_.resize(static_cast<std::size_t>(padded<C>(p.n.keys)));
   }
   // sums[s] for s in [start, t], channels [v, v + width) along the lanes (per key: lanes add up)
@@ -34,11 +39,16 @@ class map_rows {
       for (index_t i = 0; i < p_.n.keys; i += width) {
         const int count = static_cast<int>((std::min)(width, p_.n.keys - i));
         const auto at = [&](index_t s) { return key_cursor{s, i, 0, count}; };
-        E q = R::keys(x_, at(t)).q;
+        const auto own = keys(at(t));
+        E q = own.q;
         for (index_t s = t; s >= start; --s) {
-          const auto key = R::keys(x_, at(s));
-          const simd::pack<C> score = add_real_product(q, key.k, simd::pack<C>(0));
+          const auto key = keys(at(s));
+          E k = key.k;
+          if constexpr (exclusive)
+            if (s == t) k = own.own;
+          const simd::pack<C> score = add_real_product(q, k, simd::pack<C>(0));
           add_real(sums[s], simd::first_lanes(score, count, simd::pack<C>(0)));
+          if (exclusive && s == t) continue;  // reads the state before its own gate
           q = reset_to(key.gate, constant<IsComplex>(C(0)), q * key.gate);
         }
       }
@@ -63,12 +73,22 @@ class map_rows {
  private:
   using key_cursor = cursor<C, IsComplex, along::keys>;
   using value_cursor = cursor<C, IsComplex, along::values>;
+  using one_token = token_cursor<C, IsComplex>;
+  using operands_type = typename R::template fields<operand<const storage_t<T>>>;
+  using token_type = decltype(stages<R>::token(operands_type{}, one_token{}));
+
+  auto keys(const key_cursor& at) const {
+    if constexpr (has_token<R>)
+      return stages<R>::keys(x_, at, tokens_[static_cast<std::size_t>(at.t - first_)]);
+    else
+      return R::keys(x_, at);
+  }
   // P_ts = y k_s. y is q_t at first; past token s it becomes a_s (.) (y - P_ts p_s).
   void corrected_row(index_t start, index_t t, E* sums) {
     const auto for_each_key = [&](index_t s, auto&& f) {
       for (index_t i = 0; i < p_.n.keys; i += width) {
         const int count = static_cast<int>((std::min)(width, p_.n.keys - i));
-        f(R::keys(x_, key_cursor{s, i, 0, count}), query_.data() + i, count);
+        f(keys(key_cursor{s, i, 0, count}), query_.data() + i, count);
       }
     };
     for_each_key(t, [](const auto& key, C* y, int) { simd::store(y, key.q); });
@@ -89,8 +109,10 @@ class map_rows {
   static void add_real(cplx<simd::pack<C>>& to, simd::pack<C> x) { to.re = to.re + x; }
 
   const problem_of<R, T>& p_;
-  typename R::template fields<operand<const storage_t<T>>> x_;
-  std::vector<C> query_{};  // [keys]: y of corrected rows
+  operands_type x_;
+  index_t first_;                     // token of the sequence
+  std::vector<token_type> tokens_{};  // what the token stage made of each
+  std::vector<C> query_{};            // [keys]: y of corrected rows
 };
 
 // The map's element (t, s) of a head's channel; per-key recurrences have one channel.

@@ -162,7 +162,7 @@ class matrix_agent {
                 reader_.shape().state_size() + kernels_.size_behind_state(reader_.shape())},
         summary_{reader_.shape()} {
     if (!backward) return;
-    gradients_ = matrix_gradients<C>(scratch, states_.n, tokens, corrects);
+    gradients_ = matrix_gradients<C>(scratch, states_.n, tokens, R::form);
     next_state_ = scratch.take<C>(states_.size);
   }
   static matrix_shape shape_of(const problem& p, bool backward) {

@@ -101,12 +101,16 @@ class matrix_epilogue {
       }
       const auto collect_keys = [&](const auto& at, auto&& load) {
         using E = decltype(load(d.dq));
+        const E dq = load(d.dq), dk = load(d.dk), da = HeadGate ? E{} : load(d.da);
+        const auto adjoint = [&](const auto& g) {
+          stage::keys_adjoint(x, to_keys, at, made, d_t, g);
+        };
         if constexpr (reader::corrects)
-          stage::keys_adjoint(x, to_keys, at, made, d_t,
-                              corrected_keys_of<E>{load(d.dq), load(d.dk), load(d.da), load(d.dp)});
+          adjoint(corrected_keys_of<E>{dq, dk, da, load(d.dp)});
+        else if constexpr (reader::has_own_key)
+          adjoint(keys_and_own_of<E>{dq, dk, da, load(d.d_own)});
         else
-          stage::keys_adjoint(x, to_keys, at, made, d_t,
-                              keys_of<E>{load(d.dq), load(d.dk), HeadGate ? E{} : load(d.da)});
+          adjoint(keys_of<E>{dq, dk, da});
       };
       for (index_t i = 0; quads && i < n.key_pitch; i += quad::width)
         collect_keys(quad{from.keys_at(start + t, i, tile_t)}, [=](const C* rows) {

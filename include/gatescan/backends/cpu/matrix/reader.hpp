@@ -2,7 +2,8 @@
 // What a head reads: the operands of a chunk of tokens, through the recurrence's prologue, into
 // tiles.
 //
-//   q, k, a, p [tokens, K]      v [tokens, V]      head_gate [tokens] where keys share their gate
+//   q, k, a [tokens, K], with some recurrences p or own     v [tokens, V]
+//   head_gate [tokens] where keys share their gate
 
 #include "../../../core/problem.hpp"
 #include "../operands/gradients.hpp"
@@ -26,6 +27,7 @@ class matrix_reader {
 
   static constexpr bool complex = R::form.number == numbers::complex;
   static constexpr bool corrects = R::form.moves == transition::corrected;  // there is a p
+  static constexpr bool has_own_key = R::form.reads == readout::exclusive;
   static constexpr index_t width = simd::lanes<C>;
   using key_cursor = cursor<C, complex, along::keys>;
   using value_cursor = cursor<C, complex, along::values>;
@@ -37,14 +39,15 @@ class matrix_reader {
 
   /// In float, the product of a chunk's gates comes from the sum of their logarithms.
   static constexpr bool sums_logs = std::is_same_v<C, float> && has_log_gate<R>;
-  static constexpr bool may_have_head_gate = !complex && !corrects && detail::may_have_head_gate<R>;
+  static constexpr bool may_have_head_gate =
+      !complex && !corrects && !has_own_key && detail::may_have_head_gate<R>;
   static constexpr bool may_have_head_gate_adjoint = may_have_head_gate && separates_head_gate<R>;
   /// Queries are an operand of their own: states go on without them (backward of a head gate 106 ms
   /// for 112, AVX2, one core).
   static constexpr bool reads_query_apart = separates_query<R>;
 
   matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, index_t tokens)
-      : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens, corrects) {
+      : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens, R::form) {
     values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
     if constexpr (has_token<R>) tokens_ = scratch.take<token_type>(tokens);
   }
@@ -165,6 +168,7 @@ class matrix_reader {
         if constexpr (WithQueries) store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
         store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
         if constexpr (corrects) store_quad(to.p + t * n.rows + i, n.key_pitch, key.p);
+        if constexpr (has_own_key) store_quad(to.own + t * n.rows + i, n.key_pitch, key.own);
         if constexpr (WithGates) store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
       }
       for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
@@ -174,11 +178,14 @@ class matrix_reader {
           if constexpr (WithQueries) key.q = masked(key.q, at.count, C(0));
           key.k = masked(key.k, at.count, C(0));
           if constexpr (corrects) key.p = masked(key.p, at.count, C(0));
+          if constexpr (has_own_key) key.own = masked(key.own, at.count, C(0));
           key.gate = masked(key.gate, at.count, C(1));
         }
         if constexpr (WithQueries) store_keys<complex>(to.q + t * n.rows, i, n.key_pitch, key.q);
         store_keys<complex>(to.k + t * n.rows, i, n.key_pitch, key.k);
         if constexpr (corrects) store_keys<complex>(to.p + t * n.rows, i, n.key_pitch, key.p);
+        if constexpr (has_own_key)
+          store_keys<complex>(to.own + t * n.rows, i, n.key_pitch, key.own);
         if constexpr (WithGates) store_keys<complex>(to.a + t * n.rows, i, n.key_pitch, key.gate);
       }
     }

@@ -4,6 +4,7 @@
 // gate = 1 there. A complex key side has two planes, a row of real parts followed by a row of
 // imaginary parts, so that matrix products only ever see real rows.
 
+#include "../../../core/gated_product.hpp"
 #include "../../../core/workspace.hpp"
 #include "../operands/cursor4.hpp"
 #include "../simd/arrays.hpp"
@@ -43,19 +44,21 @@ template <class C>
 struct matrix_tiles {
   matrix_shape n{};
   C *q = nullptr, *k = nullptr, *a = nullptr;  // [token][rows]
-  C* p = nullptr;                              // [token][rows], of corrected transitions
+  C* p = nullptr;                              // [token][rows], with transition::corrected
+  C* own = nullptr;                            // [token][rows], with readout::exclusive
   C *v = nullptr, *o = nullptr;                // [token][value_pitch]
   C* head_gate = nullptr;       // [token]: instead of `a` where all keys have one gate
   double* log_gates = nullptr;  // [rows], or one with head_gate: sums over the chunk, where gates
                                 // have logarithms
 
   matrix_tiles() = default;
-  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens, bool corrected = false)
+  matrix_tiles(arena& scratch, const matrix_shape& shape, index_t tokens, recurrence_form form = {})
       : n(shape) {
     q = scratch.take<C>(tokens * n.rows), k = scratch.take<C>(tokens * n.rows);
     a = scratch.take<C>(tokens * n.rows);
     v = scratch.take<C>(tokens * n.value_pitch), o = scratch.take<C>(tokens * n.value_pitch);
-    if (corrected) p = scratch.take<C>(tokens * n.rows);
+    if (form.moves == transition::corrected) p = scratch.take<C>(tokens * n.rows);
+    if (form.reads == readout::exclusive) own = scratch.take<C>(tokens * n.rows);
   }
 };
 
@@ -64,15 +67,18 @@ template <class C>
 struct matrix_gradients {
   C* d_o = nullptr;                               // in:  [token][value_pitch]
   C *dq = nullptr, *dk = nullptr, *da = nullptr;  // out: [token][rows]; da [token] of a head gate
-  C* dp = nullptr;                                // out: [token][rows], of corrected transitions
+  C* dp = nullptr;                                // out: [token][rows], as p
+  C* d_own = nullptr;                             // out: [token][rows], as own
   C* dv = nullptr;                                // out: [token][value_pitch]
 
   matrix_gradients() = default;
-  matrix_gradients(arena& scratch, const matrix_shape& n, index_t tokens, bool corrected = false) {
+  matrix_gradients(arena& scratch, const matrix_shape& n, index_t tokens,
+                   recurrence_form form = {}) {
     d_o = scratch.take<C>(tokens * n.value_pitch);
     dq = scratch.take<C>(tokens * n.rows), dk = scratch.take<C>(tokens * n.rows);
     da = scratch.take<C>(tokens * n.rows), dv = scratch.take<C>(tokens * n.value_pitch);
-    if (corrected) dp = scratch.take<C>(tokens * n.rows);
+    if (form.moves == transition::corrected) dp = scratch.take<C>(tokens * n.rows);
+    if (form.reads == readout::exclusive) d_own = scratch.take<C>(tokens * n.rows);
   }
 };
 

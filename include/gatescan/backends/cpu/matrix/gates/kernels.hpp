@@ -64,7 +64,7 @@ class chunk_kernels {
   }
   /// forward of tokens that were read.
   void compute(const reader& from, token_chunk<C> c, C* state_out) const {
-    const keys_in_tiles<C, reader::complex> keys(from.tiles());
+    const keys_in_tiles<C, reader::complex, R::form.reads> keys(from.tiles());
     c.x = from.tiles(), c.keys = &keys;
     with_kernel(from, [&](const auto& kernel) { kernel.forward(c, state_out); });
   }
@@ -105,9 +105,9 @@ class chunk_kernels {
   }
 
   bool rotates_;
-  key_gate<C, reader::complex> key_gate_;
-  key_gate_adjoint<C, reader::complex> key_gate_adjoint_{};
-  rotating_gate<C> rotating_gate_{};
+  key_gate<C, reader::complex, R::form.reads> key_gate_;
+  key_gate_adjoint<C, reader::complex, R::form.reads> key_gate_adjoint_{};
+  rotating_gate<C, R::form.reads> rotating_gate_{};
   head_gate<C> head_gate_{};
   head_gate_adjoint<C> head_gate_adjoint_{};
 };

@@ -14,7 +14,7 @@ void replace_non_finite_state(C* state, const C* exact, const matrix_shape& n) {
     replace_non_finite(state + i * n.state_pitch, exact + i * n.state_pitch, n.value_pitch);
 }
 
-template <class C, bool IsComplex>
+template <class C, bool IsComplex, readout Reads = readout::inclusive>
 class exact_steps {
  public:
   exact_steps() = default;
@@ -51,29 +51,30 @@ class exact_steps {
   void take_steps(C* state, const token_chunk<C>& c) const {
     matrix_tiles<C> exact = c.x;
     exact.o = o_;
-    steps_forward<IsComplex>(exact, c.tokens, state, state);
+    steps_forward<IsComplex, Reads>(exact, c.tokens, state, state);
   }
 
   C *state_ = nullptr, *o_ = nullptr;
 };
 
-template <class C, bool IsComplex>
+template <class C, bool IsComplex, readout Reads = readout::inclusive>
 class exact_steps_adjoint {
  public:
   exact_steps_adjoint() = default;
   exact_steps_adjoint(arena& scratch, const matrix_shape& n, index_t tokens)
-      : d_(scratch, n, tokens), scratch_(scratch, tokens, IsComplex) {}
+      : d_(scratch, n, tokens, {.reads = Reads}), scratch_(scratch, tokens, IsComplex) {}
 
-  /// Gradients of q, k and v, and g_in; g is used up. Those of gates, which keys may share, are the
-  /// caller's to take from what this returns.
+  /// Gradients of q, k, own and v, and g_in; g is used up. Those of gates, which keys may share, are
+  /// the caller's to take from what this returns.
   const C* backward(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g, C* g_in) const {
     const matrix_shape& n = c.x.n;
     matrix_gradients<C> exact = d_;
     exact.d_o = d.d_o;
     fill(g + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-    steps_backward<IsComplex>(c.x, c.tokens, c.state_in, g, exact, scratch_);
+    steps_backward<IsComplex, Reads>(c.x, c.tokens, c.state_in, g, exact, scratch_);
     replace_rows(n, c.tokens, d.dq, exact.dq);
     replace_rows(n, c.tokens, d.dk, exact.dk);
+    if constexpr (Reads == readout::exclusive) replace_rows(n, c.tokens, d.d_own, exact.d_own);
     replace_non_finite(d.dv, exact.dv, c.tokens * n.value_pitch);
     replace_non_finite_state(g_in, g, n);
     return exact.da;

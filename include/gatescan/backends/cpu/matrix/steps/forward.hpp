@@ -1,7 +1,8 @@
 #pragma once
 // Matrix states, a chunk of tokens one after another:
 //
-//   S[K, V] = a_t[K] S + k_t[K] v_t[V]^T      o_t[V] = Re(S^T q_t[K])
+//   S_t[K, V] = a_t[K] S_{t-1} + k_t[K] v_t[V]^T
+//   o_t[V] = Re(S_t^T q_t[K]), or with readout::exclusive Re((S_{t-1} + own_t[K] v_t^T)^T q_t)
 //
 // A block of the state, a few keys by a few registers of values, stays in registers from the
 // chunk's first token to its last, so that the state is read and written once a chunk. The same
@@ -21,7 +22,7 @@ inline constexpr std::size_t keys_a_block = (simd::register_count >= 32 ? 8 : 4)
 inline constexpr index_t registers_a_block = 2;
 
 // Keys [i, i + Keys) and columns [j, j + Vecs registers). Adds to o.
-template <bool IsComplex, bool Resets, std::size_t Keys, std::size_t Vecs, class C>
+template <bool IsComplex, readout Reads, bool Resets, std::size_t Keys, std::size_t Vecs, class C>
 __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t tokens, index_t i,
                                               index_t j, const C* state_in, C* state_out) {
   using P = simd::pack<C>;
@@ -31,6 +32,8 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
   const index_t rows = x.n.rows, value_pitch = x.n.value_pitch, pitch = x.n.state_pitch;
   const index_t im = x.n.key_pitch, at = i * pitch + j;
   const C *q = x.q + i, *k = x.k + i, *a = x.a + i, *v = x.v + j;
+  constexpr bool exclusive = Reads == readout::exclusive;
+  const C* own = exclusive ? x.own + i : nullptr;
   C* o = x.o + j;
 
   E s[Keys][Vecs];
@@ -55,17 +58,21 @@ __attribute__((noinline)) void steps_of_block(const matrix_tiles<C>& x, index_t 
       const E gate = key_in_all_lanes<IsComplex>(a, index_t(m), im),
               key = key_in_all_lanes<IsComplex>(k, index_t(m), im),
               query = key_in_all_lanes<IsComplex>(q, index_t(m), im);
+      const E own_key = exclusive ? key_in_all_lanes<IsComplex>(own, index_t(m), im) : key;
       const bool reset = Resets && resets<IsComplex>(a, index_t(m), im);
 #pragma GCC unroll 4
       for (std::size_t c = 0; c < Vecs; ++c) {
         const E added = added_by(key, values[c]);
+        if (exclusive)
+          sums[c] = add_real_product(query, s[m][c] + added_by(own_key, values[c]), sums[c]);
         s[m][c] = reset ? added : fma(gate, s[m][c], added);
-        sums[c] = add_real_product(query, s[m][c], sums[c]);
+        if (!exclusive) sums[c] = add_real_product(query, s[m][c], sums[c]);
       }
     }
 #pragma GCC unroll 4
     for (std::size_t c = 0; c < Vecs; ++c) simd::store(o + index_t(c) * width, sums[c]);
     q += rows, k += rows, a += rows, v += value_pitch, o += value_pitch;
+    if (exclusive) own += rows;
   }
 #pragma GCC unroll 8
   for (std::size_t m = 0; m < Keys; ++m)
@@ -113,7 +120,7 @@ void for_each_block_of_keys(const matrix_shape& n, F&& f) {
 
 /// o of every token and S_out from S_in, which may be the same. between() is called after every
 /// block.
-template <bool IsComplex, class C, class Between = simd::nothing_between>
+template <bool IsComplex, readout Reads, class C, class Between = simd::nothing_between>
 void steps_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, C* state_out,
                    Between between = {}) {
   const matrix_shape& n = x.n;
@@ -121,7 +128,7 @@ void steps_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
   const auto all = [&]<bool Resets>() {
     for_each_panel_of_state<C>(n, [&]<std::size_t Vecs>(index_t j) {
       for_each_block_of_keys<IsComplex>(n, [&]<std::size_t Keys>(index_t i) {
-        steps_of_block<IsComplex, Resets, Keys, Vecs>(x, tokens, i, j, state_in, state_out);
+        steps_of_block<IsComplex, Reads, Resets, Keys, Vecs>(x, tokens, i, j, state_in, state_out);
         between();
       });
     });
@@ -133,16 +140,16 @@ void steps_forward(const matrix_tiles<C>& x, index_t tokens, const C* state_in, 
 }
 
 /// The kernel of recurrent mode.
-template <class C, bool IsComplex>
+template <class C, bool IsComplex, readout Reads = readout::inclusive>
 struct token_steps {
   void forward(const token_chunk<C>& c, C* state_out) const {
     c.memory->begin(blocks_of_state<IsComplex, C>(c.x.n));
-    steps_forward<IsComplex>(c.x, c.tokens, c.state_in, state_out, prefetching{c.memory});
+    steps_forward<IsComplex, Reads>(c.x, c.tokens, c.state_in, state_out, prefetching{c.memory});
   }
   void advance(const token_chunk<C>& c, C* state_out) const { forward(c, state_out); }
   /// The first token of x, on a state in place.
   void step(const matrix_tiles<C>& x, const state_rows<C>& state) const {
-    step_token<IsComplex>(x, 0, state);
+    step_token<IsComplex, Reads>(x, 0, state);
   }
 };
 static_assert(chunk_kernel<token_steps<float, false>, float>);

@@ -43,9 +43,9 @@ class step_kernels {
 
  private:
   using forward_kernel = std::conditional_t<reader::corrects, corrected_token_steps<C>,
-                                            token_steps<C, reader::complex>>;
+                                            token_steps<C, reader::complex, R::form.reads>>;
   using adjoint_kernel = std::conditional_t<reader::corrects, corrected_token_steps_adjoint<C>,
-                                            token_steps_adjoint<C, reader::complex>>;
+                                            token_steps_adjoint<C, reader::complex, R::form.reads>>;
   forward_kernel forward_{};
   adjoint_kernel adjoint_{};
 };

@@ -30,7 +30,7 @@ class corrected_gate_adjoint {
       : forward_(forward), pairs_(scratch, n, tokens, 2), exact_(scratch, n, tokens) {
     rows_ = scratch.take<C>(block_tokens * n.rows);
     d_read_ = scratch.take<C>(2 * tokens * n.value_pitch);
-    exact_d_ = matrix_gradients<C>(scratch, n, tokens, true);
+    exact_d_ = matrix_gradients<C>(scratch, n, tokens, {.moves = transition::corrected});
     spare_g_ = scratch.take<C>(n.state_size());
   }
 

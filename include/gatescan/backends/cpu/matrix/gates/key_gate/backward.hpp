@@ -24,13 +24,13 @@ index_t products_backward(const matrix_shape& n, index_t subchunks) {
          panels_of<C>(n) * (simd::row_blocks(n.rows) + subchunks * simd::row_blocks(block_tokens));
 }
 
-template <class C, bool IsComplex>
+template <class C, bool IsComplex, readout Reads = readout::inclusive>
 class key_gate_adjoint {
  public:
   key_gate_adjoint() = default;
   /// Works in the scratch of `forward`, too.
   key_gate_adjoint(arena& scratch, const matrix_shape& n, index_t tokens,
-                   const key_gate<C, IsComplex>& forward)
+                   const key_gate<C, IsComplex, Reads>& forward)
       : decayed_(forward.decayed()),
         pairs_(scratch, n, tokens),
         exact_(scratch, n, tokens),
@@ -47,11 +47,13 @@ class key_gate_adjoint {
     return g_in;
   }
   void retreat(const token_chunk<C>& c, const matrix_gradients<C>& d, const C* g, C* g_in) const {
-    decayed_.set_queries(c.x, c.tokens);
+    decayed_.template set_queries<Reads>(c.x, c.tokens);
     incoming_gradient(c, d.d_o, g, g_in);
   }
 
  private:
+  static constexpr bool exclusive = Reads == readout::exclusive;
+
   // False where a gradient is not finite.
   bool in_products(const token_chunk<C>& c, const matrix_gradients<C>& d, const C* g,
                    C* g_in) const {
@@ -59,9 +61,9 @@ class key_gate_adjoint {
     const matrix_shape& n = x.n;
     const index_t subchunks = subchunks_of(c.tokens), vp = n.value_pitch;
     c.memory->begin(products_backward<C>(n, subchunks));
-    const keys_in_tiles<C, IsComplex> keys(x);
+    const keys_in_tiles<C, IsComplex, Reads> keys(x);
     for (index_t r = 0; r < subchunks; ++r) decayed_.set(keys, c.tokens, r);
-    const state_reader<C> queries[] = {{x.q, d.d_o, d.dq}};
+    const state_reader<C> queries[] = {{x.q, d.d_o, d.dq, !exclusive}};
     pairs_.begin(c, d);
     pairs_.with_state_in(c, c.tokens, d.d_o, d.dq);
     for (index_t r = 0; r < subchunks; ++r)
@@ -72,12 +74,35 @@ class key_gate_adjoint {
       // [tokens, later tokens] x [later tokens, V]
       simd::add_upper_product<C>(count, vp, simd::by_rows<C>(decayed_.scores_of(r), block_tokens),
                                  {d.d_o + first * vp, vp}, {d.dv + first * vp, vp});
-      pairs_.inside(c, r, queries, d);
+      pairs_.template inside<Reads>(c, r, queries, d);
     }
+    if constexpr (exclusive) pairs_with_own_keys(c, d);
     const bool finite = incoming_gradient(c, d.d_o, g, g_in);
     return finite && all_finite(d.dq, c.tokens, n.rows, n.rows) &&
            all_finite(d.dk, c.tokens, n.rows, n.rows) &&
-           all_finite(d.da, c.tokens, n.rows, n.rows) && all_finite(d.dv, c.tokens, vp, vp);
+           all_finite(d.da, c.tokens, n.rows, n.rows) && all_finite(d.dv, c.tokens, vp, vp) &&
+           (!exclusive || all_finite(d.d_own, c.tokens, n.rows, n.rows));
+  }
+
+  // Queries with the keys of their own token: dq += conj(own) (do . v), down = conj(q) (do . v).
+  static void pairs_with_own_keys(const token_chunk<C>& c, const matrix_gradients<C>& gradients) {
+    const auto x = held(c.x);
+    const auto d = held(gradients);
+    const index_t kp = x.n.key_pitch, vp = x.n.value_pitch;
+    for (index_t t = 0; t < c.tokens; ++t) {
+      const index_t row = t * x.n.rows;
+      simd::pack<C> sum(0);
+      for (index_t j = 0; j < vp; j += simd::lanes<C>)
+        sum = simd::fma(simd::load(d.d_o + t * vp + j), simd::load(x.v + t * vp + j), sum);
+      const simd::pack<C> dp(simd::sum(sum));
+      for (index_t i = 0; i < kp; i += simd::lanes<C>) {
+        const auto q = load_keys<IsComplex>(x.q + row, i, kp);
+        const auto own = load_keys<IsComplex>(x.own + row, i, kp);
+        const auto dq = load_keys<IsComplex>(d.dq + row, i, kp);
+        store_keys<IsComplex>(d.dq + row, i, kp, fma(conj(own), dp, dq));
+        store_keys<IsComplex>(d.d_own + row, i, kp, conj(q) * dp);
+      }
+    }
   }
 
   // g_in from g and q^ of the subchunks, which is used up; false where it is not finite.
@@ -90,7 +115,7 @@ class key_gate_adjoint {
 
   decayed_subchunks<C, IsComplex> decayed_{};
   pairs_adjoint<C, IsComplex> pairs_{};
-  exact_steps_adjoint<C, IsComplex> exact_{};
+  exact_steps_adjoint<C, IsComplex, Reads> exact_{};
   C* spare_g_ = nullptr;  // where g_in goes next
 };
 static_assert(summarised_adjoint<key_gate_adjoint<float, false>, float>);

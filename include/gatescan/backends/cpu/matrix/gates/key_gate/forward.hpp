@@ -62,7 +62,7 @@ index_t products_forward(const matrix_shape& n, index_t tokens) {
          panels_of<C>(n) * (simd::row_blocks(tokens) + simd::row_blocks(n.rows));
 }
 
-template <class C, bool IsComplex>
+template <class C, bool IsComplex, readout Reads = readout::inclusive>
 class key_gate {
  public:
   key_gate() = default;
@@ -100,7 +100,7 @@ class key_gate {
   gate_product<C> gates() const { return decayed_.gates(); }
 
   const decayed_subchunks<C, IsComplex>& decayed() const { return decayed_; }
-  const exact_steps<C, IsComplex>& exact() const { return exact_; }
+  const exact_steps<C, IsComplex, Reads>& exact() const { return exact_; }
 
   /// What the chunk's own tokens give o; leaves queries decayed from the chunk's start and keys
   /// decayed to its end.
@@ -144,7 +144,7 @@ class key_gate {
 
  private:
   decayed_subchunks<C, IsComplex> decayed_{};
-  exact_steps<C, IsComplex> exact_{};
+  exact_steps<C, IsComplex, Reads> exact_{};
   C* across_ = nullptr;        // [s][t]: P between two subchunks
   C* q_transposed_ = nullptr;  // [rows][tokens], of whole subchunks
 };

@@ -23,7 +23,7 @@ class keys_in_operands final : public key_source<state_t<T>> {
 
   void products_of_quad(index_t first, index_t, bool begins_subchunk,
                         const quad_products<C>& to) const override {
-    set_quad_products<complex, 4>(quads_, first, begins_subchunk, to);
+    set_quad_products<complex, R::form.reads, 4>(quads_, first, begins_subchunk, to);
   }
   void fill_tiles() const override { reader_.template read_keys<true, true>(quads_.start, count_); }
 
@@ -41,6 +41,9 @@ class keys_in_operands final : public key_source<state_t<T>> {
 #pragma GCC unroll 4
       for (int t = 0; t < quad_tokens; ++t)
         to.q[t] = get(key.q, t), to.k[t] = get(key.k, t), to.a[t] = get(key.gate, t);
+      if constexpr (reader::has_own_key)
+#pragma GCC unroll 4
+        for (int t = 0; t < quad_tokens; ++t) to.own[t] = get(key.own, t);
       if constexpr (reader::sums_logs)
         if (log_gates != nullptr) add_logs(R::log_gate(x, here), first == 0, i);
     }

@@ -8,7 +8,7 @@
 //   Y_r(t) = sum_{s<t} dP_rs k_s prod_{s<j<t} a_j      what the keys before t look like to query r
 //   x_r(t) = q_r prod_{t<j<=r} a_j                     query r as seen from after t
 //
-//   conj(dq_r) = Y_r(r + 1)
+//   conj(dq_r) = Y_r(r + 1), with readout::exclusive Y_r(r)
 //   conj(dk_t) = sum_{r>=t} x_r(t) dP_rt
 //   conj(da_t) = sum_{r>=t} x_r(t) Y_r(t)              strictly causal: exact at a_t = 0
 //   dv_s      += sum_{t>s} P_ts do_t + Re((k_s prod_{j>s} a_j)^H G)       t in later subchunks
@@ -168,8 +168,8 @@ class pairs_adjoint {
     }
   }
   /// Pairs inside subchunk b, and the way from Y, X, Z at its ends to d_rows, dk and da of every
-  /// token.
-  template <std::size_t Readers>
+  /// token. With readout::exclusive readers do not meet the gate of their own token, nor its key.
+  template <readout Reads = readout::inclusive, std::size_t Readers>
   void inside(const token_chunk<C>& c, index_t b, const state_reader<C> (&readers)[Readers],
               const matrix_gradients<C>& gradients) const {
     using E = element_t<C, IsComplex>;
@@ -198,15 +198,25 @@ class pairs_adjoint {
       E y_end = load_keys<IsComplex>(z, i, kp);
       for (index_t t = 0; t < count; ++t) {
         E decay = constant<IsComplex>(C(1)), sum_a = constant<IsComplex>(C(0)), sum_k = sum_a;
-        for (index_t r = t;;) {
+        const auto meet = [&](index_t r) __attribute__((always_inline)) {
 #pragma GCC unroll 2
           for (std::size_t m = 0; m < Readers; ++m) {
             const E q = load_keys<IsComplex>(r_rows[m] + r * rows, i, kp) * decay;
             sum_a = fma(q, y[m][r], sum_a);
             sum_k = fma(q, simd::pack<C>(d_scores[m][r * block_tokens + t]), sum_k);
           }
-          if (++r == count) break;
+        };
+        const auto pass = [&](index_t r) __attribute__((always_inline)) {
           decay = decay * load_keys<IsComplex>(row(x.a, r), i, kp);
+        };
+        if constexpr (Reads == readout::exclusive) {
+          for (index_t r = t + 1; r < count; ++r) meet(r), pass(r);
+        } else {
+          for (index_t r = t;;) {
+            meet(r);
+            if (++r == count) break;
+            pass(r);
+          }
         }
         const E x_end = conj(load_keys<IsComplex>(row(d.dk, t), i, kp));
         sum_a = fma(decay, y_end, sum_a);
@@ -219,7 +229,7 @@ class pairs_adjoint {
         y_end = fma(a, y_end, k * x_end);
 #pragma GCC unroll 2
         for (std::size_t m = 0; m < Readers; ++m) {
-          for (index_t r = t; r < count; ++r)
+          for (index_t r = t + (Reads == readout::exclusive ? 1 : 0); r < count; ++r)
             y[m][r] = fma(k, simd::pack<C>(d_scores[m][r * block_tokens + t]), a * y[m][r]);
           store_keys<IsComplex>(d_rows[m] + t * rows, i, kp, conj(y[m][t]));
         }

@@ -5,6 +5,7 @@
 //   q^_t = q_t prod_{f<=j<=t} a_j     k^_s = k_s prod_{s<j} a_j     total = prod a_j     [K] each
 //   P_ts = Re sum_i q_t[i] k_s[i] prod_{s<j<=t} a_j[i]               s <= t
 //
+// With readout::exclusive a query's decays stop before its own gate, j < t; P_tt = Re q_t . own_t.
 // Keys are read once, so they need not lie in tiles: a key_source reads them where they are.
 
 #include "../../chunk_kernel.hpp"
@@ -43,16 +44,17 @@ class key_source {
 // The keys of a few tokens, one register of them.
 template <class E, std::size_t N>
 struct keys_of_tokens {
-  E q[N], k[N], a[N];
+  E q[N], k[N], a[N], own[N];  // own with readout::exclusive
 };
 
 /// keys.read(first, i, keys_of_tokens) reads a register of keys of N tokens.
-template <bool IsComplex, std::size_t N, class Keys, class C>
+template <bool IsComplex, readout Reads, std::size_t N, class Keys, class C>
 void set_quad_products(const Keys& keys, index_t first, bool begins_subchunk,
                        const quad_products<C>& to) {
   using P = simd::pack<C>;
   using E = element_t<C, IsComplex>;
   constexpr index_t count = N;
+  constexpr bool exclusive = Reads == readout::exclusive;
   const auto from = held(keys);
   const index_t pitch = to.n.key_pitch, rows = to.n.rows;
   C *const q_decayed = to.q_decayed, *const k_decayed = to.k_decayed;
@@ -63,13 +65,16 @@ void set_quad_products(const Keys& keys, index_t first, bool begins_subchunk,
   for (index_t i = 0; i < pitch; i += simd::lanes<C>) {
     keys_of_tokens<E, N> x;
     from.read(first, i, x);
-    E since_first;
+    E since_first = constant<IsComplex>(C(1));
     const E before =
         begins_subchunk ? constant<IsComplex>(C(1)) : load_keys<IsComplex>(total, i, pitch);
 #pragma GCC unroll 4
     for (index_t t = 0; t < count; ++t) {
+      const E until_before = since_first;
       since_first = t == 0 ? x.a[t] : since_first * x.a[t];
-      const E qt = conj(x.q[t] * since_first);
+      const E qt = conj(!exclusive ? x.q[t] * since_first
+                        : t == 0   ? x.q[t]
+                                   : x.q[t] * until_before);
       store_keys<IsComplex>(q_quad + t * rows, i, pitch, qt);
       store_keys<IsComplex>(q_decayed + t * rows, i, pitch, qt * conj(before));
     }
@@ -81,8 +86,9 @@ void set_quad_products(const Keys& keys, index_t first, bool begins_subchunk,
       E ks = x.k[s];
 #pragma GCC unroll 4
       for (index_t t = s; t < count; ++t, ++sum) {
-        if (t > s) ks = ks * x.a[t];
-        sums[sum] = add_real_product(ks, x.q[t], sums[sum]);
+        if (!exclusive && t > s) ks = ks * x.a[t];
+        sums[sum] = add_real_product(exclusive && t == s ? x.own[t] : ks, x.q[t], sums[sum]);
+        if (exclusive && t > s) ks = ks * x.a[t];
       }
       store_keys<IsComplex>(k_decayed + s * rows, i, pitch, ks);
     }
@@ -95,7 +101,7 @@ void set_quad_products(const Keys& keys, index_t first, bool begins_subchunk,
 }
 
 /// Keys that lie in tiles.
-template <class C, bool IsComplex>
+template <class C, bool IsComplex, readout Reads = readout::inclusive>
 class keys_in_tiles final : public key_source<C> {
  public:
   explicit keys_in_tiles(const matrix_tiles<C>& x) : tiles_{x} {}
@@ -103,7 +109,7 @@ class keys_in_tiles final : public key_source<C> {
   void products_of_quad(index_t first, index_t count, bool begins_subchunk,
                         const quad_products<C>& to) const override {
     const auto products = [&]<std::size_t N>() {
-      set_quad_products<IsComplex, N>(tiles_, first, begins_subchunk, to);
+      set_quad_products<IsComplex, Reads, N>(tiles_, first, begins_subchunk, to);
     };
     if (count == 4)
       products.template operator()<4>();
@@ -130,6 +136,8 @@ class keys_in_tiles final : public key_source<C> {
         to.q[t] = load_keys<IsComplex>(x.q + row, i, x.n.key_pitch);
         to.k[t] = load_keys<IsComplex>(x.k + row, i, x.n.key_pitch);
         to.a[t] = load_keys<IsComplex>(x.a + row, i, x.n.key_pitch);
+        if constexpr (Reads == readout::exclusive)
+          to.own[t] = load_keys<IsComplex>(x.own + row, i, x.n.key_pitch);
       }
     }
   };

@@ -5,6 +5,8 @@
 //   k^_t = k_t prod(gates from t + 1 to the subchunk's end)
 //   total_r = prod(gates of subchunk r)                                   [K] each
 //   P_ts = Re sum_i q^_t[i] k^_s[i] prod(quads between)[i]                s <= t in a subchunk
+//
+// and with readout::exclusive as quads.hpp says.
 
 #include "quads.hpp"
 
@@ -104,6 +106,7 @@ class decayed_subchunks {
     }
   }
   /// q^ and the totals alone.
+  template <readout Reads>
   void set_queries(const matrix_tiles<C>& x, index_t tokens) const {
     const auto from = held(x);
     const auto to = held(*this);
@@ -114,9 +117,11 @@ class decayed_subchunks {
         auto product = constant<IsComplex>(C(1));
         for (index_t t = first; t < first + count; ++t) {
           const index_t row = t * shape.rows;
+          const auto until_before = product;
           product = product * load_keys<IsComplex>(from.a + row, i, shape.key_pitch);
           const auto query = load_keys<IsComplex>(from.q + row, i, shape.key_pitch);
-          store_keys<IsComplex>(to.q + row, i, shape.key_pitch, conj(query * product));
+          const auto decay = Reads == readout::exclusive ? until_before : product;
+          store_keys<IsComplex>(to.q + row, i, shape.key_pitch, conj(query * decay));
         }
         store_keys<IsComplex>(to.totals + r * shape.rows, i, shape.key_pitch, product);
       }

@@ -14,12 +14,12 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class C>
+template <class C, readout Reads = readout::inclusive>
 class rotating_gate {
  public:
   rotating_gate() = default;
   /// Works in the scratch of `gate`, too.
-  rotating_gate(arena& scratch, const matrix_shape& n, const key_gate<C, true>& gate)
+  rotating_gate(arena& scratch, const matrix_shape& n, const key_gate<C, true, Reads>& gate)
       : gate_(gate), frame_(scratch, n) {}
 
   void forward(const token_chunk<C>& c, C* state_out) const {
@@ -54,7 +54,7 @@ class rotating_gate {
   const rotating_frame<C>& frame() const { return frame_; }
 
  private:
-  key_gate<C, true> gate_{};
+  key_gate<C, true, Reads> gate_{};
   rotating_frame<C> frame_{};
 };
 static_assert(summarised_kernel<rotating_gate<float>, float>);
