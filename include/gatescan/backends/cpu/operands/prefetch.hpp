@@ -82,7 +82,7 @@ class prefetcher_to {
 
   stream streams_[most] = {};
   const char* at_ = nullptr;
-  index_t offset_[together] = {};
+  index_t offset_[static_cast<std::size_t>(together)] = {};
   index_t count_ = 0, stream_ = 0, row_ = 0;
   index_t lines_ = 0, left_ = 0, all_ = 0, a_step_ = 0;  // of four rows: left in these and in all
 };

@@ -66,7 +66,7 @@ class forward_pass {
       return false;
   }
   void go_through_time(worker_type& w, const head_group& group, const results& to) const {
-    C* states[tuning.most_heads_together];
+    C* states[static_cast<std::size_t>(tuning.most_heads_together)];
     const auto state_of = [&](index_t item) -> C*& { return states[item - group.first]; };
     for (index_t item = group.first; item < group.last; ++item) {
       state_of(item) = w.state + (item - group.first) * w.size();
