@@ -19,10 +19,16 @@ file(CONFIGURE OUTPUT ${work}/other.cpp
 file(CONFIGURE OUTPUT ${work}/hostile.cpp
      CONTENT "#include \"${PROJECT_SOURCE_DIR}/cmake/headers/hostile.hpp\"\n${all_includes}")
 
-add_library(headers_alone OBJECT ${alone_sources})
+# Each alone: as many compilations as there are headers.
+gatescan_wants_test(headers.alone alone)
+set(header_targets headers_hostile headers_linked_twice)
+if(alone)
+  add_library(headers_alone OBJECT ${alone_sources})
+  list(APPEND header_targets headers_alone)
+endif()
 add_library(headers_hostile OBJECT ${work}/hostile.cpp)
 add_executable(headers_linked_twice ${work}/one.cpp ${work}/other.cpp)
-foreach(target IN ITEMS headers_alone headers_hostile headers_linked_twice)
+foreach(target IN LISTS header_targets)
   target_link_libraries(${target} PRIVATE gatescan::gatescan gatescan_warnings)
   target_compile_options(${target} PRIVATE -O0)
 endforeach()

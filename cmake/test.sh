@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds and runs the tests on a Debian 12, from nothing: installs the packages it needs.
-#   test.sh [PRESET...]     presets: ci, asan, tsan (these are the default), asan-scopes, release,
-#                           debug, clang
+#   test.sh [LANE...]     lanes are presets: ci (the default); rest, what ci leaves out; asan, tsan;
+#                         asan-scopes, release, debug, clang. tests/README.md says what each is for.
 set -eu
 cd "$(dirname "$0")/.."
 . cmake/dependencies.sh
@@ -9,16 +9,23 @@ cd "$(dirname "$0")/.."
 need g++ cmake ninja-build pkg-config python3 libgtest-dev librapidcheck-dev libbenchmark-dev \
   libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev libboost-context-dev
 jobs=$(nproc)
+begin=$(date +%s)
+say() { echo "== $lane (lane $number of $#), $(($(date +%s) - begin)) s: $1"; }
 
-[ $# -gt 0 ] || set -- ci asan tsan
-for preset in "$@"; do
-  echo "== $preset"
-  [ "$preset" != clang ] || need clang libomp-dev
-  cmake --preset "$preset"
-  cmake --build --preset "$preset" --parallel "$jobs"
+[ $# -gt 0 ] || set -- ci
+number=0
+for lane in "$@"; do
+  number=$((number + 1))
+  [ "$lane" != clang ] || need clang libomp-dev
+  say 'configures'
+  cmake --preset "$lane"
+  say 'compiles'
+  NINJA_STATUS='[%f of %t, %e s] ' cmake --build --preset "$lane" --parallel "$jobs"
   # ThreadSanitizer needs the addresses where it expects them: kernels that randomise them more
   # widely than it knows stop it at its start.
   steady=
-  [ "$preset" != tsan ] || ! setarch -R true 2>/dev/null || steady='setarch -R'
-  $steady ctest --preset "$preset" --parallel "$jobs"
+  [ "$lane" != tsan ] || ! setarch -R true 2>/dev/null || steady='setarch -R'
+  say 'runs'
+  $steady ctest --preset "$lane" --parallel "$jobs"
+  say 'has passed'
 done

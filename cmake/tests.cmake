@@ -1,18 +1,25 @@
-# Tests are named group.name. GATESCAN_TEST_ONLY picks some of them, for builds that are dear:
-# a list of regular expressions on those names, empty for all.
+# Tests are named group.name. A lane (CMakePresets.json) may want some of them only: lists of regular
+# expressions on those names.
 set(GATESCAN_TEST_ONLY "" CACHE STRING "Regular expressions on test names; empty means all")
+set(GATESCAN_TEST_EXCEPT "" CACHE STRING "Regular expressions on names of tests to leave out")
 
-function(gatescan_wants_test name result)
-  set(wanted FALSE)
-  if(NOT GATESCAN_TEST_ONLY)
-    set(wanted TRUE)
-  endif()
-  foreach(pattern IN LISTS GATESCAN_TEST_ONLY)
+function(gatescan_matches name patterns result)
+  set(${result} FALSE PARENT_SCOPE)
+  foreach(pattern IN LISTS patterns)
     if(name MATCHES "${pattern}")
-      set(wanted TRUE)
+      set(${result} TRUE PARENT_SCOPE)
     endif()
   endforeach()
-  set(${result} ${wanted} PARENT_SCOPE)
+endfunction()
+
+function(gatescan_wants_test name result)
+  gatescan_matches("${name}" "${GATESCAN_TEST_ONLY}" named)
+  gatescan_matches("${name}" "${GATESCAN_TEST_EXCEPT}" left_out)
+  if((named OR NOT GATESCAN_TEST_ONLY) AND NOT left_out)
+    set(${result} TRUE PARENT_SCOPE)
+  else()
+    set(${result} FALSE PARENT_SCOPE)
+  endif()
 endfunction()
 
 # gatescan_add_test(group.name COMMAND command... [PROPERTIES name value...]): a ctest with the group
@@ -47,9 +54,9 @@ function(gatescan_add_unit_test group source)
   gatescan_add_program(${target} ${source})
   gatescan_use_as_test(${target})
   target_link_libraries(${target} PRIVATE ${ARGN})
-  if(TARGET gatescan_test_pch AND NOT ARGN)
-    target_link_libraries(${target} PRIVATE rapidcheck)
-    target_precompile_headers(${target} REUSE_FROM gatescan_test_pch)
+  if(TARGET gatescan_test_calls AND NOT ARGN)
+    target_link_libraries(${target} PRIVATE gatescan_test_calls)
+    target_precompile_headers(${target} REUSE_FROM gatescan_test_calls)
   endif()
   gatescan_add_test(${group}.${stem} COMMAND ${target})
 endfunction()
