@@ -116,6 +116,27 @@ std::vector<matrix> collect_maps(index heads, index time, const Fill& fill) {
   return maps;
 }
 
+/// Milliseconds of a call as a benchmark takes them: called until memory, caches and threads are
+/// warm, then the median of the calls of a fifth of a second, at least five.
+template <class Call>
+double median_milliseconds(const Call& call) {
+  const auto time = [&call](double enough, std::size_t least) {
+    using clock = std::chrono::steady_clock;
+    std::vector<double> times;
+    for (double total = 0; times.size() < least || total < enough; total += times.back()) {
+      const auto start = clock::now();
+      call();
+      times.push_back(std::chrono::duration<double, std::milli>(clock::now() - start).count());
+    }
+    return times;
+  };
+  time(50, 2);
+  std::vector<double> times = time(200, 5);
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
 /// Times every mode on the same operands. `out` is where `outs` points.
 template <class Recurrence>
 std::vector<mode_time> time_modes(
@@ -125,25 +146,13 @@ std::vector<mode_time> time_modes(
     const typename Recurrence::template output_gradients<float>& d_out,
     const typename Recurrence::template gradients<float>& d_in, const matrix& out,
     const execution& how) {
-  using clock = std::chrono::steady_clock;
-  // The shortest of the runs that fit into a fifth of a second, or of the first.
-  const auto milliseconds = [](const auto& run) {
-    double best = 1e30, total = 0;
-    for (int i = 0; i == 0 || (total < 200 && i < 50); ++i) {
-      const auto start = clock::now();
-      run();
-      const double ms = std::chrono::duration<double, std::milli>(clock::now() - start).count();
-      best = std::min(best, ms), total += ms;
-    }
-    return best;
-  };
   std::vector<mode_time> times;
   matrix reference;
   for (const std::string& mode : mode_names) {
     const kernel<Recurrence> k({mode, how.chunk, how.threads, how.device}, size);
-    const double forward = milliseconds([&] { k.forward(in, outs); });
+    const double forward = median_milliseconds([&] { k.forward(in, outs); });
     if (times.empty()) reference = out;
-    const double both = milliseconds([&] {
+    const double both = median_milliseconds([&] {
       k.forward(in, outs);
       k.backward(in, d_out, d_in);
     });

@@ -1,6 +1,5 @@
 // char_lm: learns real text with gateloop, gla or selective_scan as time mixing; then streams,
 // checks, times and draws.
-#include <Eigen/Core>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -9,6 +8,7 @@
 
 #include "checkpoint.hpp"
 #include "device_calls/device.hpp"
+#include "eigen.hpp"
 #include "gradient_check.hpp"
 #include "progress.hpp"
 #include "results.hpp"

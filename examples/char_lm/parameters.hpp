@@ -3,9 +3,9 @@
 // length.
 #pragma once
 
-#include <Eigen/Core>
 #include <functional>
 
+#include "eigen.hpp"
 #include "random.hpp"
 
 namespace char_lm {

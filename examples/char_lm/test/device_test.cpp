@@ -2,11 +2,11 @@
 // copying operands there and back promises.
 #include <gtest/gtest.h>
 
-#include <Eigen/Core>
 #include <gatescan/gatescan.hpp>
 
 #include "device_calls/staged_call.hpp"
 #include "device_calls/test/emulated_device.hpp"
+#include "eigen.hpp"
 #include "model.hpp"
 
 namespace char_lm {
