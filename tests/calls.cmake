@@ -7,21 +7,13 @@ set(GATESCAN_TEST_FORMATS float bf16 half double wide<float> wide<bf16>
 if(NOT GATESCAN_TEST_PCH)
   return()
 endif()
-include(${PROJECT_SOURCE_DIR}/cmake/recurrences.cmake)
-
-# The cases of a recurrence are the aliases of its oracle.
-function(gatescan_cases_of name result)
-  file(STRINGS ${CMAKE_CURRENT_SOURCE_DIR}/support/problems.hpp cases
-       REGEX "^using [a-z0-9_]+ = oracle::${name}<")
-  list(TRANSFORM cases REPLACE "^using ([a-z0-9_]+) = .*" "\\1")
-  set(${result} ${cases} PARENT_SCOPE)
-endfunction()
-
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/calls)
 set(sources "")
 set(every_call "")
 foreach(name IN LISTS gatescan_recurrences)
-  gatescan_cases_of(${name} cases)
+  set(cases ${gatescan_test_cases})
+  list(FILTER cases INCLUDE REGEX "^${name}\\.")
+  list(TRANSFORM cases REPLACE ".*\\." "")
   foreach(state IN ITEMS float double)  # formats that share kernels are compiled together
     set(calls "")
     foreach(format IN LISTS GATESCAN_TEST_FORMATS)

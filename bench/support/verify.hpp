@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <limits>
-#include <tests/support/oracle.hpp>
+#include <tests/support/cases/all.hpp>
 
 #include "operands.hpp"
 

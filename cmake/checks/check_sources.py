@@ -22,6 +22,7 @@ ARROWS = {
     "backends/cuda": {"core", "modes"},
     "api": {"core", "modes", "backends/cpu", "backends/cuda"},
     "adapt": {"core"},
+    "testing": {"core", "modes", "api"},
     "umbrella": None,  # None: everything
 }
 ANYBODY_MAY_INCLUDE = {"version.hpp"}

@@ -23,7 +23,6 @@ template <class O>
 typename O::inputs inputs() {
   options c;
   c.group = 1;
-  c.z = c.D = true;
   return rounded<O, T>(problem<O>({2, 150, 2, 70, 70}, c, 90));
 }
 
@@ -45,7 +44,7 @@ TYPED_TEST(diagonal_in_place, M3_results_replace_operands) {
       SCOPED_TRACE(::testing::Message() << m << " in the place of " << name);
       prepared<O, T> p(in, {});
       auto& place = p.held[name.c_str()];
-      typename binding<O>::recurrence::template outputs<T> out;
+      typename recurrence_of<O>::template outputs<T> out;
       out.final_state = p.held.state;
       if (gatescan::complex_view<float>(place).im != nullptr && !complex_out) continue;
       if (gatescan::complex_view<float>(place).im == nullptr && complex_out) continue;
@@ -62,8 +61,7 @@ TYPED_TEST(diagonal_in_place, M3_results_replace_operands) {
 
 template <class O>
 class state_in_place : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(state_in_place, recurrences);
 
 TYPED_TEST(state_in_place, M3_the_final_state_may_be_the_initial_state) {
@@ -73,7 +71,7 @@ TYPED_TEST(state_in_place, M3_the_final_state_may_be_the_initial_state) {
     SCOPED_TRACE(::testing::Message() << m);
     const auto want = run_forward<O, T>(m, in);
     prepared<O, T> p(in, {});
-    typename binding<O>::recurrence::template outputs<T> out;
+    typename recurrence_of<O>::template outputs<T> out;
     out.final_state = p.held.state;
     with_mode(m, [&](auto chosen) { gatescan::forward(emulated_gpu{}, chosen, p.lib, out); });
     auto got = want;

@@ -40,17 +40,13 @@ TYPED_TEST_P(grid, optional_operands) {
   using O = typename TypeParam::oracle;
   for (const int64 sequences : {0, 4})
     for (const int64 group : {1, 2})
-      for (int subset = 0; subset < 64; ++subset) {
-        const auto has = [subset](int bit) { return (subset >> bit & 1) != 0; };
+      for (unsigned subset = 0; subset < 4u << switch_count<O>; ++subset) {
         options c;
-        c.gate = has(0) ? gates::resets : gates::mild;
+        c.gate = subset & 1 ? gates::resets : gates::mild;
         c.sequences = sequences;
         c.group = group;
-        c.initial_state = has(1);
-        c.complex = c.D = has(2);
-        c.linear = c.z = has(3);
-        c.phase = c.delta_bias = has(4);
-        c.scalar_decay = c.softplus = has(5);
+        c.initial_state = subset & 2;
+        turn_all<O>(c, subset >> 2);
         check<O, typename TypeParam::scalar>(few_modes, {sequences > 0 ? 1 : 2, 13, 4, 3, 5}, c);
       }
 }

@@ -80,7 +80,7 @@ TEST(attention_map, of_gateloop) {
     for (const bool linear : {false, true}) {
       options c;
       c.gate = gates::resets;
-      c.linear = linear;
+      c.switches["linear_gate"] = linear;
       const auto in = problem<gateloop>(n, c, 181);
       tensor<double> want({n.B, n.H, n.L, n.L});
       for (int64 b = 0; b < n.B; ++b)

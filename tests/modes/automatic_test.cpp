@@ -18,8 +18,7 @@ mode mode_named(const std::string& name) {
 
 template <class O>
 class automatic : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(automatic, recurrences);
 
 TYPED_TEST(automatic, is_the_mode_that_describe_names) {
@@ -35,7 +34,7 @@ TYPED_TEST(automatic, is_the_mode_that_describe_names) {
       EXPECT_EQ(gatescan::describe(backend, gatescan::automatic{}, p.lib).mode, said.mode);
       constexpr bool complex_out = requires { want.out.data[0].re; };
       auto out = room<float>(want.out, complex_out, {});
-      typename binding<O>::recurrence::template outputs<float> lib;
+      typename recurrence_of<O>::template outputs<float> lib;
       lib.out = out;
       gatescan::forward(backend, gatescan::automatic{}, p.lib, lib);
       auto got = want.out;

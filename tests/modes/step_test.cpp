@@ -10,8 +10,7 @@ using namespace support;
 
 template <class O>
 class step : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(step, recurrences);
 
 // token t of a tensor, without the time axis
@@ -66,8 +65,9 @@ TYPED_TEST(step, S10_steps_are_the_recurrent_mode_bit_for_bit) {
     for (const int threads : {1, 3}) {
       options c;
       c.gate = gates::mixed;
-      c.initial_state = c.linear = c.D = c.softplus = variant;
-      c.scalar_decay = c.z = c.delta_bias = !variant;
+      c.initial_state = variant;
+      turn<O>(c, {"linear_gate", "D", "softplus"}, variant);
+      turn<O>(c, {"head_gate", "z", "delta_bias"}, !variant);
       c.group = variant ? 2 : 1;
       check_steps<O, float>({2, 25, 4, 5, 3}, c, threads);
       check_steps<O, double>({2, 25, 4, 16, 9}, c, threads);

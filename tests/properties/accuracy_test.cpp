@@ -103,7 +103,7 @@ selective_scan::inputs sizes_of_terms(selective_scan::inputs in) {
 template <class O, class T>
 void expect_accurate_out(const std::vector<mode>& modes, double bound) {
   options c;
-  c.z = false;
+  turn<O>(c, {"z"}, false);
   settings how;
   how.threads = 2;
   for (const gates gate : {gates::mild, gates::near_one, gates::one}) {

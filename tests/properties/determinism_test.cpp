@@ -13,8 +13,7 @@ using namespace support;
 
 template <class O>
 class determinism : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(determinism, recurrences);
 
 const std::vector<mode> modes{
@@ -26,7 +25,7 @@ struct example {
     options c;
     c.gate = gate;
     c.group = 2;
-    c.scalar_decay = sequences > 0;
+    turn<O>(c, {"head_gate"}, sequences > 0);
     c.sequences = sequences;
     in = rounded<O, float>(problem<O>(n, c, 21));
     dout = rounded_results<O, float>(random_gradients<O>(O::forward(in), 22));
@@ -134,11 +133,11 @@ TYPED_TEST(determinism, batch_position_changes_no_bit) {
 
 TYPED_TEST(determinism, T2_callers_share_one_plan) {
   using O = TypeParam;
-  using R = typename binding<O>::recurrence;
+  using R = recurrence_of<O>;
   const example<O> e({2, 40, 2, 3, 4});
   const auto want = run_forward<O, float>({mode::chunked, 16}, e.in);
   const gatescan::plan plan(gatescan::cpu{.threads = 2}, gatescan::chunked{16},
-                            binding<O>::template problem<float>(e.in, want.final_state.extent(0)));
+                            problem_of<R>(prepared<O, float>(e.in, {}).lib));
   std::vector<int> wrong(8, 0);
   std::vector<std::thread> callers;
   for (std::size_t i = 0; i < wrong.size(); ++i)

@@ -1,6 +1,6 @@
 // The exact layer: where all arithmetic is exact, every mode, thread count, chunk size and layout
 // gives the same numbers as the oracle, with no tolerance.
-#include "../support/exact.hpp"
+#include "../support/problem.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
@@ -13,8 +13,7 @@ using namespace support;
 
 template <class O>
 class exact : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(exact, recurrences);
 
 // forward in float too; the sums of the gate gradients would not fit its significand
@@ -40,8 +39,9 @@ TYPED_TEST(exact, modes_threads_and_chunks_agree_bit_for_bit) {
       for (const bool variant : {false, true}) {
         options c;
         c.group = group;
-        c.initial_state = c.linear = c.D = variant;
-        c.scalar_decay = !variant;
+        c.initial_state = variant;
+        turn<TypeParam>(c, {"linear_gate", "D"}, variant);
+        turn<TypeParam>(c, {"head_gate"}, !variant);
         const auto in = exact_problem<TypeParam>(n, c, ++seed);
         for (const mode& m : modes)
           for (const int threads : {1, 2, 3, 7}) {
@@ -113,8 +113,7 @@ TYPED_TEST(exact, any_shape_and_packing) {
     n.V = *rc::gen::inRange<int64>(1, 12);
     c.sequences = packed ? *rc::gen::inRange<int64>(1, 6) : 0;
     c.initial_state = *rc::gen::arbitrary<bool>();
-    c.linear = *rc::gen::arbitrary<bool>();
-    c.scalar_decay = *rc::gen::arbitrary<bool>();
+    turn_all<O>(c, *rc::gen::arbitrary<unsigned>());
     settings how;
     how.threads = *rc::gen::inRange(1, 4);
     const mode m{*rc::gen::element(mode::recurrent, mode::scan, mode::chunked, mode::attention),

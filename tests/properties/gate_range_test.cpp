@@ -19,8 +19,7 @@ const std::vector<mode> modes{{mode::recurrent, 0}, {mode::scan, 0},     {mode::
 
 template <class O>
 class gate_range : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(gate_range, recurrences);
 
 // all gates of a problem the same
@@ -112,7 +111,7 @@ TEST(quality, N18_gates_of_one_are_a_running_sum) {
   EXPECT_TRUE(same_bits(run_forward<real_elementwise, float>({mode::recurrent, 0}, in).out, want));
 
   options c;
-  c.phase = false;
+  c.switches["phase"] = false;
   auto log_gates = rounded<gateloop, float>(problem<gateloop>({2, 75, 2, 3, 4}, c, 71));
   for (double& g : log_gates.log_magnitude.data) g = 0;
   auto with_phase = log_gates;

@@ -40,7 +40,7 @@ TEST(quality, N8_gradients_of_gla) {
   expect_gradient_rms<gla, float>(1e-5);
   expect_gradient_rms<gla, wide<float>>(1e-6);
   options a_head;
-  a_head.scalar_decay = true;
+  a_head.switches["head_gate"] = true;
   expect_gradient_rms<gla, float>(1e-5, a_head);
   expect_gradient_rms<gla, wide<float>>(1e-6, a_head);
 }

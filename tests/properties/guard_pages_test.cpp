@@ -36,7 +36,7 @@ void check(const sizes& n, const options& c, fence side) {
     placed_problem<O, T, fenced> p(in, dout, side);
     with_mode(m, [&](auto chosen) {
       const gatescan::plan plan(gatescan::cpu{.threads = side == fence::before ? 1 : 2}, chosen,
-                                binding<O>::template problem<T>(in, p.like.final_state.extent(0)));
+                                problem_of<recurrence_of<O>>(p.inputs));
       const fenced_bytes scratch(plan.workspace_bytes(), side);
       plan.forward(p.inputs, p.results, {scratch.span()});
       const fenced_bytes more(plan.workspace_bytes(p.inputs, p.gradients), side);
@@ -68,7 +68,7 @@ TYPED_TEST(guard_pages, M1_nothing_beyond_the_ends_is_touched) {
       for (const bool variant : {false, true}) {
         options c;
         c.group = variant ? 2 : 1;
-        c.linear = c.scalar_decay = variant;
+        turn<typename TypeParam::oracle>(c, {"linear_gate", "head_gate"}, variant);
         if (n.H % c.group != 0) continue;
         c.sequences = variant && n.B == 1 ? 3 : 0;
         check<typename TypeParam::oracle, typename TypeParam::scalar>(n, c, side);

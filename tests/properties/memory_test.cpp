@@ -44,8 +44,7 @@ const std::vector<mode> modes{
 
 template <class O>
 class memory : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(memory, recurrences);
 
 // std::thread allocates a record for every thread it starts; a team of OpenMP's does not use new
@@ -64,7 +63,7 @@ TYPED_TEST(memory, M5_no_allocation_after_planning) {
       SCOPED_TRACE(::testing::Message() << m << " threads " << threads);
       with_mode(m, [&](auto chosen) {
         const gatescan::plan plan(gatescan::cpu{.threads = threads}, chosen,
-                                  binding<O>::template problem<float>(e.in, 2));
+                                  problem_of<recurrence_of<O>>(e.inputs.lib));
         workspace w(plan.workspace_bytes(), poison_nan);
         plan.forward(e.inputs.lib, e.results, {w.span()});
         const long before = allocations;

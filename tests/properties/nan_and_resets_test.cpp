@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "../support/compare.hpp"
-#include "../support/exact.hpp"
+#include "../support/problem.hpp"
 #include "../support/slices.hpp"
 
 namespace {
@@ -20,8 +20,7 @@ const std::vector<mode> modes{{mode::recurrent, 0}, {mode::scan, 0},     {mode::
 
 template <class O>
 class nan_and_resets : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(nan_and_resets, recurrences);
 
 // a place in a [B, L, H, ...] operand; channels are heads of one value
@@ -62,12 +61,13 @@ bool same_other_heads(const tensor<T>& x, const tensor<T>& y, int64 b, int64 h) 
   return true;
 }
 
-// gates of gla: one a key, and one a head
+// one gate a key and, where a recurrence may have it, one a head
 template <class O>
 std::vector<options> gate_forms() {
-  std::vector<options> all(std::is_same_v<O, gla> ? 2 : 1);
-  all.back().scalar_decay = all.size() == 2;
-  return all;
+  options a_head;
+  turn<O>(a_head, {"head_gate"}, true);
+  if (a_head.switches.empty()) return {options{}};
+  return {options{}, a_head};
 }
 
 // N7: one NaN or Inf at (b, t, h) changes nothing before t, in another head, or in another row
@@ -225,7 +225,7 @@ TYPED_TEST(nan_and_resets, N3_resets_forget_nan_and_inf_forward) {
       for (const int64 t : {1, 7, 16, 33, 48, 60})
         for (const int64 before : {t - 1, t / 2, int64{-1}}) {  // -1: the initial state is bad
           options c;
-          c.linear = c.scalar_decay = linear;
+          turn<O>(c, {"linear_gate", "head_gate"}, linear);
           auto in = exact_problem<O>({1, L, 2, 3, 2}, c, 50);
           reset_at(in, t);
           auto rest = slice_inputs<O>(in, t, L);
@@ -256,7 +256,7 @@ TYPED_TEST(nan_and_resets, N3_resets_forget_nan_and_inf_backward) {
         for (const int64 after :
              {t, (t + L) / 2, L}) {  // L: the gradient of the final state is bad
           options c;
-          c.linear = c.scalar_decay = linear;
+          turn<O>(c, {"linear_gate", "head_gate"}, linear);
           auto in = exact_problem<O>({1, L, 2, 3, 2}, c, 51);
           reset_at(in, t);
           auto dout = exact_gradients<O>(O::forward(in), 52);

@@ -14,8 +14,7 @@ const std::vector<mode> modes{
 
 template <class O>
 class refusals : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(refusals, recurrences);
 
 // M6, T3: too little scratch is an error, before anything is written
@@ -25,7 +24,7 @@ TYPED_TEST(refusals, a_workspace_too_small_is_refused) {
   for (const mode& m : modes)
     with_mode(m, [&](auto chosen) {
       const gatescan::plan plan(gatescan::cpu{.threads = 1}, chosen,
-                                binding<O>::template problem<float>(e.in, 2));
+                                problem_of<recurrence_of<O>>(e.inputs.lib));
       workspace w(1, poison_nan);
       const auto out = e.out, state = e.state;
       EXPECT_THROW(plan.forward(e.inputs.lib, e.results, {w.span()}), gatescan::workspace_error)

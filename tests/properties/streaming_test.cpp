@@ -14,8 +14,7 @@ using namespace support;
 
 template <class O>
 class streaming : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(streaming, recurrences);
 
 constexpr mode recurrent{mode::recurrent, 0};
@@ -44,7 +43,7 @@ void pieces_are_the_whole(std::uint32_t seed, sizes n) {
   const int64 length = n.L = *rc::gen::inRange<int64>(0, 150);
   options c;
   c.gate = *rc::gen::element(gates::mild, gates::near_one, gates::resets, gates::mixed);
-  c.linear = *rc::gen::arbitrary<bool>();
+  turn<O>(c, {"linear_gate"}, *rc::gen::arbitrary<bool>());
   const auto in = rounded<O, T>(problem<O>(n, c, seed));
   const auto cuts = random_cuts(length);
 

@@ -1,7 +1,7 @@
 // The oracle is proved before anything is measured against it: its gradients against dual numbers
 // (exact derivatives of the same loops), central differences in long double, and one hand-made
 // case a recurrence for the forward equations themselves.
-#include "../support/oracle.hpp"
+#include "../support/cases/all.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "../support/convert.hpp"
-#include "../support/problems.hpp"
+#include "../support/problem.hpp"
 
 namespace {
 
@@ -141,17 +141,14 @@ void check_all(sizes n, std::vector<gates> kinds) {
     for (const bool initial : {false, true})
       for (const int64 sequences : {0, 3})
         for (const int64 group : {1, 2})
-          for (int variant = 0; variant < 16; ++variant) {
+          for (unsigned switches = 0; switches < 1u << switch_count<O>; ++switches) {
             options c;
             c.gate = gate;
             c.initial_state = initial;
             c.sequences = sequences;
             c.group = group;
             n.B = sequences > 0 ? 1 : 2;
-            c.complex = c.D = (variant & 1) != 0;
-            c.z = (variant & 2) != 0;
-            c.phase = c.delta_bias = (variant & 4) != 0;
-            c.linear = c.softplus = c.scalar_decay = (variant & 8) != 0;
+            turn_all<O>(c, switches);
             check_gradients<O>(n, c, seed++);
             if (::testing::Test::HasFailure()) return;
           }

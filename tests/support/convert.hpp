@@ -4,7 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "oracle.hpp"
+#include "cases/all.hpp"
 
 namespace support {
 
@@ -24,19 +24,13 @@ void assign(tensor<To>& to, const tensor<From>& from) {
   to = from.map([](const From& x) -> To { return cast<To, From>::of(x); });
 }
 
-// what is not a tensor in an operand structure
-template <class A, class B>
-void assign_options(A& to, const B& from) {
-  to.sequence_offsets = from.sequence_offsets;
-  if constexpr (requires { to.scale; }) to.scale = from.scale;
-  if constexpr (requires { to.softplus; }) to.softplus = from.softplus;
-}
-
 template <class ToOracle, class Inputs>
 typename ToOracle::inputs convert_inputs(const Inputs& from) {
   typename ToOracle::inputs to;
   ToOracle::operands([](const char*, auto& x, auto& y) { assign(x, y); }, to, from);
-  assign_options(to, from);
+  to.sequence_offsets = from.sequence_offsets;
+  const auto copy = [](const char*, auto& x, auto& y) { x = y; };
+  if constexpr (requires { ToOracle::options(copy, to, from); }) ToOracle::options(copy, to, from);
   return to;
 }
 

@@ -15,7 +15,7 @@ namespace support {
 // the library structures of one problem with room for every result
 template <class O, class T>
 struct everything {
-  using R = typename binding<O>::recurrence;
+  using R = recurrence_of<O>;
   explicit everything(const typename O::inputs& given, settings how = {})
       : in(rounded<O, T>(given)), inputs(in, how), like(O::forward(in)) {
     constexpr bool complex_out = requires { like.out.data[0].re; };
@@ -41,7 +41,7 @@ struct everything {
     results.final_state = state;
     output_gradients.out = d_out;
     output_gradients.final_state = d_state;
-    binding<O>::operands(gradients, made);
+    set_operands<R>(gradients, made);
   }
 
   typename O::inputs in;

@@ -8,7 +8,8 @@
 #include <random>
 #include <string>
 
-#include "oracle.hpp"
+#include "numbers.hpp"
+#include "tensor.hpp"
 
 namespace support {
 

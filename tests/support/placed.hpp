@@ -23,7 +23,7 @@ struct placed_set {  // as operand_set
 
 template <class O, class T, template <class> class Memory>
 struct placed_problem {
-  using R = typename binding<O>::recurrence;
+  using R = recurrence_of<O>;
 
   template <class Place>
   placed_problem(const typename O::inputs& in, const typename O::outputs& dout, const Place& place)
@@ -43,22 +43,21 @@ struct placed_problem {
           }
         },
         in);
-    binding<O>::operands(inputs, held);
+    set_operands<R>(inputs, held);
     if (const auto n = static_cast<int64>(in.sequence_offsets.size()); n > 0) {
       tensor<int64> numbers({n});
       numbers.data = in.sequence_offsets;
       offsets = {numbers, false, place};
       inputs.sequence_offsets = offsets;
     }
-    if constexpr (requires { inputs.scale; }) inputs.scale = in.scale;
-    if constexpr (requires { inputs.softplus; }) inputs.softplus = in.softplus;
+    set_options<R>(inputs, in);
     out = {like.out.shape, complex_out, place};
     state = {like.final_state.shape, complex_state, place};
     d_out = {dout.out, complex_out, place};
     d_state = {dout.final_state, complex_state, place};
     results.out = out, results.final_state = state;
     output_gradients.out = d_out, output_gradients.final_state = d_state;
-    binding<O>::operands(gradients, made);
+    set_operands<R>(gradients, made);
   }
 
   void expect_the_bits_of(const typename O::outputs& want) const {

@@ -9,7 +9,7 @@
 #include <set>
 #include <span>
 
-#include "bindings.hpp"
+#include "operand_set.hpp"
 
 namespace support {
 
@@ -127,7 +127,7 @@ typename O::outputs rounded_results(typename O::outputs out) {
 
 template <class O, class T>
 struct prepared {
-  using R = typename binding<O>::recurrence;
+  using R = recurrence_of<O>;
   using s = gatescan::storage_t<T>;
   using S = gatescan::state_t<T>;
 
@@ -141,11 +141,10 @@ struct prepared {
             held[name] = store<s>(name, x, how.layout);
         },
         in);
-    binding<O>::operands(lib, held);
+    set_operands<R>(lib, held);
     if (!held.offsets.empty())
       lib.sequence_offsets = {held.offsets.data(), {static_cast<int64>(held.offsets.size())}};
-    if constexpr (requires { lib.scale; }) lib.scale = in.scale;
-    if constexpr (requires { lib.softplus; }) lib.softplus = in.softplus;
+    set_options<R>(lib, in);
   }
 
   operand_set<T> held;
@@ -182,7 +181,7 @@ struct workspace {
 template <class O, class T>
 typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
                                 const settings& how = {}) {
-  using R = typename binding<O>::recurrence;
+  using R = recurrence_of<O>;
   using F = typename backend_of<T>::format;
   prepared<O, F> p(in, how);
   typename O::outputs like = O::blank(in), result;
@@ -197,8 +196,7 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
   with_mode(m, [&](auto chosen) {
     const auto backend = backend_of<T>::make(how);
     if (how.planned) {
-      const gatescan::plan plan(backend, chosen,
-                                binding<O>::template problem<F>(in, like.final_state.extent(0)));
+      const gatescan::plan plan(backend, chosen, problem_of<R>(p.lib));
       workspace w(plan.workspace_bytes(), how.poison);
       plan.forward(p.lib, lib, {w.span()});
       EXPECT_TRUE(w.guards_intact()) << "workspace";
@@ -218,7 +216,7 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
 template <class O, class T>
 typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
                                 const typename O::outputs& dout, const settings& how = {}) {
-  using R = typename binding<O>::recurrence;
+  using R = recurrence_of<O>;
   using s = gatescan::storage_t<T>;
   using S = gatescan::state_t<T>;
   using Format = typename backend_of<T>::format;
@@ -248,13 +246,12 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
       },
       in);
   typename R::template gradients<Format> lib_gradients;
-  binding<O>::operands(lib_gradients, made);
+  set_operands<R>(lib_gradients, made);
 
   with_mode(m, [&](auto chosen) {
     const auto backend = backend_of<T>::make(how);
     if (how.planned) {
-      const int64 n = O::blank(in).final_state.extent(0);
-      const gatescan::plan plan(backend, chosen, binding<O>::template problem<Format>(in, n));
+      const gatescan::plan plan(backend, chosen, problem_of<R>(p.lib));
       workspace w(plan.workspace_bytes(p.lib, lib_gradients), how.poison);
       plan.backward(p.lib, lib_dout, lib_gradients, {w.span()});
       EXPECT_TRUE(w.guards_intact()) << "workspace";

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <string>
 
-#include "problems.hpp"
+#include "problem.hpp"
 
 namespace support {
 

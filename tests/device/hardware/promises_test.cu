@@ -3,7 +3,7 @@
 // offsets beyond 2^31.
 #include "../../grid/check.hpp"
 //
-#include "../../support/exact.hpp"
+#include "../../support/problem.hpp"
 #include "../../support/slices.hpp"
 
 namespace {

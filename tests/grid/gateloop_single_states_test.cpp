@@ -1,6 +1,6 @@
-// States of one key and one value: heads run as channels there (backends/cpu/single), so that there
+// States of one key and one value: heads run as channels there (backends/cpu/scalar_heads), so that there
 // are as many of them as make whole registers, tails and more than one block.
-#pragma once
+#include <gtest/gtest.h>
 
 #include "check.hpp"
 
@@ -19,9 +19,9 @@ void check_single_states() {
         options c;
         c.gate = subset & 1 ? gates::resets : gates::near_one;
         c.sequences = sequences;
-        c.linear = subset & 2;
-        c.phase = !c.linear;
-        c.complex = c.initial_state = subset & 4;
+        c.initial_state = subset & 4;
+        c.switches = {
+            {"linear_gate", subset & 2}, {"phase", !(subset & 2)}, {"complex", subset & 4}};
         check<gateloop, T>(modes, {sequences > 0 ? 1 : 2, 70, heads, 1, 1}, c);
       }
   for (const layouts layout : all_layouts)
@@ -34,6 +34,14 @@ void check_single_states() {
       c.group = group;
       check<gateloop, T>(modes, {2, 19, 9, 1, 1}, c, how);
     }
+}
+
+TEST(gateloop, single_states_of_double) { check_single_states<double>(); }
+TEST(gateloop, single_states_of_float) { check_single_states<float>(); }
+TEST(gateloop, single_states_of_float_in_double) { check_single_states<gatescan::wide<float>>(); }
+TEST(gateloop, single_states_of_16_bits) {
+  check_single_states<gatescan::bf16>();
+  check_single_states<gatescan::half>();
 }
 
 }  // namespace grid

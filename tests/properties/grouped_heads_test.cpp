@@ -1,10 +1,17 @@
-#include "sequences.hpp"
+// S7: what a head reads where operands have fewer heads.
+#include <gtest/gtest.h>
 
-namespace sequences {
+#include "../support/compare.hpp"
+#include "../support/slices.hpp"
 
-INSTANTIATE_TYPED_TEST_SUITE_P(gla, sequences, gla);
+namespace {
 
-// S7: head h reads operand head h / (H / heads), with every operand grouped in its own way
+using namespace support;
+
+const std::vector<mode> modes{
+    {mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 8}, {mode::attention, 0}};
+
+// head h reads operand head h / (H / heads), with every operand grouped in its own way
 TEST(quality, S7_heads_read_the_head_of_their_group) {
   const auto expand = [](tensor<double> x, int64 H) {  // [B, L, heads, n] written out for H heads
     tensor<double> r({x.extent(0), x.extent(1), H, x.extent(3)});
@@ -45,4 +52,4 @@ TEST(quality, S7_heads_read_the_head_of_their_group) {
   }
 }
 
-}  // namespace sequences
+}  // namespace

@@ -3,7 +3,8 @@
 
 #include <cmath>
 
-#include "oracle_outer_product.hpp"
+#include "../outer_product.hpp"
+#include "../problem.hpp"
 
 namespace support::oracle {
 
@@ -90,3 +91,45 @@ struct gateloop {
 };
 
 }  // namespace support::oracle
+
+namespace support {
+
+using gateloop = oracle::gateloop<double>;
+
+template <>
+struct case_of<gateloop> {
+  using recurrence = gatescan::gateloop;
+  static constexpr option_switch switches[] = {
+      {"complex", true},       // q and k
+      {"linear_gate", false},  // a instead of log_magnitude and phase
+      {"phase", true},         // beside log_magnitude
+  };
+  static void make(gateloop::inputs& in, const sizes& n, const options& c, generator& g) {
+    const extents keys{n.B, n.L, n.H, n.K}, grouped{n.B, n.L, n.H / c.group, n.K};
+    in.q = c.is("complex") ? g.complex_normals(keys) : as_complex(g.normals(keys));
+    in.k = c.is("complex") ? g.complex_normals(grouped) : as_complex(g.normals(grouped));
+    in.v = g.normals({n.B, n.L, n.H / c.group, n.V});
+    if (c.is("linear_gate")) {
+      in.a = g.complex_gates(grouped, c.gate);
+    } else {
+      in.log_magnitude = g.log_gates(grouped, c.gate);
+      if (c.is("phase")) in.phase = g.phases(keys);
+    }
+    if (c.initial_state)
+      in.initial_state = g.complex_normals({sequence_count(n, c), n.H, n.K, n.V});
+  }
+  static void make_exact(gateloop::inputs& in, const sizes& n, const options& c, generator& g) {
+    const extents keys{n.B, n.L, n.H / c.group, n.K};
+    in.q = complex_integers(g, {n.B, n.L, n.H, n.K}, 2);
+    in.k = complex_integers(g, keys, 2);
+    in.v = integers(g, {n.B, n.L, n.H, n.V}, 2);
+    if (c.is("linear_gate"))
+      in.a = exact_gate_tensor<cplx<double>>(g, keys);
+    else
+      in.log_magnitude = zero_or_reset(g, keys);
+    if (c.initial_state)
+      in.initial_state = complex_integers(g, {sequence_count(n, c), n.H, n.K, n.V}, 2);
+  }
+};
+
+}  // namespace support

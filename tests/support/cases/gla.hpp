@@ -3,7 +3,8 @@
 
 #include <cmath>
 
-#include "oracle_outer_product.hpp"
+#include "../outer_product.hpp"
+#include "../problem.hpp"
 
 namespace support::oracle {
 
@@ -33,6 +34,11 @@ struct gla {
     f("final_state", s.final_state...);
   }
 
+  template <class F, class... S>
+  static void options(F f, S&... s) {
+    f("scale", s.scale...);
+  }
+
   static outputs blank(const inputs& in) { return outer_product<R>::blank(core(in)); }
   static outputs forward(const inputs& in) {
     outputs r = outer_product<R>::forward(core(in));
@@ -59,3 +65,34 @@ struct gla {
 };
 
 }  // namespace support::oracle
+
+namespace support {
+
+using gla = oracle::gla<double>;
+
+template <>
+struct case_of<gla> {
+  using recurrence = gatescan::gla;
+  static constexpr option_switch switches[] = {
+      {"head_gate", false},  // log_decay [B, L, H, 1]
+  };
+  static void make(gla::inputs& in, const sizes& n, const options& c, generator& g) {
+    const extents grouped{n.B, n.L, n.H / c.group, n.K};
+    in.q = g.normals({n.B, n.L, n.H, n.K});
+    in.k = g.normals(grouped);
+    in.v = g.normals({n.B, n.L, n.H / c.group, n.V});
+    in.log_decay = g.log_gates({n.B, n.L, n.H, c.is("head_gate") ? 1 : n.K}, c.gate);
+    if (c.initial_state) in.initial_state = g.normals({sequence_count(n, c), n.H, n.K, n.V});
+    in.scale = 0.375;
+  }
+  static void make_exact(gla::inputs& in, const sizes& n, const options& c, generator& g) {
+    in.q = integers(g, {n.B, n.L, n.H, n.K}, 2);
+    in.k = integers(g, {n.B, n.L, n.H / c.group, n.K}, 2);
+    in.v = integers(g, {n.B, n.L, n.H, n.V}, 2);
+    in.log_decay = zero_or_reset(g, {n.B, n.L, n.H / c.group, c.is("head_gate") ? 1 : n.K});
+    if (c.initial_state) in.initial_state = integers(g, {sequence_count(n, c), n.H, n.K, n.V}, 2);
+    in.scale = 0.5;
+  }
+};
+
+}  // namespace support

@@ -1,4 +1,4 @@
-// What the four oracles share: which tokens form a sequence, which operand head a head reads, and
+// What all oracles share: which tokens form a sequence, which operand head a head reads, and
 // what a gate of exactly 0 means.
 #pragma once
 

@@ -1,7 +1,8 @@
 // h_t = a_t h_{t-1} + x_t and its adjoint g_t = dh_t + conj(a_{t+1}) g_{t+1}, token by token.
 #pragma once
 
-#include "oracle_common.hpp"
+#include "../plain_loops.hpp"
+#include "../problem.hpp"
 
 namespace support::oracle {
 
@@ -80,3 +81,50 @@ struct elementwise {
 };
 
 }  // namespace support::oracle
+
+namespace support {
+
+using real_elementwise = oracle::elementwise<double>;
+using complex_elementwise = oracle::elementwise<cplx<double>>;
+
+template <>
+struct case_of<real_elementwise> {
+  using recurrence = gatescan::elementwise;
+  static constexpr std::array<option_switch, 0> switches{};
+  static void make(real_elementwise::inputs& in, const sizes& n, const options& c, generator& g) {
+    in.a = g.linear_gates({n.B, n.L, n.H / c.group, n.V}, c.gate);
+    in.x = g.normals({n.B, n.L, n.H, n.V});
+    if (c.initial_state) in.initial_state = g.normals({sequence_count(n, c), n.H, n.V});
+  }
+  static void make_exact(real_elementwise::inputs& in, const sizes& n, const options& c,
+                         generator& g) {
+    in.a = exact_gate_tensor<double>(g, {n.B, n.L, n.H / c.group, n.V});
+    in.x = integers(g, {n.B, n.L, n.H, n.V}, 3);
+    if (c.initial_state) in.initial_state = integers(g, {sequence_count(n, c), n.H, n.V}, 3);
+  }
+};
+
+template <>
+struct case_of<complex_elementwise> {
+  using recurrence = gatescan::elementwise;
+  static constexpr option_switch switches[] = {
+      {"complex", true},  // a complex, or real
+  };
+  static void make(complex_elementwise::inputs& in, const sizes& n, const options& c,
+                   generator& g) {
+    const extents gate_shape{n.B, n.L, n.H / c.group, n.V};
+    in.a = c.is("complex") ? g.complex_gates(gate_shape, c.gate)
+                           : as_complex(g.linear_gates(gate_shape, c.gate));
+    in.x = g.complex_normals({n.B, n.L, n.H, n.V});
+    if (c.initial_state) in.initial_state = g.complex_normals({sequence_count(n, c), n.H, n.V});
+  }
+  static void make_exact(complex_elementwise::inputs& in, const sizes& n, const options& c,
+                         generator& g) {
+    in.a = exact_gate_tensor<cplx<double>>(g, {n.B, n.L, n.H / c.group, n.V});
+    in.x = complex_integers(g, {n.B, n.L, n.H, n.V}, 3);
+    if (c.initial_state)
+      in.initial_state = complex_integers(g, {sequence_count(n, c), n.H, n.V}, 3);
+  }
+};
+
+}  // namespace support

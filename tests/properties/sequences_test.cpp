@@ -1,25 +1,24 @@
 // S6, S11: packed sequences do not see each other, and gradients flow through the states alone when
-// nothing else asks for them. One program a recurrence.
-#pragma once
+// nothing else asks for them.
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
 #include <limits>
 
-#include "../../support/compare.hpp"
-#include "../../support/slices.hpp"
+#include "../support/compare.hpp"
+#include "../support/slices.hpp"
 
-namespace sequences {
+namespace {
 
 using namespace support;
 
-inline const std::vector<mode> modes{
+const std::vector<mode> modes{
     {mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 8}, {mode::attention, 0}};
 
 template <class O>
 class sequences : public ::testing::Test {};
-TYPED_TEST_SUITE_P(sequences);
+TYPED_TEST_SUITE(sequences, every_case<::testing::Types>);
 
 // all tokens of every operand in begin..end become `bad`
 template <class O>
@@ -77,12 +76,12 @@ void one_sequence_changes_no_other(std::uint32_t seed) {
   }
 }
 
-TYPED_TEST_P(sequences, S6_one_packed_sequence_changes_no_other) {
+TYPED_TEST(sequences, S6_one_packed_sequence_changes_no_other) {
   EXPECT_TRUE(rc::check(one_sequence_changes_no_other<TypeParam>));
 }
 
 // S6: packed sequences are the sequences one by one; recurrent mode to the bit
-TYPED_TEST_P(sequences, S6_packed_is_one_by_one) {
+TYPED_TEST(sequences, S6_packed_is_one_by_one) {
   using O = TypeParam;
   options c;
   c.sequences = 5;
@@ -104,11 +103,11 @@ TYPED_TEST_P(sequences, S6_packed_is_one_by_one) {
 }
 
 // S11: with gates of 1 the gradient of the final state is that of the initial state
-TYPED_TEST_P(sequences, S11_the_state_gradient_goes_through) {
+TYPED_TEST(sequences, S11_the_state_gradient_goes_through) {
   using O = TypeParam;
   options c;
   c.gate = gates::one;
-  c.complex = c.phase = false;
+  turn<O>(c, {"complex", "phase"}, false);
   const auto in = problem<O>({2, 57, 2, 3, 2}, c, 10);
   auto dout = random_gradients<O>(O::forward(in), 11);
   dout.out = {};
@@ -119,7 +118,4 @@ TYPED_TEST_P(sequences, S11_the_state_gradient_goes_through) {
   }
 }
 
-REGISTER_TYPED_TEST_SUITE_P(sequences, S6_one_packed_sequence_changes_no_other,
-                            S6_packed_is_one_by_one, S11_the_state_gradient_goes_through);
-
-}  // namespace sequences
+}  // namespace

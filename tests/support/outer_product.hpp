@@ -2,7 +2,7 @@
 // The adjoint is G_t = conj(q_t) do_t^T + conj(a_{t+1}) G_{t+1}, with every state kept.
 #pragma once
 
-#include "oracle_common.hpp"
+#include "plain_loops.hpp"
 
 namespace support::oracle {
 

@@ -5,7 +5,8 @@
 
 #include <cmath>
 
-#include "oracle_common.hpp"
+#include "../plain_loops.hpp"
+#include "../problem.hpp"
 
 namespace support::oracle {
 
@@ -42,6 +43,11 @@ struct selective_scan {
   static void results(F f, S&... s) {
     f("out", s.out...);
     f("final_state", s.final_state...);
+  }
+
+  template <class F, class... S>
+  static void options(F f, S&... s) {
+    f("softplus", s.softplus...);
   }
 
   // zeros in the shapes of the results
@@ -188,3 +194,47 @@ struct selective_scan {
 };
 
 }  // namespace support::oracle
+
+namespace support {
+
+using selective_scan = oracle::selective_scan<double>;
+
+template <>
+struct case_of<selective_scan> {
+  using recurrence = gatescan::selective_scan;
+  static constexpr option_switch switches[] = {
+      {"D", true},
+      {"z", true},
+      {"delta_bias", true},
+      {"softplus", true},
+  };
+  // channels are H, states K; B and C come in H / group groups
+  static void make(selective_scan::inputs& in, const sizes& n, const options& c, generator& g) {
+    const extents tokens{n.B, n.L, n.H}, grouped{n.B, n.L, n.H / c.group, n.K};
+    in.u = g.normals(tokens);
+    in.softplus = c.is("softplus");
+    in.delta = c.is("softplus") ? g.uniforms(tokens, -3, 2) : g.uniforms(tokens, 0.05, 1);
+    in.A = tensor<double>({n.H, n.K});
+    for (double& a : in.A.data) a = c.gate == gates::one ? 0 : 2 * g.log_gate(c.gate);
+    in.B = g.normals(grouped);
+    in.C = g.normals(grouped);
+    if (c.is("D")) in.D = g.normals({n.H});
+    if (c.is("z")) in.z = g.normals(tokens);
+    if (c.is("delta_bias")) in.delta_bias = g.uniforms({n.H}, 0.01, 0.5);
+    if (c.initial_state) in.initial_state = g.normals({sequence_count(n, c), n.H, n.K});
+  }
+  static void make_exact(selective_scan::inputs& in, const sizes& n, const options& c,
+                         generator& g) {
+    in.u = integers(g, {n.B, n.L, n.H}, 2);
+    in.delta = integers(g, {n.B, n.L, n.H}, 1);
+    for (double& x : in.delta.data) x += 3;  // never 0: 0 times an A of -inf is no gate
+    in.A = zero_or_reset(g, {n.H, n.K});
+    in.B = integers(g, {n.B, n.L, n.H / c.group, n.K}, 2);
+    in.C = integers(g, {n.B, n.L, n.H / c.group, n.K}, 2);
+    if (c.is("D")) in.D = integers(g, {n.H}, 2);
+    if (c.is("delta_bias")) in.delta_bias = integers(g, {n.H}, 1);
+    if (c.initial_state) in.initial_state = integers(g, {sequence_count(n, c), n.H, n.K}, 2);
+  }
+};
+
+}  // namespace support

@@ -1,0 +1,211 @@
+#pragma once
+// Are a recurrence's adjoints the derivative of its forward? For tests of recurrences of your own.
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "../api/verbs.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+
+/// Where backward and differences of forward disagree most.
+struct gradient_disagreement {
+  std::string operand;  ///< its name; "" where there was no operand to compare
+  index_t element = 0;  ///< of the operand, row-major
+  bool imaginary = false;
+  double by_backward = 0, by_differences = 0;
+  double error = 0;  ///< their distance over the operand's largest gradient, or 1 if that is less
+};
+
+namespace detail {
+
+// Dense numbers with the extents of a layout, as planes.
+struct dense_numbers {
+  layout where{};
+  std::vector<double> re, im;
+
+  dense_numbers() = default;
+  dense_numbers(const layout& extents, bool complex) : where(extents) {
+    index_t step = 1;
+    for (int i = where.rank - 1; i >= 0; --i) where.stride[i] = step, step *= where.shape[i];
+    re.resize(static_cast<std::size_t>(where.size()));
+    if (complex) im.resize(re.size());
+  }
+  dense_numbers(const axes& a, const sizes& n, bool complex)
+      : dense_numbers(
+            [&] {
+              layout x;
+              x.rank = a.rank;
+              for (int i = 0; i < a.rank; ++i) x.shape[i] = extent(n, a.of[i]);
+              return x;
+            }(),
+            complex) {}
+
+  void copy(const layout& from, const double* data, std::vector<double>& to) const {
+    for (index_t n = 0; n < where.size(); ++n) {
+      index_t at = 0, rest = n;
+      for (int i = where.rank - 1; i >= 0; --i) {
+        at += rest % where.shape[i] * from.stride[i];
+        rest /= where.shape[i];
+      }
+      to[static_cast<std::size_t>(n)] = data[at];
+    }
+  }
+  /// Numbers between -1 and 1, the same in every run.
+  void fill(unsigned seed) {
+    for (auto* plane : {&re, &im})
+      for (double& x : *plane) {
+        seed = seed * 1664525u + 1013904223u;
+        x = static_cast<double>(seed >> 8) / 0x1p23 - 1;
+      }
+  }
+  template <class View>
+  void show(View& x) {
+    if constexpr (requires { x.im; })
+      x = View(re.data(), im.empty() ? nullptr : im.data(), where);
+    else
+      x = View(re.data(), where);
+  }
+};
+
+template <class View>
+dense_numbers copy_of(const View& x) {
+  if constexpr (requires { x.im; }) {
+    dense_numbers r(x, x.im != nullptr);
+    r.copy(x, x.re, r.re);
+    if (x.im != nullptr) r.copy(x, x.im, r.im);
+    return r;
+  } else {
+    dense_numbers r(x, false);
+    r.copy(x, x.data, r.re);
+    return r;
+  }
+}
+
+// Copies of a recurrence's operands, where a test may change one number, and a loss of its results.
+template <class Backend, class Mode, class In>
+class perturbed_problem {
+ public:
+  using R = typename In::recurrence;
+  using gradients_type = typename R::template gradients<double>;
+
+  struct operand_copy {
+    std::string name;
+    dense_numbers value, gradient;
+  };
+
+  perturbed_problem(const Backend& backend, const Mode& mode, const In& in)
+      : backend_(backend), mode_(mode), in_(in) {
+    const auto p = bind_inputs<R>(in);
+    for_each_operand(in_, d_, [&](const char* name, auto& x, auto& d) {
+      if (!x.given()) return;
+      dense_numbers value = copy_of(x);
+      dense_numbers gradient(value.where, !value.im.empty());
+      operands_.push_back({name, std::move(value), std::move(gradient)});
+      operands_.back().value.show(x);
+      operands_.back().gradient.show(d);
+    });
+    weights_out_ = out_ = dense_numbers(R::out_axes, p.n, p.complex);
+    weights_state_ = state_ = dense_numbers(R::state_axes, p.n, p.complex);
+    weights_out_.fill(1), weights_state_.fill(2);
+  }
+
+  std::deque<operand_copy>& operands() { return operands_; }
+
+  /// The sum of all results, each times a weight of its own.
+  double loss() {
+    typename R::template outputs<double> results;
+    out_.show(results.out);
+    state_.show(results.final_state);
+    gatescan::forward(backend_, mode_, in_, results);
+    return weighted(out_, weights_out_) + weighted(state_, weights_state_);
+  }
+  /// Sets every operand's gradient.
+  void differentiate() {
+    typename R::template output_gradients<double> weights;
+    weights_out_.show(weights.out);
+    weights_state_.show(weights.final_state);
+    gatescan::backward(backend_, mode_, in_, weights, d_);
+  }
+
+ private:
+  template <class F>
+  static void for_each_operand(In& in, gradients_type& d, F f) {
+    R::operands([&](const char* name, const axes&, presence, auto& x, auto& dx) { f(name, x, dx); },
+                in, d);
+    f("initial_state", in.initial_state, d.initial_state);
+  }
+  static double weighted(const dense_numbers& x, const dense_numbers& weight) {
+    double sum = 0;
+    for (std::size_t i = 0; i < x.re.size(); ++i) sum += x.re[i] * weight.re[i];
+    for (std::size_t i = 0; i < x.im.size(); ++i) sum += x.im[i] * weight.im[i];
+    return sum;
+  }
+
+  const Backend& backend_;
+  const Mode& mode_;
+  In in_;
+  gradients_type d_{};
+  std::deque<operand_copy> operands_;  // views look at their numbers
+  dense_numbers out_, state_, weights_out_, weights_state_;
+};
+
+}  // namespace detail
+
+/// Compares backward with differences of forward, for every operand that is given and its initial
+/// state:
+///   d loss / dx = (8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / (12 h),   h = 0.001,
+/// where the loss is the sum of `out` and `final_state`, each number times a weight of its own.
+/// Returns where they disagree most; what is right disagrees by about 1e-11.
+///
+///     const auto worst = gatescan::check_gradients(gatescan::cpu{}, gatescan::chunked{}, in);
+///     EXPECT_LT(worst.error, 1e-8) << worst.operand;
+///
+/// Inputs: of double, in host memory. Numbers at which the recurrence is smooth, and odd sizes.
+///         Leave resets out: no number near a gate of exactly 0 is one. Views with strides of 0 are
+///         compared as if their numbers were each its own.
+/// Cost:   four forwards for each number of the inputs: some hundred numbers take seconds at most.
+/// Errors: as forward and backward.
+template <class Backend, class Mode, class In>
+gradient_disagreement check_gradients(const Backend& backend, const Mode& mode, const In& in) {
+  static_assert(std::is_same_v<typename In::format, double>,
+                "gatescan: check_gradients needs inputs<double>: differences in a smaller format "
+                "are no derivatives");
+  constexpr double h = 1e-3;
+  detail::perturbed_problem problem(backend, mode, in);
+  problem.differentiate();
+  gradient_disagreement worst;
+  for (auto& x : problem.operands()) {
+    if (worst.operand.empty()) worst.operand = x.name;
+    double largest = 1;
+    for (const auto* plane : {&x.gradient.re, &x.gradient.im})
+      for (const double d : *plane) largest = (std::max)(largest, std::fabs(d));
+    for (const bool imaginary : {false, true}) {
+      auto& numbers = imaginary ? x.value.im : x.value.re;
+      const auto& gradients = imaginary ? x.gradient.im : x.gradient.re;
+      for (std::size_t i = 0; i < numbers.size(); ++i) {
+        const double number = numbers[i];
+        const auto at = [&](double moved) {
+          numbers[i] = number + moved;
+          return problem.loss();
+        };
+        const double near = at(h) - at(-h), far = at(2 * h) - at(-2 * h);
+        numbers[i] = number;
+        const double slope = (8 * near - far) / (12 * h);
+        const double error = std::fabs(slope - gradients[i]) / largest;
+        if (!(error <= worst.error))  // a NaN is worse than any number
+          worst = {x.name, static_cast<index_t>(i), imaginary, gradients[i], slope, error};
+        if (std::isnan(error)) return worst;
+      }
+    }
+  }
+  return worst;
+}
+
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,5 +1,0 @@
-#include "grid.hpp"
-
-namespace grid {
-INSTANTIATE_TYPED_TEST_SUITE_P(selective_scan, grid, full_width<selective_scan>);
-}

@@ -1,5 +1,0 @@
-#include "sequences.hpp"
-
-namespace sequences {
-INSTANTIATE_TYPED_TEST_SUITE_P(complex_elementwise, sequences, complex_elementwise);
-}

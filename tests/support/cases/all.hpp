@@ -1,0 +1,14 @@
+// Every recurrence of recurrences/all.hpp in plain loops and as problems of the tests.
+#pragma once
+
+#include "elementwise.hpp"     // IWYU pragma: export
+#include "gateloop.hpp"        // IWYU pragma: export
+#include "gla.hpp"             // IWYU pragma: export
+#include "selective_scan.hpp"  // IWYU pragma: export
+
+namespace support {
+
+template <template <class...> class List>
+using every_case = List<real_elementwise, complex_elementwise, gateloop, gla, selective_scan>;
+
+}  // namespace support
