@@ -11,7 +11,6 @@
 #include <string_view>
 #include <thread>
 
-#include "recurrences/all.hpp"
 #include "support/cells.hpp"
 
 namespace {
@@ -58,10 +57,7 @@ int main(int argc, char** argv) {
   const bool measure = !only_lists(argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  bench::add_elementwise(threads);
-  bench::add_gateloop(threads);
-  bench::add_gla(threads);
-  bench::add_selective_scan(threads);
+  bench::add_all_rows(threads);
   if (measure)
     for (const int n : threads)
       benchmark::AddCustomContext(

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <stdexcept>
 
 #include "picture.hpp"
@@ -13,7 +14,7 @@
 
 namespace {
 
-using gatescan::gla;
+using support::gla;
 
 constexpr double longest_call = 1.0, least_time = 0.2;  // seconds
 constexpr bench::index_t heads = 4, keys = 64, values = 64;
@@ -37,7 +38,8 @@ template <class Mode>
 bench::curve measure(const Mode& mode, int threads) {
   bench::curve curve{Mode::name, {}};
   for (bench::index_t length = 64; length <= 8192; length *= 2) {
-    const bench::shape s = bench::matrix_shape(1, length, heads, keys, values);
+    bench::shape s = bench::matrix_shape(1, length, heads, keys, values);
+    s.forget = {{"log_decay", -std::numeric_limits<double>::infinity()}, {"k", 0}};
     const auto cell = bench::prepare_run<gla, float>(bench::pass::forward, mode, s, threads);
     if (!cell.error.empty())
       throw std::runtime_error(curve.mode + " at length " + std::to_string(length) + ": " +

@@ -1,26 +1,43 @@
-#include "all.hpp"
 #include "support/cells.hpp"
 
 namespace bench {
 
 using gatescan::attention, gatescan::chunked, gatescan::recurrent, gatescan::scan;
-using gatescan::bf16, gatescan::elementwise;
+using gatescan::bf16;
 
-void add_elementwise(const std::vector<int>& threads) {
-  for (const bool complex : {false, true}) {
-    const shape tiny = elementwise_shape(2, 64, 37, complex);
-    add_runs<elementwise, float>(threads, tiny, recurrent{}, scan{}, chunked{}, attention{});
-    add_runs<elementwise, bf16>(threads, tiny, chunked{});
+namespace {
 
-    const shape training = elementwise_shape(8, 4096, 512, complex);
-    add_runs<elementwise, float>(threads, training, recurrent{}, scan{}, chunked{});
-    add_runs<elementwise, bf16>(threads, training, chunked{});
-    add_runs<elementwise, float>(threads, elementwise_shape(1, 512, 512, complex), attention{});
-    add_step<elementwise, float>(threads, elementwise_shape(8, 1, 4096, complex));
-  }
-  // few channels and much time: only time can run in parallel
-  add_runs<elementwise, float>(threads, elementwise_shape(1, 1 << 20, 16), recurrent{}, scan{},
-                               chunked{});
+// Every operand and result once through memory: 12 bytes a real float element forward, 20 backward.
+shape elementwise_shape(index_t B, index_t L, index_t D, bool complex = false) {
+  const std::string text = part("B", B) + "/" + part("L", L) + "/" + part("D", D);
+  shape s{{B, B, L, 1, 1, D}, (complex ? "complex/" : "real/") + text};
+  s.each = complex ? cost{8, 16, limit::bandwidth} : cost{2, 4, limit::bandwidth};
+  s.forget = {{"a", 0}, {"x", 0}};
+  if (complex) s.complex = {"a", "x"};
+  return s;
 }
+
+template <class elementwise>
+void add_elementwise(const std::vector<int>& threads, bool complex) {
+  const shape tiny = elementwise_shape(2, 64, 37, complex);
+  add_runs<elementwise, float>(threads, tiny, recurrent{}, scan{}, chunked{}, attention{});
+  add_runs<elementwise, bf16>(threads, tiny, chunked{});
+
+  const shape training = elementwise_shape(8, 4096, 512, complex);
+  add_runs<elementwise, float>(threads, training, recurrent{}, scan{}, chunked{});
+  add_runs<elementwise, bf16>(threads, training, chunked{});
+  add_runs<elementwise, float>(threads, elementwise_shape(1, 512, 512, complex), attention{});
+  add_step<elementwise, float>(threads, elementwise_shape(8, 1, 4096, complex));
+}
+
+const rows elementwise("elementwise", [](const std::vector<int>& threads) {
+  add_elementwise<support::real_elementwise>(threads, false);
+  add_elementwise<support::complex_elementwise>(threads, true);
+  // few channels and much time: only time can run in parallel
+  add_runs<support::real_elementwise, float>(threads, elementwise_shape(1, 1 << 20, 16),
+                                             recurrent{}, scan{}, chunked{});
+});
+
+}  // namespace
 
 }  // namespace bench

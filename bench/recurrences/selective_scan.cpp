@@ -1,12 +1,23 @@
-#include "all.hpp"
 #include "support/cells.hpp"
 
 namespace bench {
 
 using gatescan::attention, gatescan::chunked, gatescan::recurrent, gatescan::scan;
-using gatescan::bf16, gatescan::selective_scan;
+using gatescan::bf16, support::selective_scan;
 
-void add_selective_scan(const std::vector<int>& threads) {
+namespace {
+
+// h = a h + (s B) u, y += C h; one exp a state entry and token, and backward needs them too.
+shape scan_shape(index_t B, index_t L, index_t D, index_t N) {
+  shape s{{B, B, L, 1, N, D},
+          part("B", B) + "/" + part("L", L) + "/" + part("D", D) + "/" + part("N", N)};
+  s.each = {6, 12, limit::exp};
+  s.forget = {{"delta", 1000}, {"u", 0}};  // exp(1000 A) is 0
+  s.absent = {"delta_bias"};
+  return s;
+}
+
+const rows selective_scan_rows("selective_scan", [](const std::vector<int>& threads) {
   const shape tiny = scan_shape(2, 64, 37, 5);
   add_runs<selective_scan, float>(threads, tiny, recurrent{}, scan{}, chunked{}, attention{});
   add_runs<selective_scan, bf16>(threads, tiny, chunked{});
@@ -17,6 +28,8 @@ void add_selective_scan(const std::vector<int>& threads) {
   add_runs<selective_scan, bf16>(threads, training, chunked{});
   add_runs<selective_scan, float>(threads, scan_shape(1, 256, 1536, 16), attention{});
   add_step<selective_scan, float>(threads, scan_shape(8, 1, 1536, 16));
-}
+});
+
+}  // namespace
 
 }  // namespace bench

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <exception>
+#include <map>
 #include <utility>
 
 namespace bench {
@@ -54,6 +55,20 @@ void add_cell(const std::string& name, std::function<verified_call()> prepare) {
     time_cell(state, prepared(name, make));
   };
   benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime()->Unit(benchmark::kMillisecond);
+}
+
+namespace {
+auto& all_rows() {
+  static std::map<std::string, void (*)(const std::vector<int>&)> all;
+  return all;
+}
+}  // namespace
+
+rows::rows(const char* recurrence, void (*add)(const std::vector<int>&)) {
+  all_rows()[recurrence] = add;
+}
+void add_all_rows(const std::vector<int>& threads) {
+  for (const auto& [name, add] : all_rows()) add(threads);
 }
 
 int refused_cells() { return refused; }

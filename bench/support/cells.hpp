@@ -19,6 +19,12 @@ struct verified_call {
 /// Registers a benchmark. `prepare` runs when its turn has come; a wrong result is not timed.
 void add_cell(const std::string& name, std::function<verified_call()> prepare);
 
+/// Adds the cells of one recurrence, for these numbers of threads, when the program's turn comes.
+struct rows {
+  rows(const char* recurrence, void (*add)(const std::vector<int>& threads));
+};
+void add_all_rows(const std::vector<int>& threads);
+
 /// Cells that were wrong.
 int refused_cells();
 
@@ -31,26 +37,17 @@ constexpr const char* scalar_name() {
   if constexpr (std::is_same_v<T, gatescan::wide<float>>) return "f32_wide";
 }
 
-template <class R, class T>
-auto problem_of(const shape& s) {
-  typename R::template problem<T> p;
-  p.batch = s.n.batch;
-  p.time = s.n.time;
-  if constexpr (requires { p.heads; }) p.heads = s.n.heads;
-  if constexpr (requires { p.keys; }) p.keys = s.n.keys, p.values = s.n.values;
-  if constexpr (requires { p.states; }) p.states = s.n.keys;
-  if constexpr (requires { p.channels; }) p.channels = s.n.values;
-  if constexpr (requires { p.complex; }) p.complex = s.complex;
-  return p;
-}
+template <class T>
+inline constexpr bool single = sizeof(gatescan::state_t<T>) == 4;
 
 using scratch_memory = std::vector<std::byte, cache_lines<std::byte>>;
 
-/// Forward or backward by a plan.
-template <class R, class T, class Mode>
+/// Forward or backward by a plan. O: the recurrence's case of the tests (tests/support/cases).
+template <class O, class T, class Mode>
 verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threads) {
+  using R = support::recurrence_of<O>;
   const auto x = std::make_shared<operands<R, T>>(s, kind == pass::backward);
-  const gatescan::plan plan(gatescan::cpu{.threads = threads}, mode, problem_of<R, T>(s));
+  const gatescan::plan plan(gatescan::cpu{.threads = threads}, mode, support::problem_of<R>(x->in));
   const auto scratch = std::make_shared<scratch_memory>(plan.workspace_bytes());
   verified_call cell;
   cell.call = [x, plan, scratch, kind] {
@@ -59,10 +56,9 @@ verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threa
     else
       plan.backward(x->in, x->output_gradients, x->gradients, {*scratch});
   };
-  cell.useful =
-      useful_work<R, T>(kind, s.n, s.complex, static_cast<double>(x->bytes()), 0, threads);
-  cell.error = with_oracle<R>(s, [&]<class O>() {
-    check<O, R, T> oracle(*x);
+  cell.useful = useful_work(kind, s, single<T>, static_cast<double>(x->bytes()), 0, threads);
+  cell.error = [&] {
+    check<O, T> oracle(*x);
     oracle.forget_before_window();
     if (kind == pass::forward) {
       cell.call();
@@ -76,16 +72,17 @@ verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threa
               x->out.re.begin());  // the views stay where they are
     std::copy(whole.im.begin(), whole.im.end(), x->out.im.begin());
     return error;
-  });
+  }();
   return cell;
 }
 
 /// One token of streaming: s has one token.
-template <class R, class T>
+template <class O, class T>
 verified_call prepare_step(const shape& s, int threads) {
+  using R = support::recurrence_of<O>;
   const auto x = std::make_shared<operands<R, T>>(s, false);
   const gatescan::cpu backend{.threads = threads};
-  const gatescan::plan plan(backend, gatescan::recurrent{}, problem_of<R, T>(s));
+  const gatescan::plan plan(backend, gatescan::recurrent{}, support::problem_of<R>(x->in));
   const auto scratch = std::make_shared<scratch_memory>(plan.workspace_bytes());
   auto& state = x->final_state;
   fill(state, "state", s.n);
@@ -106,40 +103,38 @@ verified_call prepare_step(const shape& s, int threads) {
   cell.call = [x, token, out, scratch, backend] {
     gatescan::step(backend, token, x->outputs.final_state, out, {*scratch});
   };
-  cell.useful = useful_work<R, T>(pass::step, s.n, s.complex, static_cast<double>(x->bytes()),
-                                  static_cast<double>(state.bytes()), threads);
-  cell.error = with_oracle<R>(s, [&]<class O>() {
-    auto initial = x->in.initial_state;
-    before.show(initial);
-    check<O, R, T> oracle(*x);
-    cell.call();
-    return oracle.forward(initial);
-  });
+  cell.useful = useful_work(pass::step, s, single<T>, static_cast<double>(x->bytes()),
+                            static_cast<double>(state.bytes()), threads);
+  auto initial = x->in.initial_state;
+  before.show(initial);
+  check<O, T> oracle(*x);
+  cell.call();
+  cell.error = oracle.forward(initial);
   return cell;
 }
 
-template <class R, class T>
+template <class O, class T>
 std::string cell_name(pass kind, const char* mode, const shape& s, int threads) {
-  return std::string(R::name) + "/" + name(kind) + "/" + mode + "/cpu/" + scalar_name<T>() + "/" +
-         s.text + "/" + part("threads", threads);
+  return std::string(support::recurrence_of<O>::name) + "/" + name(kind) + "/" + mode + "/cpu/" +
+         scalar_name<T>() + "/" + s.text + "/" + part("threads", threads);
 }
 
 /// Forward and backward in these modes.
-template <class R, class T, class... Modes>
+template <class O, class T, class... Modes>
 void add_runs(const std::vector<int>& threads, const shape& s, const Modes&... modes) {
   const auto add = [&](pass kind, const auto& mode, int n) {
-    add_cell(cell_name<R, T>(kind, mode.name, s, n),
-             [=] { return prepare_run<R, T>(kind, mode, s, n); });
+    add_cell(cell_name<O, T>(kind, mode.name, s, n),
+             [=] { return prepare_run<O, T>(kind, mode, s, n); });
   };
   for (const pass kind : {pass::forward, pass::backward})
     for (const int n : threads) (add(kind, modes, n), ...);
 }
 
-template <class R, class T>
+template <class O, class T>
 void add_step(const std::vector<int>& threads, const shape& s) {
   for (const int n : threads)
-    add_cell(cell_name<R, T>(pass::step, gatescan::recurrent::name, s, n),
-             [=] { return prepare_step<R, T>(s, n); });
+    add_cell(cell_name<O, T>(pass::step, gatescan::recurrent::name, s, n),
+             [=] { return prepare_step<O, T>(s, n); });
 }
 
 }  // namespace bench

@@ -1,6 +1,7 @@
 // Random operands of one problem, the same numbers in every run, and room for its results.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <gatescan/gatescan.hpp>
@@ -100,15 +101,8 @@ void fill(array<S>& x, std::string_view name, const sizes& n) {
   }
 }
 
-inline bool wanted(std::string_view operand, const shape& s) {
-  if (operand == "delta_bias") return false;
-  if (operand == "log_magnitude" || operand == "phase") return !s.linear_gate;
-  if (operand == "a") return s.linear_gate;
-  return true;
-}
-
-inline bool is_complex(std::string_view operand, const shape& s) {
-  return s.complex && (operand == "q" || operand == "k" || operand == "a" || operand == "x");
+inline bool is_in(const std::vector<std::string_view>& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
 }
 
 /// Operands, results and gradients of recurrence R in format T.
@@ -120,18 +114,17 @@ struct operands {
   explicit operands(const shape& of, bool backward) : s(of) {
     R::operands(
         [&](const char* name, const axes& a, gatescan::presence, auto& view) {
-          if (!wanted(name, s)) return;
-          auto& x = numbers[name] = array<storage>(dense(a, s), is_complex(name, s));
+          if (is_in(s.absent, name)) return;
+          auto& x = numbers[name] = array<storage>(dense(a, s), is_in(s.complex, name));
           fill(x, name, s.n);
           x.show(view);
         },
         in);
-    if constexpr (requires { in.softplus; }) in.softplus = true;
-    if constexpr (requires { in.scale; }) in.scale = 1 / std::sqrt(static_cast<double>(s.n.keys));
+    R::options([this](const char*, auto& option) { set(option); }, in);
 
     const bool complex_out = requires { outputs.out.im; };
-    out = array<storage>(dense(R::out_axes, s), complex_out && s.complex);
-    final_state = array<state>(dense(R::state_axes, s), s.complex);
+    out = array<storage>(dense(R::out_axes, s), complex_out && s.is_complex());
+    final_state = array<state>(dense(R::state_axes, s), s.is_complex());
     out.show(outputs.out);
     final_state.show(outputs.final_state);
     if (!backward) return;
@@ -140,8 +133,8 @@ struct operands {
     out.show(output_gradients.out);
     R::operands(
         [&](const char* name, const axes& a, gatescan::presence, auto& view) {
-          if (!wanted(name, s)) return;
-          auto& x = gradients_of[name] = array<storage>(dense(a, s), is_complex(name, s));
+          if (is_in(s.absent, name)) return;
+          auto& x = gradients_of[name] = array<storage>(dense(a, s), is_in(s.complex, name));
           x.show(view);
         },
         gradients);
@@ -153,6 +146,10 @@ struct operands {
     for (const auto& [name, x] : gradients_of) sum += x.bytes();
     return sum;
   }
+
+  // switches are on, and a scale is that of attention
+  void set(bool& option) const { option = true; }
+  void set(double& option) const { option = 1 / std::sqrt(static_cast<double>(s.n.keys)); }
 
   shape s;
   std::map<std::string, array<storage>> numbers, gradients_of;

@@ -4,6 +4,7 @@
 #include <gatescan/core/operand.hpp>
 #include <gatescan/core/view.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bench {
@@ -14,44 +15,43 @@ using gatescan::index_t;
 using gatescan::layout;
 using gatescan::sizes;
 
+enum class limit { fma, exp, bandwidth };
+
+// Useful flops of a state entry and token: what the definition asks for, however a mode goes about
+// it; and what of the machine runs out first.
+struct cost {
+  double forward = 4, backward = 10;  // outer product and read-out
+  limit by = limit::fma;
+};
+
+// What a gate, an input or a key of one token is, that all before it is forgotten and nothing new is
+// written.
+struct forgetting {
+  std::string_view operand;
+  double value;
+};
+
+// A problem to be measured. recurrences/NAME.cpp says all of it that is the recurrence's own.
 struct shape {
-  sizes n;           // elementwise: values are D; selective_scan: keys are N, values are D, heads 1
+  sizes n;           // as the recurrence's axes have them; heads are 1 where it has none
   std::string text;  // as in a benchmark's name
-  bool complex = false;
-  bool scalar_gate = false;  // gla: one gate a head
-  bool linear_gate = false;  // `a` itself, instead of log_magnitude and phase
+  cost each = {};
+  std::vector<forgetting> forget = {};
+  std::vector<std::string_view> complex = {};  // operands; with any, states are complex too
+  std::vector<std::string_view> absent = {};   // operands that are not given
+  bool head_gate = false;                      // extent 1 of `key_or_one`
+
+  bool is_complex() const { return !complex.empty(); }
 };
 
 inline std::string part(const char* name, index_t n) {
   return std::string(name) + ":" + std::to_string(n);
 }
 
-inline shape elementwise_shape(index_t B, index_t L, index_t D, bool complex = false) {
-  const std::string text = part("B", B) + "/" + part("L", L) + "/" + part("D", D);
-  return {{B, B, L, 1, 1, D}, (complex ? "complex/" : "real/") + text, complex, false, true};
-}
 inline shape matrix_shape(index_t B, index_t L, index_t H, index_t K, index_t V) {
   return {{B, B, L, H, K, V},
           part("B", B) + "/" + part("L", L) + "/" + part("H", H) + "/" + part("K", K) + "/" +
               part("V", V)};
-}
-inline shape scalar_gate_shape(index_t B, index_t L, index_t H, index_t K, index_t V) {
-  shape s = matrix_shape(B, L, H, K, V);
-  s.text = "scalar_gate/" + s.text;
-  s.scalar_gate = true;
-  return s;
-}
-inline shape gateloop_shape(index_t B, index_t L, index_t H, index_t K, index_t V,
-                            bool linear = false) {
-  shape s = matrix_shape(B, L, H, K, V);
-  s.text = (linear ? "linear_gate/" : "polar_gate/") + s.text;
-  s.complex = true;
-  s.linear_gate = linear;
-  return s;
-}
-inline shape scan_shape(index_t B, index_t L, index_t D, index_t N) {
-  return {{B, B, L, 1, N, D},
-          part("B", B) + "/" + part("L", L) + "/" + part("D", D) + "/" + part("N", N)};
 }
 
 inline index_t extent(const sizes& n, axis a) {
@@ -84,7 +84,7 @@ inline layout dense(const axes& a, const shape& s) {
   x.rank = a.rank;
   index_t step = 1;
   for (int i = a.rank - 1; i >= 0; --i) {
-    const bool one = a.of[i] == axis::key_or_one && s.scalar_gate;
+    const bool one = a.of[i] == axis::key_or_one && s.head_gate;
     x.shape[i] = one ? 1 : extent(s.n, a.of[i]);
     x.stride[i] = step;
     step *= x.shape[i];

@@ -10,13 +10,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <limits>
-#include <tests/support/cases/all.hpp>
+#include <tests/support/operand_set.hpp>
 
 #include "operands.hpp"
 
 namespace bench {
 
-namespace oracle = support::oracle;
 using support::cplx;
 using support::tensor;
 
@@ -118,18 +117,17 @@ constexpr double tolerance() {
 }
 
 /// Compares one problem's results with oracle O. `error` says what is wrong; empty: nothing.
-template <class O, class R, class T>
+template <class O, class T>
 class check {
+  using R = support::recurrence_of<O>;
+
  public:
   explicit check(operands<R, T>& p) : p_(p), w_(window_of(p.s.n)) {}
 
   /// The state is 0 when the window begins. Call before the library is called.
   void forget_before_window() {
     if (w_.first_token == 0) return;
-    const double infinity = std::numeric_limits<double>::infinity();
-    for (const char* gate : {"log_decay", "log_magnitude"}) set_token_before(gate, -infinity);
-    set_token_before("delta", 1000);  // exp(1000 A) is 0
-    for (const char* zero : {"a", "x", "k", "u"}) set_token_before(zero, 0);
+    for (const forgetting& f : p_.s.forget) set_token_before(f.operand, f.value);
   }
 
   /// `initial` as the oracle's initial state: step's state before the call.
@@ -182,8 +180,7 @@ class check {
     typename O::inputs in;
     for_each_operand(p_.in, in,
                      [&](const auto& view, const axes& a, auto& to) { read(view, a, w_, to); });
-    if constexpr (requires { in.scale; }) in.scale = p_.in.scale;
-    if constexpr (requires { in.softplus; }) in.softplus = p_.in.softplus;
+    R::options([](const char*, auto& to, const auto& from) { to = from; }, in, p_.in);
     return in;
   }
 
@@ -214,11 +211,11 @@ class check {
         first, second);
   }
 
-  void set_token_before(const char* name, double value) {
+  void set_token_before(std::string_view name, double value) {
     using storage = gatescan::storage_t<T>;
     R::operands(
         [&](std::string_view other, const axes& a, gatescan::presence, const auto&) {
-          const auto found = p_.numbers.find(name);
+          const auto found = p_.numbers.find(std::string(name));
           if (other != name || found == p_.numbers.end()) return;
           window token{w_.first_token - 1, p_.s.n};
           token.n.time = 1;
@@ -244,21 +241,5 @@ class check {
   window w_;
   std::string error_;
 };
-
-/// f.operator()<O>() with the oracle of a recurrence.
-template <class R, class F>
-auto with_oracle([[maybe_unused]] const shape& s, F&& f) {
-  if constexpr (std::is_same_v<R, gatescan::elementwise>) {
-    if (s.complex) return f.template operator()<oracle::elementwise<cplx<double>>>();
-    return f.template operator()<oracle::elementwise<double>>();
-  } else if constexpr (std::is_same_v<R, gatescan::gateloop>) {
-    return f.template operator()<oracle::gateloop<double>>();
-  } else if constexpr (std::is_same_v<R, gatescan::gla>) {
-    return f.template operator()<oracle::gla<double>>();
-  } else {
-    static_assert(std::is_same_v<R, gatescan::selective_scan>);
-    return f.template operator()<oracle::selective_scan<double>>();
-  }
-}
 
 }  // namespace bench
