@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <gatescan/gatescan.hpp>
+#include <gatescan/testing/check_gradients.hpp>
 #include <vector>
 
 using gatescan::view;
@@ -48,6 +49,15 @@ double difference(const Mode& mode, const Arguments&... arguments) {
   return worst;
 }
 
+// The adjoints are the derivative of forward. It takes four forwards a number.
+template <class Mode, class In>
+double wrong_gradient(const Mode& mode, const In& in) {
+  const auto found = gatescan::check_gradients(gatescan::cpu{.threads = 1}, mode, in);
+  std::printf("  %-9s backward differs from differences by %.1e at most, for %s\n", mode.name,
+              found.error, found.operand.c_str());
+  return found.error < 1e-9 ? 0 : 1;
+}
+
 int main() {
   double worst = 0;
   const auto check = [&](double d) { worst = std::max(worst, d); };
@@ -63,6 +73,10 @@ int main() {
   check(difference(gatescan::scan{}, tied, V, d_f, d_tied));
   check(difference(gatescan::chunked{32}, tied, V, d_f, d_tied));
   check(difference(gatescan::attention{}, tied, V, d_f, d_tied));
+  own::tied::inputs<double> few = tied;
+  few.q.shape[1] = few.f.shape[1] = few.v.shape[1] = 10;
+  check(wrong_gradient(gatescan::recurrent{}, few));
+  check(wrong_gradient(gatescan::chunked{4}, few));
 
   const numbers d = some(L * D, 0.9), x = some(L * D, 0.2);
   numbers d_x(x.size());

@@ -24,8 +24,7 @@ struct cost {
   limit by = limit::fma;
 };
 
-// What a gate, an input or a key of one token is, that all before it is forgotten and nothing new is
-// written.
+// What an operand of one token is, that all before it is forgotten and nothing new is written.
 struct forgetting {
   std::string_view operand;
   double value;
