@@ -1,12 +1,13 @@
-# gatescan_recurrences: the library's recurrences, as recurrences/all.hpp lists them. What exists once
-# a recurrence (tests, benchmarks) is made from this list.
+# gatescan_recurrences: the library's recurrences that have every cell, as recurrences/all.hpp lists
+# them. What exists once a recurrence (grids, compiled kernels) is made from this list.
 set(list ${PROJECT_SOURCE_DIR}/include/gatescan/recurrences/all.hpp)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${list})
-file(STRINGS ${list} gatescan_recurrences REGEX "^#include \"[a-z0-9_]+\\.hpp\"$")
-list(TRANSFORM gatescan_recurrences REPLACE "^#include \"(.*)\\.hpp\"$" "\\1")
+file(READ ${list} text)
+string(REGEX MATCH "all_recurrences = type_list<([^>]*)>" found "${text}")
+string(REGEX MATCHALL "[a-z0-9_]+" gatescan_recurrences "${CMAKE_MATCH_1}")
 
-# gatescan_cases(result): the cases of tests/support/cases/NAME.hpp, which are aliases of its oracle, as
-# NAME.CASE for every recurrence.
+# gatescan_cases(result): the cases of tests/support/cases/NAME.hpp, which are aliases of its oracle,
+# as NAME.CASE for every recurrence.
 function(gatescan_cases result)
   set(folder ${PROJECT_SOURCE_DIR}/tests/support/cases)
   file(READ ${folder}/all.hpp all)
