@@ -21,6 +21,7 @@
 namespace {
 
 using gatescan::index_t;
+using gatescan::transition;
 using gatescan::detail::matrix_gradients;
 using gatescan::detail::matrix_shape;
 using gatescan::detail::matrix_tiles;

@@ -5,7 +5,7 @@
 #include <gatescan/gatescan.hpp>
 #include <vector>
 
-#include "../support/generate.hpp"
+#include "../../support/generate.hpp"
 
 namespace {
 
