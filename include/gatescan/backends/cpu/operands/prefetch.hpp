@@ -13,7 +13,13 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// Asks for the cache line at p.
 template <int Cache>
+struct ask_for_line {
+  GATESCAN_INLINE void operator()(const char* p) const { __builtin_prefetch(p, 0, 4 - Cache); }
+};
+
+template <int Cache, class Ask = ask_for_line<Cache>>
 class prefetcher_to {
  public:
   void clear() { count_ = 0, stream_ = 0, row_ = 0, lines_ = 0, left_ = 0; }
@@ -50,7 +56,7 @@ class prefetcher_to {
     for (; n > 0; --n) {
       if (lines_ == 0) next_rows();
 #pragma GCC unroll 4
-      for (index_t r = 0; r < together; ++r) __builtin_prefetch(at_ + offset_[r], 0, 4 - Cache);
+      for (index_t r = 0; r < together; ++r) Ask()(at_ + offset_[r]);
       at_ += line_bytes, --lines_;
     }
   }
