@@ -1,6 +1,6 @@
-# gatescan_test_calls: what tests call, compiled once, and the headers that tests
-# include, parsed once, with those calls declared `extern`. A format that is not compiled here is
-# compiled by each test that uses it.
+# gatescan_test_calls: what tests call, compiled once, and the headers that tests include, parsed once,
+# with those calls declared `extern`. A format that is not compiled here is compiled by each test that
+# uses it.
 option(GATESCAN_TEST_PCH "Parse the headers and compile the kernels of all tests once" ON)
 set(GATESCAN_TEST_FORMATS float bf16 half double wide<float> wide<bf16>
     CACHE STRING "Formats whose kernels all tests share")
