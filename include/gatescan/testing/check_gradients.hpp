@@ -194,9 +194,9 @@ gradient_disagreement check_gradients(const Backend& backend, const Mode& mode, 
           numbers[i] = number + moved;
           return problem.loss();
         };
-        const double near = at(h) - at(-h), far = at(2 * h) - at(-2 * h);
+        const double across = at(h) - at(-h), twice_across = at(2 * h) - at(-2 * h);
         numbers[i] = number;
-        const double slope = (8 * near - far) / (12 * h);
+        const double slope = (8 * across - twice_across) / (12 * h);
         const double error = std::fabs(slope - gradients[i]) / largest;
         if (!(error <= worst.error))  // a NaN is worse than any number
           worst = {x.name, static_cast<index_t>(i), imaginary, gradients[i], slope, error};
