@@ -64,8 +64,8 @@ class exact_steps_adjoint {
   exact_steps_adjoint(arena& scratch, const matrix_shape& n, index_t tokens)
       : d_(scratch, n, tokens, {.reads = Reads}), scratch_(scratch, tokens, IsComplex) {}
 
-  /// Gradients of q, k, own and v, and g_in; g is used up. Those of gates, which keys may share, are
-  /// the caller's to take from what this returns.
+  /// Gradients of q, k, own and v, and g_in; g is used up. Those of gates, which keys may share,
+  /// are the caller's to take from what this returns.
   const C* backward(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g, C* g_in) const {
     const matrix_shape& n = c.x.n;
     matrix_gradients<C> exact = d_;
