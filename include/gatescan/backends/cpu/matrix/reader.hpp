@@ -8,6 +8,7 @@
 #include "../../../core/problem.hpp"
 #include "../operands/gradients.hpp"
 #include "../operands/unit_strides.hpp"
+#include "log_sum.hpp"
 #include "tiles.hpp"
 #include "token_cursor.hpp"
 
@@ -250,37 +251,29 @@ class matrix_reader {
     const auto made = tokens();
     double* const sums = log_gates_;
     const index_t pitch = n_.key_pitch;
-    const auto store = [](double* to, simd::doubles sum) {
-      simd::store(to, sum.first);
-      simd::store(to + simd::lanes<double>, sum.second);
-    };
     index_t i = 0;
     if constexpr (!complex)  // four registers at once: whole lines are read
       for (; reads_quads_ && i < pitch; i += quad::width) {
-        simd::doubles a{}, b{}, c{}, d{};
+        log_sum a, b, c, d;
         for (index_t t = 0; t < count; ++t) {
           const simd::pack4<C> log(stage::log_gate(x, quad{keys_at(first + t, i)}, made[t]));
-          add(a, log.a), add(b, log.b), add(c, log.c), add(d, log.d);
+          a.add(log.a), b.add(log.b), c.add(log.c), d.add(log.d);
         }
-        store(sums + i, a), store(sums + i + width, b);
-        store(sums + i + 2 * width, c), store(sums + i + 3 * width, d);
+        a.store(sums + i), b.store(sums + i + width);
+        c.store(sums + i + 2 * width), d.store(sums + i + 3 * width);
       }
     for (; i < pitch; i += width) {
-      simd::doubles re{}, im{};
+      log_sum re, im;
       for (index_t t = 0; t < count; ++t) {
         const auto log = stage::log_gate(x, keys_at(first + t, i), made[t]);
         if constexpr (complex)
-          add(re, log.re), add(im, log.im);
+          re.add(log.re), im.add(log.im);
         else
-          add(re, log);
+          re.add(log);
       }
-      store(sums + i, re);
-      if constexpr (complex) store(sums + pitch + i, im);
+      re.store(sums + i);
+      if constexpr (complex) im.store(sums + pitch + i);
     }
-  }
-  static GATESCAN_INLINE void add(simd::doubles& sum, register_type x) {
-    const simd::doubles more = simd::widen(x);
-    sum.first += more.first, sum.second += more.second;
   }
 
   const problem* p_;

@@ -50,18 +50,12 @@ class keys_in_operands final : public key_source<state_t<T>> {
 
    private:
     GATESCAN_INLINE void add_logs(const simd::pack4<C>& log, bool begins, index_t at) const {
-      double *const low = log_gates + at, *const high = low + simd::lanes<double>;
-      simd::doubles sum{};
-      if (!begins) sum = {simd::load(low), simd::load(high)};
-      add(sum, log.a), add(sum, log.b), add(sum, log.c), add(sum, log.d);
-      simd::store(low, sum.first), simd::store(high, sum.second);
+      log_sum sum = begins ? log_sum() : log_sum(log_gates + at);
+      sum.add(log.a), sum.add(log.b), sum.add(log.c), sum.add(log.d);
+      sum.store(log_gates + at);
     }
     GATESCAN_INLINE void add_logs(const cplx<simd::pack4<C>>& log, bool begins, index_t at) const {
       add_logs(log.re, begins, at), add_logs(log.im, begins, key_pitch + at);
-    }
-    static GATESCAN_INLINE void add(simd::doubles& sum, simd::pack<C> x) {
-      const simd::doubles more = simd::widen(x);
-      sum.first += more.first, sum.second += more.second;
     }
   };
 
