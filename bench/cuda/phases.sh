@@ -3,8 +3,10 @@
 # where something is not there.
 set -u
 phase=$1 root=$2 build=$3 results=$4
+logs=$results/logs
 python=${PYTHON:-python3}
 device=$root/tests/device/hardware
+bench=$build/gatescan_bench_cuda
 
 skip() {
   echo "$1"
@@ -12,7 +14,7 @@ skip() {
 }
 has_gtest() { echo '#include <gtest/gtest.h>' | g++ -E -x c++ - >/dev/null 2>&1; }
 
-# What makes each file; all at once, and each with a log of its own.
+# compile NAME COMMAND...: beside the others, with a log of its own; its process is $!
 compile() {
   name=$1
   shift
@@ -20,21 +22,27 @@ compile() {
 }
 
 build_all() {
+  if [ -f "$build/prebuilt" ]; then
+    cat "$build/prebuilt"
+    skip 'carried programs are used'
+  fi
   rm -f "$build/failed"
-  nvcc="nvcc -std=c++20 -arch=${ARCH:-native} --Werror all-warnings -I$root/include"
-  objects=''
+  nvcc="nvcc -std=c++20 -arch=${ARCH:-native} -I$root/include"
+  objects='' of_bench=''
   for source in "$root"/bench/cuda/rows/*.cu "$root"/bench/cuda/*.cu; do
     name=$(basename "$source" .cu)
     objects="$objects $build/$name.o"
     # shellcheck disable=SC2086
     compile "$name" $nvcc -O3 -c "$source" -o "$build/$name.o"
+    of_bench="$of_bench $!"
   done
-  include=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")/include
   for source in "$root"/bench/cuda/*.cpp; do
     name=$(basename "$source" .cpp)
     objects="$objects $build/$name.o"
-    compile "$name" g++ -std=c++20 -O1 -march=native -fopenmp -I"$root/include" -isystem "$include" \
-      -c "$source" -o "$build/$name.o"
+    # shellcheck disable=SC2086
+    compile "$name" $nvcc -x c++ -O1 -Xcompiler -march=native,-fopenmp -c "$source" \
+      -o "$build/$name.o"
+    of_bench="$of_bench $!"
   done
   if has_gtest; then
     for source in "$device"/*_test.cu; do
@@ -44,9 +52,10 @@ build_all() {
       compile "$name" $nvcc -O2 "$source" "$device/main.cu" -lgtest -lpthread -o "$build/$name"
     done
   fi
-  wait
   # shellcheck disable=SC2086
-  compile link nvcc $objects -Xcompiler -fopenmp -o "$build/gatescan_bench_cuda"
+  wait $of_bench
+  # shellcheck disable=SC2086
+  compile link nvcc $objects -Xcompiler -fopenmp -o "$bench"
   wait
   if [ -f "$build/failed" ]; then
     while read -r name; do
@@ -57,59 +66,69 @@ build_all() {
   fi
 }
 
-# run_tests FILTER [TOOL...]: every test program on some of its tests, one after another. Returns 77
-# where none ran.
+# Every test program side by side. Typed tests 1 and 2 are float and bf16, 3 and 4 half and wide.
 run_tests() {
-  filter=$1
-  shift
-  ran=0 failed=0
+  ls "$build"/*_test >/dev/null 2>&1 || skip 'no test program: built without GoogleTest'
+  filter='*/1.*:*/2.*:*/3.sizes*:*/4.sizes*:promises*:*streaming*:*nan*:attention_map*'
+  filter=$filter:*tf32*:device_arithmetic*
+  : >"$logs/tests.codes"
   for program in "$build"/*_test; do
-    [ -x "$program" ] || continue
-    echo "== $(basename "$program")"
-    "$@" "$program" --gtest_filter="$filter" --gtest_brief=1
-    case $? in
-      0) ran=1 ;;
-      77) ;;
-      *) failed=1 ;;
-    esac
+    name=$(basename "$program")
+    (
+      timeout "$((${PHASE_SECONDS:-100} - 5))" "$program" --gtest_filter="$filter" --gtest_brief=1 \
+        >"$logs/$name.log" 2>&1
+      echo "$name $?" >>"$logs/tests.codes"
+    ) &
   done
-  [ "$failed" -eq 0 ] || return 1
-  [ "$ran" -eq 1 ] || return 77
+  wait
+  cat "$logs/tests.codes"
+  grep -h FAILED "$logs"/*_test.log | sort | uniq -c | head -n 40
+  grep -qv -e ' 0$' -e ' 77$' "$logs/tests.codes" && exit 1
+  grep -q ' 0$' "$logs/tests.codes" || skip 'no test program found a device'
 }
 
-# Memory or races: the tests that are there, and the rows of the benchmark on tiny shapes.
+# What three kinds of kernels wait for.
+profile() {
+  command -v ncu >/dev/null 2>&1 || skip 'no ncu'
+  for row in 'gla, B 1' selective 'D 1536, float'; do
+    echo "== $row"
+    ncu --clock-control none --section SpeedOfLight --section Occupancy --section WarpStateStats \
+      --section MemoryWorkloadAnalysis -k regex:run_blocks -c 10 \
+      "$bench" --rows "$row" --seconds 0 || exit 1
+  done
+}
+
+peers() {
+  [ -s "$results/bench.json" ] || skip 'the phase bench left no times'
+  command -v "$python" >/dev/null 2>&1 || skip "no $python"
+  if ls "$build"/wheels/*.whl >/dev/null 2>&1; then
+    "$python" -m pip install --quiet --no-index --no-deps --target "$build/site" "$build"/wheels/*.whl
+    PYTHONPATH=$build/site
+    export PYTHONPATH
+  fi
+  # without any package it writes the table of our own times
+  "$python" "$root/bench/peers/cuda/compare.py" "$results/bench.json" --out "$logs/peers" \
+    --limit "$((${PHASE_SECONDS:-200} - 15))"
+}
+
+# Memory or races, of one recurrence a tool: instrumented kernels take a hundred times as long.
 sanitize() {
+  tool=$1
+  shift
   command -v compute-sanitizer >/dev/null 2>&1 || skip 'no compute-sanitizer'
-  tool="compute-sanitizer --tool $1 --error-exitcode 9"
-  # shellcheck disable=SC2086
-  $tool "$build/gatescan_bench_cuda" --tiny --seconds 0 || exit 1
-  # tests 1 and 2 of each kind are float and bf16
-  # shellcheck disable=SC2086
-  run_tests '*/1.wide_states:*/2.wide_states:*/1.long_chunks' $tool
-  case $? in 0 | 77) ;; *) exit 1 ;; esac
+  [ -x "$1" ] || skip "no $(basename "$1")"
+  compute-sanitizer --tool "$tool" --error-exitcode 9 "$@"
 }
 
 case $phase in
   build) build_all ;;
-  tests)
-    has_gtest || skip 'no GoogleTest'
-    run_tests '*/1.*:*/2.*:promises*'
-    case $? in
-      0) ;;
-      77) skip 'no test program was built, or none found a device' ;;
-      *) exit 1 ;;
-    esac
-    ;;
-  memcheck) sanitize memcheck ;;
-  racecheck) sanitize racecheck ;;
-  bench) "$build/gatescan_bench_cuda" --out "$results/bench.json" ;;
-  peers)
-    [ -s "$results/bench.json" ] || skip 'the phase bench left no times'
-    command -v "$python" >/dev/null 2>&1 || skip "no $python"
-    # without any package it writes the table of our own times
-    "$python" "$root/bench/peers/cuda/compare.py" "$results/bench.json" --out "$results/peers" \
-      --limit "$((${PHASE_SECONDS:-200} - 15))"
-    ;;
+  tiny) "$bench" --tiny --seconds 0 ;;
+  tests) run_tests ;;
+  bench) "$bench" --seconds 0.2 --out "$results/bench.json" ;;
+  profile) profile ;;
+  peers) peers ;;
+  memcheck) sanitize memcheck "$bench" --tiny --seconds 0 --rows gla ;;
+  racecheck) sanitize racecheck "$build/gla_grid_test" '--gtest_filter=*/2.wide_states' ;;
   *)
     echo "no phase is called $phase" >&2
     exit 2

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "../support/compare.hpp"
-#include "emulated_formats.hpp"
+#include "device_formats.hpp"
 
 namespace {
 

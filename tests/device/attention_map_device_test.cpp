@@ -1,6 +1,6 @@
 // The attention map on a device: the CPU's (tests/modes/attention_map_test.cpp) element by element.
 #include "../support/compare.hpp"
-#include "emulated.hpp"
+#include "device.hpp"
 
 namespace {
 

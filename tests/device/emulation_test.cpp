@@ -9,6 +9,7 @@
 
 namespace {
 
+using support::bf16_pair, support::tf32_number;
 using support::emulated_gpu, support::emulation_error, support::index_t;
 
 template <class F>
@@ -100,6 +101,18 @@ TEST(emulation, a_warp_barrier_does_for_a_warp_only) {
   EXPECT_NE(neighbours(32).find("without a barrier"), std::string::npos);
 }
 
+// A shuffle brings a warp together, but orders no memory.
+TEST(emulation, a_shuffle_is_no_barrier) {
+  EXPECT_NE(complaint([](auto& block) {
+              const auto numbers = block.template shared<float>(64);
+              numbers[block.thread()] = 1.0f;
+              const float mine = block.shuffle_xor(1.0f, 1);
+              const float other = numbers[block.thread() ^ 1];
+              (void)mine, (void)other;
+            }).find("without a barrier"),
+            std::string::npos);
+}
+
 TEST(emulation, a_barrier_that_some_do_not_reach) {
   EXPECT_NE(complaint([](auto& block) {
               if (block.thread() < 40) block.sync();
@@ -173,6 +186,67 @@ using in_bf16 = gatescan::detail::gpu::matrix::warp_sums<N>;
 TEST(emulation, warps_multiply_matrices) {
   check_product<in_bf16>(0x1p-16);
   check_product<gatescan::detail::gpu::matrix::tf32_sums>(0x1p-10);
+}
+
+// a block whose warps have no matrix unit
+template <class Block>
+struct without_matrix_unit {
+  Block& block;
+
+  int thread() const { return block.thread(); }
+  template <class T>
+  T shuffle(T x, int lane) {
+    return block.shuffle(x, lane);
+  }
+  bf16_pair rounded(float x, float y) { return gatescan::detail::rounded_pair(x, y); }
+  tf32_number in_tf32(float x) { return gatescan::detail::rounded_to_tf32(x); }
+  template <class Number>
+  void multiply(float (&sum)[4], const Number (&a)[4], const Number (&b)[2]) {
+    gatescan::detail::multiply_by_shuffles(*this, sum, a, b);
+  }
+};
+template <class Sums>
+struct by_shuffles : Sums {
+  template <class Block, class... Rest>
+  void add(Block& block, const Rest&... rest) {
+    without_matrix_unit<Block> plain{block};
+    Sums::add(plain, rest...);
+  }
+};
+template <int N>
+using in_bf16_by_shuffles = by_shuffles<in_bf16<N>>;
+template <int N>
+using in_tf32_by_shuffles = by_shuffles<gatescan::detail::gpu::matrix::tf32_sums<N>>;
+
+TEST(emulation, warps_multiply_matrices_without_a_matrix_unit) {
+  check_product<in_bf16_by_shuffles>(0x1p-16);
+  check_product<in_tf32_by_shuffles>(0x1p-10);
+}
+
+// A matrix unit that truncates loses on one side: of 4096 terms added up in it a float would lack
+// hundreds of units in the last place.
+TEST(emulation, products_keep_the_digits_of_float) {
+  constexpr int depth = 4096;
+  constexpr std::size_t rows = 16, columns = 8;
+  std::vector<float> a(depth * rows), b(depth * columns), c(rows * columns);
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = 1.5f + std::sin(static_cast<float>(i));
+  for (std::size_t i = 0; i < b.size(); ++i)
+    b[i] = static_cast<float>(gatescan::bf16(1.5f + std::cos(static_cast<float>(i))));
+  run_body([&](auto& block) {
+    gatescan::detail::gpu::matrix::warp_sums<columns, true> sum;
+    sum.add(block, depth, a.data(), rows, b.data(), columns);
+    const int lane = block.thread() % 32;
+    for (int i = 0; i < 4; ++i)
+      c[static_cast<std::size_t>(sum.row(lane, i)) * columns +
+        static_cast<std::size_t>(sum.column(lane, 0, i))] = sum.sum[0][i];
+  });
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < columns; ++j) {
+      double want = 0;
+      for (std::size_t d = 0; d < depth; ++d)
+        want += double{a[d * rows + i]} * double{b[d * columns + j]};
+      EXPECT_NEAR(double{c[i * columns + j]}, want, want * 0x1p-20) << i << " " << j;
+    }
 }
 
 TEST(emulation, tf32_has_eleven_bits) {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "emulated.hpp"
+#include "device.hpp"
 //
 #include "../grid/check.hpp"
 #include "../support/slices.hpp"

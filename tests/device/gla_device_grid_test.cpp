@@ -1,5 +1,5 @@
+#include "device.hpp"
 #include "device_grid.hpp"
-#include "emulated.hpp"
 
 namespace device_grid {
 INSTANTIATE_TYPED_TEST_SUITE_P(gla, device_grid, formats<gla>);

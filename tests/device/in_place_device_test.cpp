@@ -3,7 +3,7 @@
 // final state alone may be asked for.
 #include "../support/compare.hpp"
 #include "../support/slices.hpp"
-#include "emulated.hpp"
+#include "device.hpp"
 
 namespace {
 

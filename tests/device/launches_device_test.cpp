@@ -2,7 +2,7 @@
 // chunks (attention: of sequences) that might all be full, and still find them all; more blocks
 // than 16 bits count find their heads.
 #include "../grid/check.hpp"
-#include "emulated.hpp"
+#include "device.hpp"
 
 namespace {
 

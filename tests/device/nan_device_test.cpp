@@ -2,7 +2,7 @@
 // bit for bit. The whole of tests/properties/nan_and_resets_test.cpp takes the emulation minutes.
 #include <limits>
 
-#include "emulated_formats.hpp"
+#include "device_formats.hpp"
 //
 #include "../grid/check.hpp"
 

@@ -4,7 +4,7 @@
 // has the other side's axis, at the first key and the first value.
 #include <cmath>
 
-#include "emulated.hpp"
+#include "device.hpp"
 
 namespace {
 

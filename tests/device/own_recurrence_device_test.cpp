@@ -2,7 +2,7 @@
 #include "../../examples/own_recurrences.hpp"
 #include "../support/compare.hpp"
 #include "../support/own_cell.hpp"
-#include "emulated.hpp"
+#include "device.hpp"
 
 namespace {
 

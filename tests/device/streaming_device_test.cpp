@@ -2,7 +2,7 @@
 // forward, and backward with the gradients of the state handed from piece to piece.
 #include "../grid/check.hpp"
 #include "../support/slices.hpp"
-#include "emulated_formats.hpp"
+#include "device_formats.hpp"
 
 namespace {
 

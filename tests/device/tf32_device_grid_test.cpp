@@ -1,7 +1,7 @@
 // The device grid with products in tf32. A factor is off by up to 2^-11 of it. A result is made of
 // products of products: q, k, scores, values and states are each rounded, the gradient of a score
 // once more; errors of single terms have no common sign.
-#include "emulated.hpp"
+#include "device.hpp"
 //
 #include "device_grid.hpp"
 
@@ -18,7 +18,11 @@ using tf32_float = gatescan::detail::with_tf32<gatescan::device<float>>;
 template <>
 struct backend_of<tf32_float> {
   using format = gatescan::device<float>;
+#if defined(__CUDACC__)
+  static gatescan::cuda_tf32 make(const settings&) { return {}; }
+#else
   static emulated_tf32_gpu make(const settings&) { return {}; }
+#endif
 };
 template <>
 tolerance tolerance_of<tf32_float>() {

@@ -19,7 +19,8 @@ void finish(const Backend&) {}
 
 #if defined(__CUDACC__)
 
-inline void finish(const gatescan::cuda& gpu) {
+template <gatescan::detail::cuda_device Gpu>
+void finish(const Gpu& gpu) {
   gatescan::detail::check_cuda(cudaStreamSynchronize(gpu.stream), "a kernel");
 }
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <gatescan/gatescan.hpp>
 #include <initializer_list>
 #include <map>
 #include <stdexcept>
@@ -12,6 +11,7 @@
 
 #include "exact_numbers.hpp"
 #include "generate.hpp"
+#include "memory.hpp"
 
 namespace support {
 

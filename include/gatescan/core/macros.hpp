@@ -11,6 +11,7 @@
 
 #include "../version.hpp"
 
+// (nvcc's -use_fast_math tells the headers nothing)
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || \
     defined(__ASSOCIATIVE_MATH__) || defined(__NO_SIGNED_ZEROS__) || defined(__RECIPROCAL_MATH__)
 #error "gatescan needs IEEE arithmetic (resets, NaN): compile without -ffast-math and its parts \

@@ -69,7 +69,8 @@ struct operand {
   bool complex = false;
 
   GATESCAN_HD index_t offset(index_t b, index_t t, index_t h) const {
-    return b * batch + t * time + h / heads_a_group * head;
+    // most operands have all heads: no division for them
+    return b * batch + t * time + (heads_a_group == 1 ? h : h / heads_a_group) * head;
   }
   /// The operand of one head from one value on: only time, key and value strides matter afterwards.
   GATESCAN_HD operand of_head(index_t b, index_t h, index_t first_value) const {

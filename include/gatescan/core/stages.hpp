@@ -12,19 +12,19 @@ namespace detail {
 // Stands in for a backend's cursor, so that rungs can be checked with no backend in sight.
 template <class E>
 struct probe_cursor {
-  double operator()(const operand<const double>&) const { return 0; }
-  E element(const operand<const double>&) const { return {}; }
+  GATESCAN_HD double operator()(const operand<const double>&) const { return 0; }
+  GATESCAN_HD E element(const operand<const double>&) const { return {}; }
   template <class T>
-  void add(const operand<double>&, T) const {}
+  GATESCAN_HD void add(const operand<double>&, T) const {}
   template <class F>
-  double sum_over_keys(F&& f) const {
+  GATESCAN_HD double sum_over_keys(F&& f) const {
     return f(*this);
   }
   template <class F>
-  void for_each_key(F&& f) const {
+  GATESCAN_HD void for_each_key(F&& f) const {
     f(*this);
   }
-  double total(double x) const { return x; }
+  GATESCAN_HD double total(double x) const { return x; }
 };
 
 template <class R>

@@ -4,7 +4,10 @@
 // barrier, and when a block asks for more shared memory than its program said or leaves an array.
 #pragma once
 
+#include <gatescan/backends/cuda/software_matrix_unit.hpp>
+
 #include "machine.hpp"
+#include "truncated_sum.hpp"
 
 namespace support {
 namespace emulation {
@@ -35,10 +38,10 @@ class block {
   T shuffle(T x, int lane) {
     static_assert(sizeof(T) <= sizeof(std::uint64_t));
     std::memcpy(&machine_.slot(thread_), &x, sizeof x);
-    sync_warp();
+    machine_.wait(machine::waits::exchange);
     const int warp = thread_ / gatescan::detail::warp_threads * gatescan::detail::warp_threads;
     std::memcpy(&x, &machine_.slot(warp + lane), sizeof x);
-    sync_warp();
+    machine_.wait(machine::waits::exchange);
     return x;
   }
   template <class T>
@@ -46,13 +49,9 @@ class block {
     return shuffle(x, (thread_ % gatescan::detail::warp_threads) ^ lane_mask);
   }
   bf16_pair rounded(float first, float second) {
-    const std::uint32_t low = gatescan::bf16(first).bits, high = gatescan::bf16(second).bits;
-    return {low | high << 16};
+    return gatescan::detail::rounded_pair(first, second);
   }
-  tf32_number in_tf32(float x) {  // to the nearest, ties away from 0
-    const auto bits = gatescan::detail::bits_as<std::uint32_t>(x);
-    return {x - x == 0 ? (bits + 0x1000u) & ~0x1fffu : bits};
-  }
+  tf32_number in_tf32(float x) { return gatescan::detail::rounded_to_tf32(x); }
   void multiply(float (&sum)[4], const bf16_pair (&a)[4], const bf16_pair (&b)[2]) {
     const auto half = [](std::uint32_t pair, int k) {
       return gatescan::detail::bits_as<float>(k % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
@@ -78,18 +77,21 @@ class block {
     auto& mine = machine_.fragments(thread_);
     for (std::size_t i = 0; i < 4; ++i) mine[i] = a[i].bits;
     for (std::size_t i = 0; i < 2; ++i) mine[4 + i] = b[i].bits;
-    sync_warp();
+    machine_.wait(machine::waits::exchange);
     const int lanes = gatescan::detail::warp_threads, warp = thread_ / lanes * lanes,
               lane = thread_ % lanes;
     for (int i = 0; i < 4; ++i) {
       const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+      std::array<float, Depth + 1> terms;
+      terms[Depth] = sum[i];
       for (int k = 0; k < Depth; ++k) {
         const float x = a_at(machine_.fragments(warp + row % 8 * 4 + lane_of(k)).data(), row, k),
                     y = b_at(machine_.fragments(warp + column * 4 + lane_of(k)).data(), k);
-        sum[i] += x * y;
+        terms[static_cast<std::size_t>(k)] = x * y;  // exact
       }
+      sum[i] = truncated_sum(terms);
     }
-    sync_warp();
+    machine_.wait(machine::waits::exchange);
   }
 
   machine& machine_;

@@ -78,7 +78,9 @@ class shared_array {
 // One block's threads, shared memory and barriers.
 class machine {
  public:
-  enum class waits { no, block, warp, done };
+  // An exchange of a warp (shuffle, matrix product) brings its threads together, but what they
+  // wrote to shared memory is not ordered by it.
+  enum class waits { no, block, warp, exchange, done };
 
   machine(int threads, int shared_bytes)
       : shared_(static_cast<std::size_t>(shared_bytes) / 16 + 1),
@@ -258,10 +260,11 @@ class machine {
     const std::size_t n = threads_.size();
     for (std::size_t first = 0; first < n; first += gatescan::detail::warp_threads) {
       const std::size_t last = std::min(first + gatescan::detail::warp_threads, n);
-      if (!all_wait(first, last, waits::warp)) continue;
+      const bool barrier = all_wait(first, last, waits::warp);
+      if (!barrier && !all_wait(first, last, waits::exchange)) continue;
       for (std::size_t i = first; i < last; ++i) {
         threads_[i].waits = waits::no;
-        ++threads_[i].warp_barriers;
+        if (barrier) ++threads_[i].warp_barriers;
       }
       moved = true;
     }

@@ -7,22 +7,27 @@
 struct CUstream_st;  // what cudaStream_t points to
 
 namespace gatescan {
-inline namespace GATESCAN_TYPES {
-
+inline namespace GATESCAN_ABI {
 namespace detail {
+
 /// The forms that there are kernels for.
 template <class R>
 concept has_device_kernels =
     R::form.moves == transition::diagonal&& R::form.reads == readout::inclusive && !has_token<R>;
+
 }  // namespace detail
+}  // namespace GATESCAN_ABI
+
+inline namespace GATESCAN_TYPES {
 
 /// Runs on the current CUDA device, in order on `stream` (null: the default stream). Operands,
 /// results and scratch are device memory: `inputs<device<float>>`. A call returns once its kernels
 /// are launched; with scratch given it neither allocates nor synchronises, so that it can be
-/// captured in a graph. `out` of a matrix state must be apart from the operands; a state may be
-/// advanced in place.
-/// `sequence_offsets` is device memory too, so its numbers are not checked but clamped to the
-/// tokens there are.
+/// captured in a graph. Without, its scratch comes from the device's default memory pool, which
+/// gives memory back at every synchronisation unless cudaMemPoolAttrReleaseThreshold is raised:
+/// then each call maps its scratch again. `out` of a matrix state must be apart from the operands;
+/// a state may be advanced in place. `sequence_offsets` is device memory too, so its numbers are
+/// not checked but clamped to the tokens there are.
 struct cuda {
   static constexpr bool on_device = true;
   template <class R>

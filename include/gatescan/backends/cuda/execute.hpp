@@ -48,12 +48,6 @@ auto with_checked(F&& f) {
 // f.operator()<Runner>() with the runner of a problem
 template <class Device, class R, class T, class F>
 auto with_runner(const problem_of<R, T>& p, F&& f) {
-  if constexpr (requires { R::form; })
-    static_assert(
-        R::form.moves == transition::diagonal && R::form.reads == readout::inclusive,
-        "gatescan: the CUDA backend has no kernels yet for a recurrence whose token does more "
-        "to the state than multiply it by its gate, or whose query reads the state before "
-        "its own token");
   if constexpr (!attention_form<R>) {
     return with_checked<gpu::stepwise_runner<R, T>, R>(f);
   } else if constexpr (R::form.gate != gate_span::entry) {

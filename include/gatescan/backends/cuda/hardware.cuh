@@ -11,6 +11,7 @@
 
 #include "../../core/error.hpp"
 #include "backend.hpp"
+#include "software_matrix_unit.hpp"
 #include "toolbox.hpp"
 
 namespace gatescan {
@@ -52,6 +53,7 @@ class hardware_block {
   __device__ T shuffle_xor(T x, int lane_mask) {
     return __shfl_xor_sync(0xffffffffu, x, lane_mask);
   }
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   __device__ bf16_pair rounded(float first, float second) {
     bf16_pair r;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r.bits) : "f"(second), "f"(first));
@@ -78,14 +80,25 @@ class hardware_block {
         : "r"(a[0].bits), "r"(a[1].bits), "r"(a[2].bits), "r"(a[3].bits), "r"(b[0].bits),
           "r"(b[1].bits));
   }
+#else  // a default build is for sm_75, and reaches newer GPUs from there
+  __device__ bf16_pair rounded(float first, float second) { return rounded_pair(first, second); }
+  __device__ tf32_number in_tf32(float x) { return rounded_to_tf32(x); }
+  template <class Number>
+  __device__ void multiply(float (&sum)[4], const Number (&a)[4], const Number (&b)[2]) {
+    multiply_by_shuffles(*this, sum, a, b);
+  }
+#endif
 
  private:
   index_t index_;
   char* shared_;
 };
 
+// Hidden: two shared objects with the same program would otherwise share one of two kernels.
+#define GATESCAN_HIDDEN __attribute__((visibility("hidden")))
+
 template <class Program>
-__global__ void run_blocks(const Program program, index_t blocks) {
+__global__ GATESCAN_HIDDEN void run_blocks(const Program program, index_t blocks) {
   extern __shared__ __align__(16) char gatescan_shared[];
   for (index_t b = blockIdx.x; b < blocks; b += gridDim.x) {
     if (b != static_cast<index_t>(blockIdx.x)) __syncthreads();  // the last block's shared memory
@@ -99,8 +112,10 @@ concept cuda_device = std::same_as<D, cuda> || std::same_as<D, cuda_tf32>;
 
 }  // namespace detail
 
+/// Launches a program in the device's stream. An error of an earlier call of the user's is neither
+/// reported nor taken away.
 template <detail::cuda_device Device, class Program>
-void launch(const Device& device, const Program& program) {
+GATESCAN_HIDDEN void launch(const Device& device, const Program& program) {
   const index_t blocks = program.blocks();
   if (blocks == 0) return;
   constexpr index_t most = 0x7fffffff;
@@ -110,11 +125,14 @@ void launch(const Device& device, const Program& program) {
     detail::check_cuda(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
         "shared memory");
-  kernel<<<static_cast<unsigned>(blocks < most ? blocks : most),
-           static_cast<unsigned>(program.threads()), static_cast<std::size_t>(shared),
-           device.stream>>>(program, blocks);
-  detail::check_cuda(cudaGetLastError(), "launch");
+  cudaLaunchConfig_t how{};
+  how.gridDim = dim3(static_cast<unsigned>(blocks < most ? blocks : most));
+  how.blockDim = dim3(static_cast<unsigned>(program.threads()));
+  how.dynamicSmemBytes = static_cast<std::size_t>(shared);
+  how.stream = device.stream;
+  detail::check_cuda(cudaLaunchKernelEx(&how, kernel, program, blocks), "launch");
 }
+#undef GATESCAN_HIDDEN
 
 namespace detail {
 struct device_memory_release {

@@ -140,6 +140,26 @@ GATESCAN_HD void unrolled(F&& f) {
   for_each_of(std::make_index_sequence<static_cast<std::size_t>(Count)>{}, f);
 }
 
+/// Count numbers by Threads threads, from load(n) to store(n, number): eight loads in a row before
+/// their stores, so that a thread waits once for eight. load is asked for every n below Count.
+template <int Count, int Threads, class Load, class Store>
+GATESCAN_HD void stage(int thread, const Load& load, const Store& store) {
+  constexpr int together = Count >= 8 * Threads ? 8 : (Count + Threads - 1) / Threads;
+  constexpr bool whole = Count % (together * Threads) == 0;
+  using number = decltype(load(0));
+  for (int first = thread; first < Count; first += together * Threads) {
+    registers<number, together> x;
+    unrolled<together>([&](int i) {
+      const int n = first + i * Threads;
+      x[i] = load(whole || n < Count ? n : Count - 1);
+    });
+    unrolled<together>([&](int i) {
+      const int n = first + i * Threads;
+      if (whole || n < Count) store(n, x[i]);
+    });
+  }
+}
+
 }  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI

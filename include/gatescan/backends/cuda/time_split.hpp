@@ -16,6 +16,8 @@ namespace gpu {
 struct token_range {
   index_t first = 0, last = 0;
   GATESCAN_HD index_t count() const { return last - first; }
+  /// The n-th token; where there is none, the last one, so that it can be read.
+  GATESCAN_HD index_t clamped(int n) const { return first + n < last ? first + n : last - 1; }
 };
 
 /// A piece of a sequence: the index-th.

@@ -19,13 +19,16 @@ template <class Channel, class Block>
 struct chunk_storage {
   using values_type = typename Channel::values_type;
   using E = typename Channel::E;
+  operand<const typename Channel::S> d_out;  // of the channel
   decltype(Channel::template storage<values_type>(std::declval<Block&>(), channel_map{})) w;
   decltype(Channel::template storage<E>(std::declval<Block&>(), channel_map{})) o, d_o;
   decltype(Channel::key_storage(std::declval<Block&>())) gates, states;
   registers<E, Channel::thread_keys> before;  // the states before the chunk
 
-  GATESCAN_HD chunk_storage(Block& block, const channel_map& map)
-      : w(Channel::template storage<values_type>(block, map)),
+  GATESCAN_HD chunk_storage(Block& block, const channel_map& map,
+                            const operand<const typename Channel::S>& channel_d_out)
+      : d_out(channel_d_out),
+        w(Channel::template storage<values_type>(block, map)),
         o(Channel::template storage<E>(block, map)),
         d_o(Channel::template storage<E>(block, map)),
         gates(Channel::key_storage(block)),
@@ -51,6 +54,9 @@ struct adjoint_base : program_base<R, T, IsComplex, Keys> {
     if (!own_d_out.given) return number_cast<output>(0);
     return load_number<output>(own_d_out, t * own_d_out.time);
   }
+  GATESCAN_HD operand<const S> d_out_of(index_t batch, const channel_thread& thread) const {
+    return d_out.of_head(batch, thread.head, thread.value);
+  }
   GATESCAN_HD index_t row(const segment& s, index_t t) const {
     return s.batch * this->split.time + t;
   }
@@ -69,6 +75,12 @@ struct adjoint_base : program_base<R, T, IsComplex, Keys> {
                          thread.channel);
       storage.before[n] = h[n];
     });
+    // a channel with a thread of its own reads all gates of a chunk before it uses them
+    constexpr bool gates_first = Full && channel::unit_keys;
+    registers<E, gates_first ? channel::chunk_tokens : 1> gates;
+    if constexpr (gates_first)
+      unrolled<channel::chunk_tokens>(
+          [&](int i) { gates[i] = R::gate(keys.x, keys.cursor_at(t + i, 0), storage.w.at(i)); });
     for (int i = 0; i < channel::chunk_tokens; ++i) {
       if (!Full && i >= count) break;
       const typename channel::values_type w = storage.w.at(i);
@@ -76,7 +88,12 @@ struct adjoint_base : program_base<R, T, IsComplex, Keys> {
       unrolled<Keys>([&](int n) {
         if (!keys.holds(n)) return;
         const auto at = keys.cursor_at(t + i, n);
-        const E a = R::gate(keys.x, at, w), add = keys.input(at, w);
+        E a;
+        if constexpr (gates_first)
+          a = gates[i];
+        else
+          a = R::gate(keys.x, at, w);
+        const E add = keys.input(at, w);
         h[n] = is_zero(a) ? add : fma(a, h[n], add);
         storage.gates.put(i, n, a);
         storage.states.put(i, n, h[n]);
@@ -94,24 +111,42 @@ struct adjoint_base : program_base<R, T, IsComplex, Keys> {
   GATESCAN_HD void recompute_chunk(Block& block, Storage& storage, const channel& keys,
                                    const channel_thread& thread, const segment& s, index_t t,
                                    int count) const {
-    if (Fast && count == channel::chunk_tokens)
+    if (Fast && count == channel::chunk_tokens) {
       states_again<Fast>(block, storage, keys, thread, s, t, count);
-    else
+      output_gradients<Fast>(storage, keys, thread, s, t, count);
+    } else {
       states_again<false>(block, storage, keys, thread, s, t, count);
-    keys.template for_own_tokens<false>(count, [&](int i, bool there) {
-      if (!there) return;
-      if (!channel::simple_output && parts.first != nullptr) {
-        E sum = parts.load(row(s, t) + i, 0, thread.channel);
-        for (index_t tile = 1; tile < parts.keys; ++tile)
-          sum = sum + parts.load(row(s, t) + i, tile, thread.channel);
-        storage.o.put(i, sum);
-      }
+      output_gradients<false>(storage, keys, thread, s, t, count);
+    }
+    channel::sync_channel(block);
+  }
+  // do of the thread's own tokens; with several tiles of keys, o first.
+  template <bool Full, class Storage>
+  GATESCAN_HD void output_gradients(Storage& storage, const channel& keys,
+                                    const channel_thread& thread, const segment& s, index_t t,
+                                    int count) const {
+    const auto d_o = [&](int i) {
       accumulators ignored{};
       typename channel::values_type also_ignored{};
-      storage.d_o.put(i, of_output(keys, thread, s, t + i, storage.w.at(i), o_of(storage, i),
-                                   ignored, also_ignored));
-    });
-    channel::sync_channel(block);
+      return of_output(keys, storage.d_out, t + i, storage.w.at(i), o_of(storage, i), ignored,
+                       also_ignored);
+    };
+    if constexpr (Full && channel::unit_keys) {
+      registers<E, channel::chunk_tokens> all;
+      unrolled<channel::chunk_tokens>([&](int i) { all[i] = d_o(i); });
+      unrolled<channel::chunk_tokens>([&](int i) { storage.d_o.put(i, all[i]); });
+    } else {
+      keys.template for_own_tokens<false>(count, [&](int i, bool there) {
+        if (!there) return;
+        if (!channel::simple_output && parts.first != nullptr) {
+          E sum = parts.load(row(s, t) + i, 0, thread.channel);
+          for (index_t tile = 1; tile < parts.keys; ++tile)
+            sum = sum + parts.load(row(s, t) + i, tile, thread.channel);
+          storage.o.put(i, sum);
+        }
+        storage.d_o.put(i, d_o(i));
+      });
+    }
   }
   template <class Storage>
   GATESCAN_HD static E o_of(const Storage& storage, int i) {
@@ -122,10 +157,10 @@ struct adjoint_base : program_base<R, T, IsComplex, Keys> {
   }
   /// The gradient of o at a token.
   template <class D, class Values>
-  GATESCAN_HD E of_output(const channel& keys, const channel_thread& thread, const segment& s,
-                          index_t t, const Values& w, E o, const D& d, Values& d_w) const {
+  GATESCAN_HD E of_output(const channel& keys, const operand<const S>& channel_d_out, index_t t,
+                          const Values& w, E o, const D& d, Values& d_w) const {
     return R::output_adjoint(keys.x, d, keys.cursor_at(t), w, d_w, o,
-                             output_gradient(d_out.of_head(s.batch, thread.head, thread.value), t));
+                             output_gradient(channel_d_out, t));
   }
 
   static int storage_bytes(const channel_map& map) {
@@ -179,16 +214,16 @@ struct segment_state_adjoint : adjoint_base<R, T, IsComplex, Keys> {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    this->of_segment(block,
-                     [&](const segment& s, const channel_thread& thread, const channel& keys) {
-                       chunk_storage<channel, Block> storage(block, this->map);
-                       registers<E, Keys> g;
-                       for (int n = 0; n < Keys; ++n) g[n] = number_cast<E>(0);
-                       this->template step_back<true>(block, storage, keys, thread, s, g);
-                       registers<typename base::D, Keys> end;
-                       for (int n = 0; n < Keys; ++n) end[n] = number_cast<typename base::D>(g[n]);
-                       this->store_row(gradients, s.slot, thread, keys, end);
-                     });
+    this->of_segment(
+        block, [&](const segment& s, const channel_thread& thread, const channel& keys) {
+          chunk_storage<channel, Block> storage(block, this->map, this->d_out_of(s.batch, thread));
+          registers<E, Keys> g;
+          for (int n = 0; n < Keys; ++n) g[n] = number_cast<E>(0);
+          this->template step_back<true>(block, storage, keys, thread, s, g);
+          registers<typename base::D, Keys> end;
+          for (int n = 0; n < Keys; ++n) end[n] = number_cast<typename base::D>(g[n]);
+          this->store_row(gradients, s.slot, thread, keys, end);
+        });
   }
 };
 
@@ -212,7 +247,8 @@ struct state_passing_adjoint : adjoint_base<R, T, IsComplex, Keys> {
   GATESCAN_HD void operator()(Block& block) const {
     this->of_sequence(
         block, [&](index_t sequence, const channel_thread& thread, const channel& keys) {
-          chunk_storage<channel, Block> storage(block, this->map);
+          chunk_storage<channel, Block> storage(
+              block, this->map, this->d_out_of(this->split.batch_of(sequence), thread));
           registers<D, Keys> g;
           this->load_state(final_state, sequence, thread, keys, g);
           for (index_t i = this->split.used_slots(sequence) - 1; i >= 0; --i) {

@@ -67,7 +67,7 @@ struct segment_adjoint : adjoint_base<R, T, IsComplex, Keys> {
     this->of_segment(
         block, [&](const segment& s, const channel_thread& thread, const channel& keys) {
           const auto partials = collect.storage(block);
-          chunk_storage<channel, Block> storage(block, this->map);
+          chunk_storage<channel, Block> storage(block, this->map, this->d_out_of(s.batch, thread));
           auto d_values = channel::template tokens<values_type>(block, this->map);
           registers<D, Keys> after;
           if (gradients.first != nullptr)
@@ -89,7 +89,7 @@ struct segment_adjoint : adjoint_base<R, T, IsComplex, Keys> {
               collect.leave_keys(block, partials, thread, s, t + i, i, own);
               if constexpr (channel::unit_keys) {
                 collector_type::add_keys_to_channel(own);
-                of_channel(keys, thread, s, t + i, w, this->o_of(storage, i), d_w, own.of_channel);
+                of_channel(keys, thread, storage, t + i, i, d_w, own.of_channel);
                 collect.leave_channel(block, partials, thread, s, t + i, i, true, own.of_channel);
               } else {
                 d_w = add_over_lanes<C>(block, d_w, keys.lanes);
@@ -102,8 +102,7 @@ struct segment_adjoint : adjoint_base<R, T, IsComplex, Keys> {
                 collector_type::forget_tokens(own);
                 if (there) {
                   values_type d_w = d_values.at(i);
-                  of_channel(keys, thread, s, t + i, storage.w.at(i), this->o_of(storage, i), d_w,
-                             own.of_channel);
+                  of_channel(keys, thread, storage, t + i, i, d_w, own.of_channel);
                 }
                 collect.leave_channel(block, partials, thread, s, t + i, i, there, own.of_channel);
               });
@@ -152,11 +151,13 @@ struct segment_adjoint : adjoint_base<R, T, IsComplex, Keys> {
     });
   }
   // The channel's part. What comes from the output counts once, not once a tile of keys.
-  template <class D>
-  GATESCAN_HD void of_channel(const channel& keys, const channel_thread& thread, const segment& s,
-                              index_t t, const values_type& w, E o, values_type& d_w,
+  template <class Storage, class D>
+  GATESCAN_HD void of_channel(const channel& keys, const channel_thread& thread,
+                              const Storage& storage, index_t t, int i, values_type& d_w,
                               const D& d) const {
-    if (thread.tile == 0) this->of_output(keys, thread, s, t, w, o, d, d_w);
+    const values_type w = storage.w.at(i);
+    if (thread.tile == 0)
+      this->of_output(keys, storage.d_out, t, w, this->o_of(storage, i), d, d_w);
     R::values_adjoint(keys.x, d, keys.cursor_at(t), w, d_w);
   }
 };

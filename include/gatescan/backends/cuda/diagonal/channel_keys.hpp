@@ -239,7 +239,8 @@ struct channel_keys {
   // o is the sum over the channel's lanes, the same bits in each.
   template <class Block>
   GATESCAN_HD E over_lanes(Block& block, E o) const {
-    for (int m = 1; m < lanes; m *= 2) o = o + exchange(block, o, m);
+    if constexpr (!unit_keys)  // else there is one
+      for (int m = 1; m < lanes; m *= 2) o = o + exchange(block, o, m);
     return o;
   }
   template <class Block>

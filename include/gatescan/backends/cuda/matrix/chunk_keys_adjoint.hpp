@@ -11,6 +11,8 @@
 // exact at a gate of 0. A thread has one key and every so manieth query; tokens by 16, whose sums
 // are in registers: Y goes up through them, then x down.
 
+#include <algorithm>
+
 #include "chunk_keys_replay.hpp"
 #include "gradient_stores.hpp"
 
@@ -29,8 +31,12 @@ struct chunk_keys_adjoint {
                        subchunks = tokens / subchunk;
   static constexpr int rows = config::key_side_rows, keys = config::key_side_keys;
   static constexpr int groups = config::threads / keys;
-  static constexpr int depth = 16;            // values that are worked on together
-  static constexpr int pitch = tokens + 1;    // of dP
+  static constexpr int depth = tuned.value_depth;  // values that are worked on together
+  static constexpr int pitch = tokens + 1;         // of dP
+  // of what is staged: rows as far apart as a matrix unit likes them
+  static constexpr int token_pitch = tokens + config::apart, row_pitch = rows + config::apart;
+  // of k, of gates, and of what is staged there first
+  static constexpr int side_size = std::max(tokens * rows, depth* token_pitch);
   static constexpr int queries = tokens + 1;  // the last one is G
   using scores = product_sums<config, tokens, tokens>;
   using contractions = product_sums<config, tokens, rows>;
@@ -50,7 +56,8 @@ struct chunk_keys_adjoint {
   static constexpr int kept_size = kept(subchunks) + subchunks * subchunk * rows;
   int shared_bytes() const {
     return shared_size<C>(tokens * pitch) + shared_size<C>(queries * rows) +
-           3 * shared_size<C>(tokens * rows) + shared_size<C>(kept_size);
+           2 * shared_size<C>(side_size) + shared_size<C>(tokens * rows) +
+           shared_size<C>(kept_size);
   }
 
   template <class Block>
@@ -89,14 +96,21 @@ struct chunk_keys_adjoint {
     GATESCAN_HD explicit arrays(Block& block)
         : d_scores(block.template shared<C>(tokens * pitch)),
           x(block.template shared<C>(queries * rows)),
-          k(block.template shared<C>(tokens * rows)),
-          gates(block.template shared<C>(tokens * rows)),
+          k(block.template shared<C>(side_size)),
+          gates(block.template shared<C>(side_size)),
           d_end(block.template shared<C>(tokens * rows)),
           y(block.template shared<C>(kept_size)) {}
   };
   GATESCAN_HD static int y_at(int b, int query, int column) {
     return kept(b) + query * rows + column;
   }
+
+  struct value_pair {
+    C d_out, v;
+  };
+  struct state_pair {
+    C state, adjoint;
+  };
 
   // dP, S do, conj(G) v and conj(G) S by key: sums over values
   template <class Block>
@@ -105,37 +119,52 @@ struct chunk_keys_adjoint {
     const int thread = block.thread();
     const auto head_d_out = d_o.d_out.of_head(chunk.batch, head, 0);
     // staging, where k, gates and what follows will be
-    const auto d_outs = a.k, values = a.gates, state = a.d_end, adjoint = a.d_end + depth * rows;
-    static_assert(depth <= rows && 2 * depth <= tokens);
+    const auto d_outs = a.k, values = a.gates, state = a.d_end,
+               adjoint = a.d_end + depth * row_pitch;
+    static_assert(2 * depth * row_pitch <= tokens * rows);
     scores d_scores;
     contractions from_start, from_end;
     E both{};
     for (index_t first = 0; first < p.n.values; first += depth) {
       block.sync();
-      for (int n = thread; n < depth * tokens; n += config::threads) {
-        const index_t t = chunk.tokens.first + n / depth, j = first + n % depth;
-        const int at = n % depth * tokens + n / depth;
-        const bool inside = t < chunk.tokens.last && j < p.n.values;
-        d_outs[at] = inside ? d_o(x, head_d_out, chunk.batch, head, t, j) : C(0);
-        values[at] = inside ? C(R::values(x, typename config::cursor{0, t, 0, 0, j}).v) : C(0);
-      }
-      for (int n = thread; n < depth * rows; n += config::threads) {
-        const int row = n / depth, at = n % depth * rows + row;
-        const index_t i = first_key + row % keys, j = first + n % depth;
-        const index_t from = row / keys * states.plane() + i * p.n.values + j;
-        const bool inside = i < p.n.keys && j < p.n.values;
-        const C g = inside ? adjoints.state(chunk.slot, head)[from] : C(0);
-        state[at] = inside ? states.state(chunk.slot, head)[from] : C(0);
-        adjoint[at] = row < keys ? g : -g;
-      }
+      stage<depth * tokens, config::threads>(
+          thread,
+          [&](int n) -> value_pair {
+            const index_t t = chunk.tokens.clamped(n / depth), j = first + n % depth;
+            const bool inside = n / depth < chunk.tokens.count() && j < p.n.values;
+            const index_t value = j < p.n.values ? j : 0;
+            const C d_out = d_o(x, head_d_out, chunk.batch, head, t, value),
+                    v = R::values(x, typename config::cursor{0, t, 0, 0, value}).v;
+            return {inside ? d_out : C(0), inside ? v : C(0)};
+          },
+          [&](int n, const value_pair& of) {
+            const int at = n % depth * token_pitch + n / depth;
+            d_outs[at] = of.d_out, values[at] = of.v;
+          });
+      stage<depth * rows, config::threads>(
+          thread,
+          [&](int n) -> state_pair {
+            const int row = n / depth;
+            const index_t i = first_key + row % keys, j = first + n % depth;
+            const bool inside = i < p.n.keys && j < p.n.values;
+            const index_t from =
+                row / keys * states.plane() + (inside ? i * p.n.values + j : index_t(0));
+            const C g = adjoints.state(chunk.slot, head)[from],
+                    h = states.state(chunk.slot, head)[from];
+            return {inside ? h : C(0), !inside ? C(0) : row < keys ? g : -g};
+          },
+          [&](int n, const state_pair& of) {
+            const int at = n % depth * row_pitch + n / depth;
+            state[at] = of.state, adjoint[at] = of.adjoint;
+          });
       block.sync();
-      d_scores.add(block, depth, d_outs, tokens, values, tokens);
-      from_start.add(block, depth, d_outs, tokens, state, rows);
-      from_end.add(block, depth, values, tokens, adjoint, rows);
+      d_scores.add(block, depth, d_outs, token_pitch, values, token_pitch);
+      from_start.add(block, depth, d_outs, token_pitch, state, row_pitch);
+      from_end.add(block, depth, values, token_pitch, adjoint, row_pitch);
       if (thread < keys)
         for (int j = 0; j < depth; ++j)
-          both = both + number_at<E>(adjoint, j * rows + thread, keys) *
-                            number_at<E>(state, j * rows + thread, keys);
+          both = both + number_at<E>(adjoint, j * row_pitch + thread, keys) *
+                            number_at<E>(state, j * row_pitch + thread, keys);
     }
     block.sync();
     d_scores.for_each(thread, [&](int r, int s, C sum) { a.d_scores[r * pitch + s] = sum; });
@@ -147,20 +176,27 @@ struct chunk_keys_adjoint {
   template <class Block>
   GATESCAN_HD void load(Block& block, const typename config::fields& x, const segment& chunk,
                         index_t first_key, const arrays<Block>& a) const {
-    for (int n = block.thread(); n < queries * keys; n += config::threads) {
-      const int t = n / keys, i = n % keys;
-      E q{}, k{}, gate = number_cast<E>(C(1));
-      if (t == tokens) q = number_cast<E>(C(1));
-      if (t < chunk.tokens.count() && first_key + i < p.n.keys) {
-        const auto token =
-            R::keys(x, typename config::cursor{0, chunk.tokens.first + t, 0, first_key + i, 0});
-        q = token.q, k = token.k, gate = token.gate;
-      }
-      put_number(a.x, t * rows + i, keys, q);
-      if (t == tokens) continue;
-      put_number(a.k, t * rows + i, keys, k);
-      put_number(a.gates, t * rows + i, keys, gate);
-    }
+    stage<queries * keys, config::threads>(
+        block.thread(),
+        [&](int n) -> keys_of<E> {
+          const int t = n / keys;
+          const index_t key = first_key + n % keys;
+          const bool inside = t < chunk.tokens.count() && key < p.n.keys;
+          const auto token = R::keys(x, typename config::cursor{0, chunk.tokens.clamped(t), 0,
+                                                                key < p.n.keys ? key : 0, 0});
+          const E one = number_cast<E>(C(1));
+          return {inside        ? E(token.q)
+                  : t == tokens ? one
+                                : E{},
+                  inside ? E(token.k) : E{}, inside ? E(token.gate) : one};
+        },
+        [&](int n, const keys_of<E>& of) {
+          const int t = n / keys, at = t * rows + n % keys;
+          put_number(a.x, at, keys, of.q);
+          if (t == tokens) return;
+          put_number(a.k, at, keys, of.k);
+          put_number(a.gates, at, keys, of.gate);
+        });
   }
 
   // dP_rt: of a query a number for all keys, of the chunk's end one a key

@@ -123,22 +123,28 @@ struct chunk_scan {
         const token_range there{t, end < chunk.tokens.last ? end : chunk.tokens.last};
         const bool diagonal = t == mine.first;
         scoring::load_other(block, x, p.n, there, first_key, other, gates);
-        for (int n = thread; n < config::tokens * config::values; n += config::threads) {
-          const index_t time = t + n / config::values, value = first_value + n % config::values;
-          C number = 0;
-          if (time < there.last && value < p.n.values) {
-            if constexpr (Adjoint)
-              number = d_o(x, head_d_out, chunk.batch, head, time, value);
-            else
-              number = R::values(x, typename config::cursor{0, time, 0, 0, value}).v;
-          }
-          if (!is_finite(number)) {
-            number = 0;
-            const int seen = diagonal ? n / config::values : Adjoint ? config::tokens : 0;
-            first_non_finite = Adjoint == (seen > first_non_finite) ? seen : first_non_finite;
-          }
-          values[n / config::values * config::value_pitch + n % config::values] = number;
-        }
+        stage<config::tokens * config::values, config::threads>(
+            thread,
+            [&](int n) -> C {
+              const index_t time = there.clamped(n / config::values),
+                            value = first_value + n % config::values;
+              const bool inside = n / config::values < there.count() && value < p.n.values;
+              const index_t j = value < p.n.values ? value : p.n.values - 1;
+              C number;
+              if constexpr (Adjoint)
+                number = d_o(x, head_d_out, chunk.batch, head, time, j);
+              else
+                number = R::values(x, typename config::cursor{0, time, 0, 0, j}).v;
+              return inside ? number : C(0);
+            },
+            [&](int n, C number) {
+              if (!is_finite(number)) {
+                number = 0;
+                const int seen = diagonal ? n / config::values : Adjoint ? config::tokens : 0;
+                first_non_finite = Adjoint == (seen > first_non_finite) ? seen : first_non_finite;
+              }
+              values[n / config::values * config::value_pitch + n % config::values] = number;
+            });
         block.sync();
         if (diagonal) {
           scoring::score_own_subchunks(block, keys, own, other, gates, scores);
@@ -163,16 +169,20 @@ struct chunk_scan {
         }
       }
       // own tokens now see the chunk's start (backward: its end)
-      for (int n = thread; n < config::rows * config::values; n += config::threads) {
-        const int row = n / config::values;
-        const index_t key = first_key + row % config::keys,
-                      value = first_value + n % config::values;
-        C number = 0;
-        if (key < p.n.keys && value < p.n.values)
-          number = state_part(chunk, head, row / config::keys, key, value);
-        other[row * config::value_pitch + n % config::values] =
-            !Adjoint && row >= config::keys ? -number : number;
-      }
+      stage<config::rows * config::values, config::threads>(
+          thread,
+          [&](int n) -> C {
+            const int row = n / config::values;
+            const index_t key = first_key + row % config::keys,
+                          value = first_value + n % config::values;
+            const bool inside = key < p.n.keys && value < p.n.values;
+            const C number =
+                state_part(chunk, head, row / config::keys, inside ? key : 0, inside ? value : 0);
+            return !inside ? C(0) : !Adjoint && row >= config::keys ? -number : number;
+          },
+          [&](int n, C number) {
+            other[n / config::values * config::value_pitch + n % config::values] = number;
+          });
       block.sync();
       for (int row = 0; row < config::rows; row += config::keys)
         sum.add(block, keys, own + row * pitch, pitch, other + row * config::value_pitch,

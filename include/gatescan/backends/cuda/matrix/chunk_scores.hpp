@@ -19,37 +19,45 @@ struct chunk_scores {
   // `keys`: those of the tile that are there
   static constexpr int pitch = config::tokens + 1, plane = config::keys * pitch;
 
+  struct number_and_gate {
+    E number, gate;
+  };
+
   /// own = q (backward k), 0 outside
   template <class Block, class Array>
   GATESCAN_HD static void load_own(Block& block, const typename config::fields& x, const sizes& n,
                                    const token_range& tokens, index_t first_key, const Array& own) {
-    for (int m = block.thread(); m < config::tokens * config::keys; m += config::threads) {
-      const int t = m / config::keys, i = m % config::keys;
-      E number{};
-      if (t < tokens.count() && first_key + i < n.keys) {
-        const auto token =
-            R::keys(x, typename config::cursor{0, tokens.first + t, 0, first_key + i, 0});
-        number = Adjoint ? token.k : token.q;
-      }
-      put_number(own, i * pitch + t, plane, number);
-    }
+    stage<config::tokens * config::keys, config::threads>(
+        block.thread(),
+        [&](int m) -> E {
+          const int t = m / config::keys, i = m % config::keys;
+          const auto token = R::keys(x, cursor_at(n, tokens, t, first_key + i));
+          const bool inside = t < tokens.count() && first_key + i < n.keys;
+          return inside ? E(Adjoint ? token.k : token.q) : E{};
+        },
+        [&](int m, E number) {
+          put_number(own, m % config::keys * pitch + m / config::keys, plane, number);
+        });
   }
   /// other = k (backward q) and gates; 0 and 1 outside
   template <class Block, class Array>
   GATESCAN_HD static void load_other(Block& block, const typename config::fields& x, const sizes& n,
                                      const token_range& tokens, index_t first_key,
                                      const Array& other, const Array& gates) {
-    for (int m = block.thread(); m < config::tokens * config::keys; m += config::threads) {
-      const int t = m / config::keys, i = m % config::keys;
-      E number{}, gate = number_cast<E>(C(1));
-      if (t < tokens.count() && first_key + i < n.keys) {
-        const auto token =
-            R::keys(x, typename config::cursor{0, tokens.first + t, 0, first_key + i, 0});
-        number = Adjoint ? token.q : token.k, gate = token.gate;
-      }
-      put_number(other, i * pitch + t, plane, number);
-      put_number(gates, i * pitch + t, plane, gate);
-    }
+    stage<config::tokens * config::keys, config::threads>(
+        block.thread(),
+        [&](int m) -> number_and_gate {
+          const int t = m / config::keys, i = m % config::keys;
+          const auto token = R::keys(x, cursor_at(n, tokens, t, first_key + i));
+          const bool inside = t < tokens.count() && first_key + i < n.keys;
+          return {inside ? E(Adjoint ? token.q : token.k) : E{},
+                  inside ? E(token.gate) : number_cast<E>(C(1))};
+        },
+        [&](int m, const number_and_gate& x_m) {
+          const int at = m % config::keys * pitch + m / config::keys;
+          put_number(other, at, plane, x_m.number);
+          put_number(gates, at, plane, x_m.gate);
+        });
   }
 
   /// Pairs inside subchunks. Own numbers are multiplied by the gates up to the end of theirs.
@@ -150,6 +158,12 @@ struct chunk_scores {
       const E product = number_at<E>(between, b * config::rows + i, config::keys);
       put_number(own, at, plane, decayed(product, number_at<E>(own, at, plane)));
     }
+  }
+
+ private:
+  GATESCAN_HD static typename config::cursor cursor_at(const sizes& n, const token_range& tokens,
+                                                       int t, index_t key) {
+    return {0, tokens.clamped(t), 0, key < n.keys ? key : n.keys - 1, 0};
   }
 };
 

@@ -66,36 +66,26 @@ struct chunk_state {
           chunk.tokens.first + (Adjoint ? step : steps - 1 - step) * config::subchunk;
       block.sync();
       if (thread < config::keys) {
-        for (int n = 0; n < config::subchunk; ++n) {
-          const int s = Adjoint ? n : config::subchunk - 1 - n;
-          E number{};
-          if (has_key && first + s < chunk.tokens.last) {
-            const typename config::cursor at{0, first + s, 0, key, 0};
-            const auto token = R::keys(x, at);
-            if constexpr (Adjoint) {
-              decay = decayed(token.gate, decay);
-              number = conj(token.q * decay);
-            } else {
-              number = token.k * decay;
-              decay = decayed(token.gate, decay);
-              product.add(x, at, token.gate);
-            }
-          }
-          put_number(keys, s * config::row_pitch + thread, config::keys, number);
-        }
+        for (int n = 0; n < config::subchunk; n += together)
+          decay_keys(x, first, n, key, has_key, chunk, decay, product, keys, thread);
       } else {
-        for (int n = thread - config::keys; n < config::subchunk * config::values;
-             n += config::threads - config::keys) {
-          const index_t t = first + n / config::values, value = first_value + n % config::values;
-          C number = 0;
-          if (t < chunk.tokens.last && value < p.n.values) {
-            if constexpr (Adjoint)
-              number = d_o(x, head_d_out, chunk.batch, head, t, value);
-            else
-              number = R::values(x, typename config::cursor{0, t, 0, 0, value}).v;
-          }
-          values[n / config::values * config::value_pitch + n % config::values] = number;
-        }
+        stage<config::subchunk * config::values, config::threads - config::keys>(
+            thread - config::keys,
+            [&](int n) -> C {
+              const index_t t = first + n / config::values,
+                            value = first_value + n % config::values;
+              const bool inside = t < chunk.tokens.last && value < p.n.values;
+              const index_t time = inside ? t : first, j = inside ? value : 0;
+              C number;
+              if constexpr (Adjoint)
+                number = d_o(x, head_d_out, chunk.batch, head, time, j);
+              else
+                number = R::values(x, typename config::cursor{0, time, 0, 0, j}).v;
+              return inside ? number : C(0);
+            },
+            [&](int n, C number) {
+              values[n / config::values * config::value_pitch + n % config::values] = number;
+            });
       }
       block.sync();
       sum.add(block, config::subchunk, keys, config::row_pitch, values, config::value_pitch);
@@ -108,6 +98,38 @@ struct chunk_state {
     });
     if constexpr (!Adjoint)
       if (has_key && first_value == 0) to.product(chunk.slot, head)[key] = product.value(x);
+  }
+
+ private:
+  static constexpr int together = 8;  // tokens of a key that are read before they are used
+
+  // The n-th tokens of a subchunk and those after them, in the order of the product of gates.
+  template <class Array>
+  GATESCAN_HD static void decay_keys(const typename config::fields& x, index_t first, int n,
+                                     index_t key, bool has_key, const segment& chunk, E& decay,
+                                     gate_product<R, T>& product, const Array& keys, int thread) {
+    registers<E, together> number, gate, factor;
+    registers<bool, together> there;
+    unrolled<together>([&](int i) {
+      const int s = Adjoint ? n + i : config::subchunk - 1 - n - i;
+      there[i] = has_key && first + s < chunk.tokens.last;
+      const typename config::cursor at{0, there[i] ? first + s : first, 0, there[i] ? key : 0, 0};
+      const auto token = R::keys(x, at);
+      number[i] = Adjoint ? token.q : token.k;
+      gate[i] = there[i] ? E(token.gate) : number_cast<E>(C(1));
+      if constexpr (!Adjoint) factor[i] = product.factor_of(x, at, token.gate, there[i]);
+    });
+    unrolled<together>([&](int i) {
+      const int s = Adjoint ? n + i : config::subchunk - 1 - n - i;
+      if constexpr (Adjoint) decay = decayed(gate[i], decay);
+      const E decayed_number = Adjoint ? conj(number[i] * decay) : number[i] * decay;
+      put_number(keys, s * config::row_pitch + thread, config::keys,
+                 there[i] ? decayed_number : E{});
+      if constexpr (!Adjoint) {
+        decay = decayed(gate[i], decay);
+        product.add(x, factor[i]);
+      }
+    });
   }
 };
 

@@ -22,16 +22,23 @@ class gate_product {
   };
 
  public:
-  template <class E>
-  GATESCAN_HD void add(const typename config::fields& x, const typename config::cursor& at,
-                       E gate) {
+  using E = typename config::E;
+
+  /// What a token's gate adds: its logarithm, or itself; nothing where there is no token.
+  GATESCAN_HD static E factor_of(const typename config::fields& x,
+                                 const typename config::cursor& at, E gate, bool there) {
+    if constexpr (logs)
+      if (R::has_log_gate(x)) return there ? as_element(R::log_gate(x, at)) : E{};
+    return there ? gate : number_cast<E>(1);
+  }
+  GATESCAN_HD void add(const typename config::fields& x, E factor) {
     if constexpr (logs) {
       if (R::has_log_gate(x)) {
-        log_ = log_ + number_cast<D>(as_element(R::log_gate(x, at)));
+        log_ = log_ + number_cast<D>(factor);
         return;
       }
     }
-    product_ = decayed(number_cast<D>(gate), product_);
+    product_ = decayed(number_cast<D>(factor), product_);
   }
   GATESCAN_HD D value(const typename config::fields& x) const {
     if constexpr (logs) {

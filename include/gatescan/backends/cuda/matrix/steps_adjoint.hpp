@@ -238,6 +238,7 @@ struct steps_adjoint {
               dk = over_warp(block, counts, g[m] * v),
               da = over_warp(block, counts, g[m] * conj(state));
       g[m] = decayed(conj(gate), g[m]);
+      block.sync_warp();  // all have read what the gradients replace
       if (lane != 0) return;
       put_number(staged.q, at, config::keys, dq);
       put_number(staged.k, at, config::keys, dk);

@@ -3,6 +3,10 @@
 // number is the sum of two of them, and of the four products the smallest is left out: the error of
 // a term is 2^-17 of it. With a third part of a, and all of b in two (an operand of 16 bits), it is
 // that of float. In tf32 every number is rounded once, by up to 2^-11 of it.
+//
+// A matrix unit truncates when it adds, always towards 0. So what it adds is a step of the depth,
+// and steps are added in float, which rounds (Ootomo and Yokota, Int. J. High Perform. Comput.
+// Appl. 36, 2022).
 
 #include "../../../core/scalar.hpp"
 #include "../toolbox.hpp"
@@ -59,13 +63,15 @@ struct warp_sums : warp_tile<N> {
           float x = b[at], y = b[at + b_pitch];
           b_high[n] = take_part(block, x, y), b_low[n] = take_part(block, x, y);
         }
+        float step_sum[4] = {};
         if constexpr (ThreeParts) {
-          block.multiply(sum[tile], a_rest, b_high);
-          block.multiply(sum[tile], a_low, b_low);
+          block.multiply(step_sum, a_rest, b_high);
+          block.multiply(step_sum, a_low, b_low);
         }
-        block.multiply(sum[tile], a_low, b_high);
-        block.multiply(sum[tile], a_high, b_low);
-        block.multiply(sum[tile], a_high, b_high);
+        block.multiply(step_sum, a_low, b_high);
+        block.multiply(step_sum, a_high, b_low);
+        block.multiply(step_sum, a_high, b_high);
+        for (int n = 0; n < 4; ++n) sum[tile][n] += step_sum[n];
       }
     }
   }

@@ -252,7 +252,7 @@ struct collector {
   GATESCAN_HD void leave_partial(Block& block, const Storage& storage, int op, int i, int column,
                                  accumulator<C> sum, bool mine, bool write) const {
     if (!mine) sum.re = sum.im = 0;
-    add_over(block, sum, map.lanes, warp_threads);
+    add_over_channels(block, sum);
     if (!write) return;
     const index_t at = rows.at(op, i, block.thread() / warp_threads, column);
     storage.rows[at] = sum.re;
@@ -289,7 +289,7 @@ struct collector {
           if constexpr (!Alone) {
             accumulator<C> sum;
             ((sum.re += of_key.re, sum.im += of_key.im), ...);
-            add_over(block, sum, 1, map.lanes);
+            add_over_keys(block, sum);
             const index_t at = extras.at(extra++, i, 0, block.thread() / map.lanes);
             if ((i & (map.lanes - 1)) != thread.part) return;
             storage.extras[at] = sum.re;
@@ -317,7 +317,7 @@ struct collector {
           }
           accumulator<C> sum = narrow(of_channel);
           ((sum.re += static_cast<C>(of_key.re), sum.im += static_cast<C>(of_key.im)), ...);
-          add_over(block, sum, 1, map.lanes);
+          add_over_keys(block, sum);
           const bool mine = thread.active && thread.part == 0;
           if (!has_values(a))
             leave_partial(block, storage, row, 0, 0, sum, mine, block.thread() % warp_threads == 0);
@@ -332,13 +332,21 @@ struct collector {
     r.re = static_cast<C>(sum.re), r.im = static_cast<C>(sum.im);
     return r;
   }
-  // over the lanes of a warp whose numbers differ in the bits from `first` up to `last`
+  // Over the lanes of a warp that share a channel, and over the channels of a warp.
   template <class Block>
-  GATESCAN_HD void add_over(Block& block, accumulator<C>& sum, int first, int last) const {
-    for (int m = first; m < last; m *= 2) {
-      sum.re += block.shuffle_xor(sum.re, m);
+  GATESCAN_HD void add_over_keys(Block& block, accumulator<C>& sum) const {
+    if constexpr (!Alone)
+      for (int m = 1; m < map.lanes; m *= 2) add_exchanged(block, sum, m);
+  }
+  template <class Block>
+  GATESCAN_HD void add_over_channels(Block& block, accumulator<C>& sum) const {
+    for (int m = Alone ? 1 : map.lanes; m < warp_threads; m *= 2) add_exchanged(block, sum, m);
+  }
+  template <class Block>
+  GATESCAN_HD void add_exchanged(Block& block, accumulator<C>& sum, int m) const {
+    sum.re += block.shuffle_xor(sum.re, m);
+    if constexpr (IsComplex)
       if (complex) sum.im += block.shuffle_xor(sum.im, m);
-    }
   }
 };
 

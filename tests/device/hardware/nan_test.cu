@@ -1,0 +1,1 @@
+#include "../nan_device_test.cpp"

@@ -1,0 +1,1 @@
+#include "../tf32_device_grid_test.cpp"
