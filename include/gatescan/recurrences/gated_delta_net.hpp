@@ -58,7 +58,7 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     const auto factor = [&](const auto& row) {
       if (!x.normalise) return E(1);
       const auto square = [&](const auto& here) { return here(row) * here(row); };
-      return E(1) / gatescan::sqrt(at.sum_over_keys(square) + E(x.eps));
+      return E(1) / sqrt(at.sum_over_keys(square) + E(x.eps));
     };
     return factors<E>{factor(x.q) * E(x.scale), factor(x.k)};
   }
