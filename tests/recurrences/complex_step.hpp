@@ -170,6 +170,6 @@ void in_each_mode(F&& f) {
   if constexpr (gatescan::scannable<R>) f(gatescan::scan{.segments = 3});
 }
 inline const std::vector<std::tuple<index_t, index_t, index_t>> lengths_keys_values{
-    {1, 1, 1}, {2, 3, 2}, {5, 4, 3}, {6, 17, 9}, {21, 3, 2}, {38, 2, 1}};
+    {1, 1, 1}, {2, 3, 2}, {5, 4, 3}, {3, 17, 9}, {21, 3, 2}, {38, 2, 1}};
 
 }  // namespace plain

@@ -69,7 +69,7 @@ plain::operands<double> problem(long B, long L, long H, long G, long K, long V, 
 
 template <class T, bool Softplus>
 void check(double forward, double backward) {
-  for (const int given : {0, 1, 2, 4, 8, 13})
+  for (const int given : {0, 2, 13})
     for (const auto& [L, K, V] : plain::lengths_keys_values) {
       const gatescan::index_t groups = L == 5 ? 1 : L == 21 ? 4 : 2;
       const plain::expectation<loops<Softplus>, T> want(problem(1, L, 4, groups, K, V, given, 5));
