@@ -1,6 +1,6 @@
-// Which mode, and what a call does: automatic, describe, the attention map, one token at a time. And
-// two relatives that are recurrences you have already: RetNet is gla, LRU is elementwise, with a
-// stride of 0 where a number does not change.
+// Which mode, and what a call does: automatic, describe, the attention map, one token at a time.
+// And two relatives that are recurrences you have already: RetNet is gla, LRU is elementwise, with
+// a stride of 0 where a number does not change.
 #include <cmath>
 #include <complex>
 #include <cstdio>

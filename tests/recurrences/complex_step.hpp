@@ -101,8 +101,8 @@ double difference(const std::vector<T>& got, const std::vector<double>& want) {
   return want.empty() ? 0 : worst / size;
 }
 
-/// What the loops say: results, a loss's weights, and its gradients by complex steps, `T` being what
-/// weights are rounded to.
+/// What the loops say: results, a loss's weights, and its gradients by complex steps, `T` being
+/// what weights are rounded to.
 template <class Loops, class T>
 struct expectation {
   operands<double> x;

@@ -1,7 +1,7 @@
 #pragma once
 // Sums in the order written and signed zeros are what resets, compensated sums and equal bits are
-// made of. gcc says by macros when flags take them away (macros.hpp); clang does not, so a call asks
-// what was made of two expressions that tell in every rounding mode. That costs a nanosecond.
+// made of. gcc says by macros when flags take them away (macros.hpp); clang does not, so a call
+// asks what was made of two expressions that tell in every rounding mode. That costs a nanosecond.
 
 #include <cstdint>
 #include <stdexcept>

@@ -4,10 +4,10 @@
 // into one program.
 //
 //   GATESCAN_TYPES  what is the same under any flags: views, number formats, options, errors. One
-//                   part of a program may hand them to another. Their functions are GATESCAN_INLINE,
-//                   so that none is left to the linker.
-//   GATESCAN_ABI    what is compiled: its name says under which flags, so that the linker never puts
-//                   a function for one machine in the place of one for another.
+//                   part of a program may hand them to another. Their functions are
+//                   GATESCAN_INLINE, so that none is left to the linker.
+//   GATESCAN_ABI    what is compiled: its name says under which flags, so that the linker never
+//                   puts a function for one machine in the place of one for another.
 
 #include "../version.hpp"
 

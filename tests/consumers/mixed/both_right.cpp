@@ -1,5 +1,5 @@
-// Two halves of one program, compiled for different machines: both give the right numbers, whichever
-// of them the linker sees first.
+// Two halves of one program, compiled for different machines: both give the right numbers,
+// whichever of them the linker sees first.
 #include "part.hpp"
 
 #if defined(__x86_64__)
