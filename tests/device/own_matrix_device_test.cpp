@@ -173,7 +173,7 @@ struct tied_to : matrix_state<tied_to<BothAxes>>, plain_output {
   };
   GATESCAN_CALLS_ANY
   template <class F, class... S>
-  GATESCAN_HD static void operands(F&& call, S&&... s) {
+  GATESCAN_HD static constexpr void operands(F&& call, S&&... s) {
     using enum axis;
     using enum presence;
     call("q", axes{batch, time, head, key}, required, s.q...);
