@@ -7,7 +7,7 @@
 #include "api/attention_map.hpp"
 #include "api/describe.hpp"
 #include "api/plan.hpp"
-#include "backends/cpu/attention_map.hpp"
 #include "backends/cpu/execute.hpp"
+#include "backends/cpu/work/attention_map.hpp"
 #include "recurrences/all.hpp"
 #include "version.hpp"

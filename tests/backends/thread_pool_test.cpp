@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 
 #include <atomic>
-#include <gatescan/backends/cpu/thread_pool.hpp>
+#include <gatescan/backends/cpu/threads/pool.hpp>
 #include <set>
 #include <thread>
 #include <vector>

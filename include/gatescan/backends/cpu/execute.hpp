@@ -6,8 +6,8 @@
 #include <span>
 
 #include "diagonal/agent.hpp"
-#include "lower.hpp"
 #include "matrix/agent.hpp"
+#include "scalar_heads/lower.hpp"
 #include "stepwise/agent.hpp"
 #include "work/backward_pass.hpp"
 #include "work/forward_pass.hpp"

@@ -10,7 +10,7 @@
 #include "../operands/unit_strides.hpp"
 #include "log_sum.hpp"
 #include "tiles.hpp"
-#include "token_cursor.hpp"
+#include "../operands/token_cursor.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -9,7 +9,7 @@
 #include <type_traits>
 
 #include "../../../core/workspace.hpp"
-#include "../threads.hpp"
+#include "../threads/parallel_for.hpp"
 #include "cursor.hpp"
 #include "work_split.hpp"
 

@@ -11,7 +11,7 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// The lowering of such problems (../lower.hpp), for recurrences that are used in that form. They
+/// The lowering of such problems (lower.hpp), for recurrences that are used in that form. They
 /// name themselves: kernels are compiled for it, and do not know what one that inherits does
 /// differently.
 template <class R, class T, kernel_form Form>

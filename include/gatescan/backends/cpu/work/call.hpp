@@ -2,7 +2,7 @@
 // What all workers of one call share.
 
 #include "../agent.hpp"
-#include "../threads.hpp"
+#include "../threads/parallel_for.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

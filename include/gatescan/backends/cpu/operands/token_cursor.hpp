@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "../operands/cursor.hpp"
+#include "cursor.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -13,7 +13,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "../../core/macros.hpp"
+#include "../../../core/macros.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -6,7 +6,7 @@
 #include <xmmintrin.h>
 #endif
 
-#include "backend.hpp"
+#include "../backend.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

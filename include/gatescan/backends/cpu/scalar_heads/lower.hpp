@@ -16,7 +16,7 @@
 #include <algorithm>
 #include <span>
 
-#include "scalar_heads/problem.hpp"
+#include "problem.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

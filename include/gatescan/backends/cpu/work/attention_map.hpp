@@ -4,8 +4,10 @@
 #include <memory>
 #include <vector>
 
-#include "execute.hpp"
-#include "simd/selects.hpp"
+#include "../../../core/problem.hpp"
+#include "../operands/token_cursor.hpp"
+#include "../simd/selects.hpp"
+#include "../threads/parallel_for.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -13,13 +13,13 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
-#include "thread_pool.hpp"
+#include "pool.hpp"
 #endif
 
-#include "../../core/error.hpp"
-#include "../../core/view.hpp"
+#include "../../../core/error.hpp"
+#include "../../../core/view.hpp"
+#include "../tuning.hpp"
 #include "control_word.hpp"
-#include "tuning.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
