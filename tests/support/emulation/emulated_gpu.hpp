@@ -82,8 +82,8 @@ class block {
               lane = thread_ % lanes;
     for (int i = 0; i < 4; ++i) {
       const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-      std::array<float, Depth + 1> terms;
-      terms[Depth] = sum[i];
+      std::array<float, static_cast<std::size_t>(Depth + 1)> terms;
+      terms[static_cast<std::size_t>(Depth)] = sum[i];
       for (int k = 0; k < Depth; ++k) {
         const float x = a_at(machine_.fragments(warp + row % 8 * 4 + lane_of(k)).data(), row, k),
                     y = b_at(machine_.fragments(warp + column * 4 + lane_of(k)).data(), k);

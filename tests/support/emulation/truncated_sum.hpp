@@ -18,7 +18,7 @@ float truncated_sum(const Terms& terms) {
   const int exponent = std::ilogb(largest) - 23;
   const double unit = std::ldexp(1.0, exponent), units = std::ldexp(1.0, -exponent);
   std::int64_t sum = 0;
-  for (const float x : terms) sum += static_cast<std::int64_t>(x * units);
+  for (const float x : terms) sum += static_cast<std::int64_t>(static_cast<double>(x) * units);
   double lost = 1;  // bits that are too many for a float
   for (; std::llabs(sum) >= 1 << 24; sum /= 2) lost *= 2;
   return static_cast<float>(static_cast<double>(sum) * unit * lost);

@@ -48,8 +48,8 @@ struct state_passing {
 
     D state = number_cast<D>(load_state<E>(from, sequence, head, key, value));
     for (index_t done = 0; done < count; done += ahead) {
-      D product[ahead];
-      E added[ahead];
+      D product[static_cast<std::size_t>(ahead)];
+      E added[static_cast<std::size_t>(ahead)];
       for (int n = 0; n < ahead; ++n) {
         if (done + n >= count) break;
         const index_t slot = first_slot + (Adjoint ? count - 1 - done - n : done + n);
