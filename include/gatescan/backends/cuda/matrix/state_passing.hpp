@@ -50,21 +50,21 @@ struct state_passing {
     for (index_t done = 0; done < count; done += ahead) {
       D product[static_cast<std::size_t>(ahead)];
       E added[static_cast<std::size_t>(ahead)];
-      for (int n = 0; n < ahead; ++n) {
-        if (done + n >= count) break;
+      unrolled<ahead>([&](int n) {
+        if (done + n >= count) return;
         const index_t slot = first_slot + (Adjoint ? count - 1 - done - n : done + n);
         product[n] = at.product(slot, head)[key];
         added[n] = number_at<E>(at.state(slot, head), entry, at.plane());
-      }
-      for (int n = 0; n < ahead; ++n) {
-        if (done + n >= count) break;
+      });
+      unrolled<ahead>([&](int n) {
+        if (done + n >= count) return;
         const index_t index = Adjoint ? count - 1 - done - n : done + n;
         put_number(at.state(first_slot + index, head), entry, at.plane(), number_cast<E>(state));
         const D next =
             decayed(Adjoint ? conj(product[n]) : product[n], state) + number_cast<D>(added[n]);
         const bool fine = is_finite(state) && is_finite(next);
         state = fine ? next : stepped(chunks.of(sequence, index), head, key, value, state);
-      }
+      });
     }
     if constexpr (Adjoint) {
       const E g = number_cast<E>(state);
