@@ -44,7 +44,7 @@ struct tied_case {
   template <class To, class From>
   static void give(To& to, From& from) {
     to.q = from[0], to.f = from[1], to.v = from[2];
-    if constexpr (requires { to.lower; }) to.lower = lower;
+    if constexpr (requires { to.lower = lower; }) to.lower = lower;
   }
   results loops() const {
     const doubles &q = x[0], &f = x[1], &v = x[2];

@@ -107,7 +107,8 @@ void check(const problem& p, const axes& a, const layout& where, index_t segment
   target.reduce(cpu{.threads = threads}, split);
 
   for (std::size_t i = 0; i < got.size(); ++i)
-    ASSERT_EQ(static_cast<double>(got[i]), written[i] ? sums[i] : untouched) << "element " << i;
+    ASSERT_EQ(static_cast<double>(got[i]), written[i] ? sums[i] : static_cast<double>(untouched))
+        << "element " << i;
 }
 
 template <class C, class S>
