@@ -236,6 +236,7 @@ struct gradient_target {
   void reduce_token(const work_split& split, index_t b, index_t t, index_t plane, S* result) const {
     constexpr index_t most = 64;  // at once
     const index_t row = heads * keys * values;
+    if (row == 0) return;  // there may be no memory then
     S* const token = result + b * to.batch + t * to.time;
     index_t h = 0, k = 0, v = 0;
     for (index_t done = 0; done < row; done += most) {
