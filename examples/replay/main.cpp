@@ -67,6 +67,10 @@ int main(int argc, char** argv) {
     return complain("--softplus", "only selective_scan has it");
   }
 
+  if (asked.chunk && asked.mode != "chunked") {
+    return complain("--chunk", "only --mode chunked has it");
+  }
+
   std::unique_ptr<device_calls::device> device;
   try {
     if (asked.backend == "cuda") device = device_calls::open_device();

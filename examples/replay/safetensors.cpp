@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -50,6 +51,11 @@ std::uint64_t read_length(std::span<const std::byte> file) {
 
 std::int64_t size_as_declared(const std::string& name, const declaration& declared) {
   const std::int64_t item = size_of(declared.dtype);
+  if (declared.dtype == "C64" || declared.dtype == "C128") {
+    throw file_error("tensor " + printable(name) + " has dtype " + declared.dtype +
+                     ": give its real part as " + printable(name) + ", its imaginary part as " +
+                     printable(name + "_im"));
+  }
   if (item == 0) {
     throw file_error("tensor " + printable(name) + " has unknown dtype " +
                      printable(declared.dtype));
@@ -59,6 +65,41 @@ std::int64_t size_as_declared(const std::string& name, const declaration& declar
   } catch (const file_error& error) {
     throw file_error("tensor " + printable(name) + ": " + error.what());
   }
+}
+
+// The file that is being written, for signals that end the program before it is complete.
+const char* unfinished = nullptr;
+
+void remove_unfinished(int signal) {
+  if (unfinished != nullptr) ::unlink(unfinished);
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+// From `part` being created to its end: signals take it along.
+class unfinished_file {
+ public:
+  explicit unfinished_file(const std::string& part) {
+    unfinished = part.c_str();
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      if (std::signal(signal, remove_unfinished) == SIG_IGN) std::signal(signal, SIG_IGN);
+    }
+    std::signal(SIGXFSZ, SIG_IGN);  // a file beyond its limit is an error of the write
+  }
+  ~unfinished_file() { unfinished = nullptr; }
+  unfinished_file(const unfinished_file&) = delete;
+  unfinished_file& operator=(const unfinished_file&) = delete;
+};
+
+// What a link points to, also where that does not exist yet.
+std::filesystem::path without_links(std::filesystem::path path) {
+  constexpr int most = 40;
+  std::error_code status;
+  for (int links = 0; std::filesystem::is_symlink(path, status); ++links) {
+    if (links == most) throw file_error("too many links");
+    path = path.parent_path() / std::filesystem::read_symlink(path);
+  }
+  return path;
 }
 
 }  // namespace
@@ -94,6 +135,11 @@ entries parse(std::span<const std::byte> file) {
   const auto data = file.subspan(length_bytes + text.size());
   const std::string header(reinterpret_cast<const char*>(text.data()), text.size());
   if (!header.starts_with('{')) throw file_error("the header does not begin with '{'");
+  // The parser would take a NUL for the end, whatever follows.
+  if (const auto at = header.find('\0'); at != std::string::npos) {
+    throw file_error("the header is not valid JSON at its byte " + std::to_string(at + 1) +
+                     ", a NUL");
+  }
 
   // Sorted by place, the tensors must tile the data: no gap, no overlap, nothing left over.
   std::vector<std::pair<std::pair<std::int64_t, std::int64_t>, std::string>> places;
@@ -170,16 +216,18 @@ std::vector<std::byte> serialize(std::span<const tensor> tensors) {
   return file;
 }
 
-void write_bytes(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+void write_bytes(const std::filesystem::path& asked, std::span<const std::byte> bytes) {
   const auto failed = [](const std::string& what) {
     return file_error(what + ": " + std::strerror(errno));
   };
-  // The rename would replace a device or a pipe by a file.
+  // The rename would replace a link, a device or a pipe by a file.
+  const std::filesystem::path path = without_links(asked);
   std::error_code status;
   if (std::filesystem::exists(path, status) && !std::filesystem::is_regular_file(path, status)) {
     throw file_error("exists and is not a regular file");
   }
   const std::string part = path.string() + ".part" + std::to_string(::getpid());
+  const unfinished_file guard(part);
   std::FILE* const stream = std::fopen(part.c_str(), "wbx");  // x: never onto another's file
   if (stream == nullptr) throw failed("cannot create " + printable(part));
   const bool written =

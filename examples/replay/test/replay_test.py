@@ -424,6 +424,7 @@ class Refusals(ReplayTest):
             (*good, "--threads", "-1", *file),
             (*good, "--threads", "1.5", *file),
             (*good, "--softplus", *file),
+            (*good, "--chunk", "16", *file),
             (*good, *file, "--chunk"),
             (*good, "--mode", "chunked", *file),
         ):

@@ -2,8 +2,12 @@
 #include "../safetensors.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -165,6 +169,20 @@ TEST(Safetensors, RejectsWhatIsNotTheFormatsJson) {
   EXPECT_TRUE(says(message_of(deep, 0), "unknown field"));
 }
 
+TEST(Safetensors, ANulDoesNotEndTheHeader) {
+  const std::string sound = R"({"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})";
+  EXPECT_EQ(message_of(sound, 0), "accepted");
+  EXPECT_TRUE(says(message_of(sound + '\0' + "}}garbage", 0), "a NUL"));
+  EXPECT_TRUE(says(message_of(sound + '\0', 0), "a NUL"));
+}
+
+TEST(Safetensors, ComplexTensorsAreToldToBeTwo) {
+  const std::string message =
+      message_of(R"({"q":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}})", 8);
+  EXPECT_TRUE(says(message, "C64"));
+  EXPECT_TRUE(says(message, "\"q_im\""));
+}
+
 TEST(Safetensors, RejectsNamesAndFieldsThatOccurTwice) {
   const std::string a = R"("a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
   EXPECT_TRUE(says(message_of("{" + a + "," + a + "}", 0), "twice"));
@@ -255,6 +273,70 @@ TEST_F(SafetensorsFolder, ReadsRegularFilesOnly) {
   EXPECT_THROW(read_bytes("/dev/zero"), file_error);
   write_bytes(folder / "empty", {});
   EXPECT_TRUE(read_bytes(folder / "empty").empty());
+}
+
+// A folder of its own, and what lies in it afterwards.
+class SafetensorsFiles : public testing::Test {
+ protected:
+  SafetensorsFiles()
+      : folder(std::filesystem::temp_directory_path() /
+               ("safetensors_test" + std::to_string(::getpid()))) {
+    std::filesystem::create_directory(folder);
+  }
+  ~SafetensorsFiles() override { std::filesystem::remove_all(folder); }
+
+  std::size_t files() const {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder), {}));
+  }
+  std::filesystem::path folder;
+};
+
+TEST_F(SafetensorsFiles, AnOutputThatIsALinkStaysOne) {
+  const auto bytes = bytes_of("new");
+  for (const bool exists : {true, false}) {
+    const auto target = folder / "target", link = folder / "link";
+    std::filesystem::remove_all(target);
+    std::filesystem::remove_all(link);
+    if (exists) write_bytes(target, bytes_of("older"));
+    std::filesystem::create_symlink("target", link);
+    write_bytes(link, bytes);
+    EXPECT_TRUE(std::filesystem::is_symlink(link));
+    EXPECT_FALSE(std::filesystem::is_symlink(target));
+    EXPECT_EQ(read_bytes(target), bytes);
+    EXPECT_EQ(files(), 2u);
+  }
+  std::filesystem::create_symlink("loop", folder / "loop");
+  EXPECT_THROW(write_bytes(folder / "loop", bytes), file_error);
+}
+
+TEST_F(SafetensorsFiles, AFileSizeLimitLeavesNothing) {
+  const auto write_beyond = [&] {
+    const rlimit limit = {4096, 4096};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    try {
+      write_bytes(folder / "out", std::vector<std::byte>(1 << 20));
+    } catch (const file_error&) {
+      std::_Exit(7);
+    }
+  };
+  EXPECT_EXIT(write_beyond(), testing::ExitedWithCode(7), "");
+  EXPECT_EQ(files(), 0u);
+}
+
+TEST_F(SafetensorsFiles, ASignalLeavesNothing) {
+  // Large files again and again, so that the signal comes while one is being written.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::vector<std::byte> large(std::size_t{1} << 26);
+    for (;;) write_bytes(folder / "out", large);
+  }
+  while (files() == 0) ::usleep(100);
+  ::kill(child, SIGTERM);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+  EXPECT_LE(files(), 1u);  // a complete one, or none
+  EXPECT_TRUE(files() == 0 || std::filesystem::exists(folder / "out"));
 }
 
 }  // namespace
