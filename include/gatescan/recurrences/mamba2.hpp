@@ -94,7 +94,10 @@ struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
     E d_step = fma(d_log, unless_zero(t.gate, at(x.A)), d_t.step);
     d_step = select_negative(s - E(x.least_dt), E(0), d_step);
     d_step = select_negative(E(x.most_dt) - s, E(0), d_step);
-    if (x.softplus) d_step = d_step * sigmoid(raw_step(x, at));
+    if (x.softplus) {  // where the slope underflows, a gradient of any size counts for nothing
+      const auto slope = sigmoid(raw_step(x, at));
+      d_step = unless_zero(slope, d_step * slope);
+    }
     at.add(d.A, d_log * t.step);
     at.add(d.dt, d_step);
     at.add(d.dt_bias, d_step);

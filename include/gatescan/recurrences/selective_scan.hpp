@@ -87,7 +87,10 @@ struct selective_scan : result_types<selective_scan>, exponential_gate_of_A, ski
                                       const auto& d_w) {
     at.add(d.u, fma(d_w.v, w.step, d_w.u));
     auto d_raw = fma(d_w.v, w.u, d_w.step);
-    if (x.softplus) d_raw = d_raw * sigmoid(raw_step(x, at));
+    if (x.softplus) {  // where the slope underflows, a gradient of any size counts for nothing
+      const auto slope = sigmoid(raw_step(x, at));
+      d_raw = unless_zero(slope, d_raw * slope);
+    }
     at.add(d.delta, d_raw);
     at.add(d.delta_bias, d_raw);
   }
