@@ -46,7 +46,7 @@ struct half {
     bits = static_cast<std::uint16_t>(sign | h);
   }
   GATESCAN_HD GATESCAN_INLINE explicit operator float() const {
-    const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
+    const std::uint32_t sign = (bits & 0x8000u) << 16;
     const std::uint32_t magnitude = bits & 0x7fffu;
     std::uint32_t u;
     if (magnitude >= 0x7c00u) {

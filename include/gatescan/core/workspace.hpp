@@ -35,7 +35,8 @@ class arena {
     at_ = (at_ + alignment - 1) / alignment * alignment;
     const std::uintptr_t here = at_;
     at_ += static_cast<std::size_t>(count) * sizeof(T);
-    return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + (here - begin_));
+    return memory_ == nullptr ? nullptr
+                              : static_cast<T*>(static_cast<void*>(memory_ + (here - begin_)));
   }
   /// Bytes that are enough wherever the caller's memory starts.
   std::size_t bytes_needed() const { return at_ - begin_ + alignment; }

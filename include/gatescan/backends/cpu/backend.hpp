@@ -41,7 +41,8 @@ struct cpu {
   executor run{};
 
   friend GATESCAN_INLINE std::unique_ptr<std::byte[]> own_scratch(const cpu&, std::size_t bytes) {
-    return bytes > 0 ? std::make_unique_for_overwrite<std::byte[]>(bytes) : nullptr;
+    // not make_unique_for_overwrite, which libc++ 14 does not have
+    return std::unique_ptr<std::byte[]>(bytes > 0 ? new std::byte[bytes] : nullptr);
   }
 };
 

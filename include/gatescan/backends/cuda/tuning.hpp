@@ -50,7 +50,7 @@ inline constexpr tuning tuned{};
 /// Preferences that say how time may be split.
 inline preferences with_segments(index_t time) {
   preferences best;
-  best.least_segment = std::max(tuned.least_segment, ceil_divide(time, tuned.most_segments));
+  best.least_segment = (std::max)(tuned.least_segment, ceil_divide(time, tuned.most_segments));
   return best;
 }
 

@@ -122,11 +122,15 @@ class matrix_agent {
          first -= block_tokens) {
       const index_t some = std::min<index_t>(block_tokens, count - first);
       sink.open(t + first, some);
-      if (reader::may_have_head_gate_adjoint && reader_.has_head_gate())
-        epilogue::template collect<reader::may_have_head_gate_adjoint>(reader_, d_out, gradients_,
-                                                                       d, t, first, some);
+      const auto collect = [&]<bool HeadGate>() {
+        epilogue::template collect<HeadGate>(reader_, d_out, gradients_, d, t, first, some);
+      };
+      if constexpr (!reader::may_have_head_gate_adjoint)
+        collect.template operator()<false>();
+      else if (reader_.has_head_gate())
+        collect.template operator()<true>();
       else
-        epilogue::template collect<false>(reader_, d_out, gradients_, d, t, first, some);
+        collect.template operator()<false>();
       sink.close(t + first, some);
     }
     return g_in;

@@ -91,7 +91,7 @@ GATESCAN_INLINE void stream(T* to, pack<T> x) {
   __builtin_memcpy(parts, &x, sizeof x);
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < sizeof x / 16; ++i)
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to) + i, parts[i]);
+    _mm_stream_si128(static_cast<__m128i*>(static_cast<void*>(to)) + i, parts[i]);
 #else
   store(to, x);
 #endif

@@ -142,8 +142,9 @@ void write_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
     }
   };
   const index_t jobs = n.sequences * n.heads * blocks;
-  const auto sums = std::make_unique_for_overwrite<typename rows::E[]>(static_cast<std::size_t>(
-      std::min<index_t>(backend.threads, std::max<index_t>(jobs, 1)) * n.time));
+  const index_t workers = std::min<index_t>(backend.threads, std::max<index_t>(jobs, 1));
+  const std::unique_ptr<typename rows::E[]> sums(
+      new typename rows::E[static_cast<std::size_t>(workers * n.time)]);
   parallel_for(backend, jobs, [&](index_t job, int worker) {
     const index_t sequence = job / (n.heads * blocks), h = job / blocks % n.heads;
     const index_t v = job % blocks * rows::width, b = p.batch_of(sequence);

@@ -131,7 +131,7 @@ class diagonal_runner {
     if (how.segments > 1) return ceil_divide(time, how.segments);
     const preferences best = preferred(n);
     const index_t wanted = ceil_divide(best.enough_parts, std::max<index_t>(best.parts, 1));
-    const index_t tokens = std::max(best.least_segment, ceil_divide(time, wanted));
+    const index_t tokens = (std::max)(best.least_segment, ceil_divide(time, wanted));
     return how.form == kernel_form::attention ? tokens : round_up(tokens, how.forward_chunk);
   }
 

@@ -36,7 +36,7 @@ struct chunk_keys_adjoint {
   // of what is staged: rows as far apart as a matrix unit likes them
   static constexpr int token_pitch = tokens + config::apart, row_pitch = rows + config::apart;
   // of k, of gates, and of what is staged there first
-  static constexpr int side_size = std::max(tokens * rows, depth* token_pitch);
+  static constexpr int side_size = (std::max)(tokens * rows, depth* token_pitch);
   static constexpr int queries = tokens + 1;  // the last one is G
   using scores = product_sums<config, tokens, tokens>;
   using contractions = product_sums<config, tokens, rows>;
