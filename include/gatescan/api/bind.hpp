@@ -61,6 +61,7 @@ sizes measure(const In& in, bool one_token) {
               grow(channels, x.shape[i]);
               break;
             case axis::sequence:
+            default:
               break;
           }
       },
@@ -80,13 +81,14 @@ sizes measure(const In& in, bool one_token) {
 
 inline void check_offsets(const view<const index_t>& offsets, sizes& n, bool readable) {
   if (!offsets.given()) return;
-  if (offsets.rank != 1 || offsets.shape[0] < 1 || offsets.stride[0] != 1)
+  if (!offsets.well_formed || offsets.rank != 1 || offsets.shape[0] < 1 || offsets.stride[0] != 1)
     fail_shape("sequence_offsets", "[sequences + 1], dense", offsets);
+  check_pointer("sequence_offsets", offsets, offsets.data);
   if (n.batch != 1)
     fail<shape_error>("sequence_offsets: expected batch 1 with packed sequences, got batch " +
                       std::to_string(n.batch));
   n.sequences = offsets.shape[0] - 1;
-  if (!readable || offsets.data == nullptr) return;  // shapes only
+  if (!readable) return;
   const auto refuse = [](const std::string& expected, index_t i, index_t got) {
     fail<shape_error>("sequence_offsets[" + std::to_string(i) + "]: expected " + expected +
                       ", got " + std::to_string(got));
@@ -128,13 +130,43 @@ auto bind_inputs(const In& in, bool one_token = false) {
   return p;
 }
 
-// A result that is written element by element must not write one place twice.
+inline index_t magnitude(index_t stride) { return stride < 0 ? -stride : stride; }
+
+// Axes nest when each step along one passes over all that the closer ones reach, so that no two
+// elements share a place. Axes of stride 0, which gradients sum over, are left out.
+inline bool axes_nest(const layout& x) {
+  index_t reach = 0;
+  bool seen[max_rank] = {};
+  for (int n = 0; n < x.rank; ++n) {
+    int closest = -1;
+    for (int i = 0; i < x.rank; ++i)
+      if (!seen[i] && (closest < 0 || magnitude(x.stride[i]) < magnitude(x.stride[closest])))
+        closest = i;
+    seen[closest] = true;
+    const index_t stride = magnitude(x.stride[closest]), extent = x.shape[closest];
+    if (extent < 2 || stride == 0) continue;
+    if (stride <= reach) return false;
+    reach += stride * (extent - 1);
+  }
+  return true;
+}
+// A result must not write one place twice.
+inline void check_nested(const operand_name& name, const layout& x) {
+  if (x.size() == 0 || axes_nest(x)) return;
+  layout strides;
+  strides.rank = x.rank;
+  for (int i = 0; i < x.rank; ++i) strides.shape[i] = x.stride[i];
+  fail_shape(name, "a place for every element of " + shape_text(x), strides,
+             " as strides, by which elements share places");
+}
+// A result that is not summed, too.
 inline void check_distinct(const char* name, const layout& x) {
   if (x.size() == 0) return;
   for (int i = 0; i < x.rank; ++i)
     if (x.shape[i] > 1 && x.stride[i] == 0)
       fail<shape_error>(std::string(name) + ": expected a stride other than 0 on axis " +
                         std::to_string(i) + " of a result with extents " + shape_text(x));
+  check_nested(name, x);
 }
 
 template <class V>
@@ -172,6 +204,7 @@ void check_result(const char* name, const V& x, const axes& a, const sizes& n, b
   check_layout(name, x, a, n, true);
   check_distinct(name, x);
   check_complex(name, x, complex);
+  check_planes(footprint_of(name, x));
 }
 
 // A device's blocks run in any order, and of a matrix state some read what others write.
@@ -216,6 +249,7 @@ backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
   int count = 0;
   const auto add = [&](const char* name, const auto& x) {
     const footprint f = footprint_of(name, x);
+    check_planes(f);
     for (int i = 0; i < count; ++i) check_apart(f, written[i], false);
     for_each_input(in, [&](const char* other, const auto& y, bool) {
       check_apart(f, footprint_of(other, y), false);
@@ -232,11 +266,13 @@ backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
           fail<shape_error>("gradient of " + std::string(name) +
                             ": asked for, but the operand is not given");
         to = bind({name, true}, x, declared, p.n, false);
+        check_nested({name, true}, x);
         add(name, x);
       },
       in, d, r.d);
   if (d.initial_state.given()) {
     r.initial_state = bind({"initial_state", true}, d.initial_state, R::state_axes, p.n, true);
+    check_nested({"initial_state", true}, d.initial_state);
     add("initial_state", d.initial_state);
   }
   return r;

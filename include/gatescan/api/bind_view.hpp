@@ -38,8 +38,9 @@ constexpr const char* axis_name(axis a) {
       return "values or 1";
     case axis::channel:
       return "channels";
+    default:
+      return "";
   }
-  return "";
 }
 
 inline std::string axes_text(const axes& a) {
@@ -59,8 +60,13 @@ struct operand_name {
 };
 
 [[noreturn]] inline void fail_shape(const std::string& name, const std::string& expected,
-                                    const layout& came) {
-  fail<shape_error>(name + ": expected " + expected + ", got " + shape_text(came));
+                                    const layout& came, const char* remark = "") {
+  fail<shape_error>(name + ": expected " + expected + ", got " + shape_text(came) + remark);
+}
+// Elements lie somewhere.
+inline void check_pointer(const operand_name& name, const layout& x, const void* data) {
+  if (data == nullptr && x.size() > 0)
+    fail_shape(name, "memory for its elements", x, " at a null pointer");
 }
 
 // The extent an axis must have; heads and groups are checked by divisibility instead.
@@ -83,8 +89,9 @@ inline index_t extent(const sizes& n, axis a) {
       return n.values;
     case axis::channel:
       return n.heads * n.values;
+    default:
+      return 0;
   }
-  return 0;
 }
 
 inline axes axes_as_given(const layout& x, const axes& a) {
@@ -101,6 +108,8 @@ inline void check_layout(const operand_name& name, const layout& x, const axes& 
     for (int i = 0; i < a.rank; ++i) text += (i ? ", " : "") + std::to_string(extent(n, a.of[i]));
     return text + "]";
   };
+  if (!x.well_formed)
+    fail_shape(name, expected() + " with a stride an axis", x, " from lists of another length");
   if (x.rank != a.rank) fail_shape(name, expected(), x);
   for (int i = 0; i < a.rank; ++i) {
     const index_t want = extent(n, a.of[i]), got = x.shape[i];
@@ -152,6 +161,8 @@ operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const 
         o.value = x.stride[i];
         o.head = x.stride[i] * n.values;
         break;
+      default:
+        break;
     }
   }
   return o;
@@ -162,6 +173,7 @@ operand<T> bind(const operand_name& name, const view<T>& x, const axes& a, const
                 bool exact_heads) {
   if (!x.given()) return {};
   check_layout(name, x, a, n, exact_heads);
+  check_pointer(name, x, x.data);
   return canonical<T>(x, x.data, nullptr, a, n);
 }
 template <class T>
@@ -172,6 +184,7 @@ operand<T> bind(const operand_name& name, const complex_view<T>& x, const axes& 
     fail<shape_error>(std::string(name) +
                       ": expected real and imaginary planes of equal shape and strides");
   check_layout(name, x, a, n, exact_heads);
+  check_pointer(name, x, x.re);
   return canonical<T>(x, x.re, x.im, a, n);
 }
 

@@ -101,6 +101,12 @@ inline bool overlap(const footprint& a, const footprint& b) {
   return false;
 }
 
+/// Throws if the planes of `result` share memory.
+inline void check_planes(const footprint& result) {
+  if (result.planes == 2 && overlap(result.plane[0], result.plane[1]))
+    fail<shape_error>(std::string(result.name) +
+                      ": expected real and imaginary planes apart, got planes that overlap");
+}
 /// Throws if `result` shares memory with `other`. The very same view is fine when same_is_fine.
 inline void check_apart(const footprint& result, const footprint& other, bool same_is_fine) {
   if (!overlap(result, other) || (same_is_fine && result.same_as(other))) return;

@@ -16,19 +16,24 @@ inline constexpr int max_rank = 5;
 /// Extents and strides (counted in elements, any sign, 0 for a broadcast axis). rank 0 = not given.
 struct layout {
   int rank = 0;
+  bool well_formed = true;  // made from at most max_rank extents and as many strides
   index_t shape[max_rank] = {};
   index_t stride[max_rank] = {};
 
   GATESCAN_INLINE constexpr layout() = default;
   GATESCAN_INLINE constexpr explicit layout(std::initializer_list<index_t> extents) {
     for (index_t n : extents)
-      if (rank < max_rank) shape[rank++] = n;
+      if (rank < max_rank)
+        shape[rank++] = n;
+      else
+        well_formed = false;
     index_t step = 1;
     for (int i = rank - 1; i >= 0; --i) stride[i] = step, step *= shape[i];
   }
   GATESCAN_INLINE constexpr layout(std::initializer_list<index_t> extents,
                                    std::initializer_list<index_t> strides)
       : layout(extents) {
+    well_formed = well_formed && strides.size() == extents.size();
     int i = 0;
     for (index_t s : strides)
       if (i < max_rank) stride[i++] = s;
@@ -58,6 +63,14 @@ struct view : layout {
   requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) GATESCAN_INLINE
       constexpr view(const view<U>& other)
       : layout(other), data(other.data) {}
+  template <class U>
+  requires(!std::is_const_v<T> && std::is_same_v<U, const T>) GATESCAN_INLINE
+      constexpr view(const view<U>& other)
+      : layout(other) {
+    static_assert(!std::is_same_v<U, const T>,
+                  "gatescan: a result needs a view of numbers that may be written: view<T>, not "
+                  "view<const T>");
+  }
 
   GATESCAN_INLINE constexpr bool given() const { return rank != 0; }
 };
@@ -123,6 +136,10 @@ struct complex_view : layout {
   requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) GATESCAN_INLINE
       constexpr complex_view(const complex_view<U>& x)
       : layout(x), re(x.re), im(x.im), same_layout_(x.planes_agree()) {}
+  template <class U>
+  requires(!std::is_const_v<T> && std::is_same_v<U, const T>) GATESCAN_INLINE
+      constexpr complex_view(const view<U>& real)
+      : complex_view(view<T>(real)) {}
   GATESCAN_INLINE complex_view(const interleaved_view<T>& x)
       : layout(x), re(x.re), im(x.re == nullptr ? nullptr : x.re + 1) {}
   template <class N>

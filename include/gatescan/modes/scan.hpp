@@ -5,6 +5,7 @@
 #include <string>
 
 #include "../core/concepts.hpp"
+#include "../core/error.hpp"
 #include "schedule.hpp"
 
 namespace gatescan {
@@ -19,10 +20,14 @@ struct scan {
   template <class R>
   static constexpr bool supports = scannable<R>;
 
-  int segments = 0;  // 0: chosen by the shape
+  int segments = 0;  // 0: chosen by the shape; less is std::invalid_argument
 
   GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest,
                                        const preferences& best) const {
+    if (segments < 0)
+      fail<std::invalid_argument>(
+          "scan: expected at least 1 segment, or 0 for the library's choice, got " +
+          std::to_string(segments));
     constexpr index_t chunk = 16;
     const index_t wanted = segments > 0 ? segments : best.segments(longest);
     return {form, chunk, chunk, std::clamp<index_t>(wanted, 2, 1024)};
