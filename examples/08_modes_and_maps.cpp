@@ -29,9 +29,10 @@ int main() {
   gatescan::attention_map(here, retnet, gatescan::view<float>(map.data(), {1, H, L, L}));
   double worst = 0;
   for (std::int64_t t = 0; t < L; ++t) {
-    double sum = 0;
+    float sum = 0;
     for (std::int64_t s = 0; s < L; ++s) sum += map[static_cast<std::size_t>(t * L + s)];
-    worst = std::max(worst, std::abs(sum - out[static_cast<std::size_t>(t * H * V)]));
+    worst = std::max(worst,
+                     static_cast<double>(std::abs(sum - out[static_cast<std::size_t>(t * H * V)])));
   }
   std::printf("out is map v within %.1e\n", worst);
 
