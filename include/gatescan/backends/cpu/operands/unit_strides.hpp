@@ -14,14 +14,18 @@ template <class R, class Operands>
 bool values_side_by_side(const Operands& x) {
   bool all = true;
   R::operands([&](const char*, const axes& a, presence,
-                  const auto& o) { all = all && (!has_values(a) || o.value == 1); },
+                  const auto& o) { all = all && (!o.given || !has_values(a) || o.value == 1); },
               x);
   return all;
 }
+/// Where there may be one value for all, only the operand knows.
 template <class R, class Operands>
 GATESCAN_INLINE Operands with_values_side_by_side(Operands x) {
   R::operands(
-      [](const char*, const axes& a, presence, auto& o) { o.value = has_values(a) ? 1 : 0; }, x);
+      [](const char*, const axes& a, presence, auto& o) {
+        if (!a.has(axis::value_or_one)) o.value = has_values(a) ? 1 : 0;
+      },
+      x);
   return x;
 }
 
