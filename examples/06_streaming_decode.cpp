@@ -1,5 +1,9 @@
-// Decoding: the prompt in one call, then token by token with `step` on the same state. In recurrent
-// mode the pieces give the bits of one call over everything.
+// Decoding: the prompt in one call, then token by token on the same state. In recurrent mode the
+// pieces give the bits of one call over everything.
+//
+// Small work costs mostly the call. `step` checks its views every time; a `stepper` does so once,
+// and many sequences of a batch in one step are cheaper than a step each. Threads take care of
+// themselves: little work gets one.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -36,14 +40,23 @@ int main() {
   const view<float> memory{state.data(), {1, D, N}};
   gatescan::forward(cpu, gatescan::recurrent{}, inputs(0, prompt),
                     {.out = {streamed.data(), {1, prompt, D}}, .final_state = memory});
+
+  // What the layers before write for every token, and the output. These views have no time axis.
+  std::vector<float> u_now(D), delta_now(D), B_now(N), C_now(N), out_now(D);
+  const selective_scan::token<float> token{.u = {u_now.data(), {1, D}},
+                                           .delta = {delta_now.data(), {1, D}},
+                                           .A = {A.data(), {D, N}},
+                                           .B = {B_now.data(), {1, N}},
+                                           .C = {C_now.data(), {1, N}},
+                                           .softplus = true};
+  gatescan::stepper decoder{cpu, token, memory, view<float>{out_now.data(), {1, D}}};
   for (std::int64_t t = prompt; t < L; ++t) {
-    const selective_scan::token<float> token{.u = {u.data() + t * D, {1, D}},  // no time axis
-                                             .delta = {delta.data() + t * D, {1, D}},
-                                             .A = {A.data(), {D, N}},
-                                             .B = {B.data() + t * N, {1, N}},
-                                             .C = {C.data() + t * N, {1, N}},
-                                             .softplus = true};
-    gatescan::step(cpu, token, memory, view<float>{streamed.data() + t * D, {1, D}});
+    std::copy_n(u.data() + t * D, D, u_now.data());
+    std::copy_n(delta.data() + t * D, D, delta_now.data());
+    std::copy_n(B.data() + t * N, N, B_now.data());
+    std::copy_n(C.data() + t * N, N, C_now.data());
+    decoder.step();  // or, for views that change, gatescan::step(cpu, token, memory, out)
+    std::copy_n(out_now.data(), D, streamed.data() + t * D);
   }
 
   // A prompt may take the fast way: the same function, within a few roundings.

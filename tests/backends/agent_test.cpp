@@ -39,6 +39,14 @@ TEST(agents, do_what_their_concepts_ask_for) {
   EXPECT_TRUE((is_what_it_says<stepwise_agent<own::cell, float, kernel_form::steps>>));
 }
 
+TEST(agents, of_one_token_too) {
+  EXPECT_TRUE((token_agent<matrix_token_agent<gla, float>>));
+  EXPECT_TRUE((token_agent<matrix_token_agent<gateloop, double>>));
+  EXPECT_TRUE((token_agent<diagonal_token_agent<elementwise, float, false>>));
+  EXPECT_TRUE((token_agent<diagonal_token_agent<elementwise, double, true>>));
+  EXPECT_TRUE((token_agent<token_by_forward<heads_as_channels<kernel_form::steps>>>));
+}
+
 TEST(agents, that_cannot_cut_time_say_so) {
   EXPECT_TRUE((real_matrix<kernel_form::segments>::scans));
   EXPECT_FALSE((heads_as_channels<kernel_form::chunks>::scans));

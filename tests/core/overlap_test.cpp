@@ -84,9 +84,9 @@ TEST(overlap, nothing_overlaps_with_no_elements) {
 
 TEST(overlap, an_error_names_both_and_the_same_view_can_be_fine) {
   std::vector<float> memory(8);
-  const auto whole = footprint_of("out", view<float>(memory.data(), {2, 4}));
-  const auto same = footprint_of("v", view<float>(memory.data(), {2, 4}));
-  const auto other = footprint_of("k", view<float>(memory.data(), {4, 2}));
+  const view<float> rows(memory.data(), {2, 4}), columns(memory.data(), {4, 2});
+  const auto whole = footprint_of("out", rows), same = footprint_of("v", rows);
+  const auto other = footprint_of("k", columns);
   EXPECT_NO_THROW(check_apart(whole, same, true));
   EXPECT_THROW(check_apart(whole, same, false), gatescan::shape_error);
   try {

@@ -23,50 +23,43 @@ using output_gradients_of = typename In::recurrence::template output_gradients<t
 template <class In>
 using gradients_of = typename In::recurrence::template gradients<typename In::format>;
 
+// The largest extent of every axis, as the operands have them; -1 of one that none has.
+class largest_extents {
+ public:
+  largest_extents() { std::fill(std::begin(most_), std::end(most_), index_t{-1}); }
+
+  GATESCAN_INLINE void add(const layout& x, const view_axes& a) {
+    if (x.rank != a.rank) return;  // found by check_layout afterwards
+    a.for_each([&](axis of, int i)
+                   __attribute__((always_inline)) { most(of) = (std::max)(most(of), x.shape[i]); });
+  }
+  bool has(axis a) const { return most_[static_cast<int>(a)] >= 0; }
+  index_t operator[](axis a) const { return std::max<index_t>(most_[static_cast<int>(a)], 0); }
+
+ private:
+  index_t& most(axis a) { return most_[static_cast<int>(a)]; }
+  index_t most_[static_cast<int>(axis::channel) + 1];
+};
+
 // Extents as the operands have them. What does not fit is found by check_layout afterwards.
-template <class R, class In>
-sizes measure(const In& in, bool one_token) {
-  sizes n;
-  index_t channels = -1, groups = 1;
-  bool head_seen = false;
+template <class R, bool OneToken, class In>
+sizes measure(const In& in) {
+  largest_extents most;
   R::operands(
-      [&](const char*, const axes& declared, presence, const auto& x) {
-        if (!x.given()) return;
-        const axes with_time = one_token ? declared.without(axis::time) : declared;
-        const axes a = axes_as_given(x, with_time);
-        if (x.rank != a.rank) return;
-        const auto grow = [](index_t& to, index_t extent) { to = extent > to ? extent : to; };
-        for (int i = 0; i < a.rank; ++i) switch (a.of[i]) {
-            case axis::batch:
-              grow(n.batch, x.shape[i]);
-              break;
-            case axis::time:
-              grow(n.time, x.shape[i]);
-              break;
-            case axis::head:
-              grow(n.heads, x.shape[i]), head_seen = true;
-              break;
-            case axis::group:
-              grow(groups, x.shape[i]);
-              break;
-            case axis::key:
-            case axis::key_or_one:
-              grow(n.keys, x.shape[i]);
-              break;
-            case axis::value:
-            case axis::value_or_one:
-              grow(n.values, x.shape[i]);
-              break;
-            case axis::channel:
-              grow(channels, x.shape[i]);
-              break;
-            case axis::sequence:
-            default:
-              break;
-          }
-      },
+      [&](const char*, const axes& declared, presence, const auto& x)
+          __attribute__((always_inline)) {
+            if (x.given()) most.add(x, view_axes(x, {declared, OneToken}));
+          },
       in);
-  if (channels >= 0 && !head_seen) {
+  sizes n;
+  n.batch = n.sequences = most[axis::batch];
+  n.time = OneToken ? 1 : most[axis::time];
+  n.heads = most[axis::head];
+  n.keys = (std::max)(most[axis::key], most[axis::key_or_one]);
+  n.values = (std::max)(most[axis::value], most[axis::value_or_one]);
+  if (most.has(axis::channel) && !most.has(axis::head)) {
+    const index_t channels = most[axis::channel];
+    const index_t groups = std::max<index_t>(most[axis::group], 1);
     if (channels % groups != 0)
       fail<shape_error>("groups: expected a divisor of " + std::to_string(channels) +
                         " channels, got " + std::to_string(groups));
@@ -74,8 +67,6 @@ sizes measure(const In& in, bool one_token) {
   }
   if constexpr (has_unit_keys<R>()) n.keys = 1;
   if constexpr (requires { R::states; }) n.keys = R::states;
-  if (one_token) n.time = 1;
-  n.sequences = n.batch;
   return n;
 }
 
@@ -101,24 +92,23 @@ inline void check_offsets(const view<const index_t>& offsets, sizes& n, bool rea
     refuse(std::to_string(n.time) + " (the tokens given)", n.sequences, offsets.data[n.sequences]);
 }
 
-/// Checks the inputs and makes them canonical. With one_token the operands have no time axis.
-template <class R, class In>
-auto bind_inputs(const In& in, bool one_token = false) {
+/// Checks the inputs and makes them canonical. With OneToken the operands have no time axis.
+template <class R, bool OneToken = false, class In>
+auto bind_inputs(const In& in) {
   using T = typename In::format;
   check_arithmetic();
   problem_of<R, T> p;
-  p.n = measure<R>(in, one_token);
-  const auto as_declared = [&](const axes& a) { return one_token ? a.without(axis::time) : a; };
+  p.n = measure<R, OneToken>(in);
   check_offsets(in.sequence_offsets, p.n, !on_device<T>);
   p.offsets = in.sequence_offsets.data;
   R::operands(
-      [&](const char* name, const axes& declared, presence need, const auto& from, auto& to) {
-        if (!from.given() && need == presence::required)
-          fail<shape_error>(std::string(name) + ": expected " + axes_text(as_declared(declared)) +
-                            ", got nothing");
-        to = bind(name, from, as_declared(declared), p.n, false);
-        p.complex = p.complex || to.complex;
-      },
+      [&](const char* name, const axes& declared, presence need, const auto& from, auto& to)
+          __attribute__((always_inline)) {
+            const view_axes wanted(declared, OneToken);
+            if (!from.given() && need == presence::required) fail_missing(name, wanted);
+            to = bind(name, from, wanted, p.n, false);
+            p.complex = p.complex || to.complex;
+          },
       in, p.x);
   R::options([](const char*, const auto& from, auto& to) { to = from; }, in, p.x);
   R::check(in);
@@ -130,42 +120,40 @@ auto bind_inputs(const In& in, bool one_token = false) {
   return p;
 }
 
-inline index_t magnitude(index_t stride) { return stride < 0 ? -stride : stride; }
-
 // Axes nest when each step along one passes over all that the closer ones reach, so that no two
 // elements share a place. Axes of stride 0, which gradients sum over, are left out.
 inline bool axes_nest(const layout& x) {
+  const layout near = by_distance(x);
   index_t reach = 0;
-  bool seen[max_rank] = {};
-  for (int n = 0; n < x.rank; ++n) {
-    int closest = -1;
-    for (int i = 0; i < x.rank; ++i)
-      if (!seen[i] && (closest < 0 || magnitude(x.stride[i]) < magnitude(x.stride[closest])))
-        closest = i;
-    seen[closest] = true;
-    const index_t stride = magnitude(x.stride[closest]), extent = x.shape[closest];
-    if (extent < 2 || stride == 0) continue;
-    if (stride <= reach) return false;
-    reach += stride * (extent - 1);
+  for (int i = 0; i < near.rank; ++i) {
+    if (near.stride[i] == 0) continue;
+    if (near.stride[i] <= reach) return false;
+    reach += near.stride[i] * (near.shape[i] - 1);
   }
   return true;
 }
 // A result must not write one place twice.
-inline void check_nested(const operand_name& name, const layout& x) {
-  if (x.size() == 0 || axes_nest(x)) return;
+[[noreturn]] __attribute__((noinline, cold)) inline void fail_nested(const operand_name& name,
+                                                                     const layout& x) {
   layout strides;
   strides.rank = x.rank;
   for (int i = 0; i < x.rank; ++i) strides.shape[i] = x.stride[i];
   fail_shape(name, "a place for every element of " + shape_text(x), strides,
              " as strides, by which elements share places");
 }
+inline void check_nested(const operand_name& name, const layout& x) {
+  if (x.size() > 0 && !axes_nest(x)) fail_nested(name, x);
+}
 // A result that is not summed, too.
+[[noreturn]] __attribute__((noinline, cold)) inline void fail_stride_of_0(const char* name,
+                                                                          const layout& x, int i) {
+  fail<shape_error>(std::string(name) + ": expected a stride other than 0 on axis " +
+                    std::to_string(i) + " of a result with extents " + shape_text(x));
+}
 inline void check_distinct(const char* name, const layout& x) {
   if (x.size() == 0) return;
   for (int i = 0; i < x.rank; ++i)
-    if (x.shape[i] > 1 && x.stride[i] == 0)
-      fail<shape_error>(std::string(name) + ": expected a stride other than 0 on axis " +
-                        std::to_string(i) + " of a result with extents " + shape_text(x));
+    if (x.shape[i] > 1 && x.stride[i] == 0) fail_stride_of_0(name, x, i);
   check_nested(name, x);
 }
 
@@ -199,12 +187,14 @@ void for_each_input(const In& in, F&& f) {
 }
 
 template <class V>
-void check_result(const char* name, const V& x, const axes& a, const sizes& n, bool complex) {
-  if (!x.given()) return;
-  check_layout(name, x, a, n, true);
+GATESCAN_INLINE auto bind_result(const char* name, const V& x, const view_axes& a, const sizes& n,
+                                 bool complex) {
+  const auto to = bind(name, x, a, n, true);
+  if (!x.given()) return to;
   check_distinct(name, x);
   check_complex(name, x, complex);
   check_planes(footprint_of(name, x));
+  return to;
 }
 
 // A device's blocks run in any order, and of a matrix state some read what others write.
@@ -213,14 +203,15 @@ constexpr bool out_may_be_an_operand() {
   return !attention_form<R> || !on_device<T> || R::form.gate == gate_span::entry;
 }
 
-template <class R, class T, class In>
-forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in, const outputs_of<In>& out,
-                                bool one_token = false) {
-  const axes out_axes = one_token ? R::out_axes.without(axis::time) : R::out_axes;
+template <bool OneToken = false, class R, class T, class In>
+forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in,
+                                const outputs_of<In>& out) {
+  const view_axes out_axes(R::out_axes, OneToken);
   if (!out.out.given() && !out.final_state.given())
     fail<shape_error>("out: expected " + axes_text(out_axes) + ", got neither out nor final_state");
-  check_result("out", out.out, out_axes, p.n, p.complex);
-  check_result("final_state", out.final_state, R::state_axes, p.n, p.complex);
+  const forward_results<T> to{
+      bind_result("out", out.out, out_axes, p.n, p.complex),
+      bind_result("final_state", out.final_state, R::state_axes, p.n, p.complex)};
   const footprint o = footprint_of("out", out.out),
                   s = footprint_of("final_state", out.final_state);
   check_apart(o, s, false);
@@ -229,8 +220,7 @@ forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in, const o
     check_apart(o, f, own && out_may_be_an_operand<R, T>());
     check_apart(s, f, std::string_view(name) == "initial_state");  // a state advanced in place
   });
-  return {bind("out", out.out, out_axes, p.n, true),
-          bind("final_state", out.final_state, R::state_axes, p.n, true)};
+  return to;
 }
 
 template <class R, class T, class In>

@@ -10,10 +10,23 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+// [first, second, ...]
+class list_text {
+ public:
+  void add(const std::string& item) {
+    if (text_.size() > 1) text_ += ", ";
+    text_ += item;
+  }
+  std::string end() const { return text_ + "]"; }
+
+ private:
+  std::string text_ = "[";
+};
+
 inline std::string shape_text(const layout& x) {
-  std::string text = "[";
-  for (int i = 0; i < x.rank; ++i) text += (i ? ", " : "") + std::to_string(x.shape[i]);
-  return text + "]";
+  list_text text;
+  for (int i = 0; i < x.rank; ++i) text.add(std::to_string(x.shape[i]));
+  return text.end();
 }
 
 constexpr const char* axis_name(axis a) {
@@ -43,10 +56,40 @@ constexpr const char* axis_name(axis a) {
   }
 }
 
-inline std::string axes_text(const axes& a) {
-  std::string text = "[";
-  for (int i = 0; i < a.rank; ++i) text += (i ? ", " : "") + std::string(axis_name(a.of[i]));
-  return text + "]";
+/// The axes of a view in its order: those declared, without time for one token, and without groups
+/// where there is one.
+struct view_axes {
+  const axes& declared;
+  int rank;
+  unsigned left_out = 0;  // a bit an axis
+
+  GATESCAN_INLINE view_axes(const axes& a, bool one_token = false) : declared(a), rank(a.rank) {
+    if (one_token) leave_out(axis::time);
+  }
+  /// Of the view that came.
+  GATESCAN_INLINE view_axes(const layout& x, const view_axes& wanted) : view_axes(wanted) {
+    if (declared.has(axis::group) && x.rank == rank - 1) leave_out(axis::group);
+  }
+  bool has(axis a) const { return declared.has(a) && (left_out & bit(a)) == 0; }
+  /// f(axis, its place in the view)
+  template <class F>
+  GATESCAN_INLINE void for_each(F&& f) const {
+    int i = 0;
+    for (int j = 0; j < declared.rank; ++j)
+      if ((left_out & bit(declared.of[j])) == 0) f(declared.of[j], i++);
+  }
+
+ private:
+  static constexpr unsigned bit(axis a) { return 1u << static_cast<int>(a); }
+  GATESCAN_INLINE void leave_out(axis a) {
+    if (declared.has(a)) left_out |= bit(a), --rank;
+  }
+};
+
+inline std::string axes_text(const view_axes& a) {
+  list_text text;
+  a.for_each([&](axis x, int) { text.add(axis_name(x)); });
+  return text.end();
 }
 
 // The name of an operand or of its gradient, put together only when an error needs it.
@@ -56,12 +99,20 @@ struct operand_name {
 
   constexpr operand_name(const char* operand, bool of_gradient = false)
       : name(operand), gradient(of_gradient) {}
-  operator std::string() const { return (gradient ? "gradient of " : "") + std::string(name); }
+  operator std::string() const {
+    return gradient ? std::string("gradient of ").append(name) : std::string(name);
+  }
 };
 
-[[noreturn]] inline void fail_shape(const std::string& name, const std::string& expected,
-                                    const layout& came, const char* remark = "") {
+[[noreturn]] __attribute__((noinline, cold)) inline void fail_shape(const std::string& name,
+                                                                    const std::string& expected,
+                                                                    const layout& came,
+                                                                    const char* remark = "") {
   fail<shape_error>(name + ": expected " + expected + ", got " + shape_text(came) + remark);
+}
+[[noreturn]] __attribute__((noinline, cold)) inline void fail_missing(const char* name,
+                                                                      const view_axes& wanted) {
+  fail<shape_error>(std::string(name) + ": expected " + axes_text(wanted) + ", got nothing");
 }
 // Elements lie somewhere.
 inline void check_pointer(const operand_name& name, const layout& x, const void* data) {
@@ -70,7 +121,7 @@ inline void check_pointer(const operand_name& name, const layout& x, const void*
 }
 
 // The extent an axis must have; heads and groups are checked by divisibility instead.
-inline index_t extent(const sizes& n, axis a) {
+GATESCAN_INLINE index_t extent(const sizes& n, axis a) {
   switch (a) {
     case axis::batch:
       return n.batch;
@@ -94,46 +145,46 @@ inline index_t extent(const sizes& n, axis a) {
   }
 }
 
-inline axes axes_as_given(const layout& x, const axes& a) {
-  return x.rank == a.rank - 1 && a.has(axis::group) ? a.without(axis::group) : a;
+// Whether an axis may have the extent `got` where `want` is all of it. With exact_heads a head axis
+// must have all heads.
+GATESCAN_INLINE bool extent_fits(axis a, index_t got, index_t want, bool exact_heads) {
+  if (got == want) return true;
+  if (a == axis::head || a == axis::group) return !exact_heads && got > 0 && want % got == 0;
+  return (a == axis::key_or_one || a == axis::value_or_one) && got == 1;
 }
-
-// Throws unless x has the axes `a` of a problem of size n. With exact_heads a head axis must have
-// all heads.
-inline void check_layout(const operand_name& name, const layout& x, const axes& declared,
-                         const sizes& n, bool exact_heads) {
-  const axes a = axes_as_given(x, declared);
-  const auto expected = [&] {
-    std::string text = axes_text(a) + " = [";
-    for (int i = 0; i < a.rank; ++i) text += (i ? ", " : "") + std::to_string(extent(n, a.of[i]));
-    return text + "]";
-  };
+[[noreturn]] __attribute__((noinline, cold)) inline void fail_layout(const operand_name& name,
+                                                                     const layout& x,
+                                                                     const view_axes& a,
+                                                                     const sizes& n,
+                                                                     bool exact_heads) {
+  list_text extents;
+  a.for_each([&](axis of, int) { extents.add(std::to_string(extent(n, of))); });
+  std::string expected = axes_text(a) + " = " + extents.end();
   if (!x.well_formed)
-    fail_shape(name, expected() + " with a stride an axis", x, " from lists of another length");
-  if (x.rank != a.rank) fail_shape(name, expected(), x);
-  for (int i = 0; i < a.rank; ++i) {
-    const index_t want = extent(n, a.of[i]), got = x.shape[i];
-    if (got == want) continue;
-    const bool divides = got > 0 && want % got == 0;
-    const bool grouped =
-        (a.of[i] == axis::head || a.of[i] == axis::group) && !exact_heads && divides;
-    const bool one = (a.of[i] == axis::key_or_one || a.of[i] == axis::value_or_one) && got == 1;
-    if (!grouped && !one)
-      fail_shape(
-          name, expected() + (a.has(axis::head) && !exact_heads ? " (heads may be a divisor)" : ""),
-          x);
-  }
+    fail_shape(name, expected + " with a stride an axis", x, " from lists of another length");
+  if (x.rank == a.rank && a.has(axis::head) && !exact_heads)
+    expected += " (heads may be a divisor)";
+  fail_shape(name, expected, x);
+}
+// Throws unless x has these axes of a problem of size n.
+GATESCAN_INLINE void check_layout(const operand_name& name, const layout& x, const view_axes& a,
+                                  const sizes& n, bool exact_heads) {
+  bool fits = x.well_formed && x.rank == a.rank;
+  a.for_each([&](axis of, int i) __attribute__((always_inline)) {
+    fits = fits && extent_fits(of, x.shape[i], extent(n, of), exact_heads);
+  });
+  if (!fits) fail_layout(name, x, a, n, exact_heads);
 }
 
 // Strides by meaning. The layout has been checked.
 template <class T>
-operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const sizes& n) {
+GATESCAN_INLINE operand<T> canonical(const layout& x, T* re, T* im, const view_axes& a,
+                                     const sizes& n) {
   operand<T> o;
   o.re = re, o.im = im, o.given = true, o.complex = im != nullptr;
-  const axes a = axes_as_given(x, declared);
-  for (int i = 0; i < a.rank; ++i) {
-    const index_t step = x.shape[i] == 1 ? 0 : x.stride[i];
-    switch (a.of[i]) {
+  a.for_each([&](axis of, int i) __attribute__((always_inline)) {
+    const index_t extent = x.shape[i], step = extent == 1 ? 0 : x.stride[i];
+    switch (of) {
       case axis::batch:
       case axis::sequence:
         o.batch = step;
@@ -144,10 +195,10 @@ operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const 
       case axis::head:
       case axis::group:
         o.head = step;
-        o.heads_a_group = x.shape[i] > 0 && n.heads > 0 ? n.heads / x.shape[i] : 1;
+        if (extent > 0 && extent != n.heads && n.heads > 0) o.heads_a_group = n.heads / extent;
         break;
       case axis::key_or_one:
-        o.one_key = x.shape[i] == 1;
+        o.one_key = extent == 1;
         o.key = step;
         break;
       case axis::key:
@@ -164,25 +215,27 @@ operand<T> canonical(const layout& x, T* re, T* im, const axes& declared, const 
       default:
         break;
     }
-  }
+  });
   return o;
 }
 
 template <class T>
-operand<T> bind(const operand_name& name, const view<T>& x, const axes& a, const sizes& n,
-                bool exact_heads) {
+GATESCAN_INLINE operand<T> bind(const operand_name& name, const view<T>& x, const view_axes& wanted,
+                                const sizes& n, bool exact_heads) {
   if (!x.given()) return {};
+  const view_axes a(x, wanted);
   check_layout(name, x, a, n, exact_heads);
   check_pointer(name, x, x.data);
   return canonical<T>(x, x.data, nullptr, a, n);
 }
 template <class T>
-operand<T> bind(const operand_name& name, const complex_view<T>& x, const axes& a, const sizes& n,
-                bool exact_heads) {
+GATESCAN_INLINE operand<T> bind(const operand_name& name, const complex_view<T>& x,
+                                const view_axes& wanted, const sizes& n, bool exact_heads) {
   if (!x.given()) return {};
   if (!x.planes_agree())
     fail<shape_error>(std::string(name) +
                       ": expected real and imaginary planes of equal shape and strides");
+  const view_axes a(x, wanted);
   check_layout(name, x, a, n, exact_heads);
   check_pointer(name, x, x.re);
   return canonical<T>(x, x.re, x.im, a, n);

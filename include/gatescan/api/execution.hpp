@@ -119,6 +119,24 @@ class scratch_memory {
   std::span<std::byte> memory_{};
 };
 
+/// A call whose operands and results are bound, on the backend as this call sees it.
+template <class Backend, class Mode, class R, class T>
+void run_forward_of(const Backend& backend, const Mode& mode, const problem_of<R, T>& p,
+                    const forward_results<T>& to, const workspace& scratch) {
+  with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
+    const scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
+    run_forward(backend, p, to, how, memory.memory());
+  });
+}
+template <class Backend, class Mode, class R, class T>
+void run_backward_of(const Backend& backend, const Mode& mode, const problem_of<R, T>& p,
+                     const backward_results<R, T>& r, const workspace& scratch) {
+  with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
+    const scratch_memory memory(backend, scratch, backward_bytes(backend, p, r, how));
+    run_backward(backend, p, r, how, memory.memory());
+  });
+}
+
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

@@ -67,8 +67,9 @@ class plan {
         n_(problem.size()) {
     static_assert(detail::is_a_call<Backend, Mode, inputs>());
     const auto p = detail::shape_only(problem);
+    const std::size_t of_a_token = step_bytes(backend_, p);
     detail::with_schedule(backend_, mode_, p, [&](const auto&, const auto& how, const auto&) {
-      bytes_ = forward_bytes(backend_, p, how);
+      bytes_ = (std::max)(of_a_token, forward_bytes(backend_, p, how));
       if constexpr (differentiable<recurrence_type>)
         bytes_ = (std::max)(bytes_, backward_bytes(backend_, p, detail::every_gradient(p), how));
     });
@@ -88,19 +89,23 @@ class plan {
   }
 
   void forward(const inputs& in, const outputs& out, const workspace& scratch = {}) const {
-    check(in);
-    gatescan::forward(backend_, mode_, in, out, scratch);
+    const auto p = bound(in);
+    detail::run_forward_of(backend_, mode_, p, detail::bind_outputs(p, in, out), scratch);
   }
   void backward(const inputs& in, const output_gradients& d_out,
                 const typename recurrence_type::template gradients<format>& d,
                 const workspace& scratch = {}) const {
-    check(in);
-    gatescan::backward(backend_, mode_, in, d_out, d, scratch);
+    if constexpr (detail::is_a_backward_call<Backend, Mode, inputs>()) {
+      const auto p = bound(in);
+      const auto r = detail::bind_gradients(p, in, d_out, d);
+      detail::run_backward_of(backend_, mode_, p, r, scratch);
+    }
   }
 
  private:
-  void check(const inputs& in) const {
-    const sizes n = detail::bind_inputs<recurrence_type>(in).n;
+  auto bound(const inputs& in) const {
+    const auto p = detail::bind_inputs<recurrence_type>(in);
+    const sizes& n = p.n;
     const auto same = [](const char* what, index_t planned, index_t got) {
       if (planned != got)
         fail<shape_error>(std::string("plan: expected ") + what + " " + std::to_string(planned) +
@@ -112,6 +117,7 @@ class plan {
     same("keys", n_.keys, n.keys);
     same("values", n_.values, n.values);
     same("sequences", n_.sequences, n.sequences);
+    return p;
   }
 
   Backend backend_;

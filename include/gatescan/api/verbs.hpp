@@ -2,7 +2,7 @@
 // forward, backward and step. The order of arguments is fixed: where, how, what, into what,
 // scratch.
 
-#include "execution.hpp"
+#include "stepper.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -22,11 +22,7 @@ void forward(const Backend& backend, const Mode& mode, const In& in,
   if constexpr (detail::is_a_call<Backend, Mode, In>()) {
     const auto p = detail::bind_inputs<typename In::recurrence>(in);
     const auto to = detail::bind_outputs(p, in, out);
-    const auto& where = for_one_call(backend, p);
-    detail::with_schedule(where, mode, p, [&](const auto&, const auto& how, const auto&) {
-      const detail::scratch_memory memory(where, scratch, forward_bytes(where, p, how));
-      run_forward(where, p, to, how, memory.memory());
-    });
+    detail::run_forward_of(for_one_call(backend, p), mode, p, to, scratch);
   }
 }
 
@@ -44,39 +40,20 @@ void backward(const Backend& backend, const Mode& mode, const In& in,
   if constexpr (detail::is_a_backward_call<Backend, Mode, In>()) {
     const auto p = detail::bind_inputs<typename In::recurrence>(in);
     const auto r = detail::bind_gradients(p, in, d_out, d);
-    const auto& where = for_one_call(backend, p);
-    detail::with_schedule(where, mode, p, [&](const auto&, const auto& how, const auto&) {
-      const detail::scratch_memory memory(where, scratch, backward_bytes(where, p, r, how));
-      run_backward(where, p, r, how, memory.memory());
-    });
+    detail::run_backward_of(for_one_call(backend, p), mode, p, r, scratch);
   }
 }
 
 /// One token of streaming inference: advances the caller's `state` in place and writes `out`. The
 /// token's operands are those of the recurrence without the time axis. The same bits as recurrent
-/// mode.
+/// mode. For token after token in the same memory, `stepper` checks once.
 template <class Backend, class Token>
 void step(const Backend& backend, const Token& token,
           const typename Token::recurrence::template state<typename Token::format>& state,
           const typename Token::recurrence::template token_out<typename Token::format>& out,
           const workspace& scratch = {}) {
-  if constexpr (detail::is_a_call<Backend, recurrent, Token>()) {
-    using R = typename Token::recurrence;
-    if (!state.given())
-      fail<shape_error>("state: expected " + detail::axes_text(R::state_axes) + ", got nothing");
-    if (token.initial_state.given())
-      fail<shape_error>("initial_state: expected none beside step's state, got one");
-    if (token.sequence_offsets.given())
-      fail<shape_error>("sequence_offsets: expected none in step, got some");
-    Token in = token;
-    in.initial_state = state;
-    const auto p = detail::bind_inputs<R>(in, true);
-    const auto to = detail::bind_outputs(p, in, {.out = out, .final_state = state}, true);
-    const auto& where = for_one_call(backend, p);
-    const scheduled<kernel_form::steps> how(schedule{});
-    const detail::scratch_memory memory(where, scratch, forward_bytes(where, p, how));
-    run_forward(where, p, to, how, memory.memory());
-  }
+  if constexpr (detail::is_a_call<Backend, recurrent, Token>())
+    stepper<Backend, Token>(backend, token, state, out, scratch).step();
 }
 
 }  // namespace GATESCAN_ABI

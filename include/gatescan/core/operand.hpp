@@ -40,13 +40,6 @@ struct axes {
     }
   }
   GATESCAN_HD constexpr bool has(axis a) const { return (found >> static_cast<int>(a) & 1u) != 0; }
-  constexpr axes without(axis a) const {
-    axes rest{};
-    for (int i = 0; i < rank; ++i)
-      if (of[i] != a) rest.of[rest.rank++] = of[i];
-    rest.found = found & ~(1u << static_cast<int>(a));
-    return rest;
-  }
 };
 
 /// The size of a problem. With packed sequences batch is 1 and `sequences` counts them; otherwise

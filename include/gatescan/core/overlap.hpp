@@ -1,6 +1,7 @@
 #pragma once
 // Do two strided views share memory? Exact for rows that interleave in one buffer, else cautious.
 
+#include <algorithm>
 #include <cstdint>
 #include <numeric>
 #include <string>
@@ -12,106 +13,126 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-// One plane of a view as bytes: rows of `row` bytes whose starts are `step` bytes apart, or a
-// multiple of it. step 0: nothing is known but the ends.
-struct plane_footprint {
-  std::uintptr_t begin = 0, end = 0, origin = 0;
-  index_t row = 0, step = 0;
-};
-
+// A view as bytes. The view outlives it.
 struct footprint {
   const char* name = "";
-  layout where{};
+  const layout* where = nullptr;
+  index_t size = 0, bytes = 0;  // of an element; from a plane's first byte to its last
   int planes = 0;
-  plane_footprint plane[2]{};
+  std::uintptr_t plane[2] = {};       // their first bytes
+  std::uintptr_t begin = 0, end = 0;  // of all
 
   bool same_as(const footprint& o) const {
-    if (planes != o.planes || where.rank != o.where.rank) return false;
+    if (planes != o.planes || where->rank != o.where->rank) return false;
     for (int i = 0; i < planes; ++i)
-      if (plane[i].origin != o.plane[i].origin) return false;
-    for (int i = 0; i < where.rank; ++i)
-      if (where.shape[i] != o.where.shape[i] ||
-          (where.shape[i] > 1 && where.stride[i] != o.where.stride[i]))
+      if (plane[i] != o.plane[i]) return false;
+    for (int i = 0; i < where->rank; ++i)
+      if (where->shape[i] != o.where->shape[i] ||
+          (where->shape[i] > 1 && where->stride[i] != o.where->stride[i]))
         return false;
     return true;
   }
 };
 
-inline plane_footprint plane_footprint_of(const layout& x, const void* data, index_t size) {
-  plane_footprint f;
-  f.origin = reinterpret_cast<std::uintptr_t>(data);
-  index_t low = 0, high = 0;
-  layout by_stride;  // axes of more than one element, the closest first
+inline footprint footprint_of(const char* name, const layout& x, index_t size, const void* re,
+                              const void* im) {
+  footprint f;
+  f.name = name, f.where = &x, f.size = size;
+  index_t low = 0, high = 1;
   for (int i = 0; i < x.rank; ++i) {
+    if (x.shape[i] == 0) return f;
     const index_t reach = (x.shape[i] - 1) * x.stride[i];
     (reach < 0 ? low : high) += reach;
-    if (x.shape[i] < 2) continue;
-    const index_t stride = x.stride[i] < 0 ? -x.stride[i] : x.stride[i];
-    int at = by_stride.rank++;
-    for (; at > 0 && by_stride.stride[at - 1] > stride; --at) {
-      by_stride.shape[at] = by_stride.shape[at - 1];
-      by_stride.stride[at] = by_stride.stride[at - 1];
+  }
+  f.bytes = (high - low) * size;
+  for (const void* data : {re, im})
+    if (data != nullptr && x.rank > 0) {
+      const std::uintptr_t first =
+          reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(low * size);
+      const std::uintptr_t last = first + static_cast<std::uintptr_t>(f.bytes);
+      f.begin = f.planes == 0 ? first : (std::min)(f.begin, first);
+      f.end = (std::max)(f.end, last);
+      f.plane[f.planes++] = first;
     }
-    by_stride.shape[at] = x.shape[i], by_stride.stride[at] = stride;
-  }
-  index_t row = 1, step = 0;  // an axis that continues the row makes it longer
-  for (int i = 0; i < by_stride.rank; ++i) {
-    if (step == 0 && by_stride.stride[i] == row)
-      row *= by_stride.shape[i];
-    else
-      step = std::gcd(step, by_stride.stride[i]);
-  }
-  f.begin = f.origin + static_cast<std::uintptr_t>(low * size);
-  f.end = f.origin + static_cast<std::uintptr_t>((high + 1) * size);
-  f.origin = low == 0 ? f.origin : f.begin;  // rows walked backwards: their first bytes
-  f.row = row * size, f.step = step * size;
-  return f;
-}
-
-template <class T>
-footprint footprint_of(const char* name, const layout& x, const T* re, const T* im) {
-  footprint f;
-  f.name = name, f.where = x;
-  if (x.size() == 0) return f;
-  for (const T* data : {re, im})
-    if (data != nullptr) f.plane[f.planes++] = plane_footprint_of(x, data, sizeof(T));
   return f;
 }
 template <class T>
 footprint footprint_of(const char* name, const view<T>& x) {
-  return footprint_of<std::remove_const_t<T>>(name, x, x.data, nullptr);
+  return footprint_of(name, x, sizeof(T), x.data, nullptr);
 }
 template <class T>
 footprint footprint_of(const char* name, const complex_view<T>& x) {
-  return footprint_of<std::remove_const_t<T>>(name, x, x.re, x.im);
+  return footprint_of(name, x, sizeof(T), x.re, x.im);
 }
 
-inline bool overlap(const plane_footprint& a, const plane_footprint& b) {
-  if (a.end <= b.begin || b.end <= a.begin) return false;
-  const index_t step = std::gcd(a.step, b.step);
-  if (step == 0) return true;
-  const index_t between = static_cast<index_t>(b.origin - a.origin) % step;
-  const index_t gap = between < 0 ? between + step : between;
-  return gap < a.row || gap + b.row > step;
+/// Axes of more than one element, the closest first; strides without their signs.
+inline layout by_distance(const layout& x) {
+  layout sorted;
+  for (int i = x.rank - 1; i >= 0; --i) {
+    if (x.shape[i] < 2) continue;
+    const index_t stride = x.stride[i] < 0 ? -x.stride[i] : x.stride[i];
+    int at = sorted.rank++;
+    for (; at > 0 && sorted.stride[at - 1] > stride; --at) {
+      sorted.shape[at] = sorted.shape[at - 1];
+      sorted.stride[at] = sorted.stride[at - 1];
+    }
+    sorted.shape[at] = x.shape[i], sorted.stride[at] = stride;
+  }
+  return sorted;
 }
-inline bool overlap(const footprint& a, const footprint& b) {
+
+// Rows of `row` bytes whose starts are `step` bytes apart, or a multiple of it. step 0: nothing is
+// known but the ends.
+struct rows_of_bytes {
+  index_t row = 1, step = 0;
+
+  explicit rows_of_bytes(const footprint& f) {
+    const layout x = by_distance(*f.where);
+    for (int i = 0; i < x.rank; ++i) {  // an axis that continues the row makes it longer
+      if (step == 0 && x.stride[i] == row)
+        row *= x.shape[i];
+      else
+        step = std::gcd(step, x.stride[i]);
+    }
+    row *= f.size, step *= f.size;
+  }
+};
+inline bool planes_overlap(const footprint& a, int i, const footprint& b, int j) {
+  const auto between = static_cast<index_t>(b.plane[j] - a.plane[i]);
+  if (between >= a.bytes || -between >= b.bytes) return false;
+  const rows_of_bytes x(a), y(b);
+  const index_t step = std::gcd(x.step, y.step);
+  if (step == 0) return true;
+  const index_t rest = between % step, gap = rest < 0 ? rest + step : rest;
+  return gap < x.row || gap + y.row > step;
+}
+__attribute__((noinline)) inline bool any_planes_overlap(const footprint& a, const footprint& b) {
   for (int i = 0; i < a.planes; ++i)
     for (int j = 0; j < b.planes; ++j)
-      if (overlap(a.plane[i], b.plane[j])) return true;
+      if (planes_overlap(a, i, b, j)) return true;
   return false;
+}
+GATESCAN_INLINE bool overlap(const footprint& a, const footprint& b) {
+  return a.begin < b.end && b.begin < a.end && any_planes_overlap(a, b);
 }
 
 /// Throws if the planes of `result` share memory.
 inline void check_planes(const footprint& result) {
-  if (result.planes == 2 && overlap(result.plane[0], result.plane[1]))
+  if (result.planes == 2 && planes_overlap(result, 0, result, 1))
     fail<shape_error>(std::string(result.name) +
                       ": expected real and imaginary planes apart, got planes that overlap");
 }
-/// Throws if `result` shares memory with `other`. The very same view is fine when same_is_fine.
-inline void check_apart(const footprint& result, const footprint& other, bool same_is_fine) {
-  if (!overlap(result, other) || (same_is_fine && result.same_as(other))) return;
+[[noreturn]] __attribute__((noinline, cold)) inline void fail_overlap(const footprint& result,
+                                                                      const footprint& other) {
   fail<shape_error>(std::string(result.name) + ": expected memory apart from " + other.name +
                     ", got views that overlap");
+}
+/// Throws if `result` shares memory with `other`. The very same view is fine when same_is_fine.
+GATESCAN_INLINE void check_apart(const footprint& result, const footprint& other,
+                                 bool same_is_fine) {
+  if (result.begin >= other.end || other.begin >= result.end) return;
+  if ((same_is_fine && result.same_as(other)) || !any_planes_overlap(result, other)) return;
+  fail_overlap(result, other);
 }
 
 }  // namespace detail

@@ -105,10 +105,6 @@ concept adjoint_scanning_agent = differentiable_agent<A> && scanning_agent<A> &&
 
 // Duties that an agent may take on: it says so beside its definition.
 
-/// bool step_in_place(results, t): works on one token in the caller's own state, where that lies as
-/// it needs it; else it does nothing and says false.
-template <class A>
-inline constexpr bool steps_in_place = false;
 /// Heads may go through time together. comes_next(head, t), before forward: which chunk follows.
 template <class A>
 inline constexpr bool heads_go_together = false;

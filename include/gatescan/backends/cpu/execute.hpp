@@ -6,11 +6,14 @@
 #include <span>
 
 #include "diagonal/agent.hpp"
+#include "diagonal/token_agent.hpp"
 #include "matrix/agent.hpp"
+#include "matrix/token_agent.hpp"
 #include "scalar_heads/lower.hpp"
 #include "stepwise/agent.hpp"
 #include "work/backward_pass.hpp"
 #include "work/forward_pass.hpp"
+#include "work/token_pass.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -29,6 +32,22 @@ auto with_agent(const problem_of<R, T>& p, F&& f) {
     if constexpr (R::form.number == numbers::either)
       if (p.complex) return f.template operator()<diagonal_agent<R, T, true, Form>>();
     return f.template operator()<diagonal_agent<R, T, false, Form>>();
+  }
+}
+
+/// The same with the agent of one token.
+template <class R, class T, class F>
+auto with_token_agent(const problem_of<R, T>& p, F&& f) {
+  if constexpr (!attention_form<R>) {
+    return f.template operator()<token_by_forward<stepwise_agent<R, T, kernel_form::steps>>>();
+  } else if constexpr (R::form.gate != gate_span::entry) {
+    return f.template operator()<matrix_token_agent<R, T>>();
+  } else if constexpr (R::form.number == numbers::complex) {
+    return f.template operator()<diagonal_token_agent<R, T, true>>();
+  } else {
+    if constexpr (R::form.number == numbers::either)
+      if (p.complex) return f.template operator()<diagonal_token_agent<R, T, true>>();
+    return f.template operator()<diagonal_token_agent<R, T, false>>();
   }
 }
 
@@ -81,6 +100,27 @@ std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p,
   return (std::max)(
       with_agent<Form>(p, [&]<class A>() { return bytes.template operator()<A>(p, r); }),
       lowered_bytes<Form>(p, r, bytes));
+}
+
+/// One token of streaming: the problem's initial state lies where the final one goes.
+template <class R, class T>
+std::size_t step_bytes(const cpu& backend, const problem_of<R, T>& p) {
+  const auto lowered = [&]<class Agent>(const auto& problem, const auto&) {
+    return token_pass<token_by_forward<Agent>>(backend, problem).bytes();
+  };
+  return (std::max)(
+      with_token_agent(p, [&]<class A>() { return token_pass<A>(backend, p).bytes(); }),
+      lowered_bytes<kernel_form::steps>(p, forward_results<T>{}, lowered));
+}
+template <class R, class T>
+void run_step(const cpu& backend, const problem_of<R, T>& p, const forward_results<T>& to,
+              std::span<std::byte> scratch) {
+  const auto lowered = [&]<class Agent>(const auto& problem, const auto& results,
+                                        std::span<std::byte> memory) {
+    token_pass<token_by_forward<Agent>>(backend, problem).run(memory, results);
+  };
+  if (!run_lowered<kernel_form::steps>(p, to, scratch, lowered))
+    with_token_agent(p, [&]<class A>() { token_pass<A>(backend, p).run(scratch, to); });
 }
 
 template <kernel_form Form, class R, class T>

@@ -111,6 +111,16 @@ void run_forward(const Device& gpu, const problem_of<R, T>& p, const forward_res
     runner.forward(gpu, in_format<typename Runner::format>(to));
   });
 }
+/// One token of streaming, which the programs of recurrent mode take.
+template <device_backend Device, class R, class T>
+std::size_t step_bytes(const Device& gpu, const problem_of<R, T>& p) {
+  return forward_bytes(gpu, p, schedule{});
+}
+template <device_backend Device, class R, class T>
+void run_step(const Device& gpu, const problem_of<R, T>& p, const forward_results<T>& to,
+              std::span<std::byte> scratch) {
+  run_forward(gpu, p, to, schedule{}, scratch);
+}
 template <device_backend Device, class R, class T>
 void run_backward(const Device& gpu, const problem_of<R, T>& p, const backward_results<R, T>& r,
                   const schedule& how, std::span<std::byte> scratch) {

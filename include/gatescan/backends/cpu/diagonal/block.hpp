@@ -14,6 +14,15 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// Makes an operand dense, in memory of [keys][width]: what is read often.
+template <class S>
+void make_dense(operand<const S>& x, const diagonal_shape& n, index_t values, S* dense) {
+  const index_t keys = x.key != 0 ? n.keys : 1;
+  for (index_t j = 0; j < values; ++j)
+    for (index_t i = 0; i < keys; ++i) dense[i * n.width + j] = x.re[i * x.key + j * x.value];
+  x.re = dense, x.value = 1, x.key = x.key != 0 ? n.width : 0;
+}
+
 template <class R, class T, bool IsComplex, kernel_form Form>
 class channel_block {
  public:
@@ -51,11 +60,12 @@ class channel_block {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * n_.width;
     index_t n = 0;
     for_each_field<R>(
-        [&](const auto& all, auto& own) {
+        [&](const auto& all,
+            auto& own) {  // what does not change along time is read for every token
           own = all.of_head(b_, h_, v_);
           storage* dense = packed_ + n++ * n_.part_size();
           if (own.given && own.time == 0 && own.im == nullptr && own.value != 0 && own.value != 1)
-            pack(own, dense);
+            make_dense(own, n_, value_count(), dense);
         },
         p_->x, x_);
   }
@@ -118,17 +128,6 @@ class channel_block {
   }
 
  private:
-  // What does not change along time is read for every token: make it dense once.
-  void pack(operand<const storage>& x, storage* dense) const {
-    const index_t keys = x.key != 0 ? n_.keys : 1;
-    for (index_t i = 0; i < keys; ++i)
-      for (index_t j = 0; j < value_count(); ++j) {
-        const index_t from = i * x.key + j * x.value;
-        dense[i * n_.width + j] = x.re[from];
-      }
-    x.re = dense, x.value = 1, x.key = x.key != 0 ? n_.width : 0;
-  }
-
   const problem* p_;
   typename kernels::operands_type x_;  // of this block
   diagonal_shape n_;

@@ -24,8 +24,8 @@ template <class C>
 index_t diagonal_width(const sizes& n) {
   index_t width = simd::lanes<C>;
   while (width < n.values && 2 * width * n.keys <= tuning.most_block_states) {
-    const index_t blocks = ceil_divide(n.values, 2 * width);
-    if (width >= tuning.least_channels && n.sequences * n.heads * blocks < tuning.wanted_blocks)
+    if (width >= tuning.least_channels &&
+        n.sequences * n.heads * ceil_divide(n.values, 2 * width) < tuning.wanted_blocks)
       break;
     width *= 2;
   }

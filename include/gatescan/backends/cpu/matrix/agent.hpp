@@ -93,16 +93,6 @@ class matrix_agent {
     kernels_.forward(reader_, t, chunk(count, in), out);
     epilogue::write_outputs(reader_, result, t, count, streaming);
   }
-  /// One token on the caller's own state, where that is laid out as the kernels need it.
-  bool step_in_place(const forward_results<T>& to, index_t t) {
-    const operand<C>& state = to.final_state;
-    if (!states_.steps_in_place(reader_.whole().initial_state, state)) return false;
-    reader_.read_tokens(t, 1);
-    const index_t at = place_of_state(state);
-    kernels_.step(reader_, {state.re + at, complex ? state.im + at : nullptr, state.key});
-    epilogue::write_outputs(reader_, to.out.of_head(batch(), head(), 0), t, 1, false);
-    return true;
-  }
   /// The state after the tokens only.
   void advance(index_t t, index_t count, const C* in, C* out) {
     lookahead_.template look_ahead<kernels::reads_queries_to_advance>(reader_, t, count);
@@ -196,8 +186,6 @@ class matrix_agent {
   C* next_state_ = nullptr;
 };
 
-template <class R, class T, kernel_form Form>
-inline constexpr bool steps_in_place<matrix_agent<R, T, Form>> = Form == kernel_form::steps;
 template <class R, class T, kernel_form Form>
 inline constexpr bool heads_go_together<matrix_agent<R, T, Form>> = true;
 template <class R, class T, kernel_form Form>

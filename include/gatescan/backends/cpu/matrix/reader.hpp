@@ -7,10 +7,10 @@
 
 #include "../../../core/problem.hpp"
 #include "../operands/gradients.hpp"
+#include "../operands/token_cursor.hpp"
 #include "../operands/unit_strides.hpp"
 #include "log_sum.hpp"
 #include "tiles.hpp"
-#include "../operands/token_cursor.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -94,8 +94,11 @@ class matrix_reader {
   token_cursor<C, complex> token_at(index_t t, index_t tile_t = 0) const {
     return {t, n_.keys, tile_t};
   }
+  static int keys_in_use(const matrix_shape& n, index_t i) {  // of the register from key i on
+    return static_cast<int>((std::min)(width, n.keys - i));
+  }
   key_cursor keys_at(index_t t, index_t i, index_t tile_t = 0) const {
-    return {t, i, 0, static_cast<int>(std::min<index_t>(width, n_.keys - i)), tile_t};
+    return {t, i, 0, keys_in_use(n_, i), tile_t};
   }
   value_cursor values_at(index_t t, index_t j, index_t tile_t = 0) const {
     return {t, 0, j, static_cast<int>(std::min<index_t>(width, n_.values - j)), tile_t};
@@ -172,24 +175,28 @@ class matrix_reader {
         if constexpr (has_own_key) store_quad(to.own + t * n.rows + i, n.key_pitch, key.own);
         if constexpr (WithGates) store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
       }
-      for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
-        const key_cursor at = keys_at(first + t, i);
-        auto key = stage::keys(x, at, made[t]);
-        if (at.count < width) {
-          if constexpr (WithQueries) key.q = masked(key.q, at.count, C(0));
-          key.k = masked(key.k, at.count, C(0));
-          if constexpr (corrects) key.p = masked(key.p, at.count, C(0));
-          if constexpr (has_own_key) key.own = masked(key.own, at.count, C(0));
-          key.gate = masked(key.gate, at.count, C(1));
-        }
-        if constexpr (WithQueries) store_keys<complex>(to.q + t * n.rows, i, n.key_pitch, key.q);
-        store_keys<complex>(to.k + t * n.rows, i, n.key_pitch, key.k);
-        if constexpr (corrects) store_keys<complex>(to.p + t * n.rows, i, n.key_pitch, key.p);
-        if constexpr (has_own_key)
-          store_keys<complex>(to.own + t * n.rows, i, n.key_pitch, key.own);
-        if constexpr (WithGates) store_keys<complex>(to.a + t * n.rows, i, n.key_pitch, key.gate);
-      }
+      for (index_t i = 0; !quads && i < n.key_pitch; i += width)
+        put_keys<WithQueries, WithGates>(stage::keys(x, keys_at(first + t, i), made[t]), n, to, t,
+                                         i);
     }
+  }
+  /// A register of keys from key i on into the tiles, padded.
+  template <bool WithQueries, bool WithGates, class Keys>
+  static GATESCAN_INLINE void put_keys(Keys key, const matrix_shape& n, const matrix_tiles<C>& to,
+                                       index_t t, index_t i) {
+    if (const int count = keys_in_use(n, i); count < width) {
+      if constexpr (WithQueries) key.q = masked(key.q, count, C(0));
+      key.k = masked(key.k, count, C(0));
+      if constexpr (corrects) key.p = masked(key.p, count, C(0));
+      if constexpr (has_own_key) key.own = masked(key.own, count, C(0));
+      key.gate = masked(key.gate, count, C(1));
+    }
+    const index_t row = t * n.rows;
+    if constexpr (WithQueries) store_keys<complex>(to.q + row, i, n.key_pitch, key.q);
+    store_keys<complex>(to.k + row, i, n.key_pitch, key.k);
+    if constexpr (corrects) store_keys<complex>(to.p + row, i, n.key_pitch, key.p);
+    if constexpr (has_own_key) store_keys<complex>(to.own + row, i, n.key_pitch, key.own);
+    if constexpr (WithGates) store_keys<complex>(to.a + row, i, n.key_pitch, key.gate);
   }
   /// f(operands, cursor, token of the chunk) for every register of values.
   template <class F>

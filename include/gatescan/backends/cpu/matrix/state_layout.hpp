@@ -40,13 +40,9 @@ struct state_layout {
     return {state, IsComplex ? state + n.key_pitch * n.state_pitch : nullptr, 0, n.state_pitch, 1,
             true};
   }
-  /// Whether a token can be taken on the caller's own state: it begins and ends in the same place,
-  /// and its rows are whole registers.
-  template <class S>
-  bool steps_in_place(const operand<S>& from, const operand<C>& to) const {
-    return to.given && from.re == to.re && from.im == to.im && from.key == to.key &&
-           from.value == to.value && from.head == to.head && from.batch == to.batch &&
-           to.value == 1 && n.values == n.value_pitch && IsComplex == (to.im != nullptr);
+  /// Whether the caller's rows are whole registers as they lie.
+  bool rows_are_whole(const operand<C>& to) const {
+    return to.value == 1 && n.values == n.value_pitch && IsComplex == (to.im != nullptr);
   }
 };
 

@@ -45,8 +45,8 @@ inline cpu with_fixed_threads(cpu backend, double updates) {
     fail<std::invalid_argument>("threads: expected 0 (all there are) or more, got " +
                                 std::to_string(backend.threads));
   if (backend.threads > 0) return backend;
-  const int most = threads_there_are();
   const double worth = updates / tuning.updates_worth_a_thread;
+  const int most = worth < 2 ? 1 : threads_there_are();  // little work asks nobody
   backend.threads = worth < most ? (std::max)(static_cast<int>(worth), 1) : most;
   return backend;
 }
@@ -69,16 +69,24 @@ void parallel_for(const cpu& backend, index_t jobs, const F& f) {
   struct loop {
     const F& f;
     index_t jobs;
+    bool alone;
     unsigned control_word;
     std::atomic<index_t> next{0};
-  } here{f, jobs, control_word_scope::wanted(backend.subnormal)};
+
+    index_t take() {
+      if (!alone) return next.fetch_add(1, std::memory_order_relaxed);
+      const index_t job = next.load(std::memory_order_relaxed);
+      next.store(job + 1, std::memory_order_relaxed);
+      return job;
+    }
+  };
+  const index_t workers = std::min<index_t>(jobs, backend.threads);
+  loop here{f, jobs, workers < 2, control_word_scope::wanted(backend.subnormal)};
   const auto work = [](void* data, int worker) noexcept {
     loop& all = *static_cast<loop*>(data);
     const control_word_scope scope(all.control_word);
-    for (index_t job; (job = all.next.fetch_add(1, std::memory_order_relaxed)) < all.jobs;)
-      all.f(job, worker);
+    for (index_t job; (job = all.take()) < all.jobs;) all.f(job, worker);
   };
-  const index_t workers = std::min<index_t>(jobs, backend.threads);
   if (workers > 1)
     run_jobs(backend.run, static_cast<int>(workers), work, &here);
   else

@@ -55,15 +55,8 @@ class forward_pass {
       const index_t sequence = job / groups * heads, first = job % groups * together;
       const head_group group{sequence + first, sequence + (std::min)(first + together, heads)};
       worker_type w = all.at(thread, group.first);
-      if (!steps_token_in_place(w, to)) go_through_time(w, group, to);
+      go_through_time(w, group, to);
     });
-  }
-  bool steps_token_in_place(worker_type& w, const results& to) const {
-    if constexpr (steps_in_place<A>)
-      return call_.heads_together == 1 && w.last == w.first + 1 &&
-             w.agent.step_in_place(to, w.first);
-    else
-      return false;
   }
   void go_through_time(worker_type& w, const head_group& group, const results& to) const {
     C* states[static_cast<std::size_t>(tuning.most_heads_together)];
@@ -112,7 +105,6 @@ class forward_pass {
   index_t heads_together() const {
     if constexpr (!heads_go_together<A> || by_segments || A::form == kernel_form::attention)
       return 1;
-    if (call_.longest_sequence() == 1) return 1;  // steps in place
     arena one;
     const A agent(one, call_.p, call_.how, false);
     const index_t bytes = agent.state_size() * static_cast<index_t>(sizeof(C));

@@ -9,6 +9,12 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// What takes tokens, of one form.
+template <class R, class T, class Reader = matrix_reader<R, T>>
+using token_kernel =
+    std::conditional_t<Reader::corrects, corrected_token_steps<typename Reader::C>,
+                       token_steps<typename Reader::C, Reader::complex, R::form.reads>>;
+
 template <class R, class T>
 class step_kernels {
  public:
@@ -33,20 +39,14 @@ class step_kernels {
   void compute(const reader&, const token_chunk<C>& c, C* state_out) const {
     forward_.forward(c, state_out);
   }
-  /// The token that was read last, on a state in place.
-  void step(const reader& from, const state_rows<C>& state) const {
-    forward_.step(from.tiles(), state);
-  }
   C* backward(const reader&, const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) const {
     return adjoint_.backward(c, d, g);
   }
 
  private:
-  using forward_kernel = std::conditional_t<reader::corrects, corrected_token_steps<C>,
-                                            token_steps<C, reader::complex, R::form.reads>>;
   using adjoint_kernel = std::conditional_t<reader::corrects, corrected_token_steps_adjoint<C>,
                                             token_steps_adjoint<C, reader::complex, R::form.reads>>;
-  forward_kernel forward_{};
+  token_kernel<R, T> forward_{};
   adjoint_kernel adjoint_{};
 };
 
