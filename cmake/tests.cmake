@@ -41,9 +41,14 @@ function(gatescan_use_as_test target)
   target_compile_definitions(${target} PRIVATE GATESCAN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endfunction()
 
-# gatescan_add_unit_test(group name_test.cpp [library...]): one GoogleTest program, the ctest
-# group.name.
+# gatescan_add_unit_test(group name_test.cpp [CALLS target] [library...]): one GoogleTest program, the
+# ctest group.name. CALLS: what has compiled calls once and parsed their headers; a test that needs no
+# library has gatescan_test_runs.
 function(gatescan_add_unit_test group source)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "CALLS" "")
+  if(NOT arg_CALLS AND NOT arg_UNPARSED_ARGUMENTS)
+    set(arg_CALLS gatescan_test_runs)
+  endif()
   cmake_path(GET source STEM stem)
   string(REGEX REPLACE "_test$" "" stem ${stem})
   gatescan_wants_test(${group}.${stem} wanted)
@@ -53,10 +58,9 @@ function(gatescan_add_unit_test group source)
   string(REPLACE "." "_" target test_${group}_${stem})
   gatescan_add_program(${target} ${source})
   gatescan_use_as_test(${target})
-  target_link_libraries(${target} PRIVATE ${ARGN})
-  if(TARGET gatescan_test_calls AND NOT ARGN)
-    target_link_libraries(${target} PRIVATE gatescan_test_calls)
-    target_precompile_headers(${target} REUSE_FROM gatescan_test_calls)
+  target_link_libraries(${target} PRIVATE ${arg_UNPARSED_ARGUMENTS} ${arg_CALLS})
+  if(arg_CALLS)
+    target_precompile_headers(${target} REUSE_FROM ${arg_CALLS})
   endif()
   gatescan_add_test(${group}.${stem} COMMAND ${target})
 endfunction()

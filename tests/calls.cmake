@@ -1,48 +1,38 @@
-# gatescan_test_calls: what tests call, compiled once, and the headers that tests include, parsed once,
-# with those calls declared `extern`. A format that is not compiled here is compiled by each test that
-# uses it.
-option(GATESCAN_TEST_PCH "Parse the headers and compile the kernels of all tests once" ON)
-set(GATESCAN_TEST_FORMATS float bf16 half double wide<float> wide<bf16>
-    CACHE STRING "Formats whose kernels all tests share")
-if(NOT GATESCAN_TEST_PCH)
-  return()
-endif()
+# gatescan_test_runs: what tests call beside the calls that all programs share (cmake/calls.cmake),
+# compiled once: their own run_forward and run_backward of every case, and recurrences of a user's own;
+# and the headers that tests include, parsed once, with all of that declared `extern`.
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/calls)
 set(sources "")
-set(every_call "")
-foreach(name IN LISTS gatescan_recurrences)
-  set(cases ${gatescan_test_cases})
-  list(FILTER cases INCLUDE REGEX "^${name}\\.")
-  list(TRANSFORM cases REPLACE ".*\\." "")
-  foreach(state IN ITEMS float double)  # formats that share kernels are compiled together
-    set(calls "")
-    foreach(format IN LISTS GATESCAN_TEST_FORMATS)
-      string(REGEX MATCH "^(wide<.*>|double)$" wide ${format})
-      if((wide AND state STREQUAL double) OR (NOT wide AND state STREQUAL float))
-        string(REGEX REPLACE "(wide|bf16|half)" "gatescan::\\1" type ${format})
-        string(APPEND calls "GATESCAN_TEST_VERBS(KEYWORD, gatescan::${name}, ${type})\n")
-        foreach(case IN LISTS cases)
-          string(APPEND calls "GATESCAN_TEST_RUNS(KEYWORD, support::${case}, ${type})\n")
-        endforeach()
-      endif()
+set(every_run "")
+foreach(case IN LISTS gatescan_test_cases)
+  string(REGEX REPLACE ".*\\." "" name ${case})
+  set(runs "")
+  foreach(state IN ITEMS float double)
+    gatescan_formats(${state} formats)
+    foreach(format IN LISTS formats)
+      string(APPEND runs "GATESCAN_TEST_RUNS(template, support::${name}, ${format});\n")
+      string(APPEND every_run "GATESCAN_TEST_RUNS(extern template, support::${name}, ${format});\n")
     endforeach()
-    if(calls)
-      string(REPLACE "KEYWORD" "extern" declared "${calls}")
-      string(APPEND every_call "${declared}")
-      string(REPLACE "KEYWORD" "" calls "${calls}")
-      set(source ${folder}/${name}_${state}.cpp)
-      configure_file(support/calls.cpp.in ${source} @ONLY)
-      list(APPEND sources ${source})
-    endif()
   endforeach()
+  set(source ${folder}/${name}.cpp)
+  file(CONFIGURE OUTPUT ${source} CONTENT
+    "#include \"${CMAKE_CURRENT_SOURCE_DIR}/support/calls.hpp\"\n\n${runs}")
+  list(APPEND sources ${source})
 endforeach()
-set(calls "${every_call}")
-configure_file(support/every_call.hpp.in ${folder}/every_call.hpp @ONLY)
+set(own "")
+foreach(name IN ITEMS tied best_path rnn)  # of examples/own_recurrences.hpp
+  string(APPEND own "GATESCAN_INSTANTIATE(own::${name}, double);\n")
+  string(APPEND every_run "GATESCAN_EXTERN(own::${name}, double);\n")
+endforeach()
+file(CONFIGURE OUTPUT ${folder}/own.cpp CONTENT
+  "#include \"${CMAKE_CURRENT_SOURCE_DIR}/support/calls.hpp\"\n\n${own}")
+list(APPEND sources ${folder}/own.cpp)
+file(CONFIGURE OUTPUT ${folder}/every_call.hpp CONTENT
+  "#pragma once\n#include \"${CMAKE_CURRENT_SOURCE_DIR}/support/calls.hpp\"\n\n${every_run}")
 
 find_package(rapidcheck REQUIRED GLOBAL)
-add_library(gatescan_test_calls STATIC ${sources})
-target_link_libraries(gatescan_test_calls PRIVATE gatescan::gatescan gatescan_warnings gatescan_native)
-gatescan_use_as_test(gatescan_test_calls)
-target_link_libraries(gatescan_test_calls PUBLIC rapidcheck)
-target_precompile_headers(gatescan_test_calls PRIVATE
+add_library(gatescan_test_runs STATIC EXCLUDE_FROM_ALL ${sources})
+target_link_libraries(gatescan_test_runs PUBLIC gatescan_calls rapidcheck PRIVATE gatescan_warnings)
+gatescan_use_as_test(gatescan_test_runs)
+target_precompile_headers(gatescan_test_runs PRIVATE
   <gtest/gtest.h> <rapidcheck.h> ${folder}/every_call.hpp)

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
-#include <gatescan/gatescan.hpp>
+#include <gatescan_calls.hpp>
 #include <memory>
 #include <string>
 #include <vector>

@@ -37,11 +37,12 @@ struct plain_sizes {
 struct call {
   std::string mode;  // recurrent, scan, chunked, attention or automatic
   int chunk = 0;     // 0: the library's choice
-  double scale = 1;
-  bool softplus = false;
+  int threads = 0;   // of the host, 0: all cores
   plain_sizes size;
 
-  std::vector<plain_view> operands;  // in the order in which the recurrence lists them
+  // in the order in which the recurrence lists them
+  std::vector<plain_view> operands;
+  std::vector<double> options;
   plain_view initial_state, sequence_offsets;
   plain_view out, final_state;  // of a backward call: their gradients, which it reads
 
@@ -52,7 +53,7 @@ struct call {
 /// One recurrence in one format, on operands, results and scratch in a device's memory.
 struct computation {
   /// Scratch that is enough for both directions: of any call of this size, or, where `call` has
-  /// operands, of this very one.
+  /// gradients, of this very one. Null: a call allocates its own.
   std::size_t (*workspace_bytes)(const call&) = nullptr;
   /// Launches and returns: neither allocates nor waits. `stream` is a cudaStream_t.
   void (*run)(const call&, void* stream, std::span<std::byte> scratch) = nullptr;

@@ -51,8 +51,8 @@ void flatten_inputs(const Inputs& in, call& to) {
               in);
   to.initial_state = plain(in.initial_state);
   to.sequence_offsets = plain(in.sequence_offsets);
-  if constexpr (requires { in.scale; }) to.scale = in.scale;
-  if constexpr (requires { in.softplus; }) to.softplus = in.softplus;
+  to.options.clear();
+  R::options([&](const char*, const auto& x) { to.options.push_back(static_cast<double>(x)); }, in);
 }
 
 template <class Inputs>
@@ -65,8 +65,8 @@ Inputs inputs_of(const call& from) {
               in);
   unplain(from.initial_state, in.initial_state);
   unplain(from.sequence_offsets, in.sequence_offsets);
-  if constexpr (requires { in.scale; }) in.scale = from.scale;
-  if constexpr (requires { in.softplus; }) in.softplus = from.softplus;
+  i = 0;
+  R::options([&]<class S>(const char*, S& x) { x = static_cast<S>(from.options.at(i++)); }, in);
   return in;
 }
 
@@ -101,37 +101,6 @@ Gradients gradients_of(const call& from) {
               d);
   unplain(from.d_initial_state, d.initial_state);
   return d;
-}
-
-/// The size of a problem with these operands and results (both of them given).
-template <class Inputs, class Results>
-plain_sizes sizes_of(const Inputs& in, const Results& results) {
-  using R = typename Inputs::recurrence;
-  using enum gatescan::axis;
-  plain_sizes n;
-  const auto measure = [&n](const gatescan::axes& a, const auto& x) {
-    if (x.rank != a.rank) return;
-    for (int i = 0; i < a.rank; ++i) {
-      const auto here = a.of[i];
-      if (here == batch) n.batch = x.shape[i];
-      if (here == time) n.time = x.shape[i];
-      if (here == head) n.heads = x.shape[i];
-      if (here == key) n.keys = x.shape[i];
-      if (here == value) n.values = n.channels = x.shape[i];
-      if (here == channel) n.channels = x.shape[i];
-    }
-  };
-  measure(R::out_axes, results.out);
-  measure(R::state_axes, results.final_state);
-  R::operands(
-      [&](const char*, const gatescan::axes& a, gatescan::presence, const auto& x) {
-        for (int i = 0; i < a.rank && x.rank == a.rank; ++i)
-          if (a.of[i] == group) n.groups = x.shape[i];
-      },
-      in);
-  if (in.sequence_offsets.given()) n.sequences = in.sequence_offsets.shape[0] - 1;
-  if constexpr (requires { results.out.im; }) n.complex = results.out.im != nullptr;
-  return n;
 }
 
 template <class Problem>

@@ -95,7 +95,7 @@ void staged_call::run() {
   planes_ = forward ? &forward_ : &backward_;
   used_ = 0;
   results_.clear();
-  there_.scale = host.scale, there_.softplus = host.softplus;
+  there_.options = host.options;
   there_.operands.clear(), there_.gradients.clear();
   for (const plain_view& x : host.operands) there_.operands.push_back(on_device(x, true));
   there_.initial_state = on_device(host.initial_state, true);

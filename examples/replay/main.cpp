@@ -3,30 +3,60 @@
 //
 // Exit code 0 and a complete OUT, or a message on stderr, exit code 2 and no OUT.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <iostream>
 #include <limits>
-#include <map>
 #include <memory>
 #include <new>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
+#include "recurrences.hpp"
 #include "replay.hpp"
 
 namespace {
 
 constexpr int failure = 2;
 
-const std::map<std::string, replay::recurrence*> recurrences{
-    {"elementwise", replay::elementwise},
-    {"gateloop", replay::gateloop},
-    {"gla", replay::gla},
-    {"selective_scan", replay::selective_scan}};
+// A switch of a recurrence is a flag, or an option with a number; least_NAME and most_NAME are one
+// option with two, NAME-limit.
+void declare_switch(CLI::App& app, replay::options& asked, const replay::option& s) {
+  constexpr std::string_view least = "least_", most = "most_";
+  const auto flag = [](std::string_view name) {
+    std::string text = "--" + std::string(name);
+    std::replace(text.begin(), text.end(), '_', '-');
+    return text;
+  };
+  auto& given = asked.switches;
+  if (s.name.starts_with(most)) return;
+  if (s.name.starts_with(least)) {
+    const std::string name = s.name.substr(least.size());
+    app.add_option_function<std::pair<double, double>>(
+        flag(name + "-limit"),
+        [&given, name](const std::pair<double, double>& limits) {
+          given["least_" + name] = limits.first;
+          given["most_" + name] = limits.second;
+        },
+        "the least and the most of " + name);
+  } else if (s.is_flag) {
+    app.add_flag_callback(flag(s.name), [&given, name = s.name] { given[name] = 1; });
+  } else {
+    app.add_option_function<double>(
+        flag(s.name), [&given, name = s.name](double x) { given[name] = x; }, "its number");
+  }
+}
 
 void declare(CLI::App& app, replay::options& asked) {
   constexpr int most = std::numeric_limits<int>::max();
+  std::vector<std::string> names;
+  for (const auto& r : replay::recurrences()) names.push_back(r.name);
   app.add_option("--recurrence", asked.recurrence, "the equation")
       ->required()
-      ->check(CLI::IsMember({"elementwise", "gateloop", "gla", "selective_scan"}));
+      ->check(CLI::IsMember(names));
   app.add_option("--mode", asked.mode, "how it is computed; the answer is the same")
       ->required()
       ->check(CLI::IsMember({"recurrent", "scan", "chunked", "attention"}));
@@ -39,10 +69,12 @@ void declare(CLI::App& app, replay::options& asked) {
                  "of the cpu, 0: all cores; the bits do not depend on it")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  app.add_flag("--softplus", asked.softplus,
-               "delta = softplus(delta + delta_bias) (selective_scan)");
   app.add_flag("--wide", asked.wide, "arithmetic and states in double");
   app.add_flag("--grad", asked.grad, "also the gradients, from d_out and d_final_state in IN");
+  std::set<std::string> declared;
+  for (const auto& r : replay::recurrences())
+    for (const auto& s : r.options)
+      if (declared.insert(s.name).second) declare_switch(app, asked, s);
   app.add_option("IN.safetensors", asked.in, "operands")->required();
   app.add_option("OUT.safetensors", asked.out, "results")->required();
 }
@@ -63,10 +95,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : failure;
   }
-  if (asked.softplus && asked.recurrence != "selective_scan") {
-    return complain("--softplus", "only selective_scan has it");
-  }
-
+  const replay::recurrence& recurrence = replay::find_recurrence(asked.recurrence);
+  for (const auto& [name, number] : asked.switches)
+    if (std::none_of(recurrence.options.begin(), recurrence.options.end(),
+                     [&](const replay::option& s) { return s.name == name; }))
+      return complain(name, recurrence.name + " has no such switch");
   if (asked.chunk && asked.mode != "chunked") {
     return complain("--chunk", "only --mode chunked has it");
   }
@@ -81,7 +114,7 @@ int main(int argc, char** argv) {
   try {
     const auto bytes = replay::safetensors::read_bytes(asked.in);
     const auto file = replay::safetensors::parse(bytes);
-    results = recurrences.at(asked.recurrence)(asked, file, device.get());
+    results = replay::run(asked, file, device.get());
   } catch (const std::bad_alloc&) {
     return complain(asked.in, "out of memory");
   } catch (const std::exception& error) {

@@ -1,6 +1,7 @@
 // What the command line asks for.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -12,9 +13,9 @@ struct options {
   std::string backend = "cpu";
   std::optional<int> chunk;  // not given: the library's choice
   int threads = 0;           // 0: all cores
-  bool softplus = false;
   bool wide = false;
   bool grad = false;
+  std::map<std::string, double> switches;  // of the recurrence: those that were given, by name
   std::string in;
   std::string out;
 };

@@ -1,4 +1,4 @@
-// One entry a recurrence, each compiled in a source file of its own.
+// One recurrence on the tensors of one file.
 #pragma once
 
 #include <vector>
@@ -11,9 +11,8 @@ namespace replay {
 
 using tensors = std::vector<safetensors::tensor>;
 
-// On `device`, or on the host where it is null.
-using recurrence = tensors(const options& asked, const safetensors::entries& file,
-                           device_calls::device* device);
-recurrence elementwise, gateloop, gla, selective_scan;
+/// Forward, and backward when asked, on `device`, or on the host where it is null. All is read and
+/// checked before the first number is computed. Throws what is wrong with the file.
+tensors run(const options& asked, const safetensors::entries& file, device_calls::device* device);
 
 }  // namespace replay

@@ -101,16 +101,17 @@ std::vector<double> numbers(const std::vector<std::byte>& bytes) {
 }
 
 template <class T>
-void expect_the_hosts_results(replay::recurrence* compute, file<T> f, replay::options asked,
+void expect_the_hosts_results(const std::string& recurrence, file<T> f, replay::options asked,
                               double tolerance) {
+  asked.recurrence = recurrence;
   const auto entries = f.entries();
   auto device = make_device();
   for (const char* mode : {"recurrent", "scan", "chunked", "attention"})
     for (const bool grad : {false, true}) {
       asked.mode = mode, asked.grad = grad, asked.chunk = 5;
       SCOPED_TRACE(std::string(mode) + (grad ? " with gradients" : ""));
-      const auto want = compute(asked, entries, nullptr);
-      const auto got = compute(asked, entries, &device);
+      const auto want = replay::run(asked, entries, nullptr);
+      const auto got = replay::run(asked, entries, &device);
       ASSERT_EQ(got.size(), want.size());
       for (std::size_t i = 0; i < want.size(); ++i) {
         EXPECT_EQ(got[i].name, want[i].name);
@@ -131,27 +132,27 @@ void expect_the_hosts_results(replay::recurrence* compute, file<T> f, replay::op
 
 TEST(replay_on_a_device, gla) {
   for (const bool packed : {false, true})
-    expect_the_hosts_results(replay::gla, gla_file<float>(packed), {}, 1e-5);
+    expect_the_hosts_results("gla", gla_file<float>(packed), {}, 1e-5);
 }
 
 TEST(replay_on_a_device, gla_in_bf16) {
-  expect_the_hosts_results(replay::gla, gla_file<gatescan::bf16>(true), {}, 1e-2);
+  expect_the_hosts_results("gla", gla_file<gatescan::bf16>(true), {}, 1e-2);
 }
 
 TEST(replay_on_a_device, selective_scan) {
   for (const bool packed : {false, true})
     for (const bool softplus : {false, true}) {
       replay::options asked;
-      asked.softplus = softplus;
-      expect_the_hosts_results(replay::selective_scan, selective_scan_file<float>(packed), asked,
-                               1e-5);
+      if (softplus) asked.switches["softplus"] = 1;
+      expect_the_hosts_results("selective_scan", selective_scan_file<float>(packed), asked, 1e-5);
     }
 }
 
 TEST(replay_on_a_device, wide_selective_scan) {
   replay::options asked;
-  asked.wide = asked.softplus = true;
-  expect_the_hosts_results(replay::selective_scan, selective_scan_file<float>(false), asked, 1e-6);
+  asked.wide = true;
+  asked.switches["softplus"] = 1;
+  expect_the_hosts_results("selective_scan", selective_scan_file<float>(false), asked, 1e-6);
 }
 
 template <class F>
@@ -175,8 +176,8 @@ TEST(replay_on_a_device, refuses_offsets_that_a_device_would_not_check) {
     entries.at("sequence_offsets").bytes = {first, offsets.size() * sizeof offsets[0]};
     auto device = make_device();
     replay::options asked;
-    asked.mode = "chunked", asked.grad = true;
-    EXPECT_NE(words_of([&] { replay::gla(asked, entries, &device); }).find(words),
+    asked.recurrence = "gla", asked.mode = "chunked", asked.grad = true;
+    EXPECT_NE(words_of([&] { replay::run(asked, entries, &device); }).find(words),
               std::string::npos);
     EXPECT_EQ(device.allocated(), 0);
   }
@@ -187,8 +188,8 @@ TEST(replay_on_a_device, refuses_formats_that_it_was_built_without) {
   const auto entries = f.entries();
   auto device = make_device();
   replay::options asked;
-  asked.mode = "scan", asked.grad = true;
-  EXPECT_EQ(words_of([&] { replay::gla(asked, entries, &device); }), "no kernels of gla in F16");
+  asked.recurrence = "gla", asked.mode = "scan", asked.grad = true;
+  EXPECT_EQ(words_of([&] { replay::run(asked, entries, &device); }), "no kernels of gla in F16");
 }
 
 }  // namespace

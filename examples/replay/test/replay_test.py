@@ -6,9 +6,11 @@ usage: replay_test.py PATH_OF_REPLAY with-cuda|without-cuda
                                            (Python 3 and its standard library only)
 """
 
+import cmath
 import json
 import math
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -17,7 +19,13 @@ import unittest
 
 REPLAY = ""
 HAS_CUDA = False  # built with nvcc, which says nothing about this machine
+RECURRENCES = ()  # as the program lists them
+WITHOUT_KERNELS = ("mamba2", "rwkv6", "gated_delta_net")  # on CUDA
 MODES = ("recurrent", "scan", "chunked", "attention")
+
+
+def modes_of(recurrence):
+    return [m for m in MODES if (recurrence, m) != ("gated_delta_net", "scan")]
 
 
 class Tensor:
@@ -111,20 +119,142 @@ def case(recurrence, L=3, dtype="F32"):
             "delta_bias": (4,),
             "initial_state": (1, 4, 2),
         },
+        "mamba2": {
+            "x": (1, L, 2, 3),
+            "dt": (1, L, 2),
+            "A": (2,),
+            "B": (1, L, 1, 2),
+            "C": (1, L, 2, 2),
+            "D": (2, 3),
+            "z": (1, L, 2, 3),
+            "dt_bias": (2,),
+            "initial_state": (1, 2, 2, 3),
+        },
+        "rwkv6": {
+            "r": (1, L, 2, 2),
+            "k": (1, L, 1, 2),
+            "w": (1, L, 2, 2),
+            "v": (1, L, 2, 3),
+            "u": (2, 2),
+            "initial_state": (1, 2, 2, 3),
+        },
+        "gated_delta_net": {
+            "q": (1, L, 2, 2),
+            "k": (1, L, 2, 2),
+            "v": (1, L, 2, 3),
+            "beta": (1, L, 2),
+            "log_decay": (1, L, 2, 1),
+            "initial_state": (1, 2, 2, 3),
+        },
     }[recurrence]
-    out = {
-        "gla": (1, L, 2, 3),
-        "gateloop": (1, L, 2, 3),
-        "elementwise": (1, L, 2, 3),
-        "selective_scan": (1, L, 4),
-    }
-    made["d_out"] = out[recurrence]
+    made["d_out"] = (1, L, 4) if recurrence == "selective_scan" else (1, L, 2, 3)
     made["d_final_state"] = made["initial_state"]
     tensors = {name: tensor(*shape, dtype=dtype) for name, shape in made.items()}
-    for gate in ("log_decay", "log_magnitude", "A"):
+    for gate in ("log_decay", "log_magnitude", "A", "w"):
         if gate in tensors:
             tensors[gate].values = [-abs(x) for x in tensors[gate].values]
     return tensors
+
+
+def silu(x):
+    return x / (1 + cmath.exp(-x))
+
+
+def dot(a, b):
+    return sum(x * y for x, y in zip(a, b))
+
+
+def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limits=(0, math.inf)):
+    """out and final_state by the definition, token by token, for batch 1. In complex numbers: if
+    i h is added to an operand in one place, imaginary parts are h times the derivatives there."""
+
+    def at(name, *places):  # the one head, or key, of an operand that has not all of them
+        place = 0
+        for extent, i in zip(tensors[name].shape, places):
+            place = place * extent + min(i, extent - 1)
+        return complex(tensors[name].values[place])
+
+    def number(name, *places):  # an operand that may be complex
+        imaginary = name + "_im"
+        return at(name, *places) + (1j * at(imaginary, *places) if imaginary in tensors else 0)
+
+    def step_size(raw, least=-math.inf, most=math.inf):
+        step = cmath.log(1 + cmath.exp(raw)) if softplus else raw
+        return complex(least) if step.real < least else complex(most) if step.real > most else step
+
+    def move(S, a, k, v):  # S = diag(a) S + k v^T
+        for i, row in enumerate(S):
+            row[:] = [a[i] * e + k[i] * x for e, x in zip(row, v)]
+
+    def read(S, q):  # S^T q
+        return [dot(q, column) for column in zip(*S)]
+
+    def elementwise(S, t, h):
+        S[0][:] = [
+            number("a", 0, t, h, j) * e + number("x", 0, t, h, j) for j, e in enumerate(S[0])
+        ]
+        return list(S[0])
+
+    def gateloop(S, t, h):
+        q, k = ([number(name, 0, t, h, i) for i in range(K)] for name in "qk")
+        a = [
+            cmath.exp(at("log_magnitude", 0, t, h, i) + 1j * at("phase", 0, t, h, i))
+            for i in range(K)
+        ]
+        move(S, a, k, [at("v", 0, t, h, j) for j in range(V)])
+        return [o.real for o in read(S, q)]
+
+    def gla(S, t, h):
+        q, k, g = ([at(name, 0, t, h, i) for i in range(K)] for name in ("q", "k", "log_decay"))
+        move(S, [cmath.exp(x) for x in g], k, [at("v", 0, t, h, j) for j in range(V)])
+        return [scale * o for o in read(S, q)]
+
+    def rwkv6(S, t, h):
+        r, k, w = ([at(name, 0, t, h, i) for i in range(K)] for name in "rkw")
+        v = [at("v", 0, t, h, j) for j in range(V)]
+        own = sum(r[i] * at("u", h, i) * k[i] for i in range(K))
+        out = [scale * (o + own * x) for o, x in zip(read(S, r), v)]
+        move(S, [cmath.exp(x) for x in w], k, v)
+        return out
+
+    def mamba2(S, t, h):
+        step = step_size(at("dt", 0, t, h) + at("dt_bias", h), *limits)
+        B, C = ([at(name, 0, t, h, i) for i in range(K)] for name in "BC")
+        x, z, D = (
+            [at("x", 0, t, h, j) for j in range(V)],
+            [at("z", 0, t, h, j) for j in range(V)],
+            [at("D", h, j) for j in range(V)],
+        )
+        move(S, [cmath.exp(step * at("A", h))] * K, B, [step * e for e in x])
+        return [(o + D[j] * x[j]) * silu(z[j]) for j, o in enumerate(read(S, C))]
+
+    def gated_delta_net(S, t, h):
+        q, k = ([at(name, 0, t, h, i) for i in range(K)] for name in "qk")
+        if normalise:
+            q, k = ([e / cmath.sqrt(dot(x, x) + eps) for e in x] for x in (q, k))
+        move(S, [cmath.exp(at("log_decay", 0, t, h, i)) for i in range(K)], [0] * K, [0] * V)
+        v = [at("v", 0, t, h, j) - o for j, o in enumerate(read(S, k))]
+        move(S, [1] * K, [at("beta", 0, t, h) * x for x in k], v)
+        return [scale * o for o in read(S, q)]
+
+    def selective_scan(S, t, d):
+        step = step_size(at("delta", 0, t, d) + at("delta_bias", d))
+        u = at("u", 0, t, d)
+        a = [cmath.exp(step * at("A", d, n)) for n in range(K)]
+        move(S, a, [at("B", 0, t, n) for n in range(K)], [step * u])
+        C = [at("C", 0, t, d * tensors["C"].shape[2] // H, n) for n in range(K)]
+        return [(read(S, C)[0] + at("D", d) * u) * silu(at("z", 0, t, d))]
+
+    token = locals()[recurrence]
+    L, H = tensors["d_out"].shape[1:3]
+    K, V = {
+        "elementwise": (1, tensors["d_out"].shape[-1]),
+        "selective_scan": (tensors["initial_state"].shape[-1], 1),
+    }.get(recurrence, tensors["initial_state"].shape[-2:])
+    numbers = iter(tensors["initial_state"].values)
+    states = [[[complex(next(numbers)) for _ in range(V)] for _ in range(K)] for _ in range(H)]
+    out = [e for t in range(L) for h in range(H) for e in token(states[h], t, h)]
+    return out, [e for S in states for row in S for e in row]
 
 
 class ReplayTest(unittest.TestCase):
@@ -205,7 +335,7 @@ class Results(ReplayTest):
                     self.assertEqual({t.dtype for t in got.values()}, {dtype})
 
     def test_names_shapes_and_dtypes_of_the_results(self):
-        for recurrence in ("elementwise", "gla", "gateloop", "selective_scan"):
+        for recurrence in RECURRENCES:
             for dtype in ("F64", "F32", "BF16", "F16"):
                 for L in (0, 3):
                     tensors = case(recurrence, L, dtype)
@@ -215,11 +345,11 @@ class Results(ReplayTest):
                     shapes = {"out": tensors["d_out"].shape}
                     shapes.update({name: tensors["initial_state"].shape for name in state})
                     with self.subTest(recurrence=recurrence, dtype=dtype, L=L):
-                        got = self.results(tensors, recurrence, "scan")
+                        got = self.results(tensors, recurrence, "chunked")
                         self.assertEqual({name: t.shape for name, t in got.items()}, shapes)
                         if L == 0:
                             self.assertEqual(got["final_state"], tensors["initial_state"])
-                        got = self.results(tensors, recurrence, "scan", "--grad")
+                        got = self.results(tensors, recurrence, "chunked", "--grad")
                         operands = set(tensors) - {"d_out", "d_final_state"}
                         gradients = {"d_" + name: tensors[name].shape for name in operands}
                         self.assertEqual(
@@ -253,6 +383,68 @@ class Results(ReplayTest):
         tensors = case("selective_scan")
         plain = self.results(tensors, "selective_scan", "scan")
         self.assertNotEqual(self.results(tensors, "selective_scan", "scan", "--softplus"), plain)
+
+    SWITCHES = {  # as the program takes them, and as `loops` does
+        "gla": (["--scale", "0.5"], {"scale": 0.5}),
+        "rwkv6": (["--scale", "0.5"], {"scale": 0.5}),
+        "selective_scan": (["--softplus"], {"softplus": 1}),
+        "mamba2": (
+            ["--softplus", "--dt-limit", "0.5", "1"],
+            {"softplus": 1, "limits": (0.5, 1)},
+        ),
+        "gated_delta_net": (
+            ["--normalise", "--eps", "0.25", "--scale", "0.5"],
+            {"normalise": 1, "eps": 0.25, "scale": 0.5},
+        ),
+    }
+
+    def assert_close(self, got, want, tolerance):
+        size = max(map(abs, want))
+        self.assertGreater(size, 0)
+        for g, w in zip(got, want, strict=True):
+            self.assertAlmostEqual(g, w, delta=tolerance * size)
+
+    def for_each_definition(self, check):
+        for recurrence in RECURRENCES:
+            given = self.SWITCHES.get(recurrence)
+            for flags, switches in [([], {})] + ([given] if given else []):
+                tensors = case(recurrence, 5, "F64")
+                for x in tensors.values():
+                    x.values = [e / 4 for e in x.values]
+                with self.subTest(recurrence=recurrence, flags=flags):
+                    check(recurrence, tensors, flags, switches)
+
+    def test_results_are_those_of_plain_loops_in_every_mode(self):
+        def check(recurrence, tensors, flags, switches):
+            out, state = loops(recurrence, tensors, **switches)
+            for mode in modes_of(recurrence):
+                chunk = ["--chunk", "2"] if mode == "chunked" else []
+                got = self.results(tensors, recurrence, mode, *flags, *chunk)
+                self.assert_close(got["out"].values, [x.real for x in out], 1e-14)
+                self.assert_close(got["final_state"].values, [x.real for x in state], 1e-14)
+
+        self.for_each_definition(check)
+
+    def test_gradients_are_those_of_plain_loops(self):
+        def check(recurrence, tensors, flags, switches):
+            if recurrence == "gateloop":  # its numbers are complex already
+                return
+            h = 1e-100
+            got = self.results(tensors, recurrence, "chunked", "--grad", "--chunk", "2", *flags)
+            for name, x in tensors.items():
+                if name in ("d_out", "d_final_state"):
+                    continue
+                slopes = []
+                for i, kept in enumerate(x.values):
+                    x.values[i] = kept + 1j * h
+                    out, state = loops(recurrence, tensors, **switches)
+                    x.values[i] = kept
+                    loss = dot(tensors["d_out"].values, out)
+                    loss += dot(tensors["d_final_state"].values, state)
+                    slopes.append(loss.imag / h)
+                self.assert_close(got["d_" + name].values, slopes, 1e-13)
+
+        self.for_each_definition(check)
 
     def test_an_older_output_is_replaced(self):
         with open(self.output, "wb") as stream:
@@ -305,13 +497,14 @@ class Refusals(ReplayTest):
         self.refuse(struct.pack("<Q", len(text)) + text, "gla", "in.safetensors")
 
     def test_a_missing_tensor(self):
-        optional = ("initial_state", "d_final_state", "D", "z", "delta_bias", "phase", "q_im")
-        for recurrence in ("elementwise", "gla", "gateloop", "selective_scan"):
+        optional = {"initial_state", "d_final_state", "D", "z", "delta_bias", "dt_bias", "phase"}
+        optional |= {"q_im", "gated_delta_net log_decay"}
+        for recurrence in RECURRENCES:
             for name in case(recurrence):
                 tensors = case(recurrence)
                 del tensors[name]
                 with self.subTest(recurrence=recurrence, name=name):
-                    if name in optional:
+                    if {name, f"{recurrence} {name}"} & optional:
                         self.results(tensors, recurrence, "chunked", "--grad")
                         os.remove(self.output)
                     else:
@@ -323,8 +516,12 @@ class Refusals(ReplayTest):
             ("gla", "log_decay", [1, 3, 2, 2]),
             ("gateloop", "v", [1, 3, 2, 3]),
             ("selective_scan", "C", [1, 3, 2]),
+            ("mamba2", "B", [1, 3, 2, 2]),
+            ("mamba2", "D", [2, 1]),
+            ("rwkv6", "k", [1, 3, 2, 2]),
+            ("gated_delta_net", "log_decay", [1, 3, 2, 2]),
         )
-        for recurrence in ("elementwise", "gla", "gateloop", "selective_scan"):
+        for recurrence in RECURRENCES:
             for name, whole in case(recurrence).items():
                 shapes = [whole.shape + [1], whole.shape[:-1], [], [1] * 6]
                 shapes += [
@@ -425,6 +622,9 @@ class Refusals(ReplayTest):
             (*good, "--threads", "-1", *file),
             (*good, "--threads", "1.5", *file),
             (*good, "--softplus", *file),
+            (*good, "--scale", "much", *file),
+            (*good, "--dt-limit", "0", "1", *file),
+            (*good, "--eps", *file),
             (*good, "--chunk", "16", *file),
             (*good, *file, "--chunk"),
             (*good, "--mode", "chunked", *file),
@@ -459,7 +659,7 @@ class OnADevice(ReplayTest):
         done = self.run_on(case("gla"), "gla", "scan", "--backend", "cuda")
         if done.returncode != 0:
             self.skipTest(done.stderr.strip())
-        for recurrence in ("elementwise", "gla", "gateloop", "selective_scan"):
+        for recurrence in set(RECURRENCES).difference(WITHOUT_KERNELS):
             for mode in MODES:
                 chunk = [["--grad", "--chunk", "2"]] if mode == "chunked" else []
                 for flags in ([], ["--grad"], *chunk):
@@ -478,5 +678,7 @@ if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[2] not in ("with-cuda", "without-cuda"):
         sys.exit(__doc__)
     REPLAY = os.path.abspath(sys.argv.pop(1))
+    HELP = subprocess.run([REPLAY, "--help"], capture_output=True, text=True, check=True).stdout
+    RECURRENCES = re.search(r"--recurrence.*?\{(.*?)\}", HELP, re.S).group(1).split(",")
     HAS_CUDA = sys.argv.pop(1) == "with-cuda"
     unittest.main()

@@ -43,6 +43,30 @@ backward_results<R, T> every_gradient(const problem_of<R, T>& p) {
   return r;
 }
 
+// Functions of their own, so that a program of several files compiles them once (instantiate.hpp).
+
+/// Scratch that is enough for any call of this shape whose operands have all heads.
+template <class Backend, class Mode, class R, class T>
+std::size_t bytes_of_shape(const Backend& where, const Mode& mode, const problem_of<R, T>& p) {
+  std::size_t bytes = step_bytes(where, p);
+  with_schedule(where, mode, p, [&](const auto&, const auto& how, const auto&) {
+    bytes = (std::max)(bytes, forward_bytes(where, p, how));
+    if constexpr (differentiable<R>)
+      bytes = (std::max)(bytes, backward_bytes(where, p, every_gradient(p), how));
+  });
+  return bytes;
+}
+/// For backward of these very views.
+template <class Backend, class Mode, class In>
+std::size_t bytes_of_views(const Backend& where, const Mode& mode, const In& in,
+                           const gradients_of<In>& d) {
+  const auto p = bind_inputs<typename In::recurrence>(in);
+  const auto r = bind_gradients(p, in, {}, d);
+  return with_schedule(where, mode, p, [&](const auto&, const auto& how, const auto&) {
+    return backward_bytes(where, p, r, how);
+  });
+}
+
 }  // namespace detail
 
 /// plan{cpu{}, chunked{64}, gla::problem<float>{.batch = 1, .time = 4096, .heads = 8, .keys = 128,
@@ -66,13 +90,7 @@ class plan {
         mode_(mode),
         n_(problem.size()) {
     static_assert(detail::is_a_call<Backend, Mode, inputs>());
-    const auto p = detail::shape_only(problem);
-    const std::size_t of_a_token = step_bytes(backend_, p);
-    detail::with_schedule(backend_, mode_, p, [&](const auto&, const auto& how, const auto&) {
-      bytes_ = (std::max)(of_a_token, forward_bytes(backend_, p, how));
-      if constexpr (differentiable<recurrence_type>)
-        bytes_ = (std::max)(bytes_, backward_bytes(backend_, p, detail::every_gradient(p), how));
-    });
+    bytes_ = detail::bytes_of_shape(backend_, mode_, detail::shape_only(problem));
   }
 
   std::size_t workspace_bytes() const { return bytes_; }
@@ -80,12 +98,7 @@ class plan {
   /// For these very views.
   template <class Gradients>
   std::size_t workspace_bytes(const inputs& in, const Gradients& d) const {
-    const auto p = detail::bind_inputs<recurrence_type>(in);
-    const auto r = detail::bind_gradients(p, in, {}, d);
-    return detail::with_schedule(backend_, mode_, p,
-                                 [&](const auto&, const auto& how, const auto&) {
-                                   return (std::max)(bytes_, backward_bytes(backend_, p, r, how));
-                                 });
+    return (std::max)(bytes_, detail::bytes_of_views(backend_, mode_, in, d));
   }
 
   void forward(const inputs& in, const outputs& out, const workspace& scratch = {}) const {

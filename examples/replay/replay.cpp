@@ -1,0 +1,178 @@
+#include "replay.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "host.hpp"
+#include "operands.hpp"
+#include "recurrences.hpp"
+
+namespace replay {
+namespace {
+
+using device_calls::plain_sizes;
+
+/// A device's own memory cannot be looked into, so offsets are checked here.
+void check_sequence_offsets(const safetensors::entries& file, std::int64_t tokens) {
+  const std::string name = "sequence_offsets";
+  const auto at = file.find(name);
+  if (at == file.end() || at->second.dtype != "I64") return;
+  std::int64_t last = 0;
+  const auto& bytes = at->second.bytes;
+  for (std::size_t i = 0; i < bytes.size() / sizeof last; ++i) {
+    std::int64_t offset;
+    std::memcpy(&offset, bytes.data() + i * sizeof last, sizeof last);
+    if (offset < last || (i == 0 && offset != 0)) {
+      throw tensor_error(name, "must start at 0 and never fall, has " + std::to_string(offset) +
+                                   " at place " + std::to_string(i));
+    }
+    last = offset;
+  }
+  if (last != tokens) {
+    throw tensor_error(name, "must end at the " + std::to_string(tokens) +
+                                 " tokens given, ends at " + std::to_string(last));
+  }
+}
+
+/// The dtype of the file's tensors: that of the operand that every use of the recurrence has.
+std::string dtype_of(const recurrence& r, const safetensors::entries& file) {
+  const std::string& name = r.operands.front().name;
+  const auto tensor = file.find(name);
+  if (tensor == file.end()) throw tensor_error(name, "is missing");
+  const std::string& dtype = tensor->second.dtype;
+  if (dtype != "F64" && dtype != "F32" && dtype != "BF16" && dtype != "F16")
+    throw tensor_error(
+        name, "must have dtype F64, F32, BF16 or F16, has " + safetensors::printable(dtype));
+  return dtype;
+}
+
+/// The extent of an axis in the results: the largest that an operand has there.
+std::int64_t& extent(plain_sizes& n, gatescan::axis a) {
+  using enum gatescan::axis;
+  switch (a) {
+    case batch:
+      return n.batch;
+    case sequence:
+      return n.sequences;
+    case time:
+      return n.time;
+    case head:
+      return n.heads;
+    case group:
+      return n.groups;
+    case key:
+    case key_or_one:
+      return n.keys;
+    case value:
+    case value_or_one:
+      return n.values;
+    case channel:
+      break;
+  }
+  return n.channels;
+}
+plain_sizes sizes_of(const recurrence& r, const device_calls::call& c) {
+  plain_sizes n;
+  n.batch = 0;
+  for (std::size_t i = 0; i < c.operands.size(); ++i) {
+    const plain_view& x = c.operands[i];
+    const gatescan::axes& declared = r.operands[i].axes;
+    const auto axes = x.rank < declared.rank ? declared.without(gatescan::axis::group) : declared;
+    for (int axis = 0; axis < x.rank; ++axis) {
+      std::int64_t& to = extent(n, axes.of[axis]);
+      to = std::max(to, x.shape[axis]);
+    }
+  }
+  return n;
+}
+
+/// Switches as they are by default, or as asked for.
+std::vector<double> options_of(const recurrence& r, const options& asked) {
+  std::vector<double> values;
+  for (const option& o : r.options) {
+    const auto given = asked.switches.find(o.name);
+    values.push_back(given == asked.switches.end() ? o.value : given->second);
+  }
+  return values;
+}
+
+void compute(const device_calls::call& c, const device_calls::computation& how,
+             device_calls::device& where) {
+  std::size_t bytes = 0;
+  std::shared_ptr<void> scratch;
+  if (how.workspace_bytes != nullptr) {
+    bytes = how.workspace_bytes(c);
+    scratch = where.allocate(static_cast<std::int64_t>(bytes));
+  }
+  how.run(c, where.stream(), {static_cast<std::byte*>(scratch.get()), bytes});
+  where.wait();  // before the scratch goes
+}
+
+tensors run_on(device_calls::device& where, const options& asked, const recurrence& r,
+               const safetensors::entries& file, const std::string& dtype) {
+  const bool wide = asked.wide && dtype != "F64";  // that is wide already
+  const device_calls::computation& how = where.find(r.name, dtype + (wide ? " wide" : ""));
+  operands from(file, where, dtype, wide || dtype == "F64" ? "F64" : "F32");
+
+  device_calls::call c;
+  c.mode = asked.mode;
+  c.chunk = asked.chunk.value_or(0);
+  c.threads = asked.threads;
+  c.options = options_of(r, asked);
+  for (const member& m : r.operands) c.operands.push_back(from.read(m));
+  c.initial_state = from.read(r.initial_state);
+  c.sequence_offsets = from.read({"sequence_offsets", {gatescan::axis::sequence}, member::offsets});
+  const bool is_complex = r.number == gatescan::numbers::complex ||
+                          (r.number == gatescan::numbers::either && from.has_imaginary_parts());
+  const bool complex_out = is_complex && r.out.may_be_complex,
+             complex_state = is_complex && r.final_state.may_be_complex;
+  device_calls::call back = c;
+  if (asked.grad) {
+    back.out = from.read_gradient(r.out, complex_out);
+    back.final_state = from.read_gradient(r.final_state, complex_state);
+    from.reject_unknown({});
+  } else {
+    from.reject_unknown({"d_out", "d_out_im", "d_final_state", "d_final_state_im"});
+  }
+
+  plain_sizes n = sizes_of(r, c);
+  n.complex = is_complex;
+  const bool packed = c.sequence_offsets.rank > 0;
+  if (packed) n.sequences = c.sequence_offsets.shape[0] - 1;
+  if (n.sequences < 0) throw tensor_error("sequence_offsets", "is empty");
+  c.size = back.size = n;
+  const auto shape = [&](const gatescan::axes& a) {
+    plain_sizes full = n;
+    if (!packed) full.sequences = n.batch;
+    shape_type extents;
+    for (int i = 0; i < a.rank; ++i) extents.push_back(extent(full, a.of[i]));
+    return extents;
+  };
+  c.out = from.result(r.out, shape(r.out.axes), complex_out);
+  c.final_state = from.result(r.final_state, shape(r.final_state.axes), complex_state);
+  compute(c, how, where);
+  if (asked.grad) {
+    for (const member& m : r.operands) back.gradients.push_back(from.gradient(m));
+    back.d_initial_state = from.gradient(r.initial_state);
+    compute(back, how, where);
+  }
+  return from.results();
+}
+
+}  // namespace
+
+tensors run(const options& asked, const safetensors::entries& file, device_calls::device* device) {
+  const recurrence& r = find_recurrence(asked.recurrence);
+  const std::string dtype = dtype_of(r, file);
+  if (device == nullptr) {
+    host here;
+    return run_on(here, asked, r, file, dtype);
+  }
+  if (!r.runs_on_cuda) throw device_calls::device_error("cuda has no kernels of " + r.name);
+  const shape_type& shape = file.find(r.operands.front().name)->second.shape;
+  if (shape.size() > 1) check_sequence_offsets(file, shape[1]);
+  return run_on(*device, asked, r, file, dtype);
+}
+
+}  // namespace replay
