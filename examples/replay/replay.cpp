@@ -78,10 +78,12 @@ plain_sizes sizes_of(const recurrence& r, const device_calls::call& c) {
   for (std::size_t i = 0; i < c.operands.size(); ++i) {
     const plain_view& x = c.operands[i];
     const gatescan::axes& declared = r.operands[i].axes;
-    const auto axes = x.rank < declared.rank ? declared.without(gatescan::axis::group) : declared;
-    for (int axis = 0; axis < x.rank; ++axis) {
-      std::int64_t& to = extent(n, axes.of[axis]);
-      to = std::max(to, x.shape[axis]);
+    int given = 0;
+    for (int axis = 0; axis < declared.rank && given < x.rank; ++axis) {
+      const gatescan::axis meaning = declared.of[axis];
+      if (x.rank < declared.rank && meaning == gatescan::axis::group) continue;  // not given
+      std::int64_t& to = extent(n, meaning);
+      to = std::max(to, x.shape[given++]);
     }
   }
   return n;
