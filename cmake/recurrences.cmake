@@ -1,9 +1,9 @@
-# gatescan_recurrences: the library's recurrences that have every cell, as recurrences/all.hpp lists
+# gatescan_recurrences: the library's recurrences, as recurrences/all.hpp lists
 # them. What exists once a recurrence (grids, compiled kernels) is made from this list.
 set(list ${PROJECT_SOURCE_DIR}/include/gatescan/recurrences/all.hpp)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${list})
 file(READ ${list} text)
-string(REGEX MATCH "all_recurrences = type_list<([^>]*)>" found "${text}")
+string(REGEX MATCH "all_recurrences =[ \n]*type_list<([^>]*)>" found "${text}")
 string(REGEX MATCHALL "[a-z0-9_]+" gatescan_recurrences "${CMAKE_MATCH_1}")
 
 # gatescan_cases(result): the cases of tests/support/cases/NAME.hpp, which are aliases of its oracle,

@@ -92,7 +92,7 @@ verified_call prepare_step(const shape& s, int threads) {
     to = from;
     if (from.given()) static_cast<layout&>(to) = without_time(from, a);
   };
-  typename R::template token<T> token = x->in;  // scale and switches too
+  typename R::template inputs<T> token = x->in;  // scale and switches too
   R::operands([&](const char*, const axes& a, gatescan::presence, const auto& from,
                   auto& to) { drop_time(from, a, to); },
               x->in, token);

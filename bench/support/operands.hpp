@@ -72,11 +72,12 @@ struct range {
 // What models feed: gates that keep most of the state, keys of length about 1, Mamba's step sizes.
 inline range range_of(std::string_view name, const sizes& n) {
   const double wide = std::sqrt(3.0), key = wide / std::sqrt(static_cast<double>(n.keys));
-  if (name == "q" || name == "k") return {-key, key};
+  if (name == "q" || name == "k" || name == "r") return {-key, key};
   if (name == "a") return {0.9, 1};
-  if (name == "log_decay" || name == "log_magnitude") return {-0.1, -0.001};
+  if (name == "log_decay" || name == "log_magnitude" || name == "w") return {-0.1, -0.001};
   if (name == "phase") return {-std::numbers::pi, std::numbers::pi};
-  if (name == "delta") return {-5, -2};
+  if (name == "beta") return {0, 1};
+  if (name == "delta" || name == "dt") return {-5, -2};
   if (name == "A") return {-16, -1};
   return {-wide, wide};
 }
@@ -115,12 +116,13 @@ struct operands {
     R::operands(
         [&](const char* name, const axes& a, gatescan::presence, auto& view) {
           if (is_in(s.absent, name)) return;
-          auto& x = numbers[name] = array<storage>(dense(a, s), is_in(s.complex, name));
+          auto& x = numbers[name] =
+              array<storage>(dense(a, s, is_in(s.shared, name)), is_in(s.complex, name));
           fill(x, name, s.n);
           x.show(view);
         },
         in);
-    R::options([this](const char*, auto& option) { set(option); }, in);
+    R::options([this](const char* name, auto& option) { set(name, option); }, in);
 
     const bool complex_out = requires { outputs.out.im; };
     out = array<storage>(dense(R::out_axes, s), complex_out && s.is_complex());
@@ -134,7 +136,8 @@ struct operands {
     R::operands(
         [&](const char* name, const axes& a, gatescan::presence, auto& view) {
           if (is_in(s.absent, name)) return;
-          auto& x = gradients_of[name] = array<storage>(dense(a, s), is_in(s.complex, name));
+          auto& x = gradients_of[name] =
+              array<storage>(dense(a, s, is_in(s.shared, name)), is_in(s.complex, name));
           x.show(view);
         },
         gradients);
@@ -147,9 +150,11 @@ struct operands {
     return sum;
   }
 
-  // switches are on, and a scale is that of attention
-  void set(bool& option) const { option = true; }
-  void set(double& option) const { option = 1 / std::sqrt(static_cast<double>(s.n.keys)); }
+  // switches are on, a scale is that of attention, other numbers are as the recurrence has them
+  void set(std::string_view, bool& option) const { option = true; }
+  void set(std::string_view name, double& option) const {
+    if (name == "scale") option = 1 / std::sqrt(static_cast<double>(s.n.keys));
+  }
 
   shape s;
   std::map<std::string, array<storage>> numbers, gradients_of;

@@ -38,6 +38,7 @@ struct shape {
   std::vector<forgetting> forget = {};
   std::vector<std::string_view> complex = {};  // operands; with any, states are complex too
   std::vector<std::string_view> absent = {};   // operands that are not given
+  std::vector<std::string_view> shared = {};   // operands of one head for all
   bool head_gate = false;                      // extent 1 of `key_or_one`
 
   bool is_complex() const { return !complex.empty(); }
@@ -77,13 +78,14 @@ inline index_t extent(const sizes& n, axis a) {
   return 0;
 }
 
-// A dense layout of these axes.
-inline layout dense(const axes& a, const shape& s) {
+// A dense layout of these axes, for an operand of all heads or of one.
+inline layout dense(const axes& a, const shape& s, bool one_head = false) {
   layout x;
   x.rank = a.rank;
   index_t step = 1;
   for (int i = a.rank - 1; i >= 0; --i) {
-    const bool one = a.of[i] == axis::key_or_one && s.head_gate;
+    const bool one = (a.of[i] == axis::key_or_one && s.head_gate) ||
+                     (a.of[i] == axis::head && one_head) || a.of[i] == axis::value_or_one;
     x.shape[i] = one ? 1 : extent(s.n, a.of[i]);
     x.stride[i] = step;
     step *= x.shape[i];

@@ -24,10 +24,11 @@ TYPED_TEST(gradient_checker, agrees_with_the_library) {
   c.group = 2;
   const auto in = support::problem<O>({2, 7, 4, 3, 2}, c, 5);
   const support::prepared<O, double> p(in, {});
-  for (const auto& m :
-       {support::mode{support::mode::recurrent, 0}, support::mode{support::mode::scan, 2},
-        support::mode{support::mode::chunked, 4}, support::mode{support::mode::attention, 0}})
-    support::with_mode(m, [&](auto mode) {
+  for (const auto& m : support::modes_of<O>({{support::mode::recurrent, 0},
+                                             {support::mode::scan, 2},
+                                             {support::mode::chunked, 4},
+                                             {support::mode::attention, 0}}))
+    support::with_mode<O>(m, [&](auto mode) {
       const auto worst = check_gradients(cpu{.threads = 1}, mode, p.lib);
       EXPECT_LT(worst.error, enough) << m << " " << worst.operand;
       EXPECT_FALSE(worst.operand.empty());

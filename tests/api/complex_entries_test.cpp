@@ -1,10 +1,13 @@
 // A recurrence of a user's with a complex state and a real output, one gate a state entry (S4D, Gu
 // et al., arXiv 2206.11893): forward and all gradients against plain loops, in every mode.
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <complex>
+#include <gatescan/gatescan.hpp>
 #include <vector>
 
-#include "../recurrences/complex_step.hpp"
+#include "../support/complex_step.hpp"
 
 namespace {
 

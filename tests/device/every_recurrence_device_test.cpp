@@ -30,8 +30,7 @@ using T = gatescan::device<float>;
 
 template <class O>
 class every_recurrence_device : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<gla, gateloop, selective_scan, real_elementwise, complex_elementwise>;
+using recurrences = every_device_case<::testing::Types>;
 TYPED_TEST_SUITE(every_recurrence_device, recurrences);
 
 options shared_heads(int64 sequences) {

@@ -49,7 +49,7 @@ TYPED_TEST(diagonal_in_place, M3_results_replace_operands) {
       if (gatescan::complex_view<float>(place).im != nullptr && !complex_out) continue;
       if (gatescan::complex_view<float>(place).im == nullptr && complex_out) continue;
       out.out = place;
-      with_mode(m, [&](auto chosen) { gatescan::forward(emulated_gpu{}, chosen, p.lib, out); });
+      with_mode<O>(m, [&](auto chosen) { gatescan::forward(emulated_gpu{}, chosen, p.lib, out); });
       auto got = want;
       place.read(got.out);
       p.held.state.read(got.final_state);
@@ -61,7 +61,7 @@ TYPED_TEST(diagonal_in_place, M3_results_replace_operands) {
 
 template <class O>
 class state_in_place : public ::testing::Test {};
-using recurrences = every_case<::testing::Types>;
+using recurrences = every_device_case<::testing::Types>;
 TYPED_TEST_SUITE(state_in_place, recurrences);
 
 TYPED_TEST(state_in_place, M3_the_final_state_may_be_the_initial_state) {
@@ -73,7 +73,7 @@ TYPED_TEST(state_in_place, M3_the_final_state_may_be_the_initial_state) {
     prepared<O, T> p(in, {});
     typename recurrence_of<O>::template outputs<T> out;
     out.final_state = p.held.state;
-    with_mode(m, [&](auto chosen) { gatescan::forward(emulated_gpu{}, chosen, p.lib, out); });
+    with_mode<O>(m, [&](auto chosen) { gatescan::forward(emulated_gpu{}, chosen, p.lib, out); });
     auto got = want;
     p.held.state.read(got.final_state);
     EXPECT_TRUE(same_bits(got.final_state, want.final_state));

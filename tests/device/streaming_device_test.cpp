@@ -46,7 +46,7 @@ TYPED_TEST(streaming_device, S10_pieces_are_the_whole_bit_for_bit) {
       const auto d = run_backward<O, T>(recurrent, part, d_part);
       O::operands(
           [&](const char* name, auto& p, auto& w) {
-            if (!has_time(name) || !p.given()) return;
+            if (!has_time<O>(name) || !p.given()) return;
             EXPECT_TRUE(same_bits(p, slice(w, cuts[i], cuts[i + 1]))) << name << ", piece " << i;
           },
           d, d_whole);

@@ -41,7 +41,7 @@ void check(const std::vector<mode>& modes, const sizes& n, const options& c,
   const auto want = O::forward(in);
   const auto dout = rounded_results<O, T>(random_gradients<O>(want, seed + 1000));
   const auto want_gradients = as_returned<O>(in, O::backward(in, dout));
-  for (const mode& m : modes) {
+  for (const mode& m : modes_of<O>(modes)) {
     SCOPED_TRACE(::testing::Message() << m << " " << n << " " << c << " seed " << seed);
     expect_results<O>(run_forward<O, T>(m, in, how), want, tolerance_of<T>());
     expect_gradients<O>(run_backward<O, T>(m, in, dout, how), want_gradients, tolerance_of<T>());
@@ -67,7 +67,7 @@ void check_given_and_wanted(const std::vector<mode>& modes, const sizes& n, Choi
   const std::uint64_t seed = next_seed();
   const auto in = rounded<O, T>(problem<O>(n, options{}, seed));
   const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), seed));
-  for (const mode& m : modes) {
+  for (const mode& m : modes_of<O>(modes)) {
     SCOPED_TRACE(::testing::Message() << m << " seed " << seed);
     for (int given = 0; given < 4; ++given) {
       auto part = dout;

@@ -23,6 +23,9 @@ TEST(isa, complex_elementwise) { check_kernels<complex_elementwise>(); }
 TEST(isa, gateloop) { check_kernels<gateloop>(); }
 TEST(isa, gla) { check_kernels<gla>(); }
 TEST(isa, selective_scan) { check_kernels<selective_scan>(); }
+TEST(isa, mamba2) { check_kernels<mamba2>(); }
+TEST(isa, rwkv6) { check_kernels<rwkv6>(); }
+TEST(isa, gated_delta_net) { check_kernels<gated_delta_net>(); }
 
 }  // namespace
 }  // namespace grid

@@ -111,8 +111,7 @@ TEST(attention_map, of_selective_scan) {
         fill(
             n.L, n.K, in.sequence_offsets,
             [&](int64 t, int64 i) {
-              return std::exp(selective_scan::softplus(in.delta(b, t, d) + in.delta_bias(d)) *
-                              in.A(d, i));
+              return std::exp(oracle::softplus(in.delta(b, t, d) + in.delta_bias(d)) * in.A(d, i));
             },
             [&](int64 t, int64 s, int64 i) {
               const int64 g = d / (n.H / in.B.extent(2));

@@ -48,7 +48,7 @@ TEST(describe, names_the_mode_that_was_asked_for) {
   prepared<gla, float> p(problem<gla>({2, 80, 3, 5, 4}, {}, 191), {});
   for (const mode& m : {mode{mode::recurrent, 0}, mode{mode::scan, 0}, mode{mode::chunked, 32},
                         mode{mode::attention, 0}})
-    with_mode(m, [&](auto chosen) {
+    with_mode<gla>(m, [&](auto chosen) {
       const auto said = gatescan::describe(gatescan::cpu{}, chosen, p.lib);
       EXPECT_EQ(mode_named(said.mode).kind, m.kind) << said.mode;
       EXPECT_FALSE(said.reason.empty());

@@ -25,7 +25,7 @@ template <class O>
 typename O::inputs token_inputs(typename O::inputs in, int64 t) {
   O::operands(
       [t](const char* name, auto& x) {
-        if (has_time(name)) x = token(x, t);
+        if (has_time<O>(name)) x = token(x, t);
       },
       in);
   in.initial_state = {};

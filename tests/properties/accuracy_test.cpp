@@ -67,20 +67,6 @@ TEST(quality, wide_float_over_a_million_steps) {
 TEST(quality, double_over_a_million_steps) { expect_accurate<double>({scan, chunked}, 1e-15); }
 
 // the matrix recurrences at one key and one value, against their own oracle in long double
-template <class O>
-struct rebound;
-template <>
-struct rebound<gateloop> {
-  using type = oracle::gateloop<long double>;
-};
-template <>
-struct rebound<gla> {
-  using type = oracle::gla<long double>;
-};
-template <>
-struct rebound<selective_scan> {
-  using type = oracle::selective_scan<long double>;
-};
 
 // the problem whose output is the sum of the sizes of all terms
 gla::inputs sizes_of_terms(gla::inputs in) {
@@ -99,6 +85,16 @@ selective_scan::inputs sizes_of_terms(selective_scan::inputs in) {
   in.initial_state = magnitude(in.initial_state);
   return in;
 }
+mamba2::inputs sizes_of_terms(mamba2::inputs in) {
+  in.x = magnitude(in.x), in.B = magnitude(in.B), in.C = magnitude(in.C), in.D = magnitude(in.D);
+  in.initial_state = magnitude(in.initial_state);
+  return in;
+}
+rwkv6::inputs sizes_of_terms(rwkv6::inputs in) {
+  in.r = magnitude(in.r), in.k = magnitude(in.k), in.v = magnitude(in.v), in.u = magnitude(in.u);
+  in.initial_state = magnitude(in.initial_state);
+  return in;
+}
 
 template <class O, class T>
 void expect_accurate_out(const std::vector<mode>& modes, double bound) {
@@ -109,7 +105,7 @@ void expect_accurate_out(const std::vector<mode>& modes, double bound) {
   for (const gates gate : {gates::mild, gates::near_one, gates::one}) {
     c.gate = gate;
     const auto in = rounded<O, T>(problem<O>({1, million, 1, 1, 1}, c, 130));
-    using L = typename rebound<O>::type;
+    using L = typename rebind<long double, O>::type;
     const auto want = convert_outputs<O>(L::forward(convert_inputs<L>(in))).out;
     const auto terms = O::forward(sizes_of_terms(in)).out;
     for (const mode& m : modes) {
@@ -132,6 +128,14 @@ TEST(quality, gateloop_over_a_million_steps) {
 TEST(quality, selective_scan_over_a_million_steps) {
   expect_accurate_out<selective_scan, float>({scan, chunked}, 4e-6);
   expect_accurate_out<selective_scan, wide<float>>({recurrent, scan, chunked}, 1.2e-7);
+}
+TEST(quality, mamba2_over_a_million_steps) {
+  expect_accurate_out<mamba2, float>({scan, chunked}, 4e-6);
+  expect_accurate_out<mamba2, wide<float>>({recurrent, scan, chunked}, 1.2e-7);
+}
+TEST(quality, rwkv6_over_a_million_steps) {
+  expect_accurate_out<rwkv6, float>({scan, chunked}, 4e-6);
+  expect_accurate_out<rwkv6, wide<float>>({recurrent, scan, chunked}, 1.2e-7);
 }
 
 // N5: a constant log gate g over 2^20 tokens has a closed form; nothing stalls. The limit

@@ -53,7 +53,7 @@ TYPED_TEST(determinism, T1_thread_count_changes_no_bit) {
                                          example<O>({1, 700, 2, 3, 2}),
                                          example<O>({1, 200, 4, 3, 5}, gates::mild, 7)};
   for (const auto& e : examples)
-    for (const mode& m : modes) {
+    for (const mode& m : modes_of<O>(modes)) {
       SCOPED_TRACE(::testing::Message() << m);
       const auto out = run_forward<O, float>(m, e.in);
       const auto gradients = run_backward<O, float>(m, e.in, e.dout);
@@ -70,7 +70,7 @@ TYPED_TEST(determinism, T1_thread_count_changes_no_bit) {
 TYPED_TEST(determinism, T1_twenty_runs_give_the_same_bits) {
   using O = TypeParam;
   const example<O> e({2, 90, 4, 3, 4});
-  for (const mode& m : modes) {
+  for (const mode& m : modes_of<O>(modes)) {
     settings how;
     how.threads = 3;
     const auto out = run_forward<O, float>(m, e.in, how);
@@ -86,7 +86,7 @@ TYPED_TEST(determinism, T1_twenty_runs_give_the_same_bits) {
 TYPED_TEST(determinism, M6_S13_leftovers_in_memory_change_no_bit) {
   using O = TypeParam;
   const example<O> e({2, 53, 4, 5, 3});
-  for (const mode& m : modes)
+  for (const mode& m : modes_of<O>(modes))
     for (const int threads : {1, 2}) {
       SCOPED_TRACE(::testing::Message() << m << " threads " << threads);
       const auto out = run_forward<O, float>(m, e.in);
@@ -110,7 +110,7 @@ TYPED_TEST(determinism, batch_position_changes_no_bit) {
   auto many = rounded<O, float>(problem<O>({5, 45, 2, 3, 5}, c, 32));
   O::operands(
       [](const char* name, auto& all, auto& x) {
-        if (!has_time(name) && std::string(name) != "initial_state") {
+        if (!has_time<O>(name) && std::string(name) != "initial_state") {
           all = x;
           return;
         }
@@ -118,7 +118,7 @@ TYPED_TEST(determinism, batch_position_changes_no_bit) {
                   all.data.begin() + static_cast<std::ptrdiff_t>(3 * x.data.size()));
       },
       many, one);
-  for (const mode& m : modes) {
+  for (const mode& m : modes_of<O>(modes)) {
     SCOPED_TRACE(::testing::Message() << m);
     const auto alone = run_forward<O, float>(m, one);
     const auto together = run_forward<O, float>(m, many);

@@ -43,7 +43,7 @@ TYPED_TEST(exact, modes_threads_and_chunks_agree_bit_for_bit) {
         turn<TypeParam>(c, {"linear_gate", "D"}, variant);
         turn<TypeParam>(c, {"head_gate"}, !variant);
         const auto in = exact_problem<TypeParam>(n, c, ++seed);
-        for (const mode& m : modes)
+        for (const mode& m : modes_of<TypeParam>(modes))
           for (const int threads : {1, 2, 3, 7}) {
             settings how;
             how.threads = threads;
@@ -68,7 +68,8 @@ TYPED_TEST(exact, S5_every_chunk_size_and_the_lengths_around_it) {
 // S3, S5: an impulse at every place of three chunks arrives once
 TYPED_TEST(exact, S3_S5_scan_and_chunks_carry_every_token_once) {
   for (const int64 length : {1, 2, 15, 16, 17, 31, 33, 48, 63, 64, 65, 127, 128, 129, 257})
-    for (const mode& m : {mode{mode::scan, 0}, mode{mode::chunked, 16}, mode{mode::chunked, 0}})
+    for (const mode& m :
+         modes_of<TypeParam>({{mode::scan, 0}, {mode::chunked, 16}, {mode::chunked, 0}}))
       for (const int threads : {1, 3}) {
         settings how;
         how.threads = threads;
@@ -84,8 +85,8 @@ TYPED_TEST(exact, S8_layouts_give_the_same_bits) {
   using O = TypeParam;
   const auto in = rounded<O, float>(problem<O>({2, 29, 4, 5, 3}, options{}, 7));
   const auto dout = rounded_results<O, float>(random_gradients<O>(O::forward(in), 8));
-  for (const mode& m : {mode{mode::recurrent, 0}, mode{mode::scan, 0}, mode{mode::chunked, 8},
-                        mode{mode::attention, 0}}) {
+  for (const mode& m : modes_of<O>(
+           {{mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 8}, {mode::attention, 0}})) {
     SCOPED_TRACE(::testing::Message() << m);
     const auto out = run_forward<O, float>(m, in);
     const auto gradients = run_backward<O, float>(m, in, dout);
@@ -116,8 +117,9 @@ TYPED_TEST(exact, any_shape_and_packing) {
     turn_all<O>(c, *rc::gen::arbitrary<unsigned>());
     settings how;
     how.threads = *rc::gen::inRange(1, 4);
-    const mode m{*rc::gen::element(mode::recurrent, mode::scan, mode::chunked, mode::attention),
-                 *rc::gen::inRange(1, 50)};
+    mode m = *rc::gen::elementOf(modes_of<O>(
+        {{mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 0}, {mode::attention, 0}}));
+    m.chunk = *rc::gen::inRange(1, 50);
     const auto in = exact_problem<O>(n, c, seed);
     const auto want = O::forward(in);
     RC_ASSERT((run_forward<O, double>(m, in, how).out == want.out));

@@ -35,6 +35,18 @@ void set_log_gates(real_elementwise::inputs& in, double g) {
 void set_log_gates(complex_elementwise::inputs& in, double g) {
   for (auto& x : in.a.data) x = {0.6 * std::exp(g), 0.8 * std::exp(g)};
 }
+void set_log_gates(rwkv6::inputs& in, double g) {
+  for (double& x : in.w.data) x = g;
+}
+void set_log_gates(gated_delta_net::inputs& in, double g) {
+  for (double& x : in.log_decay.data) x = g;
+}
+void set_log_gates(mamba2::inputs& in, double g) {
+  for (double& x : in.A.data) x = g;
+  for (double& x : in.dt.data) x = 1;
+  in.dt_bias = {};
+  in.softplus = false;
+}
 void set_log_gates(selective_scan::inputs& in, double g) {
   for (double& x : in.A.data) x = g;
   for (double& x : in.delta.data) x = 1;
@@ -54,7 +66,7 @@ TYPED_TEST(gate_range, N1_N6_any_log_gate_in_any_chunk_is_finite_and_right) {
     const auto gradients = as_returned<O>(rounded_in, O::backward(rounded_in, dout));
     std::vector<mode> some{{mode::recurrent, 0}, {mode::scan, 0}, {mode::attention, 0}};
     for (const int chunk : {1, 2, 16, 63, 64, 65, 256}) some.push_back({mode::chunked, chunk});
-    for (const mode& m : some) {
+    for (const mode& m : modes_of<O>(some)) {
       SCOPED_TRACE(::testing::Message() << m << " log gate " << g);
       expect_results<O>(run_forward<O, float>(m, rounded_in), want, tolerance_of<float>());
       expect_gradients<O>(run_backward<O, float>(m, rounded_in, dout), gradients,

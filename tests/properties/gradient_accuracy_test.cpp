@@ -11,18 +11,21 @@ using gatescan::wide;
 const mode recurrent{mode::recurrent, 0}, scan{mode::scan, 0}, chunked{mode::chunked, 0};
 const mode attention{mode::attention, 0};
 
+const std::vector<mode> all_modes{recurrent, scan, chunked, {mode::chunked, 64}, attention};
+
 // every gradient, under log gates from 0 to -20 and resets
 template <class O, class T>
-void expect_gradient_rms(double bound, options c = {}) {
+void expect_gradient_rms(double bound, options c = {}, const sizes& n = {1, 2048, 1, 4, 4},
+                         const std::vector<mode>& modes = all_modes) {
   for (const gates gate :
        {gates::one, gates::near_one, gates::mild, gates::strong, gates::resets}) {
     c.gate = gate;
-    const auto in = rounded<O, T>(problem<O>({1, 2048, 1, 4, 4}, c, 140));
+    const auto in = rounded<O, T>(problem<O>(n, c, 140));
     const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), 141));
     const auto want = as_returned<O>(in, O::backward(in, dout));
     auto tolerance = tolerance_of<T>();
     tolerance.gradient = tolerance.state_gradient = bound;
-    for (const mode& m : {recurrent, scan, chunked, mode{mode::chunked, 64}, attention}) {
+    for (const mode& m : modes_of<O>(modes)) {
       SCOPED_TRACE(::testing::Message() << m << " gates " << gate);
       expect_gradients<O>(run_backward<O, T>(m, in, dout), want, tolerance);
     }
@@ -47,6 +50,28 @@ TEST(quality, N8_gradients_of_gla) {
 TEST(quality, N8_gradients_of_selective_scan) {
   expect_gradient_rms<selective_scan, float>(1e-5);
   expect_gradient_rms<selective_scan, wide<float>>(1e-6);
+}
+// Eight heads: the gradient of A of one is a sum over all tokens whose terms nearly cancel.
+TEST(quality, N8_gradients_of_mamba2) {
+  constexpr sizes n{1, 2048, 8, 4, 4};
+  expect_gradient_rms<mamba2, float>(1e-5, {}, n);
+  expect_gradient_rms<mamba2, wide<float>>(1e-6, {}, n);
+}
+TEST(quality, N8_gradients_of_rwkv6) {
+  expect_gradient_rms<rwkv6, float>(1e-5);
+  expect_gradient_rms<rwkv6, wide<float>>(1e-6);
+}
+// Attention sums up all that a sequence wrote and took away again, so that its error grows with the
+// square root of the length where gates are 1.
+TEST(quality, N8_gradients_of_gated_delta_net) {
+  for (const bool head_gate : {false, true}) {
+    options c;
+    c.switches["head_gate"] = head_gate;
+    const std::vector<mode> with_states{recurrent, chunked, {mode::chunked, 64}};
+    expect_gradient_rms<gated_delta_net, float>(1e-5, c, {1, 2048, 1, 4, 4}, with_states);
+    expect_gradient_rms<gated_delta_net, float>(1e-5, c, {1, 256, 1, 4, 4}, {attention});
+    expect_gradient_rms<gated_delta_net, wide<float>>(1e-6, c);
+  }
 }
 
 // N9, N10: |x| far above |a h|, gates of 0 and 1e-20: nothing is rebuilt by subtraction or division

@@ -28,13 +28,13 @@ template <class O, class T>
 void check(const sizes& n, const options& c, fence side) {
   const auto in = rounded<O, T>(problem<O>(n, c, 180));
   const auto dout = rounded_results<O, T>(random_gradients<O>(O::blank(in), 181));
-  for (const mode& m : modes) {
+  for (const mode& m : modes_of<O>(modes)) {
     std::ostringstream text;
     text << m << " " << n << " " << c << (side == fence::before ? " before\n" : " after\n");
     running = text.str();
     SCOPED_TRACE(running);
     placed_problem<O, T, fenced> p(in, dout, side);
-    with_mode(m, [&](auto chosen) {
+    with_mode<O>(m, [&](auto chosen) {
       const gatescan::plan plan(gatescan::cpu{.threads = side == fence::before ? 1 : 2}, chosen,
                                 problem_of<recurrence_of<O>>(p.inputs));
       const fenced_bytes scratch(plan.workspace_bytes(), side);
@@ -58,7 +58,8 @@ struct cell {
 using gatescan::bf16;
 using cells = ::testing::Types<cell<real_elementwise, float>, cell<complex_elementwise, double>,
                                cell<gateloop, float>, cell<gla, float>, cell<gla, bf16>,
-                               cell<selective_scan, float>>;
+                               cell<selective_scan, float>, cell<mamba2, float>, cell<rwkv6, float>,
+                               cell<gated_delta_net, float>>;
 TYPED_TEST_SUITE(guard_pages, cells);
 
 TYPED_TEST(guard_pages, M1_nothing_beyond_the_ends_is_touched) {

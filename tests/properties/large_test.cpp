@@ -130,7 +130,7 @@ TYPED_TEST(large, M4_far_strides_change_no_bit) {
            {(int64{1} << 29) + 3, (int64{1} << 31) + 5, -(int64{1} << 32) - 7}) {
         SCOPED_TRACE(::testing::Message() << m << " axis " << axis << " stride " << stride);
         placed_problem<O, float, far> p(in, dout, far_place{axis, stride});
-        with_mode(m, [&](auto chosen) {
+        with_mode<O>(m, [&](auto chosen) {
           gatescan::forward(gatescan::cpu{.threads = 2}, chosen, p.inputs, p.results);
           gatescan::backward(gatescan::cpu{.threads = 2}, chosen, p.inputs, p.output_gradients,
                              p.gradients);

@@ -58,10 +58,10 @@ constexpr int most_threads = 1;
 TYPED_TEST(memory, M5_no_allocation_after_planning) {
   using O = TypeParam;
   everything<O, float> e(problem<O>({2, 100, 2, 5, 3}, options{}, 90));
-  for (const mode& m : modes)
+  for (const mode& m : modes_of<O>(modes))
     for (int threads = 1; threads <= most_threads; ++threads) {
       SCOPED_TRACE(::testing::Message() << m << " threads " << threads);
-      with_mode(m, [&](auto chosen) {
+      with_mode<O>(m, [&](auto chosen) {
         const gatescan::plan plan(gatescan::cpu{.threads = threads}, chosen,
                                   problem_of<recurrence_of<O>>(e.inputs.lib));
         workspace w(plan.workspace_bytes(), poison_nan);
@@ -80,7 +80,7 @@ TYPED_TEST(memory, M5_no_allocation_after_planning) {
 // M3: the state may be updated in place
 TYPED_TEST(memory, M3_the_final_state_may_be_the_initial_state) {
   using O = TypeParam;
-  for (const mode& m : modes)
+  for (const mode& m : modes_of<O>(modes))
     for (const int threads : {1, 3}) {
       SCOPED_TRACE(::testing::Message() << m << " threads " << threads);
       everything<O, float> e(problem<O>({2, 60, 2, 5, 3}, options{}, 92));
@@ -90,7 +90,7 @@ TYPED_TEST(memory, M3_the_final_state_may_be_the_initial_state) {
       const auto run = [&](auto chosen) {
         gatescan::forward(gatescan::cpu{.threads = threads}, chosen, inputs, e.results);
       };
-      with_mode(m, run);
+      with_mode<O>(m, run);
       auto got = want;
       e.out.read(got.out);
       e.inputs.held.state.read(got.final_state);
@@ -112,12 +112,12 @@ void expect_in_place(const char* operand) {
       },
       problem_in);
   const auto in = rounded<O, float>(problem_in);
-  for (const mode& m : modes) {
+  for (const mode& m : modes_of<O>(modes)) {
     SCOPED_TRACE(::testing::Message() << m << " " << operand);
     everything<O, float> apart(in), same(in);
     same.results.out = same.inputs.held[operand];
     for (everything<O, float>* e : {&apart, &same})
-      with_mode(m, [&](auto chosen) {
+      with_mode<O>(m, [&](auto chosen) {
         gatescan::forward(gatescan::cpu{.threads = 1}, chosen, e->inputs.lib, e->results);
       });
     auto want = O::blank(in).out, got = want;
@@ -132,18 +132,22 @@ TEST(quality, M3_out_may_be_an_operand) {
   expect_in_place<gla>("v");
   expect_in_place<selective_scan>("u");
   expect_in_place<selective_scan>("z");
+  expect_in_place<mamba2>("x");
+  expect_in_place<mamba2>("z");
+  expect_in_place<rwkv6>("v");
+  expect_in_place<gated_delta_net>("v");
 }
 
 // M3: and the gradient of the initial state may replace that of the final state
 TYPED_TEST(memory, M3_the_state_gradient_may_be_updated_in_place) {
   using O = TypeParam;
-  for (const mode& m : modes) {
+  for (const mode& m : modes_of<O>(modes)) {
     SCOPED_TRACE(::testing::Message() << m);
     everything<O, float> e(problem<O>({2, 60, 2, 5, 3}, options{}, 93));
     const auto dout = rounded_results<O, float>(random_gradients<O>(e.like, 3));
     const auto want = run_backward<O, float>(m, e.in, dout);
     e.gradients.initial_state = e.d_state;
-    with_mode(m, [&](auto chosen) {
+    with_mode<O>(m, [&](auto chosen) {
       gatescan::backward(gatescan::cpu{.threads = 1}, chosen, e.inputs.lib, e.output_gradients,
                          e.gradients);
     });
@@ -207,7 +211,7 @@ TEST(quality, M3_out_may_replace_an_operand) {
   };
   for (const mode& m : modes) {
     SCOPED_TRACE(::testing::Message() << m);
-    with_mode(m, [&](auto chosen) {
+    with_mode<gla>(m, [&](auto chosen) {
       for (const char* name : {"q", "k", "v", "log_decay"}) {
         everything<gla, float> e(in);
         check(e, e.inputs.held[name], run_forward<gla, float>(m, in).out, chosen, name);
@@ -238,7 +242,7 @@ TEST(quality, M2_broadcast_operands_by_stride_zero) {
         k_all.insert(k_all.end(), k.begin() + t * K, k.begin() + (t + 1) * K);
   for (const mode& m : modes) {
     SCOPED_TRACE(::testing::Message() << m);
-    with_mode(m, [&](auto chosen) {
+    with_mode<support::gla>(m, [&](auto chosen) {
       gla::inputs<float> in{
           .q = view<const float>(q.data(), {B, L, H, K}),
           .k = view<const float>(k.data(), {B, L, H, K}, {0, K, 0, 1}),
@@ -265,7 +269,7 @@ TEST(quality, M2_any_offset_and_stride_gives_the_same_bits) {
   for (float& e : a) e = static_cast<float>(g.uniform());
   for (float& e : x) e = static_cast<float>(g.normal());
   for (const mode& m : modes)
-    with_mode(m, [&](auto chosen) {
+    with_mode<real_elementwise>(m, [&](auto chosen) {
       const auto run = [&](view<const float> va, view<const float> vx, view<float> vo) {
         gatescan::forward(gatescan::cpu{1}, chosen, elementwise::inputs<float>{va, vx, {}, {}},
                           elementwise::outputs<float>{vo, {}});

@@ -21,8 +21,8 @@ TYPED_TEST_SUITE(refusals, recurrences);
 TYPED_TEST(refusals, a_workspace_too_small_is_refused) {
   using O = TypeParam;
   everything<O, float> e(problem<O>({2, 100, 2, 5, 3}, options{}, 91));
-  for (const mode& m : modes)
-    with_mode(m, [&](auto chosen) {
+  for (const mode& m : modes_of<O>(modes))
+    with_mode<O>(m, [&](auto chosen) {
       const gatescan::plan plan(gatescan::cpu{.threads = 1}, chosen,
                                 problem_of<recurrence_of<O>>(e.inputs.lib));
       workspace w(1, poison_nan);
@@ -41,7 +41,7 @@ TYPED_TEST(refusals, a_workspace_too_small_is_refused) {
 TEST(quality, M3_overlaps_are_refused_before_the_first_write) {
   for (const mode& m : modes) {
     SCOPED_TRACE(::testing::Message() << m);
-    with_mode(m, [](auto chosen) {
+    with_mode<gla>(m, [](auto chosen) {
       const gatescan::cpu cpu{.threads = 1};
       std::vector<float> buffer(4000, 1.0f);
       {
@@ -97,8 +97,8 @@ TYPED_TEST(refusals, T3_wrong_shapes_are_refused_before_the_first_write) {
     return v;
   };
   const gatescan::cpu cpu{.threads = 1};
-  for (const mode& m : modes)
-    with_mode(m, [&](auto chosen) {
+  for (const mode& m : modes_of<O>(modes))
+    with_mode<O>(m, [&](auto chosen) {
       // results of a shape that does not fit
       for (int axis = 0; axis < 3; ++axis) {
         everything<O, float> e(problem<O>({3, 20, 3, 5, 4}, options{}, 97));

@@ -24,7 +24,7 @@ void expect_one_rounding(double epsilon) {
     const auto want = O::forward(in).out;
     double size = 0;
     for (const auto& e : want.data) size = std::max(size, std::sqrt(square(e)));
-    for (const mode& m : {recurrent, scan, chunked, attention}) {
+    for (const mode& m : modes_of<O>({recurrent, scan, chunked, attention})) {
       const auto got = run_forward<O, T>(m, in).out;
       const auto check = [&](double x, double y) {
         const double ulp = std::ldexp(epsilon, std::ilogb(std::max(std::fabs(y), 1e-300)));
@@ -41,19 +41,11 @@ void expect_one_rounding(double epsilon) {
     }
   }
 }
-TEST(quality, bf16_is_rounded_once) {
-  expect_one_rounding<real_elementwise, bf16>(0x1p-7);
-  expect_one_rounding<complex_elementwise, bf16>(0x1p-7);
-  expect_one_rounding<gateloop, bf16>(0x1p-7);
-  expect_one_rounding<gla, bf16>(0x1p-7);
-  expect_one_rounding<selective_scan, bf16>(0x1p-7);
-}
-TEST(quality, half_is_rounded_once) {
-  expect_one_rounding<real_elementwise, half>(0x1p-10);
-  expect_one_rounding<complex_elementwise, half>(0x1p-10);
-  expect_one_rounding<gateloop, half>(0x1p-10);
-  expect_one_rounding<gla, half>(0x1p-10);
-  expect_one_rounding<selective_scan, half>(0x1p-10);
-}
+template <class O>
+class storage : public ::testing::Test {};
+TYPED_TEST_SUITE(storage, every_case<::testing::Types>);
+
+TYPED_TEST(storage, bf16_is_rounded_once) { expect_one_rounding<TypeParam, bf16>(0x1p-7); }
+TYPED_TEST(storage, half_is_rounded_once) { expect_one_rounding<TypeParam, half>(0x1p-10); }
 
 }  // namespace

@@ -33,7 +33,7 @@ template <class O, class A>
 void assert_piece(const A& piece, const A& whole, int64 begin, int64 end) {
   O::operands(
       [&](const char* name, auto& p, auto& w) {
-        if (has_time(name) && p.given()) RC_ASSERT(same_bits(p, slice(w, begin, end)));
+        if (has_time<O>(name) && p.given()) RC_ASSERT(same_bits(p, slice(w, begin, end)));
       },
       piece, whole);
 }
@@ -100,8 +100,8 @@ TYPED_TEST(streaming, S9_the_state_of_a_prefix_continues_the_sequence) {
   using O = TypeParam;
   const auto in = problem<O>({2, 77, 2, 4, 3}, options{}, 5);
   const auto want = O::forward(in);
-  for (const mode& m : {mode{mode::recurrent, 0}, mode{mode::scan, 0}, mode{mode::chunked, 16},
-                        mode{mode::attention, 0}})
+  for (const mode& m : modes_of<O>(
+           {{mode::recurrent, 0}, {mode::scan, 0}, {mode::chunked, 16}, {mode::attention, 0}}))
     for (const int64 cut : {0, 1, 15, 16, 17, 40, 76, 77}) {
       SCOPED_TRACE(::testing::Message() << m << " cut at " << cut);
       const auto first = run_forward<O, double>(m, slice_inputs<O>(in, 0, cut));

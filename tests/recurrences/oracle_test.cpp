@@ -15,30 +15,6 @@ namespace {
 
 using namespace support;
 
-// the oracle of the same recurrence in another scalar
-template <class To, class O>
-struct rebind;
-template <class To>
-struct rebind<To, oracle::elementwise<double>> {
-  using type = oracle::elementwise<To>;
-};
-template <class To>
-struct rebind<To, oracle::elementwise<cplx<double>>> {
-  using type = oracle::elementwise<cplx<To>>;
-};
-template <class To>
-struct rebind<To, oracle::gateloop<double>> {
-  using type = oracle::gateloop<To>;
-};
-template <class To>
-struct rebind<To, oracle::gla<double>> {
-  using type = oracle::gla<To>;
-};
-template <class To>
-struct rebind<To, oracle::selective_scan<double>> {
-  using type = oracle::selective_scan<To>;
-};
-
 // f(component) for the real and the imaginary part of every element
 template <class T, class F>
 void components(tensor<T>& x, F f) {
@@ -166,6 +142,11 @@ TEST(oracle, gradients_of_complex_elementwise) {
 TEST(oracle, gradients_of_gateloop) { check_all<gateloop>({2, 3, 2, 2, 1}, log_kinds); }
 TEST(oracle, gradients_of_gla) { check_all<gla>({2, 3, 2, 2, 2}, log_kinds); }
 TEST(oracle, gradients_of_selective_scan) { check_all<selective_scan>({2, 3, 2, 2, 1}, log_kinds); }
+TEST(oracle, gradients_of_mamba2) { check_all<mamba2>({2, 2, 2, 2, 2}, log_kinds); }
+TEST(oracle, gradients_of_rwkv6) { check_all<rwkv6>({2, 3, 2, 2, 2}, log_kinds); }
+TEST(oracle, gradients_of_gated_delta_net) {
+  check_all<gated_delta_net>({2, 3, 2, 2, 2}, log_kinds);
+}
 
 // three steps with distinct primes: which gate meets which state (S1)
 TEST(oracle, elementwise_by_hand) {
@@ -230,6 +211,68 @@ TEST(oracle, selective_scan_by_hand) {
   EXPECT_EQ(out.final_state.data, (std::vector<double>{521}));
   in.z = tensor<double>({1, 2, 1}, 0);
   EXPECT_EQ(selective_scan::forward(in).out.data, (std::vector<double>{0, 0}));
+}
+
+TEST(oracle, mamba2_by_hand) {
+  mamba2::inputs in;
+  in.x = tensor<double>({1, 2, 1, 2});
+  in.x.data = {3, 5, 7, 11};
+  in.dt = tensor<double>({1, 2, 1});
+  in.dt.data = {2, 4};
+  in.most_dt = 3;
+  in.A = tensor<double>({1}, 0);
+  in.B = tensor<double>({1, 2, 1, 1});
+  in.B.data = {13, 17};
+  in.C = tensor<double>({1, 2, 1, 1});
+  in.C.data = {19, 23};
+  in.D = tensor<double>({1, 1}, 29);
+  const auto out = mamba2::forward(in);  // S = 26 (3, 5), then that + 51 (7, 11)
+  EXPECT_EQ(out.out.data, (std::vector<double>{1569, 2615, 10208, 16212}));
+  EXPECT_EQ(out.final_state.data, (std::vector<double>{435, 691}));
+  in.z = tensor<double>({1, 2, 1, 2}, 0);
+  EXPECT_EQ(mamba2::forward(in).out.data, (std::vector<double>{0, 0, 0, 0}));
+}
+
+TEST(oracle, rwkv6_by_hand) {
+  rwkv6::inputs in;
+  in.r = tensor<double>({1, 2, 1, 1});
+  in.r.data = {2, 3};
+  in.k = tensor<double>({1, 2, 1, 1});
+  in.k.data = {5, 7};
+  in.v = tensor<double>({1, 2, 1, 1});
+  in.v.data = {11, 13};
+  in.w = tensor<double>({1, 2, 1, 1});
+  in.w.data = {0, -std::numeric_limits<double>::infinity()};
+  in.u = tensor<double>({1, 1}, 17);
+  in.initial_state = tensor<double>({1, 1, 1, 1}, 19);
+  in.scale = 0.5;
+  const auto out = rwkv6::forward(in);  // 19 + 17 55 is read, S = 74; 74 + 17 91 is read, S = 91
+  EXPECT_EQ(out.out.data, (std::vector<double>{954, 2431.5}));
+  EXPECT_EQ(out.final_state.data, (std::vector<double>{91}));
+}
+
+TEST(oracle, gated_delta_net_by_hand) {
+  gated_delta_net::inputs in;
+  in.q = tensor<double>({1, 2, 1, 2});
+  in.q.data = {11, 13, 1, 5};
+  in.k = tensor<double>({1, 2, 1, 2});
+  in.k.data = {1, 2, 2, 1};
+  in.v = tensor<double>({1, 2, 1, 1});
+  in.v.data = {7, 3};
+  in.beta = tensor<double>({1, 2, 1});
+  in.beta.data = {0.5, 2};
+  in.log_decay = tensor<double>({1, 2, 1, 2});
+  in.log_decay.data = {0, 0, -std::numeric_limits<double>::infinity(), 0};
+  in.initial_state = tensor<double>({1, 1, 2, 1});
+  in.initial_state.data = {3, 5};
+  in.scale = 0.5;
+  const auto out = gated_delta_net::forward(in);  // 13 is stored, S = (0, -1); -1 is, S = (16, 7)
+  EXPECT_EQ(out.out.data, (std::vector<double>{-6.5, 25.5}));
+  EXPECT_EQ(out.final_state.data, (std::vector<double>{16, 7}));
+  in.normalise = true, in.eps = 4;  // k = (1, 2) / 3: 13 / 3 is stored
+  in.log_decay = {};
+  EXPECT_NEAR(gated_delta_net::forward(in).out.data[0] * std::sqrt(11 * 11 + 13 * 13 + 4.0),
+              0.5 * (11 * (3 + 4.0 / 9) + 13 * (5 + 8.0 / 9)), 1e-12);
 }
 
 // a reset selects: neither Inf nor NaN of before comes through, forward or backward

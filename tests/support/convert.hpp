@@ -19,6 +19,18 @@ struct cast<cplx<To>, cplx<From>> {
   }
 };
 
+// the oracle of the same recurrence in another scalar
+template <class To, class O>
+struct rebind;
+template <class To, template <class> class O>
+struct rebind<To, O<double>> {
+  using type = O<To>;
+};
+template <class To, template <class> class O>
+struct rebind<To, O<cplx<double>>> {
+  using type = O<cplx<To>>;
+};
+
 template <class To, class From>
 void assign(tensor<To>& to, const tensor<From>& from) {
   to = from.map([](const From& x) -> To { return cast<To, From>::of(x); });

@@ -61,6 +61,11 @@ dual<R> log1p(const dual<R>& x) {
   return {std::log1p(x.v), x.d / (R(1) + x.v)};
 }
 template <class R>
+dual<R> sqrt(const dual<R>& x) {
+  const R root = std::sqrt(x.v);
+  return {root, x.d / (R(2) * root)};
+}
+template <class R>
 dual<R> cos(const dual<R>& x) {
   return {std::cos(x.v), -std::sin(x.v) * x.d};
 }

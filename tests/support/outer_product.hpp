@@ -1,5 +1,9 @@
-// S_t = diag(a_t) S_{t-1} + k_t v_t^T, out_t = Re(S_t^T q_t): the loop under gateloop and gla.
+// S_t = diag(a_t) S_{t-1} + k_t v_t^T, out_t = Re(S_t^T q_t): the loop under all matrix states.
 // The adjoint is G_t = conj(q_t) do_t^T + conj(a_{t+1}) G_{t+1}, with every state kept.
+//
+// With p, what it reads is taken away from the value first (the delta rule): k_t u_t^T in the place
+// of k_t v_t^T, u_t = v_t - (diag(a_t) S_{t-1})^T p_t. With own, a query reads before its token:
+// out_t = Re((S_{t-1} + own_t v_t^T)^T q_t).
 #pragma once
 
 #include "plain_loops.hpp"
@@ -15,6 +19,7 @@ struct outer_product {
     tensor<E> a;              // [B, L, heads, K], or 1 for K
     tensor<E> initial_state;  // [n, H, K, V], optional
     std::vector<int64> sequence_offsets;
+    tensor<E> p{}, own{};  // [B, L, heads, K], each optional
     int64 heads() const {
       int64 most = initial_state.given() ? initial_state.extent(1) : 1;
       for (const int64 h : {q.extent(2), k.extent(2), v.extent(2), a.extent(2)})
@@ -42,10 +47,12 @@ struct outer_product {
       for (int64 h = 0; h < H; ++h) {
         std::vector<E> S = first_state(in, s, h);
         for (int64 t = s.begin; t < s.end; ++t) {
+          const std::vector<E> before = S;
           update(in, s.batch, t, h, S);
           for (int64 i = 0; i < K; ++i)
             for (int64 j = 0; j < V; ++j)
-              r.out(s.batch, t, h, j) += re(at(in.q, s.batch, t, h, i, H) * S[place(i, j, V)]);
+              r.out(s.batch, t, h, j) +=
+                  re(at(in.q, s.batch, t, h, i, H) * read(in, s.batch, t, h, i, j, before, S));
         }
         for (int64 i = 0; i < K; ++i)
           for (int64 j = 0; j < V; ++j) r.final_state(s.state, h, i, j) = S[place(i, j, V)];
@@ -56,7 +63,8 @@ struct outer_product {
   static inputs backward(const inputs& in, const outputs& dout) {
     const int64 H = in.heads(), K = in.q.extent(3), V = in.v.extent(3);
     inputs d{zeros_like(in.q), zeros_like(in.k),      zeros_like(in.v),
-             zeros_like(in.a), blank(in).final_state, {}};
+             zeros_like(in.a), blank(in).final_state, {},
+             zeros_like(in.p), zeros_like(in.own)};
     for (const sequence& s : sequences(in.q.extent(0), in.q.extent(1), in.sequence_offsets))
       for (int64 h = 0; h < H; ++h) {
         states S{first_state(in, s, h)};
@@ -92,12 +100,41 @@ struct outer_product {
     return S;
   }
 
-  static void update(const inputs& in, int64 b, int64 t, int64 h, std::vector<E>& S) {
+  // diag(a_t) S_{t-1}
+  static std::vector<E> decayed(const inputs& in, int64 b, int64 t, int64 h,
+                                const std::vector<E>& S) {
     const int64 H = in.heads(), K = in.q.extent(3), V = in.v.extent(3);
+    std::vector<E> r(S.size());
     for (int64 i = 0; i < K; ++i)
       for (int64 j = 0; j < V; ++j)
-        S[place(i, j, V)] = keep(at(in.a, b, t, h, i, H), S[place(i, j, V)]) +
-                            at(in.k, b, t, h, i, H) * E(at(in.v, b, t, h, j, H));
+        r[place(i, j, V)] = keep(at(in.a, b, t, h, i, H), S[place(i, j, V)]);
+    return r;
+  }
+  // what a token writes under its key at value j
+  static E written(const inputs& in, int64 b, int64 t, int64 h, int64 j,
+                   const std::vector<E>& decayed_state) {
+    const int64 H = in.heads(), V = in.v.extent(3);
+    E u(at(in.v, b, t, h, j, H));
+    if (in.p.given())
+      for (int64 i = 0; i < in.q.extent(3); ++i)
+        u = u - at(in.p, b, t, h, i, H) * decayed_state[place(i, j, V)];
+    return u;
+  }
+  static void update(const inputs& in, int64 b, int64 t, int64 h, std::vector<E>& S) {
+    const int64 H = in.heads(), K = in.q.extent(3), V = in.v.extent(3);
+    S = decayed(in, b, t, h, S);
+    for (int64 j = 0; j < V; ++j) {
+      const E u = written(in, b, t, h, j, S);
+      for (int64 i = 0; i < K; ++i)
+        S[place(i, j, V)] = S[place(i, j, V)] + at(in.k, b, t, h, i, H) * u;
+    }
+  }
+  // what q reads of one entry
+  static E read(const inputs& in, int64 b, int64 t, int64 h, int64 i, int64 j,
+                const std::vector<E>& before, const std::vector<E>& after) {
+    const int64 H = in.heads(), V = in.v.extent(3);
+    if (!in.own.given()) return after[place(i, j, V)];
+    return before[place(i, j, V)] + at(in.own, b, t, h, i, H) * E(at(in.v, b, t, h, j, H));
   }
 
   // One token of the adjoint: G comes in as the gradient of S_t from later tokens and leaves as
@@ -106,20 +143,38 @@ struct outer_product {
                             const std::vector<E>& before, const std::vector<E>& after,
                             std::vector<E>& G, inputs& d) {
     const int64 H = in.heads(), K = in.q.extent(3), V = in.v.extent(3);
-    for (int64 i = 0; i < K; ++i)
-      for (int64 j = 0; j < V; ++j) {
-        const E a = at(in.a, b, t, h, i, H), q = at(in.q, b, t, h, i, H);
-        const E k = at(in.k, b, t, h, i, H);
-        const R v = at(in.v, b, t, h, j, H);
-        const R o = dout.out.given() ? dout.out(b, t, h, j) : R{};
+    const std::vector<E> kept = decayed(in, b, t, h, before);
+    for (int64 j = 0; j < V; ++j) {
+      const E o(dout.out.given() ? dout.out(b, t, h, j) : R{});
+      const R v = at(in.v, b, t, h, j, H);
+      const E u = written(in, b, t, h, j, kept);
+      E du{};
+      for (int64 i = 0; i < K; ++i) {
+        const E q = at(in.q, b, t, h, i, H);
         E& g = G[place(i, j, V)];
-        g += conj(q) * E(o);
-        at(d.q, b, t, h, i, H) += conj(after[place(i, j, V)]) * E(o);
-        at(d.k, b, t, h, i, H) += g * E(v);
-        at(d.v, b, t, h, j, H) += re(g * conj(k));
+        at(d.q, b, t, h, i, H) += conj(read(in, b, t, h, i, j, before, after)) * o;
+        if (in.own.given()) {
+          at(d.own, b, t, h, i, H) += conj(q) * o * E(v);
+          at(d.v, b, t, h, j, H) += re(conj(q) * conj(at(in.own, b, t, h, i, H)) * o);
+        } else {
+          g += conj(q) * o;
+        }
+        at(d.k, b, t, h, i, H) += g * conj(u);
+        du += g * conj(at(in.k, b, t, h, i, H));
+      }
+      at(d.v, b, t, h, j, H) += re(du);
+      for (int64 i = 0; i < K; ++i) {
+        const E a = at(in.a, b, t, h, i, H);
+        E& g = G[place(i, j, V)];
+        if (in.p.given()) {
+          at(d.p, b, t, h, i, H) += (E{} - conj(kept[place(i, j, V)])) * du;
+          g = g - conj(at(in.p, b, t, h, i, H)) * du;
+        }
         at(d.a, b, t, h, i, H) += g * conj(before[place(i, j, V)]);
         g = keep(conj(a), g);
+        if (in.own.given()) g += conj(at(in.q, b, t, h, i, H)) * o;
       }
+    }
   }
 };
 

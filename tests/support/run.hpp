@@ -23,19 +23,30 @@ struct mode {
   }
 };
 
-// f(the library's mode)
-template <class F>
+// The modes of a list that the case's recurrence has.
+template <class O>
+std::vector<mode> modes_of(std::vector<mode> list) {
+  using R = recurrence_of<O>;
+  std::erase_if(list, [](const mode& m) {
+    return (m.kind == mode::scan && !gatescan::scan::supports<R>) ||
+           (m.kind == mode::chunked && !gatescan::chunked::supports<R>) ||
+           (m.kind == mode::attention && !gatescan::attention::supports<R>);
+  });
+  return list;
+}
+
+// f(the library's mode), one that the case's recurrence has
+template <class O, class F>
 auto with_mode(const mode& m, F f) {
-  switch (m.kind) {
-    case mode::scan:
-      return f(gatescan::scan{m.chunk});
-    case mode::chunked:
+  using R = recurrence_of<O>;
+  if constexpr (gatescan::scan::supports<R>)
+    if (m.kind == mode::scan) return f(gatescan::scan{m.chunk});
+  if constexpr (gatescan::chunked::supports<R>)
+    if (m.kind == mode::chunked)
       return m.chunk > 0 ? f(gatescan::chunked{m.chunk}) : f(gatescan::chunked{});
-    case mode::attention:
-      return f(gatescan::attention{});
-    case mode::recurrent:
-      break;
-  }
+  if constexpr (gatescan::attention::supports<R>)
+    if (m.kind == mode::attention) return f(gatescan::attention{});
+  if (m.kind != mode::recurrent) throw std::invalid_argument("no such mode of this recurrence");
   return f(gatescan::recurrent{});
 }
 
@@ -193,7 +204,7 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
   lib.out = out;
   const bool wants_state = how.unwanted.count("final_state") == 0;
   if (wants_state) lib.final_state = state;
-  with_mode(m, [&](auto chosen) {
+  with_mode<O>(m, [&](auto chosen) {
     const auto backend = backend_of<T>::make(how);
     if (how.planned) {
       const gatescan::plan plan(backend, chosen, problem_of<R>(p.lib));
@@ -248,7 +259,7 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
   typename R::template gradients<Format> lib_gradients;
   set_operands<R>(lib_gradients, made);
 
-  with_mode(m, [&](auto chosen) {
+  with_mode<O>(m, [&](auto chosen) {
     const auto backend = backend_of<T>::make(how);
     if (how.planned) {
       const gatescan::plan plan(backend, chosen, problem_of<R>(p.lib));

@@ -8,9 +8,15 @@
 
 namespace support {
 
-inline bool has_time(const std::string& name) {
-  return name != "A" && name != "D" && name != "delta_bias" && name != "initial_state" &&
-         name != "final_state";
+// of an operand or result of the case's recurrence
+template <class O>
+bool has_time(const std::string& name) {
+  bool found = name == "out";
+  case_of<O>::recurrence::operands(
+      [&](const char* operand, const gatescan::axes& a, gatescan::presence) {
+        if (name == operand) found = a.has(gatescan::axis::time);
+      });
+  return found;
 }
 
 template <class T>
@@ -33,7 +39,7 @@ template <class O>
 typename O::inputs slice_inputs(typename O::inputs in, int64 begin, int64 end) {
   O::operands(
       [&](const char* name, auto& x) {
-        if (has_time(name)) x = slice(x, begin, end);
+        if (has_time<O>(name)) x = slice(x, begin, end);
       },
       in);
   return in;
@@ -42,7 +48,7 @@ template <class O>
 typename O::outputs slice_results(typename O::outputs out, int64 begin, int64 end) {
   O::results(
       [&](const char* name, auto& x) {
-        if (has_time(name)) x = slice(x, begin, end);
+        if (has_time<O>(name)) x = slice(x, begin, end);
       },
       out);
   return out;

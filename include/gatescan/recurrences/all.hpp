@@ -1,5 +1,5 @@
 #pragma once
-// The recurrences of the library, and the list of those that have every cell on every backend.
+// The recurrences of the library, and the list of them.
 
 #include "elementwise.hpp"
 #include "gated_delta_net.hpp"
@@ -14,7 +14,8 @@ inline namespace GATESCAN_ABI {
 
 template <class... R>
 struct type_list {};
-using all_recurrences = type_list<elementwise, gateloop, gla, selective_scan>;
+using all_recurrences =
+    type_list<elementwise, gateloop, gla, selective_scan, mamba2, rwkv6, gated_delta_net>;
 
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

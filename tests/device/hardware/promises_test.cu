@@ -178,7 +178,7 @@ TEST(promises, offsets_beyond_2_31) {
   for (const mode& m : {mode{mode::recurrent, 0}, mode{mode::scan, 0}, mode{mode::chunked, 0}}) {
     SCOPED_TRACE(m);
     ask(cudaMemset(out, 0xff, bytes), "memory");
-    with_mode(m, [&](auto chosen) {
+    with_mode<real_elementwise>(m, [&](auto chosen) {
       gatescan::forward(
           gatescan::cuda{}, chosen,
           gatescan::elementwise::inputs<gatescan::device<bf16>>{.a = rows(a), .x = rows(x)},

@@ -7,6 +7,7 @@
 
 #include "../plain_loops.hpp"
 #include "../problem.hpp"
+#include "../step_size.hpp"
 
 namespace support::oracle {
 
@@ -104,18 +105,6 @@ struct selective_scan {
     return g;
   }
 
-  static R sigmoid(const R& x) {
-    using std::exp;
-    if (x < R(0)) return exp(x) / (R(1) + exp(x));
-    return R(1) / (R(1) + exp(-x));
-  }
-  static R softplus(const R& x) {
-    using std::exp, std::log1p;
-    if (R(0) < x) return x + log1p(exp(-x));
-    return log1p(exp(x));
-  }
-  static R silu(const R& x) { return x * sigmoid(x); }
-
  private:
   static int64 group(const tensor<R>& x, const inputs& in, int64 d) {
     return d / (in.u.extent(2) / x.extent(2));
@@ -161,8 +150,8 @@ struct selective_scan {
     using std::exp;
     R dy = dout.out.given() ? dout.out(b, t, d) : R{};
     if (in.z.given()) {
-      const R z = in.z(b, t, d), s = sigmoid(z);
-      g.z(b, t, d) += dy * readout(in, b, t, d, after) * s * (R(1) + z * (R(1) - s));
+      const R z = in.z(b, t, d);
+      g.z(b, t, d) += dy * readout(in, b, t, d, after) * silu_slope(z);
       dy = dy * silu(z);
     }
     const R u = in.u(b, t, d), w = step(in, b, t, d);
