@@ -1,5 +1,5 @@
-# gatescan_recurrences: the library's recurrences, as recurrences/all.hpp lists
-# them. What exists once a recurrence (grids, compiled kernels) is made from this list.
+# gatescan_recurrences: the library's recurrences, as recurrences/all.hpp lists them. What exists once a
+# recurrence (grids, compiled kernels) is made from this list.
 set(list ${PROJECT_SOURCE_DIR}/include/gatescan/recurrences/all.hpp)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${list})
 file(READ ${list} text)
