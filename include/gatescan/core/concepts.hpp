@@ -43,7 +43,7 @@
 //     keys and values have added to.
 //   has_log_gate(x), log_gate(x, at)      a gate that is the exponential of something
 //   has_head_gate(x), without_gate(d)     keys of a token may share one real gate
-//   query(x)                              the operand that only q reads
+//   query(x), key(x)                      the operand that only q reads, that only k reads
 //   gate_step(w) -> exponent_step{step, step log2_e}    gate_step_adjoint(d_w&, d_step)
 //   gate_factor(x, at) -> factor                        gate_factor_adjoint(d, at, d_factor)
 //     a gate a state entry that is e^(step factor), of a step that does not depend on the key and a
@@ -54,6 +54,7 @@
 // comes through w. h is `state_of<E>`, `states` numbers of type E. How many keys there are at run
 // time nobody is told: a cursor stands at some of them.
 
+#include "parts.hpp"
 #include "stages.hpp"
 
 namespace gatescan {
@@ -212,6 +213,10 @@ concept separates_head_gate = R::form.gate == gate_span::head ||
 template <class R>
 concept separates_query = requires(typename probe<R>::fields x) {
   R::query(x);
+};
+template <class R>
+concept separates_key = requires(typename probe<R>::fields x) {
+  R::key(x);
 };
 template <class R>
 concept exponential_gate = per_entry_product<R> &&

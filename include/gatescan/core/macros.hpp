@@ -14,7 +14,8 @@
 // (nvcc's -use_fast_math tells the headers nothing)
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || \
     defined(__ASSOCIATIVE_MATH__) || defined(__NO_SIGNED_ZEROS__) || defined(__RECIPROCAL_MATH__)
-#error "gatescan needs IEEE arithmetic (resets, NaN): compile without -ffast-math and its parts \
+#error \
+    "gatescan needs IEEE arithmetic (resets, NaN): compile without -ffast-math and its parts \
 (-ffinite-math-only, -fassociative-math, -fno-signed-zeros, -freciprocal-math)"
 #endif
 
@@ -31,6 +32,9 @@
 
 // before a member of a recurrence: static, on host and device, its registers stay registers
 #define GATESCAN_MEMBER GATESCAN_HD GATESCAN_INLINE static
+
+// before a recurrence's `operands` and `options`, which call what they are given
+#define GATESCAN_LIST GATESCAN_CALLS_ANY GATESCAN_HD static constexpr void
 
 // One word out of up to seven, each expanded first.
 #define GATESCAN_JOIN(a, b, c, d, e, f, g) GATESCAN_JOINED(a, b, c, d, e, f, g)

@@ -63,6 +63,12 @@ GATESCAN_HD GATESCAN_INLINE void accumulate(R& sum, cplx<R> x) {
   sum = sum + x.re;
 }
 
+/// The nearest number to x in [least, most].
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R clamp(R x, R least, R most) {
+  return -larger(-larger(x, least), -most);
+}
+
 /// x where gate != 0, and exactly 0 where gate == 0, whatever x is: a reset is a select, not a
 /// product.
 GATESCAN_HD inline float unless_zero(float gate, float x) { return gate == 0 ? 0 : x; }

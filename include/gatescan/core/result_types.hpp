@@ -40,8 +40,7 @@ struct result_types {
   static constexpr recurrence_form form{};
 
   /// Numbers and switches beside the operands, as `operands` lists those: f(name, member...).
-  template <class F, class... S>
-  static constexpr void options(F&&, S&&...) {}
+  GATESCAN_LIST options(auto&&, auto&&...) {}
   /// Refuses inputs that do not go together, by fail<shape_error>.
   template <class In>
   static void check(const In&) {}
@@ -62,6 +61,27 @@ struct matrix_state : result_types<Recurrence, view, State> {
     index_t sequences = 0;  // packed sequences, when batch is 1; 0: as many as batch
 
     sizes size() const { return {sequences ? sequences : batch, batch, time, heads, keys, values}; }
+  };
+};
+
+/// Keys of a channel, B and C shared by groups of channels: a state [sequences, channels, keys] and
+/// out [batch, time, channels].
+template <class Recurrence>
+struct grouped_channel_state : result_types<Recurrence> {
+  static constexpr axes out_axes{axis::batch, axis::time, axis::channel};
+  static constexpr axes state_axes{axis::sequence, axis::channel, axis::key};
+
+  template <class T>
+  struct problem {
+    using recurrence = Recurrence;
+    using format = T;
+    index_t batch = 1, time = 0, channels = 1, states = 1, groups = 1;
+    index_t sequences = 0;  // packed sequences, when batch is 1; 0: as many as batch
+
+    sizes size() const {
+      return {sequences ? sequences : batch, batch, time, groups, states,
+              groups ? channels / groups : 0};
+    }
   };
 };
 

@@ -39,9 +39,7 @@ struct elementwise : channel_state<elementwise, complex_view>, plain_output {
     complex_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
   };
-  GATESCAN_CALLS_ANY
-  template <class F, class... S>
-  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
     using enum axis;
     using enum presence;
     f("a", axes{batch, time, head, value}, required, s.a...);

@@ -32,9 +32,7 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     option_field<V, double> scale{1}, eps{1e-6};
     option_field<V, bool> normalise{false};
   };
-  GATESCAN_CALLS_ANY
-  template <class F, class... S>
-  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
     using enum axis;
     using enum presence;
     f("q", axes{batch, time, head, key}, required, s.q...);
@@ -43,29 +41,19 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     f("beta", axes{batch, time, head}, required, s.beta...);
     f("log_decay", axes{batch, time, head, key_or_one}, optional, s.log_decay...);
   }
-  template <class F, class... S>
-  static constexpr void options(F&& f, S&&... s) {
+  GATESCAN_LIST options(auto&& f, auto&&... s) {
     f("scale", s.scale...), f("eps", s.eps...), f("normalise", s.normalise...);
   }
 
-  /// What q and k are multiplied by.
-  template <class E>
-  struct factors {
-    E q, k;
-  };
+  // The token stage: what q and k are multiplied by.
   GATESCAN_MEMBER auto token(const auto& x, const auto& at) {
-    using E = decltype(at(x.beta));
-    const auto factor = [&](const auto& row) {
-      if (!x.normalise) return E(1);
-      const auto square = [&](const auto& here) { return here(row) * here(row); };
-      return E(1) / sqrt(at.sum_over_keys(square) + E(x.eps));
-    };
-    return factors<E>{factor(x.q) * E(x.scale), factor(x.k)};
+    return query_and_key_of<decltype(at(x.q))>{inverse_length(at, x.q, x.eps, x.normalise),
+                                               inverse_length(at, x.k, x.eps, x.normalise)};
   }
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at, const auto& t) {
     using E = decltype(at(x.q));
-    const E k = at(x.k) * E(t.k), a = x.log_decay.given ? exp(at(x.log_decay)) : E(1);
-    return corrected_keys_of<E>{at(x.q) * E(t.q), k, a, at(x.beta) * k};
+    const E q = at(x.q) * E(t.q), k = at(x.k) * E(t.k);
+    return corrected_keys_of<E>{q * E(x.scale), k, decay(at, x.log_decay), at(x.beta) * k};
   }
   GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto&) {
     return value_of<decltype(at(x.v))>{at(x.beta) * at(x.v)};
@@ -74,14 +62,12 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
   GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
                                     auto& d_t, const auto& g) {
     using E = decltype(at(x.q));
-    const E d_k = fma(at(x.beta), g.p, g.k), q = at(x.q), k = at(x.k);
-    at.add(d.q, g.q * E(t.q));
+    const E d_q = g.q * E(x.scale), d_k = fma(at(x.beta), g.p, g.k), k = at(x.k);
+    at.add(d.q, d_q * E(t.q));
     at.add(d.k, d_k * E(t.k));
     at.add(d.beta, g.p * k * E(t.k));
-    accumulate(d_t.q, g.q * q), accumulate(d_t.k, d_k * k);
-    if (!x.log_decay.given) return;
-    const E a = exp(at(x.log_decay));
-    at.add(d.log_decay, unless_zero(a, g.gate * a));
+    accumulate(d_t.q, d_q * at(x.q)), accumulate(d_t.k, d_k * k);
+    decay_adjoint(at, x.log_decay, d.log_decay, g.gate);
   }
   GATESCAN_MEMBER void values_adjoint(const auto& x, const auto& d, const auto& at, const auto&,
                                       auto&, const auto&, const auto& d_w) {
@@ -91,15 +77,8 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
   GATESCAN_MEMBER void token_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
                                      const auto& d_t) {
     if (!x.normalise) return;
-    // (scale / |q|)' = -q scale / |q|^3
-    const auto d_q =
-        t.q * t.q * t.q * at.total(d_t.q) * decltype(t.q + t.q)(-1 / (x.scale * x.scale));
-    const auto d_k = -t.k * t.k * t.k * at.total(d_t.k);
-    at.for_each_key([&](const auto& here) {
-      using E = decltype(here(x.q));
-      here.add(d.q, here(x.q) * E(d_q));
-      here.add(d.k, here(x.k) * E(d_k));
-    });
+    inverse_length_adjoint(at, x.q, d.q, t.q, d_t.q);
+    inverse_length_adjoint(at, x.k, d.k, t.k, d_t.k);
   }
 };
 static_assert(attention_form<gated_delta_net> && differentiable<gated_delta_net>);

@@ -35,9 +35,7 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
     complex_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
   };
-  GATESCAN_CALLS_ANY
-  template <class F, class... S>
-  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
     using enum axis;
     using enum presence;
     f("q", axes{batch, time, head, key}, required, s.q...);
@@ -79,10 +77,8 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
   GATESCAN_MEMBER auto gate(const auto& x, const auto& at) {
     using E = decltype(at.element(x.a));
     if (x.a.given) return at.element(x.a);
-    const auto magnitude = exp(at(x.log_magnitude));
-    if (!x.phase.given) return E{magnitude, decltype(magnitude)(0)};
-    const auto direction = cis(at(x.phase));
-    return E{magnitude * direction.re, magnitude * direction.im};
+    if (!x.phase.given) return E{exp(at(x.log_magnitude)), decltype(at(x.phase))(0)};
+    return exp(log_gate(x, at));
   }
 };
 static_assert(attention_form<gateloop> && differentiable<gateloop>);

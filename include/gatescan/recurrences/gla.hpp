@@ -32,9 +32,7 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     offsets_field<V> sequence_offsets{};
     option_field<V, double> scale{1};
   };
-  GATESCAN_CALLS_ANY
-  template <class F, class... S>
-  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
     using enum axis;
     using enum presence;
     f("q", axes{batch, time, head, key}, required, s.q...);
@@ -42,27 +40,21 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
     f("v", axes{batch, time, head, value}, required, s.v...);
     f("log_decay", axes{batch, time, head, key_or_one}, required, s.log_decay...);
   }
-  template <class F, class... S>
-  static constexpr void options(F&& f, S&&... s) {
-    f("scale", s.scale...);
-  }
+  GATESCAN_LIST options(auto&& f, auto&&... s) { f("scale", s.scale...); }
 
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     using R = decltype(at(x.q));
     return keys_of<R>{at(x.q) * R(x.scale), at(x.k), exp(at(x.log_decay))};
   }
-  template <class X>
-  static const auto& query(const X& x) {
-    return x.q;
-  }
+  static const auto& query(const auto& x) { return x.q; }
+  static const auto& key(const auto& x) { return x.k; }
   GATESCAN_MEMBER bool has_head_gate(const auto& x) { return x.log_decay.one_key; }
   GATESCAN_MEMBER bool has_log_gate(const auto&) { return true; }
   GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at) { return at(x.log_decay); }
   GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& g) {
-    const auto a = exp(at(x.log_decay));
     at.add(d.q, g.q * decltype(at(x.q))(x.scale));
     at.add(d.k, g.k);
-    at.add(d.log_decay, unless_zero(a, g.gate * a));
+    decay_adjoint(at, x.log_decay, d.log_decay, g.gate);
   }
   GATESCAN_MEMBER auto without_gate(auto d) {
     d.log_decay = {};

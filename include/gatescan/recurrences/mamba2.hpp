@@ -33,9 +33,7 @@ struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
     option_field<V, bool> softplus{false};
     option_field<V, double> least_dt{0}, most_dt{std::numeric_limits<double>::infinity()};
   };
-  GATESCAN_CALLS_ANY
-  template <class F, class... S>
-  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
     using enum axis;
     using enum presence;
     f("x", axes{batch, time, head, value}, required, s.x...);
@@ -47,33 +45,34 @@ struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
     f("z", axes{batch, time, head, value}, optional, s.z...);
     f("dt_bias", axes{head}, optional, s.dt_bias...);
   }
-  template <class F, class... S>
-  static constexpr void options(F&& f, S&&... s) {
+  GATESCAN_LIST options(auto&& f, auto&&... s) {
     f("softplus", s.softplus...), f("least_dt", s.least_dt...), f("most_dt", s.most_dt...);
   }
 
+  /// The token stage: the step, and the head's gate.
   template <class E>
-  struct step_size {
-    E step, gate, log_gate;
-  };
-  template <class E>
-  struct head_values {
-    E v, u;
+  struct step_and_gate {
+    E step, gate;
   };
   GATESCAN_MEMBER auto token(const auto& x, const auto& at) {
     using E = decltype(at(x.dt));
-    const E step = -larger(-larger(unlimited(x, at), E(x.least_dt)), E(-x.most_dt));
-    return step_size<E>{step, exp(step * at(x.A)), step * at(x.A)};
+    const E step = clamp(step_size(at, x.dt, x.dt_bias, x.softplus), E(x.least_dt), E(x.most_dt));
+    return step_and_gate<E>{step, exp(step * at(x.A))};
   }
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at, const auto& t) {
     using E = decltype(at(x.C));
     return keys_of<E>{at(x.C), at(x.B), E(t.gate)};
   }
+  static const auto& query(const auto& x) { return x.C; }
+  static const auto& key(const auto& x) { return x.B; }
   GATESCAN_MEMBER bool has_log_gate(const auto&) { return true; }
-  GATESCAN_MEMBER auto log_gate(const auto&, const auto&, const auto& t) { return t.log_gate; }
+  GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at, const auto& t) {
+    using E = decltype(at(x.A));
+    return E(t.step) * at(x.A);
+  }
   GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto& t) {
     using E = decltype(at(x.x));
-    return head_values<E>{t.step * at(x.x), at(x.x)};
+    return value_and_input_of<E>{t.step * at(x.x), at(x.x)};
   }
 
   GATESCAN_MEMBER void keys_adjoint(const auto&, const auto& d, const auto& at, const auto&,
@@ -90,25 +89,13 @@ struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
   GATESCAN_MEMBER void token_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
                                      const auto& d_t) {
     using E = decltype(at(x.dt));
-    const E d_log = unless_zero(t.gate, d_t.gate * t.gate), s = unlimited(x, at);
+    const E s = step_size(at, x.dt, x.dt_bias, x.softplus);
+    const E d_log = unless_zero(t.gate, d_t.gate * t.gate);
     E d_step = fma(d_log, unless_zero(t.gate, at(x.A)), d_t.step);
     d_step = select_negative(s - E(x.least_dt), E(0), d_step);
     d_step = select_negative(E(x.most_dt) - s, E(0), d_step);
-    if (x.softplus) {  // where the slope underflows, a gradient of any size counts for nothing
-      const auto slope = sigmoid(raw_step(x, at));
-      d_step = unless_zero(slope, d_step * slope);
-    }
     at.add(d.A, d_log * t.step);
-    at.add(d.dt, d_step);
-    at.add(d.dt_bias, d_step);
-  }
-
- private:
-  GATESCAN_MEMBER auto raw_step(const auto& x, const auto& at) {
-    return x.dt_bias.given ? at(x.dt) + at(x.dt_bias) : at(x.dt);
-  }
-  GATESCAN_MEMBER auto unlimited(const auto& x, const auto& at) {
-    return x.softplus ? gatescan::softplus(raw_step(x, at)) : raw_step(x, at);
+    step_size_adjoint(at, x.dt, x.dt_bias, x.softplus, d.dt, d.dt_bias, d_step);
   }
 };
 static_assert(attention_form<mamba2> && differentiable<mamba2>);

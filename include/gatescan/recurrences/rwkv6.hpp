@@ -28,9 +28,7 @@ struct rwkv6 : matrix_state<rwkv6>, plain_values, plain_output {
     offsets_field<V> sequence_offsets{};
     option_field<V, double> scale{1};
   };
-  GATESCAN_CALLS_ANY
-  template <class F, class... S>
-  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
     using enum axis;
     using enum presence;
     f("r", axes{batch, time, head, key}, required, s.r...);
@@ -39,10 +37,7 @@ struct rwkv6 : matrix_state<rwkv6>, plain_values, plain_output {
     f("v", axes{batch, time, head, value}, required, s.v...);
     f("u", axes{head, key}, required, s.u...);
   }
-  template <class F, class... S>
-  static constexpr void options(F&& f, S&&... s) {
-    f("scale", s.scale...);
-  }
+  GATESCAN_LIST options(auto&& f, auto&&... s) { f("scale", s.scale...); }
 
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     using E = decltype(at(x.r));
@@ -53,11 +48,10 @@ struct rwkv6 : matrix_state<rwkv6>, plain_values, plain_output {
   GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at) { return at(x.w); }
   GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& g) {
     using E = decltype(at(x.w));
-    const E a = exp(at(x.w));
     at.add(d.r, g.q * E(x.scale));
     at.add(d.k, fma(at(x.u), g.own, g.k));
     at.add(d.u, at(x.k) * g.own);
-    at.add(d.w, unless_zero(a, g.gate * a));
+    decay_adjoint(at, x.w, d.w, g.gate);
   }
 };
 static_assert(attention_form<rwkv6> && differentiable<rwkv6>);

@@ -17,25 +17,13 @@ inline namespace GATESCAN_ABI {
 /// Ranges:  A normally < 0 and s > 0; s A = -inf is a hard reset.
 /// Errors:  shape_error before the first write.
 /// Source:  Gu & Dao, arXiv 2312.00752, algorithm 2 (zero-order hold for A, Euler for B).
-struct selective_scan : result_types<selective_scan>, exponential_gate_of_A, skip_and_gated_output {
+struct selective_scan : grouped_channel_state<selective_scan>,
+                        exponential_gate_of_A,
+                        skip_and_gated_output {
   static constexpr const char* name = "selective_scan";
   using adds_once = selective_scan;  // gradients of an operand, at each place
   static constexpr recurrence_form form{.gate = gate_span::entry};
-  static constexpr axes out_axes{axis::batch, axis::time, axis::channel};
-  static constexpr axes state_axes{axis::sequence, axis::channel, axis::key};
 
-  template <class T>
-  struct problem {
-    using recurrence = selective_scan;
-    using format = T;
-    index_t batch = 1, time = 0, channels = 1, states = 1, groups = 1;
-    index_t sequences = 0;
-
-    sizes size() const {
-      return {sequences ? sequences : batch, batch, time, groups, states,
-              groups ? channels / groups : 0};
-    }
-  };
   template <class V>
   struct fields {
     using recurrence = selective_scan;
@@ -45,9 +33,7 @@ struct selective_scan : result_types<selective_scan>, exponential_gate_of_A, ski
     offsets_field<V> sequence_offsets{};
     option_field<V, bool> softplus{false};
   };
-  GATESCAN_CALLS_ANY
-  template <class F, class... S>
-  GATESCAN_HD static constexpr void operands(F&& f, S&&... s) {
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
     using enum axis;
     using enum presence;
     f("u", axes{batch, time, channel}, required, s.u...);
@@ -59,10 +45,7 @@ struct selective_scan : result_types<selective_scan>, exponential_gate_of_A, ski
     f("z", axes{batch, time, channel}, optional, s.z...);
     f("delta_bias", axes{channel}, optional, s.delta_bias...);
   }
-  template <class F, class... S>
-  static constexpr void options(F&& f, S&&... s) {
-    f("softplus", s.softplus...);
-  }
+  GATESCAN_LIST options(auto&& f, auto&&... s) { f("softplus", s.softplus...); }
 
   /// The value side: v = step u, and what the gate and the skip term share with it.
   template <class E>
@@ -71,7 +54,7 @@ struct selective_scan : result_types<selective_scan>, exponential_gate_of_A, ski
   };
   GATESCAN_MEMBER auto values(const auto& x, const auto& at) {
     using E = decltype(at(x.u));
-    const E raw = raw_step(x, at), step = x.softplus ? gatescan::softplus(raw) : raw, u = at(x.u);
+    const E step = step_size(at, x.delta, x.delta_bias, x.softplus), u = at(x.u);
     return channel_values<E>{step * u, step, u, step * E(log2_e)};
   }
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
@@ -86,18 +69,8 @@ struct selective_scan : result_types<selective_scan>, exponential_gate_of_A, ski
   GATESCAN_MEMBER void values_adjoint(const auto& x, const auto& d, const auto& at, const auto& w,
                                       const auto& d_w) {
     at.add(d.u, fma(d_w.v, w.step, d_w.u));
-    auto d_raw = fma(d_w.v, w.u, d_w.step);
-    if (x.softplus) {  // where the slope underflows, a gradient of any size counts for nothing
-      const auto slope = sigmoid(raw_step(x, at));
-      d_raw = unless_zero(slope, d_raw * slope);
-    }
-    at.add(d.delta, d_raw);
-    at.add(d.delta_bias, d_raw);
-  }
-
- private:
-  GATESCAN_MEMBER auto raw_step(const auto& x, const auto& at) {
-    return x.delta_bias.given ? at(x.delta) + at(x.delta_bias) : at(x.delta);
+    step_size_adjoint(at, x.delta, x.delta_bias, x.softplus, d.delta, d.delta_bias,
+                      fma(d_w.v, w.u, d_w.step));
   }
 };
 static_assert(attention_form<selective_scan> && differentiable<selective_scan>);

@@ -81,9 +81,7 @@ struct gates_in_normal_range {
     list<elements> d_o, dv, d_step;
     for (index_t r = 0; r < pairs; ++r) {
       d_value[r] = {};
-      store(&d_o[r], elements(0));
-      store(&dv[r], elements(0));
-      store(&d_step[r], elements(0));
+      d_o[r] = dv[r] = d_step[r] = elements(0);
     }
     for (index_t i = 0; i < c.n.keys; ++i) {
       recompute(i, in, d_o, gates + i * most, states + i * most);
@@ -116,7 +114,7 @@ struct gates_in_normal_range {
   GATESCAN_INLINE void gates_of(index_t key, elements* gates) const {
     const elements factor_i = factor(key);
     for (index_t r = 0; r < pairs; ++r)
-      store(gates + r, near_exp_of_product(R::gate_step(value[r]).log2e_step, factor_i));
+      gates[r] = near_exp_of_product(R::gate_step(value[r]).log2e_step, factor_i);
   }
 
   // Gates, states and what they give to o, of one key.
@@ -130,8 +128,8 @@ struct gates_in_normal_range {
       elements h = key.k * value[r].v;
       h.a = fma(a.a, h1, h.a), h.b = fma(a.b, h2, h.b);
       h1 = h.c = fma(a.c, h.a, h.c), h2 = h.d = fma(a.d, h.b, h.d);
-      if constexpr (!Channels::simple_output) store(&o[r], fma(key.q, h, o[r]));
-      store(states + r, h);
+      if constexpr (!Channels::simple_output) o[r] = fma(key.q, h, o[r]);
+      states[r] = h;
     }
   }
   // Gradients through the states of one key. g: of the state after the tokens, before them on
@@ -157,10 +155,10 @@ struct gates_in_normal_range {
       // rounded as from chunk to chunk, so that a chunk may end anywhere
       d_h.a = simd::rounded(a.c * d_h.c) + d_h.a, d_h.b = simd::rounded(a.d * d_h.d) + d_h.b;
       g1 = simd::rounded(a.a * d_h.a), g2 = simd::rounded(a.b * d_h.b);
-      store(&dv[r], fma(d_h, key.k, dv[r]));
+      dv[r] = fma(d_h, key.k, dv[r]);
       R::keys_adjoint(c.x, d, here, keys_of<elements>{d_o[r] * h, d_h * value[r].v, elements(1)});
       const elements before(earlier.c, earlier.d, h.a, h.b), d_exponent = d_h * before * a;
-      store(&d_step[r], fma(d_exponent, factor_i, d_step[r]));
+      d_step[r] = fma(d_exponent, factor_i, d_step[r]);
       d_factor = fma(d_exponent, R::gate_step(value[r]).step, d_factor);
       h = earlier;
     }

@@ -26,7 +26,8 @@ struct token_chunk {
   const C* state_in;
   prefetcher* memory;  // of what comes next: asked for while this is worked on
   const key_source<C>* keys =
-      nullptr;  // reads keys where they are not in tiles (key_gate/quads.hpp)
+      nullptr;             // reads keys where they are not in tiles (key_gate/quads.hpp)
+  bool same_keys = false;  // q and k are those of the chunk before: of another head of their group
 };
 
 /// forward: o of every token and S_out.   advance: S_out alone; queries may not have been read.

@@ -5,6 +5,8 @@
 //   q, k, a [tokens, K], with some recurrences p or own     v [tokens, V]
 //   head_gate [tokens] where keys share their gate
 
+#include <utility>
+
 #include "../../../core/problem.hpp"
 #include "../operands/gradients.hpp"
 #include "../operands/token_cursor.hpp"
@@ -46,6 +48,9 @@ class matrix_reader {
   /// Queries are an operand of their own: states go on without them (backward of a head gate 106 ms
   /// for 112, AVX2, one core).
   static constexpr bool reads_query_apart = separates_query<R>;
+  /// Heads of a group read the same q and k, and gates are not in them.
+  static constexpr bool may_share_keys =
+      may_have_head_gate && separates_query<R> && separates_key<R>;
 
   matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, index_t tokens)
       : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens, R::form) {
@@ -110,6 +115,12 @@ class matrix_reader {
     return cplx<register_type>{masked(x.re, count, rest), masked(x.im, count, C(0))};
   }
 
+  /// Whether some heads read the same q and k.
+  bool shares_keys() const {
+    if constexpr (may_share_keys)
+      return R::query(p_->x).heads_a_group > 1 && R::key(p_->x).heads_a_group > 1;
+    return false;
+  }
   /// Whether all keys of a token have one gate, and may.
   bool has_head_gate() const {
     if constexpr (may_have_head_gate)
@@ -130,23 +141,27 @@ class matrix_reader {
   /// Tokens [first, first + count), for steps.
   void read_tokens(index_t first, index_t count) {
     take_token_stage(first, count);
+    keys_read_ = {};
     read_keys<true, true>(first, count);
     read_values(first, count);
   }
-  /// The same for chunks.
+  /// The same for chunks. Returns whether q and k are those of the chunk read before.
   template <bool WithQueries = true>
-  void read_chunk(index_t first, index_t count) {
+  bool read_chunk(index_t first, index_t count) {
     begin_chunk(first, count);
     if constexpr (may_have_head_gate)
       if (has_head_gate()) {
-        read_keys<WithQueries, false>(first, count);
+        const bool same_keys = tiles_have_keys<WithQueries>(first, count);
+        if (!same_keys) read_keys<WithQueries, false>(first, count);
         read_values(first, count);
-        return read_head_gates(first, count);
+        read_head_gates(first, count);
+        return same_keys;
       }
     if constexpr (sums_logs)
       if (tiles_.log_gates != nullptr) sum_log_gates(first, count);
     read_keys<WithQueries, true>(first, count);
     read_values(first, count);
+    return false;
   }
   /// Or values alone: keys are read by quads of tokens, straight from the operands. What a token
   /// stage made is a number a token.
@@ -223,6 +238,16 @@ class matrix_reader {
     if constexpr (sums_logs)
       if (R::has_log_gate(x_)) tiles_.log_gates = log_gates_;
   }
+  // Whether q and k of these tokens are in the tiles. They are about to be.
+  template <bool WithQueries>
+  bool tiles_have_keys(index_t first, index_t count) {
+    if constexpr (may_share_keys && WithQueries) {
+      const keys_read wanted{R::query(x_).re, R::key(x_).re, first, count};
+      return std::exchange(keys_read_, wanted) == wanted;
+    }
+    keys_read_ = {};
+    return false;
+  }
   void take_token_stage(index_t first, index_t count) {
     if constexpr (has_token<R>)
       for (index_t t = 0; t < count; ++t) tokens_[t] = stage::token(x_, token_at(first + t));
@@ -283,8 +308,17 @@ class matrix_reader {
     }
   }
 
+  // Where q and k of the tiles were read.
+  struct keys_read {
+    const storage *q = nullptr, *k = nullptr;
+    index_t first = 0, count = 0;
+
+    bool operator==(const keys_read&) const = default;
+  };
+
   const problem* p_;
   operands_type x_;  // of this head
+  keys_read keys_read_{};
   bool reads_quads_ = false, reads_quads_of_tokens_ = false;
   bool allows_head_gate_ = false, gate_gradient_has_keys_ = false;
   matrix_shape n_;

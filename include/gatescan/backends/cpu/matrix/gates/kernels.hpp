@@ -25,7 +25,7 @@ class chunk_kernels {
     const bool head_gates =
         backward ? reader::may_have_head_gate_adjoint : reader::may_have_head_gate;
     from.take_room_for_chunks(scratch, tokens, head_gates);
-    if (head_gates) head_gate_ = {scratch, n, tokens};
+    if (head_gates) head_gate_ = {scratch, n, tokens, from.shares_keys() && !backward};
     if constexpr (rotates)
       if (rotates_) rotating_gate_ = {scratch, n, key_gate_};
     if (!backward) return;
@@ -54,7 +54,7 @@ class chunk_kernels {
         c.x = from.tiles(), c.keys = &keys;
         return with_key_gate([&](const auto& kernel) { kernel.forward(c, state_out); });
       }
-    read(from, first, c.tokens);
+    c.same_keys = from.read_chunk(first, c.tokens);
     compute(from, c, state_out);
   }
   void advance(reader& from, index_t first, token_chunk<C> c, C* state_out) const {

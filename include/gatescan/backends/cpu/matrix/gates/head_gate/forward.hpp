@@ -5,6 +5,8 @@
 //   P_ts = (q_t . k_s) prod_{s<j<=t} a_j
 //   o_t[V] = sum_{s<=t} P_ts v_s + (prod_{j<=t} a_j) S_in[K, V]^T q_t[K]
 //   S_out[K, V] = (prod of all gates) S_in + sum_s k_s[K] ((prod_{j>s} a_j) v_s[V])^T
+//
+// q_t . k_s does not know of gates: heads that share q and k take it over from one another.
 
 #include "../key_gate/forward.hpp"
 #include "decays.hpp"
@@ -17,11 +19,13 @@ template <class C>
 class head_gate {
  public:
   head_gate() = default;
-  head_gate(arena& scratch, const matrix_shape& n, index_t tokens)
+  head_gate(arena& scratch, const matrix_shape& n, index_t tokens, bool heads_share_keys = false)
       : decays_(scratch, n, tokens), exact_(scratch, n, tokens) {
     const index_t subchunks = subchunks_of(tokens);
     scores_ = scratch.take<C>(subchunks * block_tokens * block_tokens);
     across_ = scratch.take<C>(block_tokens * block_tokens);
+    if (heads_share_keys)
+      products_ = scratch.take<C>(subchunks * (subchunks + 1) / 2 * block_tokens * block_tokens);
     q_transposed_ = scratch.take<C>(n.rows * subchunks * block_tokens);
   }
 
@@ -74,14 +78,17 @@ class head_gate {
         decays.from_start[first + t] = before * total;
       }
       // q . k: [quad, K] x [K, tokens until then]
-      for (index_t t = 0; t < count; t += quad_tokens) {
+      C* const products = products_ != nullptr ? product_of(r, r) : scores;
+      for (index_t t = 0; !c.same_keys && t < count; t += quad_tokens) {
         const index_t quad = (std::min)(quad_tokens, count - t);
         simd::dot_products<C>(quad, t + quad, rows, {q + t * rows, rows}, {k, rows},
-                              {scores + t, side});
+                              {products + t, side});
       }
       for (index_t s = 0; s < count; ++s) {
         C decay(1);
-        for (index_t t = s + 1; t < count; ++t) scores[s * side + t] *= decay *= a[t];
+        scores[s * side + s] = products[s * side + s];
+        for (index_t t = s + 1; t < count; ++t)
+          scores[s * side + t] = products[s * side + t] * (decay *= a[t]);
         decays.to_end[first + s] = decay;
       }
       // [tokens, tokens before] x [tokens before, V]
@@ -89,11 +96,13 @@ class head_gate {
       for (index_t b = 0; b < r; ++b) {
         const index_t from = b * side;
         // [tokens, K] x [K, subchunk], x [subchunk, V]
-        simd::dot_products<C>(count, side, rows, {q, rows}, {x.k + from * rows, rows},
-                              {across_, side});
+        C* const between = products_ != nullptr ? product_of(r, b) : across_;
+        if (!c.same_keys)
+          simd::dot_products<C>(count, side, rows, {q, rows}, {x.k + from * rows, rows},
+                                {between, side});
         for (index_t s = 0; s < side; ++s)
           for (index_t t = 0; t < count; ++t)
-            across_[s * side + t] *= decays.to_end[from + s] * inside[t];
+            across_[s * side + t] = between[s * side + t] * (decays.to_end[from + s] * inside[t]);
         simd::add_product<C>(count, vp, side, by_columns(across_), {x.v + from * vp, vp}, {o, vp});
       }
       for (index_t s = 0; s < first; ++s) decays.to_end[s] *= total;
@@ -109,7 +118,8 @@ class head_gate {
     const matrix_shape& n = x.n;
     const prefetching ahead{c.memory};
     const auto step = update(c, state_out);
-    const auto queries = left_of_products(static_cast<const C*>(x.q), c.tokens, n, q_transposed_);
+    const auto queries =
+        left_of_products(static_cast<const C*>(x.q), c.tokens, n, q_transposed_, !c.same_keys);
     P watch(0);
     simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
       // [tokens, K] x [K, registers]
@@ -134,8 +144,14 @@ class head_gate {
             state_out};
   }
 
+  // q . k of subchunk r's queries with subchunk b's keys, [s][t], where they are kept.
+  C* product_of(index_t r, index_t b) const {
+    return products_ + (r * (r + 1) / 2 + b) * block_tokens * block_tokens;
+  }
+
   head_decays<C> decays_{};
   exact_steps<C, false> exact_{};
+  C* products_ = nullptr;      // of all pairs of subchunks, for heads that share q and k
   C* scores_ = nullptr;        // [subchunk][s][t]
   C* across_ = nullptr;        // [s][t]: P between two subchunks
   C* q_transposed_ = nullptr;  // [rows][tokens], of whole subchunks

@@ -15,14 +15,16 @@ namespace detail {
 
 // Rows of queries as a left operand. Where panels are wide a number that is broadcast serves four
 // registers, and rows are as good as columns (AVX-512: chunked forward 2 to 4 % faster than by way
-// of a transpose); else they are transposed first.
+// of a transpose); else they are transposed first,
+// unless `transposed` has them.
 template <class C>
-auto left_of_products(const C* queries, index_t tokens, const matrix_shape& n, C* transposed) {
+auto left_of_products(const C* queries, index_t tokens, const matrix_shape& n, C* transposed,
+                      bool transposes = true) {
   if constexpr (simd::widest_panel >= 4) {
     return simd::by_rows<C>(queries, n.rows);
   } else {
     const index_t pitch = subchunks_of(tokens) * block_tokens;
-    simd::transpose<C>(tokens, n.rows, {queries, n.rows}, {transposed, pitch});
+    if (transposes) simd::transpose<C>(tokens, n.rows, {queries, n.rows}, {transposed, pitch});
     return simd::by_columns<C>(static_cast<const C*>(transposed), pitch);
   }
 }
