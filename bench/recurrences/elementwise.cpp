@@ -1,4 +1,4 @@
-#include "support/cells.hpp"
+#include "support/small_work.hpp"
 
 namespace bench {
 
@@ -15,6 +15,13 @@ shape elementwise_shape(index_t B, index_t L, index_t D, bool complex = false) {
   s.forget = {{"a", 0}, {"x", 0}};
   if (complex) s.complex = {"a", "x"};
   return s;
+}
+
+// What a user would write instead, on dense operands.
+void plain_loop(operands<gatescan::elementwise, float>& x) {
+  const float *a = x.in.a.re, *in = x.in.x.re;
+  float *h = x.outputs.final_state.re, *out = x.outputs.out.re;
+  for (index_t j = 0; j < x.s.n.values; ++j) out[j] = h[j] = a[j] * h[j] + in[j];
 }
 
 template <class elementwise>
@@ -36,6 +43,7 @@ const rows elementwise("elementwise", [](const std::vector<int>& threads) {
   // few channels and much time: only time can run in parallel
   add_runs<support::real_elementwise, float>(threads, elementwise_shape(1, 1 << 20, 16),
                                              recurrent{}, scan{}, chunked{});
+  add_small_step<support::real_elementwise, float>(elementwise_shape(1, 1, 64), plain_loop);
 });
 
 }  // namespace

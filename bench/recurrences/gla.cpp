@@ -1,10 +1,12 @@
+#include <cmath>
 #include <limits>
 
-#include "support/cells.hpp"
+#include "support/small_work.hpp"
 
 namespace bench {
 
-using gatescan::attention, gatescan::chunked, gatescan::recurrent, gatescan::scan;
+using gatescan::attention, gatescan::automatic, gatescan::chunked, gatescan::recurrent,
+    gatescan::scan;
 using gatescan::bf16, gatescan::wide, support::gla;
 
 namespace {
@@ -19,6 +21,29 @@ shape scalar_gate_shape(index_t B, index_t L, index_t H, index_t K, index_t V) {
   s.text = "scalar_gate/" + s.text;
   s.head_gate = true;
   return s;
+}
+
+// What a user would write instead, on dense operands.
+void plain_loop(operands<gatescan::gla, float>& x) {
+  const sizes& n = x.s.n;
+  const auto scale = static_cast<float>(x.in.scale);
+  for (index_t bt = 0; bt < n.batch * n.time; ++bt)
+    for (index_t h = 0; h < n.heads; ++h) {
+      const index_t keys = (bt * n.heads + h) * n.keys, values = (bt * n.heads + h) * n.values;
+      const float *q = x.in.q.data + keys, *k = x.in.k.data + keys, *v = x.in.v.data + values;
+      const float* g = x.in.log_decay.data + keys;
+      float* o = x.outputs.out.data + values;
+      float* S = x.outputs.final_state.data + (bt / n.time * n.heads + h) * n.keys * n.values;
+      for (index_t j = 0; j < n.values; ++j) o[j] = 0;
+      for (index_t i = 0; i < n.keys; ++i) {
+        const float a = std::exp(g[i]), query = scale * q[i];
+        for (index_t j = 0; j < n.values; ++j) {
+          float& s = S[i * n.values + j];
+          s = a * s + k[i] * v[j];
+          o[j] += query * s;
+        }
+      }
+    }
 }
 
 const rows gla_rows("gla", [](const std::vector<int>& threads) {
@@ -42,6 +67,9 @@ const rows gla_rows("gla", [](const std::vector<int>& threads) {
     add_step<gla, float>(threads, gla_shape(1, 1, heads, 128, 128));
     add_step<gla, bf16>(threads, gla_shape(1, 1, heads, 128, 128));
   }
+  add_small_step<gla, float>(gla_shape(1, 1, 4, 16, 16), plain_loop);
+  for (const shape& s : {gla_shape(1, 32, 2, 8, 8), gla_shape(64, 32, 4, 16, 16)})
+    add_small_runs<gla, float>(s, plain_loop, recurrent{}, chunked{}, automatic{});
 });
 
 }  // namespace

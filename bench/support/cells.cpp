@@ -50,11 +50,13 @@ void time_cell(benchmark::State& state, const verified_call& cell) {
 
 }  // namespace
 
-void add_cell(const std::string& name, std::function<verified_call()> prepare) {
+void add_cell(const std::string& name, std::function<verified_call()> prepare, unit in) {
   const auto run = [name, make = std::move(prepare)](benchmark::State& state) {
     time_cell(state, prepared(name, make));
   };
-  benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime()->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark(name.c_str(), run)
+      ->UseRealTime()
+      ->Unit(in == unit::microseconds ? benchmark::kMicrosecond : benchmark::kMillisecond);
 }
 
 namespace {

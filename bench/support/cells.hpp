@@ -17,7 +17,9 @@ struct verified_call {
 };
 
 /// Registers a benchmark. `prepare` runs when its turn has come; a wrong result is not timed.
-void add_cell(const std::string& name, std::function<verified_call()> prepare);
+enum class unit { milliseconds, microseconds };
+void add_cell(const std::string& name, std::function<verified_call()> prepare,
+              unit in = unit::milliseconds);
 
 /// Adds the cells of one recurrence, for these numbers of threads, when the program's turn comes.
 struct rows {
@@ -76,14 +78,12 @@ verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threa
   return cell;
 }
 
-/// One token of streaming: s has one token.
-template <class O, class T>
-verified_call prepare_step(const shape& s, int threads) {
+/// One token of streaming, s having one token, by a call that make(backend, operands, token, out)
+/// returns.
+template <class O, class T, class Make>
+verified_call prepare_step(const shape& s, int threads, Make make) {
   using R = support::recurrence_of<O>;
   const auto x = std::make_shared<operands<R, T>>(s, false);
-  const gatescan::cpu backend{.threads = threads};
-  const gatescan::plan plan(backend, gatescan::recurrent{}, support::problem_of<R>(x->in));
-  const auto scratch = std::make_shared<scratch_memory>(plan.workspace_bytes());
   auto& state = x->final_state;
   fill(state, "state", s.n);
   auto before = state;
@@ -100,9 +100,7 @@ verified_call prepare_step(const shape& s, int threads) {
   drop_time(x->outputs.out, R::out_axes, out);
 
   verified_call cell;
-  cell.call = [x, token, out, scratch, backend] {
-    gatescan::step(backend, token, x->outputs.final_state, out, {*scratch});
-  };
+  cell.call = make(gatescan::cpu{.threads = threads}, x, token, out);
   cell.useful = useful_work(pass::step, s, single<T>, static_cast<double>(x->bytes()),
                             static_cast<double>(state.bytes()), threads);
   auto initial = x->in.initial_state;
@@ -119,7 +117,7 @@ std::string cell_name(pass kind, const char* mode, const shape& s, int threads) 
          scalar_name<T>() + "/" + s.text + "/" + part("threads", threads);
 }
 
-/// Forward and backward in these modes.
+/// Forward and backward in these modes, and where there are several in that which automatic picks.
 template <class O, class T, class... Modes>
 void add_runs(const std::vector<int>& threads, const shape& s, const Modes&... modes) {
   const auto add = [&](pass kind, const auto& mode, int n) {
@@ -127,14 +125,27 @@ void add_runs(const std::vector<int>& threads, const shape& s, const Modes&... m
              [=] { return prepare_run<O, T>(kind, mode, s, n); });
   };
   for (const pass kind : {pass::forward, pass::backward})
-    for (const int n : threads) (add(kind, modes, n), ...);
+    for (const int n : threads) {
+      (add(kind, modes, n), ...);
+      if constexpr (sizeof...(modes) > 1) add(kind, gatescan::automatic{}, n);  // the best of them?
+    }
 }
 
 template <class O, class T>
-void add_step(const std::vector<int>& threads, const shape& s) {
+void add_step(const std::vector<int>& threads, const shape& s, unit in = unit::milliseconds) {
+  using R = support::recurrence_of<O>;
+  const auto make = [](const gatescan::cpu& backend, const auto& x, const auto& token,
+                       const auto& out) {
+    const gatescan::plan plan(backend, gatescan::recurrent{}, support::problem_of<R>(x->in));
+    const auto scratch = std::make_shared<scratch_memory>(plan.workspace_bytes());
+    return [x, token, out, scratch, backend] {
+      gatescan::step(backend, token, x->outputs.final_state, out, {*scratch});
+    };
+  };
   for (const int n : threads)
-    add_cell(cell_name<O, T>(pass::step, gatescan::recurrent::name, s, n),
-             [=] { return prepare_step<O, T>(s, n); });
+    add_cell(
+        cell_name<O, T>(pass::step, gatescan::recurrent::name, s, n),
+        [=] { return prepare_step<O, T>(s, n, make); }, in);
 }
 
 }  // namespace bench
