@@ -6,11 +6,11 @@
 //   GATESCAN_INSTANTIATE(gatescan::gla, float);  in one of them
 //
 // Both stand outside of all namespaces and name types in full. They mean forward and backward in
-// every mode that the recurrence has and in `automatic`, by themselves and of a plan, and step, on
-// cpu{}. The recurrence has to be differentiable. All these files are compiled for the same
-// instructions, with or without OpenMP alike. GATESCAN_EXTERN_ON and GATESCAN_INSTANTIATE_ON also
-// name the backend: (gatescan::cuda, gatescan::gla, gatescan::device<float>), where
-// gatescan_cuda.cuh is included.
+// every mode that the recurrence has and in `automatic`, by themselves and of a plan, and step, by
+// itself and of a stepper, on cpu{}. The recurrence has to be differentiable. All these files are
+// compiled for the same instructions, with or without OpenMP alike. GATESCAN_EXTERN_ON and
+// GATESCAN_INSTANTIATE_ON also name the backend: (gatescan::cuda, gatescan::gla,
+// gatescan::device<float>), where gatescan_cuda.cuh is included.
 
 #include <type_traits>
 
@@ -42,6 +42,11 @@ using mode_if_supported = std::conditional_t<Mode::template supports<R>, Mode, i
 
 // Declares: `template` or `extern template`. What follows it ends with the caller's semicolon.
 #define GATESCAN_CALLS(Declares, Backend, R, T)                                                   \
+  Declares std::size_t gatescan::detail::step_bytes(const Backend&,                               \
+                                                    const gatescan::detail::problem_of<R, T>&);   \
+  Declares void gatescan::detail::run_step(                                                       \
+      const Backend&, const gatescan::detail::problem_of<R, T>&,                                  \
+      const gatescan::detail::forward_results<T>&, std::span<std::byte>);                         \
   GATESCAN_CALLS_IN(Declares, Backend, R, T, gatescan::recurrent)                                 \
   GATESCAN_CALLS_IN(Declares, Backend, R, T, gatescan::scan)                                      \
   GATESCAN_CALLS_IN(Declares, Backend, R, T, gatescan::chunked)                                   \

@@ -44,6 +44,16 @@ TYPED_TEST(automatic, is_the_mode_that_describe_names) {
   }
 }
 
+TEST(automatic, takes_chunks_where_a_state_is_worth_them) {
+  const auto mode_for = [](const sizes& n) {
+    prepared<gla, float> p(problem<gla>(n, {}, 192), {});
+    return gatescan::describe(gatescan::cpu{}, gatescan::automatic{}, p.lib).mode;
+  };
+  EXPECT_EQ(mode_for({1, 80, 2, 4, 4}), "recurrent");
+  EXPECT_EQ(mode_for({1, 80, 2, 128, 128}), "chunked");
+  EXPECT_EQ(mode_for({1, 8, 2, 128, 128}), "recurrent");
+}
+
 TEST(describe, names_the_mode_that_was_asked_for) {
   prepared<gla, float> p(problem<gla>({2, 80, 3, 5, 4}, {}, 191), {});
   for (const mode& m : {mode{mode::recurrent, 0}, mode{mode::scan, 0}, mode{mode::chunked, 32},

@@ -133,8 +133,8 @@ inline bool axes_nest(const layout& x) {
   return true;
 }
 // A result must not write one place twice.
-[[noreturn]] __attribute__((noinline, cold)) inline void fail_nested(const operand_name& name,
-                                                                     const layout& x) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_nested(const operand_name& name,
+                                                               const layout& x) {
   layout strides;
   strides.rank = x.rank;
   for (int i = 0; i < x.rank; ++i) strides.shape[i] = x.stride[i];
@@ -145,8 +145,8 @@ inline void check_nested(const operand_name& name, const layout& x) {
   if (x.size() > 0 && !axes_nest(x)) fail_nested(name, x);
 }
 // A result that is not summed, too.
-[[noreturn]] __attribute__((noinline, cold)) inline void fail_stride_of_0(const char* name,
-                                                                          const layout& x, int i) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_stride_of_0(const char* name,
+                                                                    const layout& x, int i) {
   fail<shape_error>(std::string(name) + ": expected a stride other than 0 on axis " +
                     std::to_string(i) + " of a result with extents " + shape_text(x));
 }
@@ -203,6 +203,12 @@ constexpr bool out_may_be_an_operand() {
   return !attention_form<R> || !on_device<T> || R::form.gate == gate_span::entry;
 }
 
+[[gnu::noinline]] inline void check_results_apart(const footprint& out, const footprint& state,
+                                                  const footprint& input, bool may_be_out) {
+  check_apart(out, input, may_be_out);
+  check_apart(state, input, input.name == std::string_view("initial_state"));  // advanced in place
+}
+
 template <bool OneToken = false, class R, class T, class In>
 forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in,
                                 const outputs_of<In>& out) {
@@ -216,9 +222,7 @@ forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in,
                   s = footprint_of("final_state", out.final_state);
   check_apart(o, s, false);
   for_each_input(in, [&](const char* name, const auto& x, bool own) {
-    const footprint f = footprint_of(name, x);
-    check_apart(o, f, own && out_may_be_an_operand<R, T>());
-    check_apart(s, f, std::string_view(name) == "initial_state");  // a state advanced in place
+    check_results_apart(o, s, footprint_of(name, x), own && out_may_be_an_operand<R, T>());
   });
   return to;
 }

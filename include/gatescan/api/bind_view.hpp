@@ -13,17 +13,17 @@ namespace detail {
 // [first, second, ...]
 class list_text {
  public:
-  void add(const std::string& item) {
+  [[gnu::cold]] void add(const std::string& item) {
     if (text_.size() > 1) text_ += ", ";
     text_ += item;
   }
-  std::string end() const { return text_ + "]"; }
+  [[gnu::cold]] std::string end() const { return text_ + "]"; }
 
  private:
   std::string text_ = "[";
 };
 
-inline std::string shape_text(const layout& x) {
+[[gnu::cold]] inline std::string shape_text(const layout& x) {
   list_text text;
   for (int i = 0; i < x.rank; ++i) text.add(std::to_string(x.shape[i]));
   return text.end();
@@ -86,7 +86,7 @@ struct view_axes {
   }
 };
 
-inline std::string axes_text(const view_axes& a) {
+[[gnu::cold]] inline std::string axes_text(const view_axes& a) {
   list_text text;
   a.for_each([&](axis x, int) { text.add(axis_name(x)); });
   return text.end();
@@ -99,19 +99,19 @@ struct operand_name {
 
   constexpr operand_name(const char* operand, bool of_gradient = false)
       : name(operand), gradient(of_gradient) {}
-  operator std::string() const {
+  [[gnu::cold]] operator std::string() const {
     return gradient ? std::string("gradient of ").append(name) : std::string(name);
   }
 };
 
-[[noreturn]] __attribute__((noinline, cold)) inline void fail_shape(const std::string& name,
-                                                                    const std::string& expected,
-                                                                    const layout& came,
-                                                                    const char* remark = "") {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const std::string& name,
+                                                              const std::string& expected,
+                                                              const layout& came,
+                                                              const char* remark = "") {
   fail<shape_error>(name + ": expected " + expected + ", got " + shape_text(came) + remark);
 }
-[[noreturn]] __attribute__((noinline, cold)) inline void fail_missing(const char* name,
-                                                                      const view_axes& wanted) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_missing(const char* name,
+                                                                const view_axes& wanted) {
   fail<shape_error>(std::string(name) + ": expected " + axes_text(wanted) + ", got nothing");
 }
 // Elements lie somewhere.
@@ -152,11 +152,9 @@ GATESCAN_INLINE bool extent_fits(axis a, index_t got, index_t want, bool exact_h
   if (a == axis::head || a == axis::group) return !exact_heads && got > 0 && want % got == 0;
   return (a == axis::key_or_one || a == axis::value_or_one) && got == 1;
 }
-[[noreturn]] __attribute__((noinline, cold)) inline void fail_layout(const operand_name& name,
-                                                                     const layout& x,
-                                                                     const view_axes& a,
-                                                                     const sizes& n,
-                                                                     bool exact_heads) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_layout(const operand_name& name,
+                                                               const layout& x, const view_axes& a,
+                                                               const sizes& n, bool exact_heads) {
   list_text extents;
   a.for_each([&](axis of, int) { extents.add(std::to_string(extent(n, of))); });
   std::string expected = axes_text(a) + " = " + extents.end();

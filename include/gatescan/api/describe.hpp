@@ -16,14 +16,14 @@ struct description {
   std::size_t workspace_bytes = 0;  // of forward
 };
 
-/// Which mode a call with these inputs runs, why, and what it takes. `automatic` is resolved.
+/// Which mode forward runs with these inputs, why, and what it takes. `automatic` is resolved.
 template <class Backend, class Mode, class In>
 description describe(const Backend& backend, const Mode& mode, const In& in) {
   using R = typename In::recurrence;
   static_assert(detail::is_a_call<Backend, Mode, In>());
   const auto p = detail::bind_inputs<R>(in);
   const auto& where = for_one_call(backend, p);
-  return detail::with_schedule(where, mode, p,
+  return detail::with_schedule(where, mode, p, direction::forward,
                                [&](const auto& chosen, const auto& how, const char* reason) {
                                  const schedule runs = schedule_that_runs(where, p, how);
                                  return description{R::name,

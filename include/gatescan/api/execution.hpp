@@ -84,14 +84,15 @@ consteval bool is_a_backward_call() {
 /// f(mode, scheduled<form>, reason) with the mode that runs: `automatic` is resolved, and then
 /// there is a reason.
 template <class R, class T, class Backend, class Mode, class F>
-auto with_schedule(const Backend& backend, const Mode& mode, const problem_of<R, T>& p, F&& f) {
+auto with_schedule(const Backend& backend, const Mode& mode, const problem_of<R, T>& p,
+                   direction way, F&& f) {
   const index_t longest = longest_sequence(p);
   const preferences best = preferences_of(backend, p);
   const auto as_scheduled = [&]<class Chosen>(const Chosen& chosen, const char* reason) {
     return f(chosen, scheduled<Chosen::form>(chosen.schedule_of(p.n, longest, best)), reason);
   };
   if constexpr (std::is_same_v<Mode, automatic>)
-    return automatic::choose<R>(longest, best, as_scheduled);
+    return automatic::choose<R>(longest, best, way, as_scheduled);
   else
     return as_scheduled(mode, nullptr);
 }
@@ -123,18 +124,20 @@ class scratch_memory {
 template <class Backend, class Mode, class R, class T>
 void run_forward_of(const Backend& backend, const Mode& mode, const problem_of<R, T>& p,
                     const forward_results<T>& to, const workspace& scratch) {
-  with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
-    const scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
-    run_forward(backend, p, to, how, memory.memory());
-  });
+  with_schedule(backend, mode, p, direction::forward,
+                [&](const auto&, const auto& how, const auto&) {
+                  const scratch_memory memory(backend, scratch, forward_bytes(backend, p, how));
+                  run_forward(backend, p, to, how, memory.memory());
+                });
 }
 template <class Backend, class Mode, class R, class T>
 void run_backward_of(const Backend& backend, const Mode& mode, const problem_of<R, T>& p,
                      const backward_results<R, T>& r, const workspace& scratch) {
-  with_schedule(backend, mode, p, [&](const auto&, const auto& how, const auto&) {
-    const scratch_memory memory(backend, scratch, backward_bytes(backend, p, r, how));
-    run_backward(backend, p, r, how, memory.memory());
-  });
+  with_schedule(backend, mode, p, direction::backward,
+                [&](const auto&, const auto& how, const auto&) {
+                  const scratch_memory memory(backend, scratch, backward_bytes(backend, p, r, how));
+                  run_backward(backend, p, r, how, memory.memory());
+                });
 }
 
 }  // namespace detail

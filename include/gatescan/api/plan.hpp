@@ -48,13 +48,18 @@ backward_results<R, T> every_gradient(const problem_of<R, T>& p) {
 /// Scratch that is enough for any call of this shape whose operands have all heads.
 template <class Backend, class Mode, class R, class T>
 std::size_t bytes_of_shape(const Backend& where, const Mode& mode, const problem_of<R, T>& p) {
-  std::size_t bytes = step_bytes(where, p);
-  with_schedule(where, mode, p, [&](const auto&, const auto& how, const auto&) {
-    bytes = (std::max)(bytes, forward_bytes(where, p, how));
-    if constexpr (differentiable<R>)
-      bytes = (std::max)(bytes, backward_bytes(where, p, every_gradient(p), how));
-  });
-  return bytes;
+  const auto enough = with_schedule(
+      where, mode, p, direction::forward,
+      [&](const auto&, const auto& how, const auto&) { return forward_bytes(where, p, how); });
+  const std::size_t bytes = (std::max)(enough, step_bytes(where, p));
+  if constexpr (differentiable<R>)
+    return (std::max)(bytes, with_schedule(where, mode, p, direction::backward,
+                                           [&](const auto&, const auto& how, const auto&) {
+                                             return backward_bytes(where, p, every_gradient(p),
+                                                                   how);
+                                           }));
+  else
+    return bytes;
 }
 /// For backward of these very views.
 template <class Backend, class Mode, class In>
@@ -62,9 +67,9 @@ std::size_t bytes_of_views(const Backend& where, const Mode& mode, const In& in,
                            const gradients_of<In>& d) {
   const auto p = bind_inputs<typename In::recurrence>(in);
   const auto r = bind_gradients(p, in, {}, d);
-  return with_schedule(where, mode, p, [&](const auto&, const auto& how, const auto&) {
-    return backward_bytes(where, p, r, how);
-  });
+  return with_schedule(
+      where, mode, p, direction::backward,
+      [&](const auto&, const auto& how, const auto&) { return backward_bytes(where, p, r, how); });
 }
 
 }  // namespace detail

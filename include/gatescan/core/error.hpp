@@ -36,7 +36,7 @@ inline namespace GATESCAN_ABI {
 
 /// Throws Error(message); without exceptions calls `on_error`.
 template <class Error>
-[[noreturn]] void fail(const std::string& message) {
+[[noreturn, gnu::cold]] void fail(const std::string& message) {
 #if defined(__cpp_exceptions)
   throw Error(message);
 #else

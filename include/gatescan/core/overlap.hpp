@@ -34,8 +34,8 @@ struct footprint {
   }
 };
 
-inline footprint footprint_of(const char* name, const layout& x, index_t size, const void* re,
-                              const void* im) {
+[[gnu::noinline]] inline footprint footprint_of(const char* name, const layout& x, index_t size,
+                                                const void* re, const void* im) {
   footprint f;
   f.name = name, f.where = &x, f.size = size;
   index_t low = 0, high = 1;
@@ -97,7 +97,7 @@ struct rows_of_bytes {
     row *= f.size, step *= f.size;
   }
 };
-inline bool planes_overlap(const footprint& a, int i, const footprint& b, int j) {
+[[gnu::noinline]] inline bool planes_overlap(const footprint& a, int i, const footprint& b, int j) {
   const auto between = static_cast<index_t>(b.plane[j] - a.plane[i]);
   if (between >= a.bytes || -between >= b.bytes) return false;
   const rows_of_bytes x(a), y(b);
@@ -106,7 +106,7 @@ inline bool planes_overlap(const footprint& a, int i, const footprint& b, int j)
   const index_t rest = between % step, gap = rest < 0 ? rest + step : rest;
   return gap < x.row || gap + y.row > step;
 }
-__attribute__((noinline)) inline bool any_planes_overlap(const footprint& a, const footprint& b) {
+[[gnu::noinline]] inline bool any_planes_overlap(const footprint& a, const footprint& b) {
   for (int i = 0; i < a.planes; ++i)
     for (int j = 0; j < b.planes; ++j)
       if (planes_overlap(a, i, b, j)) return true;
@@ -122,8 +122,8 @@ inline void check_planes(const footprint& result) {
     fail<shape_error>(std::string(result.name) +
                       ": expected real and imaginary planes apart, got planes that overlap");
 }
-[[noreturn]] __attribute__((noinline, cold)) inline void fail_overlap(const footprint& result,
-                                                                      const footprint& other) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_overlap(const footprint& result,
+                                                                const footprint& other) {
   fail<shape_error>(std::string(result.name) + ": expected memory apart from " + other.name +
                     ", got views that overlap");
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Picks a mode from the shape. Never from the number of threads: that must not change the answer.
+// Picks a mode from the shape and the direction. Never from the number of threads: that must not
+// change the answer.
 
 #include <string>
 
@@ -18,18 +19,20 @@ struct automatic {
   static constexpr index_t few_tokens = 16, long_sequence = 4096;
 
   template <class R, class F>
-  static auto choose(index_t longest, const preferences& best, F&& f) {
+  static auto choose(index_t longest, const preferences& best, direction way, F&& f) {
     if constexpr (scannable<R>)
       if (longest >= long_sequence && best.few_parts())
         return f(scan{},
                  "a long sequence and few independent heads: time is what can run in parallel");
     if constexpr (attention_form<R>) {
-      if constexpr (R::form.gate != gate_span::entry)
-        if (longest >= few_tokens)
-          return f(chunked{}, "chunks turn most of the work into matrix products");
-      return f(recurrent{}, R::form.gate != gate_span::entry
-                                ? "fewer tokens than a chunk"
-                                : "with a gate for every state entry, chunks save nothing");
+      if constexpr (R::form.gate == gate_span::entry) {
+        return f(recurrent{}, "with a gate for every state entry, chunks save nothing");
+      } else {
+        if (longest < few_tokens) return f(recurrent{}, "fewer tokens than a chunk");
+        if (!best.chunks_pay(way))
+          return f(recurrent{}, "a small state: what chunks cost besides is more than they save");
+        return f(chunked{}, "chunks turn most of the work into matrix products");
+      }
     } else {
       return f(recurrent{}, scannable<R> ? "enough independent parts to run side by side"
                                          : "the recurrence has a step only");

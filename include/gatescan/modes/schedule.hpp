@@ -37,6 +37,8 @@ struct scheduled : schedule {
   constexpr explicit scheduled(const schedule& how) : schedule(how) { form = Form; }
 };
 
+enum class direction { forward, backward };
+
 /// What a backend tells a mode about a problem, in its own terms. It never depends on the number of
 /// threads.
 struct preferences {
@@ -47,12 +49,17 @@ struct preferences {
   index_t least_segment = 64;          // tokens: shorter segments do not pay
   int forward_chunk = 16;              // the chunk that is fastest
   int backward_chunk = 32;
+  // whether chunks of a matrix state are faster than its tokens one after another
+  bool chunks_pay_forward = true, chunks_pay_backward = true;
 
   /// Segments of time that are enough for many threads where there are few parts, none of them too
   /// short to pay.
   constexpr index_t segments(index_t longest) const {
     const index_t some = std::max<index_t>(parts, 1);
     return (std::min)((enough_parts + some - 1) / some, longest / least_segment);
+  }
+  constexpr bool chunks_pay(direction way) const {
+    return way == direction::forward ? chunks_pay_forward : chunks_pay_backward;
   }
   /// So few parts that a long sequence leaves most of the machine idle.
   constexpr bool few_parts() const { return parts * 16 < enough_parts; }

@@ -35,7 +35,7 @@ concept agent = requires(A agent, const A place, const typename A::problem probl
   { A::form } -> std::convertible_to<kernel_form>;         // the one it is made for
   { A::scans } -> std::convertible_to<bool>;               // is a scanning_agent
   { A::adjoint_scans } -> std::convertible_to<bool>;       // ... against time too
-  { A::best_chunks } -> std::convertible_to<preferences>;  // the chunks that are fastest
+  { A::preferred(problem) } -> std::same_as<preferences>;  // the chunks that are fastest
   { A::value_blocks(n) } -> std::same_as<index_t>;         // agents a head: blocks of its values
   { A::adapt(how) } -> std::same_as<schedule>;             // the chunks it takes, of those wanted
 

@@ -54,7 +54,7 @@ auto with_token_agent(const problem_of<R, T>& p, F&& f) {
 template <class R, class T>
 preferences preferences_of(const cpu&, const problem_of<R, T>& p) {
   return with_agent<kernel_form::steps>(p, [&]<class Agent>() {
-    preferences best = Agent::best_chunks;
+    preferences best = Agent::preferred(p);
     best.parts = p.n.sequences * p.n.heads * Agent::value_blocks(p.n);
     return best;
   });

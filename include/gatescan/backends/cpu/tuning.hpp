@@ -24,6 +24,18 @@ struct tuning_parameters {
   // lines, a block's states stay in L1. Not measured yet against 32 or 128.
   index_t scalar_heads_chunk = 64, scalar_heads_width = 64;
 
+  // Numbers of a head's state from which on chunks are faster than one token after another, which
+  // automatic mode asks. Float, L 256, 4 heads, one after another / in chunks, us (AVX2, Zen 3, one
+  // core): GLA with a gate a key, forward, K = V = 32 121 / 166, 64 386 / 396, 128 1434 / 1221,
+  // backward 24 483 / 506, 32 648 / 606, 64 2167 / 1423; with a gate a head, forward K 64, V 32
+  // 206 / 224, K 128, V 64 735 / 649, backward 8 147 / 197, 16 275 / 278, 32 641 / 475; GateLoop,
+  // forward 16 134 / 169, 32 367 / 345, 64 1263 / 888, backward 16 616 / 638, 32 1750 / 1358.
+  struct least_state {
+    index_t forward, backward;
+  };
+  least_state chunks_of_key_gates{8192, 1024}, chunks_of_head_gates{4096, 256},
+      chunks_of_rotating_gates{1024, 512};
+
   // ---- blocks of channels (bits of gradients that channels share depend on them)
 
   // Rows of memory are read in long pieces: selective scan with N 4 and four sequences, D 1536,

@@ -37,8 +37,8 @@ class diagonal_agent {
 
   static constexpr kernel_form form = Form;
   static constexpr bool scans = true, adjoint_scans = true;
-  static constexpr preferences best_chunks{};
 
+  static preferences preferred(const problem&) { return {}; }
   static index_t value_blocks(const sizes& n) {
     return ceil_divide(n.values, diagonal_width<C>(n));
   }

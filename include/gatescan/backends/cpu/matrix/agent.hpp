@@ -38,10 +38,23 @@ class matrix_agent {
   static constexpr bool complex = reader::complex;
   static constexpr kernel_form form = Form;
   static constexpr bool scans = !corrects, adjoint_scans = !corrects;
-  // Forward GLA with K = V = 128, 8 heads took 30.4 / 31.9 / 31.3 / 39.3 ms with 16 / 32 / 48 / 64
-  // tokens, with K = V = 64, 12 heads 16.0 / 18.2 / 22.8 / 23.2 ms, backward with K = V = 128
-  // 185 / 159 / 159 / 186 ms: its states at chunk starts leave the caches (one core, AVX2, L 2048).
-  static constexpr preferences best_chunks{};
+  // The chunks are those of `preferences`: forward GLA with K = V = 128, 8 heads took 30.4 / 31.9 /
+  // 31.3 / 39.3 ms with 16 / 32 / 48 / 64 tokens, with K = V = 64, 12 heads 16.0 / 18.2 / 22.8 /
+  // 23.2 ms, backward with K = V = 128 185 / 159 / 159 / 186 ms: its states at chunk starts leave
+  // the caches (one core, AVX2, L 2048).
+  static preferences preferred(const problem& p) {
+    preferences best;
+    if constexpr (!corrects) {
+      const bool shared = reader::may_have_head_gate && has_head_gate<R>(p.x);
+      const auto& worth = complex  ? tuning.chunks_of_rotating_gates
+                          : shared ? tuning.chunks_of_head_gates
+                                   : tuning.chunks_of_key_gates;
+      const index_t numbers = p.n.keys * p.n.values;
+      best.chunks_pay_forward = numbers >= worth.forward;
+      best.chunks_pay_backward = numbers >= worth.backward;
+    }
+    return best;
+  }
   static constexpr bool simple_output = epilogue::simple_output;
 
   static index_t value_blocks(const sizes&) { return 1; }

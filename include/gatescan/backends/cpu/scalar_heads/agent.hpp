@@ -33,11 +33,11 @@ class scalar_heads_agent {
   static constexpr bool complex = R::form.number == numbers::complex;
   static constexpr kernel_form form = Form;
   static constexpr bool scans = false, adjoint_scans = false;
-  static constexpr preferences best_chunks{};
   static_assert(std::is_base_of_v<plain_values, R> && std::is_base_of_v<plain_output, R> &&
                 std::is_same_v<C, double>);
 
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
+  static preferences preferred(const problem&) { return {}; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
   static schedule adapt(schedule how) {
     how.forward_chunk = how.backward_chunk = chunk;

@@ -26,9 +26,9 @@ class stepwise_agent {
 
   static constexpr kernel_form form = Form;
   static constexpr bool scans = has_combine<R>, adjoint_scans = false;
-  static constexpr preferences best_chunks{};
 
   static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
+  static preferences preferred(const problem&) { return {}; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
   static schedule adapt(const schedule& how) { return how; }
 
