@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 . cmake/dependencies.sh
 
 need g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev
-cmake --preset release -B build/demo -DGATESCAN_BUILD_TESTS=OFF -DGATESCAN_BUILD_BENCHMARKS=OFF
+cmake --preset release -B build/demo -DGATESCAN_BUILD_TESTS=OFF -DGATESCAN_BUILD_BENCHMARKS=OFF \
+  -DGATESCAN_CALL_FORMATS=float
 cmake --build build/demo --target char_lm --parallel "$(nproc)"
 exec build/demo/examples/char_lm --out char_lm_out "$@"
