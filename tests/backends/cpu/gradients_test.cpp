@@ -50,7 +50,8 @@ void work(const problem& p, const work_split& split, index_t slot, gradient_targ
     const index_t length = p.last_token(sequence) - begin;
     const index_t first = begin + segment * length / split.segments;
     const index_t last = begin + (segment + 1) * length / split.segments;
-    const index_t at_once = target.in_time() ? detail::block_tokens : std::max<index_t>(length, 1);
+    const index_t at_once =
+        target.in_time() ? detail::subchunk_tokens : std::max<index_t>(length, 1);
     index_t t = first;
     do {
       const index_t count = std::min(at_once, last - t);

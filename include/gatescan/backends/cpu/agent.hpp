@@ -70,7 +70,7 @@ concept scanning_agent = agent<A> &&
   { place.apply_summary(in, in, in, out) } -> std::same_as<bool>;
 };
 
-/// What an agent that adds gradients to tiles calls round every few tokens, at most block_tokens.
+/// What an agent that adds gradients to tiles calls round every few tokens: a subchunk, or fewer.
 struct no_bracket {
   void open(index_t, index_t) const {}   // before tokens [t, t + count) are added to
   void close(index_t, index_t) const {}  // after: tiles are moved to where they belong

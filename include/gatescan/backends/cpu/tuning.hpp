@@ -11,9 +11,9 @@ namespace detail {
 struct tuning_parameters {
   // ---- chunks of tokens (bits depend on them)
 
-  // Surrogate attention is made in blocks of so many tokens. Chunked GLA, K = V = 128: 16 / 32 /
-  // 64 tokens took 12.9 / 13.2 / 14.5 ms; running products of 16 gates need no anchors either.
-  int block_tokens = 16;
+  // Tokens of a subchunk. Chunked GLA, K = V = 128: 16 / 32 / 64 took 12.9 / 13.2 / 14.5 ms; running
+  // products of 16 gates need no anchors either.
+  int subchunk_tokens = 16;
   // Tokens of a diagonal recurrence that go through prologue, recurrence and epilogue together:
   // what they share stays in L1. Not measured yet against 8 or 32.
   index_t tokens_together = 16;

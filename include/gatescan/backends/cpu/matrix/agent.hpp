@@ -121,9 +121,9 @@ class matrix_agent {
     read_backward(d_out, t, count, in);
     lookahead_.look_back(reader_, results, d, t, count);
     C* const g_in = kernels_.backward(reader_, chunk(count, in), gradients_, g);
-    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
-         first -= block_tokens) {
-      const index_t some = std::min<index_t>(block_tokens, count - first);
+    for (index_t first = (count - 1) / subchunk_tokens * subchunk_tokens; first >= 0;
+         first -= subchunk_tokens) {
+      const index_t some = std::min<index_t>(subchunk_tokens, count - first);
       sink.open(t + first, some);
       const auto collect = [&]<bool HeadGate>() {
         epilogue::template collect<HeadGate>(reader_, d_out, gradients_, d, t, first, some);

@@ -101,7 +101,7 @@ struct gradient_target {
   }
   // padded, so that a whole register can be added at any of its elements
   static index_t tile_size(const gradient_tile<C>& tile, index_t width, index_t rows) {
-    return width * rows * (tile.time != 0 ? block_tokens : 1) + simd::lanes<C>;
+    return width * rows * (tile.time != 0 ? subchunk_tokens : 1) + simd::lanes<C>;
   }
   void clear_tile(const gradient_tile<C>& tile, index_t key_pitch, index_t value_pitch) const {
     if (!to.given || in_place()) return;

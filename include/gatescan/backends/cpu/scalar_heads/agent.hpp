@@ -118,9 +118,9 @@ class scalar_heads_agent {
       store(before + size, at.value, next(key, R::values(x, at).v, load(before, at.value)));
       store(gates_ + (at.t - t) * size, at.value, key.gate);
     });
-    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
-         first -= block_tokens) {
-      const index_t last = std::min<index_t>(first + block_tokens, count);
+    for (index_t first = (count - 1) / subchunk_tokens * subchunk_tokens; first >= 0;
+         first -= subchunk_tokens) {
+      const index_t last = std::min<index_t>(first + subchunk_tokens, count);
       bracket.open(t + first, last - first);
       const tiles_of_gradients d = held(into);
       for (index_t i = last - 1; i >= first; --i)

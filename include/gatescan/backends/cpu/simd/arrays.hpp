@@ -14,7 +14,7 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 /// Tokens that are worked on as one block of surrogate attention.
-inline constexpr int block_tokens = tuning.block_tokens;
+inline constexpr int subchunk_tokens = tuning.subchunk_tokens;
 
 /// Results and gradients of so many numbers go past the caches where they can.
 template <class C>

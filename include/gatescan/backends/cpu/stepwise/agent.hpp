@@ -96,9 +96,9 @@ class stepwise_agent {
       advance(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
     state d_h = read(g);
     const auto d_out_here = results.out.of_head(b_, h_, v_);
-    for (index_t first = (count - 1) / block_tokens * block_tokens; first >= 0;
-         first -= block_tokens) {
-      const index_t last = std::min<index_t>(first + block_tokens, count);
+    for (index_t first = (count - 1) / subchunk_tokens * subchunk_tokens; first >= 0;
+         first -= subchunk_tokens) {
+      const index_t last = std::min<index_t>(first + subchunk_tokens, count);
       bracket.open(t + first, last - first);
       for (index_t i = last - 1; i >= first; --i) {
         value_cursor here = at(t + i);

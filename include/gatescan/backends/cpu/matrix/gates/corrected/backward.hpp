@@ -28,7 +28,7 @@ class corrected_gate_adjoint {
   corrected_gate_adjoint(arena& scratch, const matrix_shape& n, index_t tokens,
                          const corrected_gate<C>& forward)
       : forward_(forward), pairs_(scratch, n, tokens, 2), exact_(scratch, n, tokens) {
-    rows_ = scratch.take<C>(block_tokens * n.rows);
+    rows_ = scratch.take<C>(subchunk_tokens * n.rows);
     d_read_ = scratch.take<C>(2 * tokens * n.value_pitch);
     exact_d_ = matrix_gradients<C>(scratch, n, tokens, {.moves = transition::corrected});
     spare_g_ = scratch.take<C>(n.state_size());
@@ -60,13 +60,14 @@ class corrected_gate_adjoint {
     pairs_.with_state_out(written, q_decayed, g, d);
     pairs_.with_state_in(written, c.tokens, d_read_, d.dq);
     for (index_t r = subchunks - 1; r >= 0; --r) {
-      const index_t first = r * block_tokens, count = tokens_in_subchunk(c.tokens, r);
+      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       C* const dv = d.dv + first * vp;
       // [tokens, later tokens] x [later tokens, V]
-      simd::add_upper_product<C>(count, vp, simd::by_rows<C>(q_decayed.scores_of(r), block_tokens),
+      simd::add_upper_product<C>(count, vp,
+                                 simd::by_rows<C>(q_decayed.scores_of(r), subchunk_tokens),
                                  {d_read_ + first * vp, vp}, {dv, vp});
-      simd::solve_unit_upper<C>(count, vp, simd::by_rows<C>(p_decayed.scores_of(r), block_tokens),
-                                {dv, vp});
+      simd::solve_unit_upper<C>(
+          count, vp, simd::by_rows<C>(p_decayed.scores_of(r), subchunk_tokens), {dv, vp});
       for (index_t i = 0; i < count * vp; ++i) d_read[first * vp + i] = -dv[i];
       pairs_.with_state_in(written, count, d_read + first * vp, d.dp + first * n.rows);
       pairs_.with_earlier_subchunks(written, r, q_decayed, readers[0], d);
@@ -88,7 +89,7 @@ class corrected_gate_adjoint {
     const auto q_decayed = forward_.decayed(), p_decayed = q_decayed.next_reader(c.tokens);
     const keys_in_tiles<C, false> queries(c.x), corrections(with_corrections_as_queries(c.x));
     for (index_t r = 0; r < subchunks_of(c.tokens); ++r) {
-      const index_t first = r * block_tokens, count = tokens_in_subchunk(c.tokens, r);
+      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       C* const u = forward_.u() + first * vp;
       q_decayed.set(queries, c.tokens, r);
       p_decayed.set(corrections, c.tokens, r);

@@ -36,7 +36,7 @@ void write_values(index_t columns, const matrix_shape& n, index_t count, const C
       C* const at = u + t * n.value_pitch + j;
       simd::store(at, simd::load(v + t * n.value_pitch + j) - simd::load(at));
     }
-  simd::solve_unit_lower<C>(count, columns, simd::by_columns<C>(scores, block_tokens),
+  simd::solve_unit_lower<C>(count, columns, simd::by_columns<C>(scores, subchunk_tokens),
                             {u, n.value_pitch});
 }
 
@@ -47,9 +47,9 @@ class corrected_gate {
   corrected_gate(arena& scratch, const matrix_shape& n, index_t tokens)
       : decayed_(scratch, n, tokens, 2) {
     u_ = scratch.take<C>(tokens * n.value_pitch);
-    across_ = scratch.take<C>(block_tokens * block_tokens);
-    q_transposed_ = scratch.take<C>(n.rows * block_tokens);
-    p_transposed_ = scratch.take<C>(n.rows * block_tokens);
+    across_ = scratch.take<C>(subchunk_tokens * subchunk_tokens);
+    q_transposed_ = scratch.take<C>(n.rows * subchunk_tokens);
+    p_transposed_ = scratch.take<C>(n.rows * subchunk_tokens);
     exact_state_ = scratch.take<C>(n.state_size());
     exact_o_ = scratch.take<C>(tokens * n.value_pitch);
   }
@@ -99,7 +99,7 @@ class corrected_gate {
                                         c.state_in, state_out};
     simd::pack<C> watch(0);
     for (index_t r = 0; r < subchunks; ++r) {
-      const index_t first = r * block_tokens, count = tokens_in_subchunk(c.tokens, r);
+      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       C *const u = u_ + first * vp, *const o = x.o + first * vp;
       const C *const n_scores = p_decayed.scores_of(r), *const m_scores = q_decayed.scores_of(r);
       p_decayed.set(corrections, c.tokens, r);
@@ -117,7 +117,7 @@ class corrected_gate {
         write_values<C>(columns, n, count, x.v + first * vp + j, n_scores, u + j);
         if (Outputs) {
           // [tokens, tokens before] x [tokens before, V]
-          simd::add_lower_product<C>(count, columns, simd::by_columns<C>(m_scores, block_tokens),
+          simd::add_lower_product<C>(count, columns, simd::by_columns<C>(m_scores, subchunk_tokens),
                                      {u + j, vp}, {o + j, vp});
           watch += read_state(registers, n, count, q, c.state_in + j, o + j, ahead);
         }

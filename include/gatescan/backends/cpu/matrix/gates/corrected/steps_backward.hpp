@@ -27,9 +27,9 @@ struct corrected_steps_adjoint_scratch {
 
   corrected_steps_adjoint_scratch() = default;
   corrected_steps_adjoint_scratch(arena& scratch, const matrix_shape& n, index_t tokens) {
-    const index_t size = n.keys * width, blocks = ceil_divide(tokens, block_tokens);
-    starts = scratch.take<C>(blocks * size), states = scratch.take<C>((block_tokens + 1) * size);
-    u = scratch.take<C>(block_tokens * width), g = scratch.take<C>(size);
+    const index_t size = n.keys * width, blocks = ceil_divide(tokens, subchunk_tokens);
+    starts = scratch.take<C>(blocks * size), states = scratch.take<C>((subchunk_tokens + 1) * size);
+    u = scratch.take<C>(subchunk_tokens * width), g = scratch.take<C>(size);
   }
 };
 
@@ -143,17 +143,18 @@ __attribute__((noinline)) void corrected_adjoint_of_panel(
 #pragma GCC unroll 4
     for (index_t c = 0; c < index_t{Vecs}; ++c) simd::store(kept_u + c * simd::lanes<C>, u[c]);
   };
-  const index_t blocks = ceil_divide(tokens, block_tokens);
+  const index_t blocks = ceil_divide(tokens, subchunk_tokens);
   copy_panel<Vecs>(keys, state_in + j, x.n.state_pitch, w.starts, pitch);
   for (index_t b = 1; b < blocks; ++b) {
     C* state = w.starts + b * size;
     copy_numbers(state, static_cast<const C*>(state - size), size);
-    for (index_t t = (b - 1) * block_tokens; t < b * block_tokens; ++t) step(t, state, state, w.u);
+    for (index_t t = (b - 1) * subchunk_tokens; t < b * subchunk_tokens; ++t)
+      step(t, state, state, w.u);
   }
   copy_panel<Vecs>(keys, static_cast<const C*>(g + j), x.n.state_pitch, w.g, pitch);
   for (index_t b = blocks - 1; b >= 0; --b) {
-    const index_t first = b * block_tokens;
-    const index_t count = std::min<index_t>(block_tokens, tokens - first);
+    const index_t first = b * subchunk_tokens;
+    const index_t count = std::min<index_t>(subchunk_tokens, tokens - first);
     copy_numbers(w.states, static_cast<const C*>(w.starts + b * size), size);
     for (index_t t = 0; t < count; ++t)
       step(first + t, w.states + t * size, w.states + (t + 1) * size, w.u + t * pitch);

@@ -57,7 +57,7 @@ void dot_and_scale_rows(index_t rows, index_t tokens, C* x, const C* y, const C*
 template <class C>
 void add_from_queries(index_t keys, index_t queries, index_t pitch, const C* scores, const C* x,
                       C* to) {
-  constexpr index_t side = block_tokens;
+  constexpr index_t side = subchunk_tokens;
   simd::add_upper_product<C>(keys, pitch, simd::by_columns<C>(scores, side), {x, pitch},
                              {to, pitch});
   if (queries > side)
@@ -91,14 +91,14 @@ class head_gate_adjoint {
   head_gate_adjoint(arena& scratch, const matrix_shape& n, index_t tokens,
                     const head_gate<C>& forward)
       : decays_(forward.decays()), exact_(scratch, n, tokens) {
-    const index_t subchunks = subchunks_of(tokens), whole = subchunks * block_tokens;
+    const index_t subchunks = subchunks_of(tokens), whole = subchunks * subchunk_tokens;
     to_subchunk_end_ = scratch.take<C>(whole), between_ = scratch.take<C>(subchunks);
     keys_transposed_ = scratch.take<C>(whole * n.rows);
     values_transposed_ = scratch.take<C>(whole * n.value_pitch);
     d_o_transposed_ = scratch.take<C>(whole * n.value_pitch);
     columns_ = scratch.take<C>(whole * n.rows);
-    scores_ = scratch.take<C>(whole * block_tokens);
-    d_scores_ = scratch.take<C>(whole * block_tokens);
+    scores_ = scratch.take<C>(whole * subchunk_tokens);
+    d_scores_ = scratch.take<C>(whole * subchunk_tokens);
     of_state_in_ = scratch.take<C>(whole), of_state_out_ = scratch.take<C>(whole);
     gate_sums_ = scratch.take<C>(whole * simd::lanes<C>);
     spare_g_ = scratch.take<C>(n.state_size());
@@ -149,13 +149,13 @@ class head_gate_adjoint {
   void set_to_subchunk_ends(const matrix_tiles<C>& x, index_t tokens) const {
     C* const to = to_subchunk_end_;
     for (index_t b = 0; b < subchunks_of(tokens); ++b) {
-      const index_t first = b * block_tokens, count = tokens_in_subchunk(tokens, b);
+      const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(tokens, b);
       C decay(1);
       for (index_t t = first + count - 1; t >= first; --t) {
         to[t] = decay;
         decay *= x.head_gate[t];
       }
-      fill(to + first + count, block_tokens - count, C(0));
+      fill(to + first + count, subchunk_tokens - count, C(0));
     }
   }
 
@@ -165,7 +165,7 @@ class head_gate_adjoint {
     const matrix_tiles<C>& x = c.x;
     const matrix_shape& n = x.n;
     const index_t tokens = c.tokens, kp = n.rows, vp = n.value_pitch;
-    const index_t whole = subchunks_of(tokens) * block_tokens;
+    const index_t whole = subchunks_of(tokens) * subchunk_tokens;
     const prefetching ahead{c.memory};
     transpose_tokens(tokens, kp, static_cast<const C*>(x.k), keys_transposed_);
     transpose_tokens(tokens, vp, static_cast<const C*>(x.v), values_transposed_);
@@ -190,7 +190,7 @@ class head_gate_adjoint {
 
   // The keys of subchunk b with every query from the subchunk's first on.
   void pairs_of_keys(const token_chunk<C>& c, const matrix_gradients<C>& d, index_t b) const {
-    constexpr index_t side = block_tokens;
+    constexpr index_t side = subchunk_tokens;
     const matrix_tiles<C>& x = c.x;
     const index_t subchunks = subchunks_of(c.tokens), kp = x.n.rows, vp = x.n.value_pitch;
     const index_t from = b * side, keys = tokens_in_subchunk(c.tokens, b);
@@ -221,7 +221,7 @@ class head_gate_adjoint {
   template <bool Own>
   void decay_pairs(const token_chunk<C>& c, index_t r, index_t b, C between) const {
     using P = simd::pack<C>;
-    constexpr index_t side = block_tokens, width = simd::lanes<C>;
+    constexpr index_t side = subchunk_tokens, width = simd::lanes<C>;
     static constexpr C unit_rows[2 * side] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
     const index_t first = r * side, from = b * side, count = tokens_in_subchunk(c.tokens, r);
     const C *const gate = c.x.head_gate + first, *const to_end = to_subchunk_end_ + from;

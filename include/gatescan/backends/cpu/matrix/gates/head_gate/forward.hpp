@@ -22,11 +22,12 @@ class head_gate {
   head_gate(arena& scratch, const matrix_shape& n, index_t tokens, bool heads_share_keys = false)
       : decays_(scratch, n, tokens), exact_(scratch, n, tokens) {
     const index_t subchunks = subchunks_of(tokens);
-    scores_ = scratch.take<C>(subchunks * block_tokens * block_tokens);
-    across_ = scratch.take<C>(block_tokens * block_tokens);
+    scores_ = scratch.take<C>(subchunks * subchunk_tokens * subchunk_tokens);
+    across_ = scratch.take<C>(subchunk_tokens * subchunk_tokens);
     if (heads_share_keys)
-      products_ = scratch.take<C>(subchunks * (subchunks + 1) / 2 * block_tokens * block_tokens);
-    q_transposed_ = scratch.take<C>(n.rows * subchunks * block_tokens);
+      products_ =
+          scratch.take<C>(subchunks * (subchunks + 1) / 2 * subchunk_tokens * subchunk_tokens);
+    q_transposed_ = scratch.take<C>(n.rows * subchunks * subchunk_tokens);
   }
 
   void forward(const token_chunk<C>& c, C* state_out) const {
@@ -62,7 +63,7 @@ class head_gate {
   void attend_inside(const token_chunk<C>& c) const {
     const matrix_tiles<C>& x = c.x;
     const auto decays = held(decays_);
-    constexpr index_t side = block_tokens;
+    constexpr index_t side = subchunk_tokens;
     const index_t rows = x.n.rows, vp = x.n.value_pitch, subchunks = subchunks_of(c.tokens);
     c.memory->begin(products_forward<C>(x.n, c.tokens));
     const auto by_columns = [](const C* from) { return simd::by_columns<C>(from, side); };
@@ -146,7 +147,7 @@ class head_gate {
 
   // q . k of subchunk r's queries with subchunk b's keys, [s][t], where they are kept.
   C* product_of(index_t r, index_t b) const {
-    return products_ + (r * (r + 1) / 2 + b) * block_tokens * block_tokens;
+    return products_ + (r * (r + 1) / 2 + b) * subchunk_tokens * subchunk_tokens;
   }
 
   head_decays<C> decays_{};

@@ -17,11 +17,11 @@ namespace detail {
 template <class C>
 index_t products_backward(const matrix_shape& n, index_t subchunks) {
   index_t contraction = 0;
-  simd::for_each_panel<C>(subchunks * block_tokens, [&](index_t, index_t registers) {
+  simd::for_each_panel<C>(subchunks * subchunk_tokens, [&](index_t, index_t registers) {
     contraction += simd::row_blocks(n.rows, registers);
   });
-  return 2 * contraction +
-         panels_of<C>(n) * (simd::row_blocks(n.rows) + subchunks * simd::row_blocks(block_tokens));
+  return 2 * contraction + panels_of<C>(n) * (simd::row_blocks(n.rows) +
+                                              subchunks * simd::row_blocks(subchunk_tokens));
 }
 
 template <class C, bool IsComplex, readout Reads = readout::inclusive>
@@ -70,9 +70,10 @@ class key_gate_adjoint {
       pairs_.with_earlier_subchunks(c, r, decayed_, queries[0], d);
     pairs_.with_state_out(c, decayed_, g, d);
     for (index_t r = 0; r < subchunks; ++r) {
-      const index_t first = r * block_tokens, count = tokens_in_subchunk(c.tokens, r);
+      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       // [tokens, later tokens] x [later tokens, V]
-      simd::add_upper_product<C>(count, vp, simd::by_rows<C>(decayed_.scores_of(r), block_tokens),
+      simd::add_upper_product<C>(count, vp,
+                                 simd::by_rows<C>(decayed_.scores_of(r), subchunk_tokens),
                                  {d.d_o + first * vp, vp}, {d.dv + first * vp, vp});
       pairs_.template inside<Reads>(c, r, queries, d);
     }

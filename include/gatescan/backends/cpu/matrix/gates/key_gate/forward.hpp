@@ -23,7 +23,7 @@ auto left_of_products(const C* queries, index_t tokens, const matrix_shape& n, C
   if constexpr (simd::widest_panel >= 4) {
     return simd::by_rows<C>(queries, n.rows);
   } else {
-    const index_t pitch = subchunks_of(tokens) * block_tokens;
+    const index_t pitch = subchunks_of(tokens) * subchunk_tokens;
     if (transposes) simd::transpose<C>(tokens, n.rows, {queries, n.rows}, {transposed, pitch});
     return simd::by_columns<C>(static_cast<const C*>(transposed), pitch);
   }
@@ -36,11 +36,11 @@ void read_earlier_subchunks(const decayed_subchunks<C, IsComplex>& decayed, cons
   const index_t count = tokens_in_subchunk(tokens, r), vp = n.value_pitch;
   for (index_t b = r - 1; b >= 0; --b) {
     // [tokens, K] x [K, subchunk], x [subchunk, V]
-    simd::dot_products<C>(count, block_tokens, n.rows, {q, n.rows}, {decayed.k_of(b), n.rows},
-                          {across, block_tokens});
-    simd::add_product<C>(count, vp, block_tokens,
-                         simd::by_columns<C>(static_cast<const C*>(across), block_tokens),
-                         {v + b * block_tokens * vp, vp}, {o, vp});
+    simd::dot_products<C>(count, subchunk_tokens, n.rows, {q, n.rows}, {decayed.k_of(b), n.rows},
+                          {across, subchunk_tokens});
+    simd::add_product<C>(count, vp, subchunk_tokens,
+                         simd::by_columns<C>(static_cast<const C*>(across), subchunk_tokens),
+                         {v + b * subchunk_tokens * vp, vp}, {o, vp});
     scale_keys<IsComplex>(q, count, n, decayed.total_of(b), true);
   }
 }
@@ -70,8 +70,8 @@ class key_gate {
   key_gate() = default;
   key_gate(arena& scratch, const matrix_shape& n, index_t tokens)
       : decayed_(scratch, n, tokens), exact_(scratch, n, tokens) {
-    across_ = scratch.take<C>(block_tokens * block_tokens);
-    q_transposed_ = scratch.take<C>(n.rows * subchunks_of(tokens) * block_tokens);
+    across_ = scratch.take<C>(subchunk_tokens * subchunk_tokens);
+    q_transposed_ = scratch.take<C>(n.rows * subchunks_of(tokens) * subchunk_tokens);
   }
 
   void forward(const token_chunk<C>& c, C* state_out) const {
@@ -111,13 +111,13 @@ class key_gate {
     const index_t vp = x.n.value_pitch, subchunks = subchunks_of(c.tokens);
     c.memory->begin(products_forward<C>(x.n, c.tokens));
     for (index_t r = 0; r < subchunks; ++r) {
-      const index_t first = r * block_tokens, count = tokens_in_subchunk(c.tokens, r);
+      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       C *o = x.o + first * vp, *q = decayed_.q_of(r);
       decayed_.set(*c.keys, c.tokens, r);
       // [tokens, tokens before] x [tokens before, V]
       simd::set_lower_product<C>(
           count, vp,
-          simd::by_columns<C>(static_cast<const C*>(decayed_.scores_of(r)), block_tokens),
+          simd::by_columns<C>(static_cast<const C*>(decayed_.scores_of(r)), subchunk_tokens),
           {x.v + first * vp, vp}, {o, vp});
       read_earlier_subchunks<C, IsComplex>(decayed_, x.n, c.tokens, r, q, x.v, o, across_);
       prefetching{c.memory}();

@@ -27,7 +27,7 @@ namespace detail {
 // to[j][token] = from[token][j], 0 for tokens that whole subchunks would have besides.
 template <class C>
 void transpose_tokens(index_t tokens, index_t width, const C* from, C* to) {
-  const index_t pitch = subchunks_of(tokens) * block_tokens;
+  const index_t pitch = subchunks_of(tokens) * subchunk_tokens;
   if (tokens < pitch) fill(to, width * pitch, C(0));
   simd::transpose<C>(tokens, width, {from, width}, {to, pitch});
 }
@@ -36,7 +36,7 @@ void transpose_tokens(index_t tokens, index_t width, const C* from, C* to) {
 template <class C>
 void contract_state(const matrix_shape& n, index_t tokens, const C* state, const C* x_transposed,
                     C* columns, C* out, prefetching ahead) {
-  const index_t pitch = subchunks_of(tokens) * block_tokens;
+  const index_t pitch = subchunks_of(tokens) * subchunk_tokens;
   // [K, V] x [V, tokens]
   simd::set_product<C>(n.rows, pitch, n.value_pitch, simd::by_rows<C>(state, n.state_pitch),
                        {x_transposed, pitch}, {columns, pitch}, ahead);
@@ -57,13 +57,13 @@ class pairs_adjoint {
   pairs_adjoint() = default;
   pairs_adjoint(arena& scratch, const matrix_shape& n, index_t tokens, index_t readers = 1) {
     const index_t subchunks = subchunks_of(tokens);
-    transposed_ = scratch.take<C>(n.value_pitch * subchunks * block_tokens);
+    transposed_ = scratch.take<C>(n.value_pitch * subchunks * subchunk_tokens);
     between_ = scratch.take<C>(subchunks * n.rows), z_ = scratch.take<C>(subchunks * n.rows);
     y_end_ = scratch.take<C>(n.rows);
-    rows_ = scratch.take<C>(subchunks * block_tokens * n.rows);
-    columns_ = scratch.take<C>(subchunks * block_tokens * n.rows);
-    across_ = scratch.take<C>(block_tokens * block_tokens);
-    d_scores_ = scratch.take<C>(readers * block_tokens * block_tokens);
+    rows_ = scratch.take<C>(subchunks * subchunk_tokens * n.rows);
+    columns_ = scratch.take<C>(subchunks * subchunk_tokens * n.rows);
+    across_ = scratch.take<C>(subchunk_tokens * subchunk_tokens);
+    d_scores_ = scratch.take<C>(readers * subchunk_tokens * subchunk_tokens);
   }
 
   void begin(const token_chunk<C>& c, const matrix_gradients<C>& d) const {
@@ -88,16 +88,16 @@ class pairs_adjoint {
     const auto s = held(*this);
     const auto w = held(decayed);
     const auto n = held(x.n);
-    const index_t first = r * block_tokens, count = tokens_in_subchunk(c.tokens, r);
+    const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
     const index_t kp = n.key_pitch, vp = n.value_pitch;
     const C* d_o = reader.d_read + first * vp;
     C* y = reader.d_rows + first * n.rows;
     const auto transposed = [](const C* scores) {  // row s, column t
-      return simd::by_columns<C>(scores, block_tokens);
+      return simd::by_columns<C>(scores, subchunk_tokens);
     };
     set_between(n, r, decayed);
     for (index_t b = 0; b < r; ++b) {
-      const index_t key = b * block_tokens;
+      const index_t key = b * subchunk_tokens;
       C *q = s.rows_, *k = w.k_of(b);
       for (index_t i = 0; i < kp; i += simd::lanes<C>) {
         const auto gap = load_keys<IsComplex>(s.between_ + b * n.rows, i, kp);
@@ -110,19 +110,20 @@ class pairs_adjoint {
         store_keys<IsComplex>(s.z_ + b * n.rows, i, kp, z);
       }
       // dP: [keys, V] x [V, queries]; dk += dP x [queries, K]
-      simd::dot_products<C>(block_tokens, count, vp, {x.v + key * vp, vp}, {d_o, vp},
-                            {s.d_scores_, block_tokens});
-      simd::add_product<C>(block_tokens, n.rows, count, transposed(s.d_scores_), {q, n.rows},
+      simd::dot_products<C>(subchunk_tokens, count, vp, {x.v + key * vp, vp}, {d_o, vp},
+                            {s.d_scores_, subchunk_tokens});
+      simd::add_product<C>(subchunk_tokens, n.rows, count, transposed(s.d_scores_), {q, n.rows},
                            {d.dk + key * n.rows, n.rows});
       // P: [keys, K] x [K, queries]; dv += P x [queries, V]
-      simd::dot_products<C>(block_tokens, count, n.rows, {k, n.rows}, {q, n.rows},
-                            {s.across_, block_tokens});
-      simd::add_product<C>(block_tokens, vp, count, transposed(s.across_), {d_o, vp},
+      simd::dot_products<C>(subchunk_tokens, count, n.rows, {k, n.rows}, {q, n.rows},
+                            {s.across_, subchunk_tokens});
+      simd::add_product<C>(subchunk_tokens, vp, count, transposed(s.across_), {d_o, vp},
                            {d.dv + key * vp, vp});
       // Y = total Y + dP^T x [keys, K]
       scale_keys<IsComplex>(y, count, n, w.total_of(b), false);
-      simd::add_product<C>(count, n.rows, block_tokens, simd::by_rows<C>(s.d_scores_, block_tokens),
-                           {k, n.rows}, {y, n.rows});
+      simd::add_product<C>(count, n.rows, subchunk_tokens,
+                           simd::by_rows<C>(s.d_scores_, subchunk_tokens), {k, n.rows},
+                           {y, n.rows});
     }
   }
 
@@ -142,7 +143,7 @@ class pairs_adjoint {
     contract_state(n, c.tokens, g, static_cast<const C*>(s.transposed_), s.columns_, s.rows_,
                    ahead);
     for (index_t b = 0; b < subchunks; ++b) {
-      const index_t first = b * block_tokens, count = tokens_in_subchunk(c.tokens, b);
+      const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(c.tokens, b);
       C* u = s.rows_ + first * n.rows;
       for (index_t i = 0; i < kp; i += simd::lanes<C>) {
         const auto gap = load_keys<IsComplex>(s.between_ + b * n.rows, i, kp);
@@ -176,22 +177,23 @@ class pairs_adjoint {
     const auto x = held(c.x);
     const auto d = held(gradients);
     const index_t kp = x.n.key_pitch, rows = x.n.rows, vp = x.n.value_pitch;
-    const index_t first = b * block_tokens, count = tokens_in_subchunk(c.tokens, b);
+    const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(c.tokens, b);
     const C* const z = z_ + b * rows;
     const C *r_rows[Readers], *d_scores[Readers];
     C* d_rows[Readers];
     for (std::size_t m = 0; m < Readers; ++m) {
       r_rows[m] = readers[m].rows + first * rows, d_rows[m] = readers[m].d_rows + first * rows;
-      C* const to = d_scores_ + static_cast<index_t>(m) * block_tokens * block_tokens;
+      C* const to = d_scores_ + static_cast<index_t>(m) * subchunk_tokens * subchunk_tokens;
       d_scores[m] = to;
       // [tokens, V] x [V, tokens]
       simd::dot_products<C>(count, count, vp, {x.v + first * vp, vp},
-                            {readers[m].d_read + first * vp, vp}, {to, block_tokens});
-      for (index_t t = 0; !readers[m].reads_own && t < count; ++t) to[t * block_tokens + t] = C(0);
+                            {readers[m].d_read + first * vp, vp}, {to, subchunk_tokens});
+      for (index_t t = 0; !readers[m].reads_own && t < count; ++t)
+        to[t * subchunk_tokens + t] = C(0);
     }
     const auto row = [=](C* base, index_t t) { return base + (first + t) * rows; };
     for (index_t i = 0; i < kp; i += simd::lanes<C>) {
-      E y[Readers][block_tokens];
+      E y[Readers][subchunk_tokens];
       for (std::size_t m = 0; m < Readers; ++m)
         for (index_t t = 0; t < count; ++t)
           y[m][t] = load_keys<IsComplex>(d_rows[m] + t * rows, i, kp);
@@ -203,7 +205,7 @@ class pairs_adjoint {
           for (std::size_t m = 0; m < Readers; ++m) {
             const E q = load_keys<IsComplex>(r_rows[m] + r * rows, i, kp) * decay;
             sum_a = fma(q, y[m][r], sum_a);
-            sum_k = fma(q, simd::pack<C>(d_scores[m][r * block_tokens + t]), sum_k);
+            sum_k = fma(q, simd::pack<C>(d_scores[m][r * subchunk_tokens + t]), sum_k);
           }
         };
         const auto pass = [&](index_t r) __attribute__((always_inline)) {
@@ -230,7 +232,7 @@ class pairs_adjoint {
 #pragma GCC unroll 2
         for (std::size_t m = 0; m < Readers; ++m) {
           for (index_t r = t + (Reads == readout::exclusive ? 1 : 0); r < count; ++r)
-            y[m][r] = fma(k, simd::pack<C>(d_scores[m][r * block_tokens + t]), a * y[m][r]);
+            y[m][r] = fma(k, simd::pack<C>(d_scores[m][r * subchunk_tokens + t]), a * y[m][r]);
           store_keys<IsComplex>(d_rows[m] + t * rows, i, kp, conj(y[m][t]));
         }
       }

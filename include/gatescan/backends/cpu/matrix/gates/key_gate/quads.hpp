@@ -25,7 +25,7 @@ struct quad_products {
   C* q_quad;      // [token][rows]: conj(q^)
   C* quad_total;  // [rows]
   C* total;       // [rows]: product of the subchunk's gates, so far
-  C* scores;      // [s][t], rows of block_tokens: P; 0 where s > t
+  C* scores;      // [s][t], rows of subchunk_tokens: P; 0 where s > t
 };
 
 /// Makes the products of the `count` tokens from `first` on, one to four.
@@ -97,7 +97,7 @@ void set_quad_products(const Keys& keys, index_t first, bool begins_subchunk,
   simd::sum_each(sums, added);
   const C* next = added;
   for (index_t s = 0; s < count; ++s)
-    for (index_t t = 0; t < count; ++t) to.scores[s * block_tokens + t] = t < s ? C(0) : *next++;
+    for (index_t t = 0; t < count; ++t) to.scores[s * subchunk_tokens + t] = t < s ? C(0) : *next++;
 }
 
 /// Keys that lie in tiles.

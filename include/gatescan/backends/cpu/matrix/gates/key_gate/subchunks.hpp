@@ -14,10 +14,10 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-inline index_t subchunks_of(index_t tokens) { return ceil_divide(tokens, block_tokens); }
+inline index_t subchunks_of(index_t tokens) { return ceil_divide(tokens, subchunk_tokens); }
 inline index_t tokens_in_subchunk(index_t tokens, index_t r) {
-  const index_t rest = tokens - r * block_tokens;
-  return rest < block_tokens ? rest : block_tokens;
+  const index_t rest = tokens - r * subchunk_tokens;
+  return rest < subchunk_tokens ? rest : subchunk_tokens;
 }
 
 // rows *= factor (conjugated if asked), row by row of keys
@@ -49,7 +49,7 @@ class decayed_subchunks {
     k = scratch.take<C>(tokens * n.rows);
     totals = scratch.take<C>(subchunks * n.rows);
     product_ = scratch.take<C>(n.rows), product_low_ = scratch.take<C>(n.rows);
-    scores_ = scratch.take<C>(readers * subchunks * block_tokens * block_tokens);
+    scores_ = scratch.take<C>(readers * subchunks * subchunk_tokens * subchunk_tokens);
     q_quad_ = scratch.take<C>(quad_tokens * n.rows);
     quad_total_ = scratch.take<C>(n.rows);
   }
@@ -58,31 +58,31 @@ class decayed_subchunks {
   decayed_subchunks next_reader(index_t tokens) const {
     decayed_subchunks next = *this;
     next.q += tokens * n.rows;
-    next.scores_ += subchunks_of(tokens) * block_tokens * block_tokens;
+    next.scores_ += subchunks_of(tokens) * subchunk_tokens * subchunk_tokens;
     return next;
   }
 
-  C* q_of(index_t r) const { return q + r * block_tokens * n.rows; }
-  C* k_of(index_t r) const { return k + r * block_tokens * n.rows; }
+  C* q_of(index_t r) const { return q + r * subchunk_tokens * n.rows; }
+  C* k_of(index_t r) const { return k + r * subchunk_tokens * n.rows; }
   C* total_of(index_t r) const { return totals + r * n.rows; }
   /// [s][t], s <= t; 0 where s > t inside a quad.
-  C* scores_of(index_t r) const { return scores_ + r * block_tokens * block_tokens; }
+  C* scores_of(index_t r) const { return scores_ + r * subchunk_tokens * subchunk_tokens; }
   /// The product of all gates, after to_chunk_end or from_chunk_start.
   gate_product<C> gates() const { return {product_, product_low_}; }
 
   /// Everything of subchunk r.
   void set(const key_source<C>& keys, index_t tokens, index_t r) const {
-    const index_t first = r * block_tokens, count = tokens_in_subchunk(tokens, r);
+    const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(tokens, r);
     C *scores = scores_of(r), *k_begin = k_of(r);
     for (index_t t = 0; t < count; t += quad_tokens) {
       const index_t rest = (std::min)(quad_tokens, count - t), row = (first + t) * n.rows;
-      keys.products_of_quad(
-          first + t, rest, t == 0,
-          {n, q + row, k + row, q_quad_, quad_total_, total_of(r), scores + t * block_tokens + t});
+      keys.products_of_quad(first + t, rest, t == 0,
+                            {n, q + row, k + row, q_quad_, quad_total_, total_of(r),
+                             scores + t * subchunk_tokens + t});
       if (t == 0) continue;
       // [quad, K] x [K, tokens before]
       simd::dot_products<C>(rest, t, n.rows, {q_quad_, n.rows}, {k_begin, n.rows},
-                            {scores + t, block_tokens});
+                            {scores + t, subchunk_tokens});
       scale_keys<IsComplex>(k_begin, t, n, quad_total_, false);
     }
   }
@@ -92,7 +92,7 @@ class decayed_subchunks {
     const auto to = held(*this);
     const auto shape = held(n);
     for (index_t r = 0; r < subchunks_of(tokens); ++r) {
-      const index_t first = r * block_tokens, count = tokens_in_subchunk(tokens, r);
+      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(tokens, r);
       for (index_t i = 0; i < shape.key_pitch; i += simd::lanes<C>) {
         auto product = constant<IsComplex>(C(1));
         for (index_t t = first + count - 1; t >= first; --t) {
@@ -112,7 +112,7 @@ class decayed_subchunks {
     const auto to = held(*this);
     const auto shape = held(n);
     for (index_t r = 0; r < subchunks_of(tokens); ++r) {
-      const index_t first = r * block_tokens, count = tokens_in_subchunk(tokens, r);
+      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(tokens, r);
       for (index_t i = 0; i < shape.key_pitch; i += simd::lanes<C>) {
         auto product = constant<IsComplex>(C(1));
         for (index_t t = first; t < first + count; ++t) {
