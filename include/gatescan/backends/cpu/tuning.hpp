@@ -11,8 +11,8 @@ namespace detail {
 struct tuning_parameters {
   // ---- chunks of tokens (bits depend on them)
 
-  // Tokens of a subchunk. Chunked GLA, K = V = 128: 16 / 32 / 64 took 12.9 / 13.2 / 14.5 ms; running
-  // products of 16 gates need no anchors either.
+  // Tokens of a subchunk. Chunked GLA, K = V = 128: 16 / 32 / 64 took 12.9 / 13.2 / 14.5 ms; the
+  // running products of 16 gates need no anchors either.
   int subchunk_tokens = 16;
   // Tokens of a diagonal recurrence that go through prologue, recurrence and epilogue together:
   // what they share stays in L1. Not measured yet against 8 or 32.
