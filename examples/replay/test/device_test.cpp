@@ -183,6 +183,18 @@ TEST(replay_on_a_device, refuses_offsets_that_a_device_would_not_check) {
   }
 }
 
+TEST(replay_on_a_device, refuses_recurrences_that_cuda_has_no_kernels_of) {
+  file<float> f;
+  f.add("x", {1, 5, 2, 3});
+  const auto entries = f.entries();
+  auto device = make_device();
+  replay::options asked;
+  asked.recurrence = "mamba2", asked.mode = "chunked";
+  EXPECT_EQ(words_of([&] { replay::run(asked, entries, &device); }),
+            "cuda has no kernels of mamba2");
+  EXPECT_EQ(device.allocated(), 0);
+}
+
 TEST(replay_on_a_device, refuses_formats_that_it_was_built_without) {
   auto f = gla_file<gatescan::half>(false);
   const auto entries = f.entries();

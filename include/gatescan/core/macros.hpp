@@ -1,7 +1,7 @@
 #pragma once
 // What the library asks of the compiler, and two inline namespaces that let translation units
 // compiled with different flags, and different versions of the library, be linked into one program.
-// No other header but instantiate.hpp has macros.
+// instantiate.hpp has macros for users.
 //
 //   GATESCAN_TYPES  what is the same under any flags: views, number formats, options, errors. One
 //                   part of a program may hand them to another. Their functions are
