@@ -50,7 +50,8 @@ verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threa
   using R = support::recurrence_of<O>;
   const auto x = std::make_shared<operands<R, T>>(s, kind == pass::backward);
   const gatescan::plan plan(gatescan::cpu{.threads = threads}, mode, support::problem_of<R>(x->in));
-  const auto scratch = std::make_shared<scratch_memory>(plan.workspace_bytes());
+  const auto scratch = std::make_shared<scratch_memory>(
+      kind == pass::forward ? plan.workspace_bytes() : plan.workspace_bytes(x->in, x->gradients));
   verified_call cell;
   cell.call = [x, plan, scratch, kind] {
     if (kind == pass::forward)
