@@ -110,7 +110,7 @@ class diagonal_agent {
   }
   void advance(index_t t, index_t count, const C* in, C* out) {
     block_.look_ahead(t, count);
-    if constexpr (unit_keys && !in_steps && Form != kernel_form::attention)
+    if constexpr (unit_keys && Form != kernel_form::attention)
       if (advance_rows(t, count, in, out)) return;
     block_.for_each_group(count, [&]<class Tokens>(const kernels& here) {
       go_through<Tokens, false>(here, t, count, in, out);
@@ -280,7 +280,12 @@ class diagonal_agent {
   }
   // False where Inf or NaN comes out, for `go_through` to find out about.
   bool advance_rows(index_t first, index_t count, const C* in, C* out) const {
-    return is_zero(walk_rows<false>(operand<storage>{}, first, count, in, out, decayed_));
+    if constexpr (in_steps) {
+      walk_rows<false>(operand<storage>{}, first, count, in, out, stepped_);
+      return true;
+    } else {
+      return is_zero(walk_rows<false>(operand<storage>{}, first, count, in, out, decayed_));
+    }
   }
   void forward_rows(const operand<storage>& result, index_t first, index_t count, const C* in,
                     C* out) {
