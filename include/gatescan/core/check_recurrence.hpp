@@ -107,7 +107,7 @@ consteval bool is_differentiable() {
                 "output_adjoint(x, d, at, w, d_w, h, d_out, d_h)");
   static_assert(!has_token<R> || has_token_adjoint<R>,
                 "gatescan: backward needs the recurrence's adjoints: there is a token stage and no "
-                "token_adjoint(x, d, at, t, d_t)");
+                "token_stage_adjoint(x, d, at, t, d_t)");
   return differentiable<R>;
 }
 

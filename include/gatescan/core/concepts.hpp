@@ -29,16 +29,17 @@
 // corrected_keys_of (transition::corrected); its gradient comes back as the same struct.
 //
 // Backward calls, for a token: output_adjoint (d_o, and what it adds to d_w), then keys_adjoint and
-// gate_adjoint, then values_adjoint with all of d_w, then token_adjoint.
+// gate_adjoint, then values_adjoint with all of d_w, then
+// token_stage_adjoint.
 //
 // Optional members, each a concept of detail:: below:
 //
-//   token(x, at) -> t                     token_adjoint(x, d, at, t, d_t)
+//   token_stage(x, at) -> t               token_stage_adjoint(x, d, at, t, d_t)
 //     once a token and head, where a gate is a head's or a key's. keys, log_gate, values and output
 //     (those that take it) get it behind `at`: keys(x, at, t), their adjoints with its gradient,
 //     which they add to: keys_adjoint(x, d, at, t, d_t&, g); accumulate(d_t.number, of keys) adds
 //     what may be several registers. `at` of a token reads operands without a key or value axis.
-//     at.sum_over_keys(f) adds up f(at of keys) over all keys; in token_adjoint at.for_each_key(f)
+//     at.sum_over_keys(f) adds up f(at of keys) over all keys; in its adjoint at.for_each_key(f)
 //     calls f(at of keys) for all of them, and at.total(d_t.number) is the whole of a gradient that
 //     keys and values have added to.
 //   has_log_gate(x), log_gate(x, at)      a gate that is the exponential of something
@@ -176,7 +177,7 @@ concept has_output_adjoint = requires(typename probe<R>::fields x, typename prob
 template <class R>
 concept has_token_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
                                      typename probe<R>::at at, typename probe<R>::token t) {
-  R::token_adjoint(x, d, at, t, t);
+  R::token_stage_adjoint(x, d, at, t, t);
 };
 template <class R>
 concept has_step_adjoint = requires(typename probe<R>::fields x, typename probe<R>::values w,

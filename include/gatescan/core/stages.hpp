@@ -33,7 +33,7 @@ using probe_element = std::conditional_t<R::form.number == numbers::complex, cpl
 template <class R>
 concept has_token = requires(typename R::template fields<operand<const double>> x,
                              probe_cursor<probe_element<R>> at) {
-  R::token(x, at);
+  R::token_stage(x, at);
 };
 
 /// Calls a recurrence's members with what its token stage made, t, or without where they do not
@@ -44,7 +44,7 @@ struct stages {
   template <class X, class At>
   GATESCAN_HD GATESCAN_INLINE static auto token(const X& x, const At& at) {
     if constexpr (has_token<R>)
-      return R::token(x, at);
+      return R::token_stage(x, at);
     else
       return no_member{};
   }
@@ -52,7 +52,7 @@ struct stages {
   template <class X, class D, class At, class Token>
   GATESCAN_HD GATESCAN_INLINE static void token_adjoint(const X& x, const D& d, const At& at,
                                                         const Token& t, const Token& d_t) {
-    if constexpr (has_token<R>) R::token_adjoint(x, d, at, t, d_t);
+    if constexpr (has_token<R>) R::token_stage_adjoint(x, d, at, t, d_t);
   }
 
   GATESCAN_CALLS_ANY

@@ -46,7 +46,7 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
   }
 
   // The token stage: what q and k are multiplied by.
-  GATESCAN_MEMBER auto token(const auto& x, const auto& at) {
+  GATESCAN_MEMBER auto token_stage(const auto& x, const auto& at) {
     return query_and_key_of<decltype(at(x.q))>{inverse_length(at, x.q, x.eps, x.normalise),
                                                inverse_length(at, x.k, x.eps, x.normalise)};
   }
@@ -74,8 +74,8 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     at.add(d.v, at(x.beta) * d_w.v);
     at.add(d.beta, d_w.v * at(x.v));
   }
-  GATESCAN_MEMBER void token_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
-                                     const auto& d_t) {
+  GATESCAN_MEMBER void token_stage_adjoint(const auto& x, const auto& d, const auto& at,
+                                           const auto& t, const auto& d_t) {
     if (!x.normalise) return;
     inverse_length_adjoint(at, x.q, d.q, t.q, d_t.q);
     inverse_length_adjoint(at, x.k, d.k, t.k, d_t.k);

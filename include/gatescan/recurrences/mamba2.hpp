@@ -54,7 +54,7 @@ struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
   struct step_and_gate {
     E step, gate;
   };
-  GATESCAN_MEMBER auto token(const auto& x, const auto& at) {
+  GATESCAN_MEMBER auto token_stage(const auto& x, const auto& at) {
     using E = decltype(at(x.dt));
     const E step = clamp(step_size(at, x.dt, x.dt_bias, x.softplus), E(x.least_dt), E(x.most_dt));
     return step_and_gate<E>{step, exp(step * at(x.A))};
@@ -86,8 +86,8 @@ struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
     at.add(d.x, fma(d_w.v, t.step, d_w.u));
     accumulate(d_t.step, d_w.v * w.u);
   }
-  GATESCAN_MEMBER void token_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
-                                     const auto& d_t) {
+  GATESCAN_MEMBER void token_stage_adjoint(const auto& x, const auto& d, const auto& at,
+                                           const auto& t, const auto& d_t) {
     using E = decltype(at(x.dt));
     const E s = step_size(at, x.dt, x.dt_bias, x.softplus);
     const E d_log = unless_zero(t.gate, d_t.gate * t.gate);

@@ -29,7 +29,7 @@ class map_rows {
     for_each_field<R>([&](auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); }, x_);
     if constexpr (has_token<R>)
       for (index_t t = first_; t < p.last_token(sequence); ++t)
-        tokens_.push_back(R::token(x_, one_token{t, p.n.keys}));
+        tokens_.push_back(R::token_stage(x_, one_token{t, p.n.keys}));
     if constexpr (corrects) query_.resize(static_cast<std::size_t>(padded<C>(p.n.keys)));
   }
   // sums[s] for s in [start, t], channels [v, v + width) along the lanes (per key: lanes add up)
