@@ -123,12 +123,12 @@ auto bind_inputs(const In& in) {
 // Axes nest when each step along one passes over all that the closer ones reach, so that no two
 // elements share a place. Axes of stride 0, which gradients sum over, are left out.
 inline bool axes_nest(const layout& x) {
-  const layout near = by_distance(x);
+  const layout sorted = by_distance(x);
   index_t reach = 0;
-  for (int i = 0; i < near.rank; ++i) {
-    if (near.stride[i] == 0) continue;
-    if (near.stride[i] <= reach) return false;
-    reach += near.stride[i] * (near.shape[i] - 1);
+  for (int i = 0; i < sorted.rank; ++i) {
+    if (sorted.stride[i] == 0) continue;
+    if (sorted.stride[i] <= reach) return false;
+    reach += sorted.stride[i] * (sorted.shape[i] - 1);
   }
   return true;
 }
