@@ -40,7 +40,7 @@ struct result_types {
   static constexpr recurrence_form form{};
 
   /// Numbers and switches beside the operands, as `operands` lists those: f(name, member...).
-  GATESCAN_LIST options(auto&&, auto&&...) {}
+  static constexpr void options(auto&&, auto&&...) {}
   /// Refuses inputs that do not go together, by fail<shape_error>.
   template <class In>
   static void check(const In&) {}
