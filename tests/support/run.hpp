@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <set>
 #include <span>
@@ -167,12 +168,14 @@ stored<S> room(const tensor<T>& like, bool complex, const settings& how) {
   return {like.shape, complex, how.layout, how.poison};
 }
 
-// a workspace of exactly the bytes asked for, poisoned, with guards
+// A workspace of exactly the bytes asked for, poisoned, with guards. It starts anywhere in a cache
+// line, each at another place: bytes that are enough are enough wherever the memory starts.
 struct workspace {
   workspace(std::size_t bytes, unsigned char poison)
-      : poison_(poison), memory_(bytes + 2 * guard + 64, std::byte{poison}) {
+      : poison_(poison), memory_(bytes + 2 * guard + 2 * line, std::byte{poison}) {
+    static std::atomic<std::size_t> made{0};
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.data()) + guard;
-    first_ = (64 - address % 64) % 64 + guard;
+    first_ = guard + (line - address % line) % line + 25 * made++ % line;  // 25: all 64 in turn
     bytes_ = bytes;
   }
   std::span<std::byte> span() { return {memory_.data() + first_, bytes_}; }
@@ -183,7 +186,7 @@ struct workspace {
   }
 
  private:
-  static constexpr std::size_t guard = 256;
+  static constexpr std::size_t guard = 256, line = 64;
   unsigned char poison_;
   memory<std::byte> memory_;
   std::size_t first_ = 0, bytes_ = 0;

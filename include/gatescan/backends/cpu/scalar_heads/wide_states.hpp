@@ -17,9 +17,12 @@ class wide_states {
  public:
   wide_states(const sizes& n, std::span<std::byte> scratch)
       : sequences_(n.sequences), channels_(n.heads) {
-    arena memory(scratch);
-    for (double*& room : rooms_) room = memory.take<double>(2 * plane());
-    bytes_ = memory.bytes_needed();
+    arena memory(scratch), measure;  // others follow: the same bytes wherever the memory starts
+    for (double*& room : rooms_) {
+      room = memory.take<double>(2 * plane());
+      measure.take<double>(2 * plane());
+    }
+    bytes_ = measure.bytes_needed();
   }
   std::size_t bytes() const { return bytes_; }
 
