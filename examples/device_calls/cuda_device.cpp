@@ -27,6 +27,7 @@ class cuda_device final : public device {
     add_elementwise(kernels_);
     add_gateloop(kernels_);
     add_gla(kernels_);
+    add_hgrn2(kernels_);
     add_selective_scan(kernels_);
   }
   cuda_device(const cuda_device&) = delete;

@@ -15,6 +15,7 @@ using table = std::map<std::pair<std::string, std::string>, computation>;
 void add_elementwise(table& to);
 void add_gateloop(table& to);
 void add_gla(table& to);
+void add_hgrn2(table& to);
 void add_selective_scan(table& to);
 
 }  // namespace device_calls

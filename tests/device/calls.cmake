@@ -1,16 +1,21 @@
 # gatescan_emulated_calls: the calls of the recurrences that CUDA has kernels of, on an emulated device,
-# compiled once, and the headers of tests of that device, parsed once.
+# compiled once, and the headers of tests of that device, parsed once. A recurrence without a grid of
+# its own (NAME_device_grid_test.cpp) is run in float only.
 set(GATESCAN_DEVICE_CALL_FORMATS float double bf16 half wide<float>
     CACHE STRING "Formats whose emulated device code all tests share")
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/emulated_calls)
-set(formats ${GATESCAN_DEVICE_CALL_FORMATS})
-list(TRANSFORM formats REPLACE "(wide|bf16|half)" "gatescan::\\1")
 set(sources "")
 set(every_call "")
 file(GLOB recurrences CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/device_calls/*.cu)
 foreach(recurrence IN LISTS recurrences)
   cmake_path(GET recurrence STEM name)
   set(calls "")
+  file(GLOB grid CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/device/*${name}_device_grid_test.cpp)
+  set(formats float)
+  if(grid)
+    set(formats ${GATESCAN_DEVICE_CALL_FORMATS})
+  endif()
+  list(TRANSFORM formats REPLACE "(wide|bf16|half)" "gatescan::\\1")
   foreach(format IN LISTS formats)
     set(call "support::emulated_gpu, gatescan::${name}, gatescan::device<${format}>")
     string(APPEND calls "GATESCAN_INSTANTIATE_ON(${call});\n")

@@ -26,6 +26,7 @@ TEST(isa, selective_scan) { check_kernels<selective_scan>(); }
 TEST(isa, mamba2) { check_kernels<mamba2>(); }
 TEST(isa, rwkv6) { check_kernels<rwkv6>(); }
 TEST(isa, gated_delta_net) { check_kernels<gated_delta_net>(); }
+TEST(isa, hgrn2) { check_kernels<hgrn2>(); }
 
 }  // namespace
 }  // namespace grid

@@ -95,6 +95,10 @@ rwkv6::inputs sizes_of_terms(rwkv6::inputs in) {
   in.initial_state = magnitude(in.initial_state);
   return in;
 }
+hgrn2::inputs sizes_of_terms(hgrn2::inputs in) {
+  in.q = magnitude(in.q), in.i = magnitude(in.i), in.initial_state = magnitude(in.initial_state);
+  return in;
+}
 
 template <class O, class T>
 void expect_accurate_out(const std::vector<mode>& modes, double bound) {
@@ -136,6 +140,10 @@ TEST(quality, mamba2_over_a_million_steps) {
 TEST(quality, rwkv6_over_a_million_steps) {
   expect_accurate_out<rwkv6, float>({scan, chunked}, 4e-6);
   expect_accurate_out<rwkv6, wide<float>>({recurrent, scan, chunked}, 1.2e-7);
+}
+TEST(quality, hgrn2_over_a_million_steps) {
+  expect_accurate_out<hgrn2, float>({scan, chunked}, 4e-6);
+  expect_accurate_out<hgrn2, wide<float>>({recurrent, scan, chunked}, 1.2e-7);
 }
 
 // N5: a constant log gate g over 2^20 tokens has a closed form; nothing stalls. The limit

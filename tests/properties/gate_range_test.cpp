@@ -41,6 +41,9 @@ void set_log_gates(rwkv6::inputs& in, double g) {
 void set_log_gates(gated_delta_net::inputs& in, double g) {
   for (double& x : in.log_decay.data) x = g;
 }
+void set_log_gates(hgrn2::inputs& in, double g) {
+  for (double& x : in.f.data) x = generator::logit_of_log(g);
+}
 void set_log_gates(mamba2::inputs& in, double g) {
   for (double& x : in.A.data) x = g;
   for (double& x : in.dt.data) x = 1;

@@ -61,6 +61,14 @@ TEST(quality, N8_gradients_of_rwkv6) {
   expect_gradient_rms<rwkv6, float>(1e-5);
   expect_gradient_rms<rwkv6, wide<float>>(1e-6);
 }
+TEST(quality, N8_gradients_of_hgrn2) {
+  for (const bool bounded : {false, true}) {
+    options c;
+    c.switches["lower_bound"] = bounded;
+    expect_gradient_rms<hgrn2, float>(1e-5, c);
+    expect_gradient_rms<hgrn2, wide<float>>(1e-6, c);
+  }
+}
 // Attention sums up all that a sequence wrote and took away again, so that its error grows with the
 // square root of the length where gates are 1.
 TEST(quality, N8_gradients_of_gated_delta_net) {

@@ -136,6 +136,7 @@ TEST(quality, M3_out_may_be_an_operand) {
   expect_in_place<mamba2>("z");
   expect_in_place<rwkv6>("v");
   expect_in_place<gated_delta_net>("v");
+  expect_in_place<hgrn2>("i");
 }
 
 // M3: and the gradient of the initial state may replace that of the final state

@@ -204,6 +204,10 @@ void reset_at(gated_delta_net::inputs& in, int64 t) {
   for (int64 h = 0; h < in.log_decay.extent(2); ++h)
     for (int64 i = 0; i < in.log_decay.extent(3); ++i) in.log_decay(0, t, h, i) = -inf;
 }
+void reset_at(hgrn2::inputs& in, int64 t) {
+  for (int64 h = 0; h < in.f.extent(2); ++h)
+    for (int64 i = 0; i < in.f.extent(3); ++i) in.f(0, t, h, i) = -inf;
+}
 // their gates are of A for all tokens: reset everywhere
 void reset_at(selective_scan::inputs& in, int64) {
   for (double& a : in.A.data) a = -inf;
@@ -230,6 +234,7 @@ void poison_at(gated_delta_net::inputs& in, int64 t, double bad) {
   poke(in.k, {0, t, 0}, bad);
   poke(in.v, {0, t, 1}, bad);
 }
+void poison_at(hgrn2::inputs& in, int64 t, double bad) { poke(in.i, {0, t, 1}, bad); }
 void poison_at(selective_scan::inputs& in, int64 t, double bad) {
   poke(in.B, {0, t, 0}, bad);
   poke(in.u, {0, t, 1}, bad);

@@ -147,6 +147,7 @@ TEST(oracle, gradients_of_rwkv6) { check_all<rwkv6>({2, 3, 2, 2, 2}, log_kinds);
 TEST(oracle, gradients_of_gated_delta_net) {
   check_all<gated_delta_net>({2, 3, 2, 2, 2}, log_kinds);
 }
+TEST(oracle, gradients_of_hgrn2) { check_all<hgrn2>({2, 3, 2, 2, 2}, log_kinds); }
 
 // three steps with distinct primes: which gate meets which state (S1)
 TEST(oracle, elementwise_by_hand) {
@@ -273,6 +274,21 @@ TEST(oracle, gated_delta_net_by_hand) {
   in.log_decay = {};
   EXPECT_NEAR(gated_delta_net::forward(in).out.data[0] * std::sqrt(11 * 11 + 13 * 13 + 4.0),
               0.5 * (11 * (3 + 4.0 / 9) + 13 * (5 + 8.0 / 9)), 1e-12);
+}
+
+TEST(oracle, hgrn2_by_hand) {
+  hgrn2::inputs in;
+  in.q = tensor<double>({1, 2, 1, 1});
+  in.q.data = {2, 3};
+  in.f = tensor<double>({1, 2, 1, 1});
+  in.f.data = {0, std::log(3.0)};
+  in.i = tensor<double>({1, 2, 1, 1});
+  in.i.data = {8, 16};
+  in.lower_bound = tensor<double>({1, 1}, 0.5);
+  in.initial_state = tensor<double>({1, 1, 1, 1}, 4);
+  const auto out = hgrn2::forward(in);  // gates 3/4 and 7/8: S = 3 + 2, then 35/8 + 2
+  EXPECT_NEAR(out.out.data[0], 10, 1e-14);
+  EXPECT_NEAR(out.out.data[1], 19.125, 1e-14);
 }
 
 // a reset selects: neither Inf nor NaN of before comes through, forward or backward

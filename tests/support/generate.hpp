@@ -96,6 +96,11 @@ class generator {
     for (double& x : r.data) x = log_gate(kind);
     return r;
   }
+  // numbers whose sigmoid is such a gate: log a - log(1 - a)
+  tensor<double> logits(extents shape, gates kind) {
+    return log_gates(std::move(shape), kind).map([](double g) { return logit_of_log(g); });
+  }
+  static double logit_of_log(double g) { return g - std::log(-std::expm1(g)); }
   tensor<double> linear_gates(extents shape, gates kind) {
     tensor<double> r(std::move(shape));
     for (double& x : r.data) x = linear_gate(kind);

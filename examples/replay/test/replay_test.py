@@ -146,6 +146,13 @@ def case(recurrence, L=3, dtype="F32"):
             "log_decay": (1, L, 2, 1),
             "initial_state": (1, 2, 2, 3),
         },
+        "hgrn2": {
+            "q": (1, L, 2, 2),
+            "f": (1, L, 1, 2),
+            "i": (1, L, 2, 3),
+            "lower_bound": (2, 2),
+            "initial_state": (1, 2, 2, 3),
+        },
     }[recurrence]
     made["d_out"] = (1, L, 4) if recurrence == "selective_scan" else (1, L, 2, 3)
     made["d_final_state"] = made["initial_state"]
@@ -156,8 +163,12 @@ def case(recurrence, L=3, dtype="F32"):
     return tensors
 
 
+def sigmoid(x):
+    return 1 / (1 + cmath.exp(-x))
+
+
 def silu(x):
-    return x / (1 + cmath.exp(-x))
+    return x * sigmoid(x)
 
 
 def dot(a, b):
@@ -236,6 +247,13 @@ def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limit
         v = [at("v", 0, t, h, j) - o for j, o in enumerate(read(S, k))]
         move(S, [1] * K, [at("beta", 0, t, h) * x for x in k], v)
         return [scale * o for o in read(S, q)]
+
+    def hgrn2(S, t, h):
+        q, f = ([at(name, 0, t, h, i) for i in range(K)] for name in "qf")
+        bounds = [at("lower_bound", h, i) for i in range(K)]
+        a = [b + (1 - b) * sigmoid(x) for b, x in zip(bounds, f)]
+        move(S, a, [1 - x for x in a], [at("i", 0, t, h, j) for j in range(V)])
+        return read(S, q)
 
     def selective_scan(S, t, d):
         step = step_size(at("delta", 0, t, d) + at("delta_bias", d))
@@ -498,7 +516,7 @@ class Refusals(ReplayTest):
 
     def test_a_missing_tensor(self):
         optional = {"initial_state", "d_final_state", "D", "z", "delta_bias", "dt_bias", "phase"}
-        optional |= {"q_im", "gated_delta_net log_decay"}
+        optional |= {"q_im", "gated_delta_net log_decay", "lower_bound"}
         for recurrence in RECURRENCES:
             for name in case(recurrence):
                 tensors = case(recurrence)
@@ -520,6 +538,7 @@ class Refusals(ReplayTest):
             ("mamba2", "D", [2, 1]),
             ("rwkv6", "k", [1, 3, 2, 2]),
             ("gated_delta_net", "log_decay", [1, 3, 2, 2]),
+            ("hgrn2", "f", [1, 3, 2, 2]),
         )
         for recurrence in RECURRENCES:
             for name, whole in case(recurrence).items():

@@ -98,6 +98,17 @@ GATESCAN_HD GATESCAN_INLINE R sigmoid(R x) {
   const R e = exp(-abs(x));  // sigmoid(|x|) = 1 / (1 + e), sigmoid(-|x|) = e / (1 + e)
   return detail::over_one_plus(select_negative(x, e, R(1)), e);
 }
+/// sigmoid(x), and 1 - sigmoid(x) = sigmoid(-x) with nothing lost where that is nearly 0.
+template <class R>
+struct sigmoid_and_rest {
+  R value, rest;
+};
+template <class R>
+GATESCAN_HD GATESCAN_INLINE sigmoid_and_rest<R> sigmoid_with_rest(R x) {
+  const R e = exp(-abs(x));
+  return {detail::over_one_plus(select_negative(x, e, R(1)), e),
+          detail::over_one_plus(select_negative(x, R(1), e), e)};
+}
 /// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R softplus(R x) {
@@ -119,9 +130,8 @@ struct with_slope {
 /// silu and its derivative, sigmoid(x) (1 + x sigmoid(-x)).
 template <class R>
 GATESCAN_HD GATESCAN_INLINE with_slope<R> silu_with_slope(R x) {
-  const R e = exp(-abs(x)), s = detail::over_one_plus(select_negative(x, e, R(1)), e);
-  const R rest = detail::over_one_plus(select_negative(x, R(1), e), e);
-  return {x * s, s * (R(1) + x * rest)};
+  const auto s = sigmoid_with_rest(x);
+  return {x * s.value, s.value * (R(1) + x * s.rest)};
 }
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R silu_slope(R x) {

@@ -5,6 +5,7 @@
 #include "gated_delta_net.hpp"
 #include "gateloop.hpp"
 #include "gla.hpp"
+#include "hgrn2.hpp"
 #include "mamba2.hpp"
 #include "rwkv6.hpp"
 #include "selective_scan.hpp"
@@ -15,7 +16,7 @@ inline namespace GATESCAN_ABI {
 template <class... R>
 struct type_list {};
 using all_recurrences =
-    type_list<elementwise, gateloop, gla, selective_scan, mamba2, rwkv6, gated_delta_net>;
+    type_list<elementwise, gateloop, gla, selective_scan, mamba2, rwkv6, gated_delta_net, hgrn2>;
 
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

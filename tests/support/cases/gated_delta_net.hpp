@@ -5,12 +5,12 @@
 #include <cmath>
 
 #include "../outer_product.hpp"
-#include "../problem.hpp"
+#include "../prologue.hpp"
 
 namespace support::oracle {
 
 template <class R>
-struct gated_delta_net {
+struct gated_delta_net : prologue_of<outer_product<R>, gated_delta_net<R>> {
   struct inputs {
     tensor<R> q, k, v;        // [B, L, heads, K | K | V]
     tensor<R> beta;           // [B, L, heads]
@@ -20,9 +20,7 @@ struct gated_delta_net {
     double scale = 1, eps = 1e-6;
     bool normalise = false;
   };
-  using outputs = typename outer_product<R>::outputs;
-
-  // f(name, operand of each structure...) for every operand, and for every result
+  // f(name, operand of each structure...) for every operand
   template <class F, class... S>
   static void operands(F f, S&... s) {
     f("q", s.q...);
@@ -33,35 +31,44 @@ struct gated_delta_net {
     f("initial_state", s.initial_state...);
   }
   template <class F, class... S>
-  static void results(F f, S&... s) {
-    f("out", s.out...);
-    f("final_state", s.final_state...);
-  }
-
-  template <class F, class... S>
   static void options(F f, S&... s) {
     f("scale", s.scale...);
     f("eps", s.eps...);
     f("normalise", s.normalise...);
   }
 
-  static outputs blank(const inputs& in) { return outer_product<R>::blank(core(in)); }
-  static outputs forward(const inputs& in) {
-    outputs r = outer_product<R>::forward(core(in));
-    for (R& o : r.out.data) o = R(in.scale) * o;
-    return r;
+  static typename outer_product<R>::inputs core(const inputs& in) {
+    const auto gate = in.log_decay.given()
+                          ? exponentials(in.log_decay)
+                          : tensor<R>({in.q.extent(0), in.q.extent(1), 1, 1}, R(1));
+    typename outer_product<R>::inputs c{
+        scaled(in.scale, in.normalise ? of_length_one(in, in.q) : in.q),
+        in.normalise ? of_length_one(in, in.k) : in.k,
+        in.v,
+        gate,
+        in.initial_state,
+        in.sequence_offsets};
+    const int64 B = in.q.extent(0), L = in.q.extent(1), K = in.q.extent(3), V = in.v.extent(3);
+    const int64 H = std::max(c.heads(), in.beta.extent(2));
+    c.p = tensor<R>({B, L, H, K});
+    c.v = tensor<R>({B, L, H, V});
+    for (int64 b = 0; b < B; ++b)
+      for (int64 t = 0; t < L; ++t)
+        for (int64 h = 0; h < H; ++h) {
+          const R beta = of_head(in.beta, b, t, h, H);
+          for (int64 i = 0; i < K; ++i) c.p(b, t, h, i) = beta * at(c.k, b, t, h, i, H);
+          for (int64 j = 0; j < V; ++j) c.v(b, t, h, j) = beta * at(in.v, b, t, h, j, H);
+        }
+    return c;
   }
 
-  static inputs backward(const inputs& in, outputs dout) {
-    for (R& o : dout.out.data) o = R(in.scale) * o;
-    const auto c = core(in);
-    const auto d = outer_product<R>::backward(c, dout);
+  static inputs gradients(const inputs& in, const auto& c, const auto& d) {
     const int64 H = c.heads();
-    inputs g{d.q,
+    inputs g{scaled(in.scale, d.q),
              d.k,
              zeros_like(in.v),
              zeros_like(in.beta),
-             zeros_like(in.log_decay),
+             in.log_decay.given() ? through_exponentials(c.a, d.a) : tensor<R>(),
              d.initial_state,
              {},
              in.scale,
@@ -81,8 +88,6 @@ struct gated_delta_net {
             at(g.v, b, t, h, j, H) += d.v(b, t, h, j) * beta;
           }
         }
-    for (std::size_t n = 0; n < g.log_decay.data.size(); ++n)
-      g.log_decay.data[n] = keep(c.a.data[n], d.a.data[n]);
     if (in.normalise) {
       lengths_adjoint(in, in.q, g.q);
       lengths_adjoint(in, in.k, g.k);
@@ -124,33 +129,6 @@ struct gated_delta_net {
         d(b, t, h, i) = (d(b, t, h, i) - x(b, t, h, i) * along / (length * length)) / length;
     });
   }
-
-  static typename outer_product<R>::inputs core(const inputs& in) {
-    const auto gate = in.log_decay.given()
-                          ? in.log_decay.map([](const R& g) -> R {
-                              using std::exp;
-                              return exp(g);
-                            })
-                          : tensor<R>({in.q.extent(0), in.q.extent(1), 1, 1}, R(1));
-    typename outer_product<R>::inputs c{in.normalise ? of_length_one(in, in.q) : in.q,
-                                        in.normalise ? of_length_one(in, in.k) : in.k,
-                                        in.v,
-                                        gate,
-                                        in.initial_state,
-                                        in.sequence_offsets};
-    const int64 B = in.q.extent(0), L = in.q.extent(1), K = in.q.extent(3), V = in.v.extent(3);
-    const int64 H = std::max(c.heads(), in.beta.extent(2));
-    c.p = tensor<R>({B, L, H, K});
-    c.v = tensor<R>({B, L, H, V});
-    for (int64 b = 0; b < B; ++b)
-      for (int64 t = 0; t < L; ++t)
-        for (int64 h = 0; h < H; ++h) {
-          const R beta = of_head(in.beta, b, t, h, H);
-          for (int64 i = 0; i < K; ++i) c.p(b, t, h, i) = beta * at(c.k, b, t, h, i, H);
-          for (int64 j = 0; j < V; ++j) c.v(b, t, h, j) = beta * at(in.v, b, t, h, j, H);
-        }
-    return c;
-  }
 };
 
 }  // namespace support::oracle
@@ -188,7 +166,7 @@ struct case_of<gated_delta_net> {
     in.beta = g.uniforms({n.B, n.L, n.H}, 0, 2);
     if (c.is("gate"))
       in.log_decay = g.log_gates({n.B, n.L, n.H, c.is("head_gate") ? 1 : n.K}, c.gate);
-    if (c.initial_state) in.initial_state = g.normals({sequence_count(n, c), n.H, n.K, n.V});
+    in.initial_state = random_state(c, g, matrix_state_shape(n, c));
     in.scale = 0.375;
   }
   // Keys of one number +-1: what a token does to the state is then exact, and no state grows.
@@ -210,7 +188,7 @@ struct case_of<gated_delta_net> {
     for (double& beta : in.beta.data) beta += 1;
     if (c.is("gate"))
       in.log_decay = zero_or_reset(g, {n.B, n.L, n.H / c.group, c.is("head_gate") ? 1 : n.K});
-    if (c.initial_state) in.initial_state = integers(g, {sequence_count(n, c), n.H, n.K, n.V}, 2);
+    in.initial_state = exact_state(c, g, matrix_state_shape(n, c));
     in.scale = 0.5;
   }
 };

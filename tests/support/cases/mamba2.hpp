@@ -6,13 +6,13 @@
 #include <limits>
 
 #include "../outer_product.hpp"
-#include "../problem.hpp"
+#include "../prologue.hpp"
 #include "../step_size.hpp"
 
 namespace support::oracle {
 
 template <class R>
-struct mamba2 {
+struct mamba2 : prologue_of<outer_product<R>, mamba2<R>> {
   struct inputs {
     tensor<R> x, dt;          // [B, L, H, P], [B, L, H]
     tensor<R> A;              // [H]
@@ -23,9 +23,10 @@ struct mamba2 {
     bool softplus = false;
     double least_dt = 0, most_dt = std::numeric_limits<double>::infinity();
   };
-  using outputs = typename outer_product<R>::outputs;
+  using base = prologue_of<outer_product<R>, mamba2<R>>;
+  using typename base::outputs;
 
-  // f(name, operand of each structure...) for every operand, and for every result
+  // f(name, operand of each structure...) for every operand
   template <class F, class... S>
   static void operands(F f, S&... s) {
     f("x", s.x...);
@@ -39,22 +40,34 @@ struct mamba2 {
     f("initial_state", s.initial_state...);
   }
   template <class F, class... S>
-  static void results(F f, S&... s) {
-    f("out", s.out...);
-    f("final_state", s.final_state...);
-  }
-
-  template <class F, class... S>
   static void options(F f, S&... s) {
     f("softplus", s.softplus...);
     f("least_dt", s.least_dt...);
     f("most_dt", s.most_dt...);
   }
 
-  static outputs blank(const inputs& in) { return outer_product<R>::blank(core(in)); }
+  static typename outer_product<R>::inputs core(const inputs& in) {
+    typename outer_product<R>::inputs c{
+        in.C,
+        in.B,
+        in.x,
+        tensor<R>({in.dt.extent(0), in.dt.extent(1), in.dt.extent(2), 1}),
+        in.initial_state,
+        in.sequence_offsets};
+    for (int64 b = 0; b < in.dt.extent(0); ++b)
+      for (int64 t = 0; t < in.dt.extent(1); ++t)
+        for (int64 h = 0; h < in.dt.extent(2); ++h) {
+          using std::exp;
+          const R s = step(in, b, t, h);
+          c.a(b, t, h, 0) = exp(s * in.A(h));
+          for (int64 j = 0; j < in.x.extent(3); ++j) c.v(b, t, h, j) = s * in.x(b, t, h, j);
+        }
+    return c;
+  }
+
   static outputs forward(const inputs& in) {
-    outputs r = outer_product<R>::forward(core(in));
-    each_value(in, [&](int64 b, int64 t, int64 h, int64 j) {
+    outputs r = base::forward(in);
+    each_place(in.x.shape, [&](int64 b, int64 t, int64 h, int64 j) {
       R& o = r.out(b, t, h, j);
       if (in.D.given()) o += skip(in.D, h, j) * in.x(b, t, h, j);
       if (in.z.given()) o = o * silu(in.z(b, t, h, j));
@@ -80,7 +93,7 @@ struct mamba2 {
     outputs d_o = dout;  // of o: before D, and z
     if (dout.out.given()) {
       const auto o = outer_product<R>::forward(c).out;
-      each_value(in, [&](int64 b, int64 t, int64 h, int64 j) {
+      each_place(in.x.shape, [&](int64 b, int64 t, int64 h, int64 j) {
         const R x = in.x(b, t, h, j);
         R& dy = d_o.out(b, t, h, j);
         if (in.z.given()) {
@@ -125,14 +138,6 @@ struct mamba2 {
   static auto& skip(T& D, int64 h, int64 j) {
     return D(h, std::min(j, D.extent(1) - 1));
   }
-  template <class F>
-  static void each_value(const inputs& in, F f) {
-    for (int64 b = 0; b < in.x.extent(0); ++b)
-      for (int64 t = 0; t < in.x.extent(1); ++t)
-        for (int64 h = 0; h < in.x.extent(2); ++h)
-          for (int64 j = 0; j < in.x.extent(3); ++j) f(b, t, h, j);
-  }
-
   static R raw_step(const inputs& in, int64 b, int64 t, int64 h) {
     return in.dt_bias.given() ? in.dt(b, t, h) + in.dt_bias(h) : in.dt(b, t, h);
   }
@@ -145,25 +150,6 @@ struct mamba2 {
     if (s < R(in.least_dt)) return R(in.least_dt);
     if (R(in.most_dt) < s) return R(in.most_dt);
     return s;
-  }
-
-  static typename outer_product<R>::inputs core(const inputs& in) {
-    typename outer_product<R>::inputs c{
-        in.C,
-        in.B,
-        in.x,
-        tensor<R>({in.dt.extent(0), in.dt.extent(1), in.dt.extent(2), 1}),
-        in.initial_state,
-        in.sequence_offsets};
-    for (int64 b = 0; b < in.dt.extent(0); ++b)
-      for (int64 t = 0; t < in.dt.extent(1); ++t)
-        for (int64 h = 0; h < in.dt.extent(2); ++h) {
-          using std::exp;
-          const R s = step(in, b, t, h);
-          c.a(b, t, h, 0) = exp(s * in.A(h));
-          for (int64 j = 0; j < in.x.extent(3); ++j) c.v(b, t, h, j) = s * in.x(b, t, h, j);
-        }
-    return c;
   }
 };
 
@@ -195,7 +181,7 @@ struct case_of<mamba2> {
     if (c.is("D")) in.D = g.normals({n.H, c.is("D_a_value") ? n.V : 1});
     if (c.is("z")) in.z = g.normals(values);
     if (c.is("dt_bias")) in.dt_bias = g.uniforms({n.H}, 0.01, 0.5);
-    if (c.initial_state) in.initial_state = g.normals({sequence_count(n, c), n.H, n.K, n.V});
+    in.initial_state = random_state(c, g, matrix_state_shape(n, c));
   }
   static void make_exact(mamba2::inputs& in, const sizes& n, const options& c, generator& g) {
     const extents grouped{n.B, n.L, n.H / c.group, n.K};
@@ -208,7 +194,7 @@ struct case_of<mamba2> {
     in.C = integers(g, grouped, 2);
     if (c.is("D")) in.D = integers(g, {n.H, c.is("D_a_value") ? n.V : 1}, 2);
     if (c.is("dt_bias")) in.dt_bias = integers(g, {n.H}, 1);
-    if (c.initial_state) in.initial_state = integers(g, {sequence_count(n, c), n.H, n.K, n.V}, 2);
+    in.initial_state = exact_state(c, g, matrix_state_shape(n, c));
   }
 };
 
