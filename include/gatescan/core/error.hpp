@@ -14,13 +14,13 @@ inline namespace GATESCAN_TYPES {
 
 /// An operand has the wrong rank, extent, stride, planes or overlap.
 struct __attribute__((visibility("default"))) shape_error : std::invalid_argument {
-  GATESCAN_INLINE explicit shape_error(const std::string& message)
+  GATESCAN_UNLINKED explicit shape_error(const std::string& message)
       : std::invalid_argument(message) {}
 };
 
 /// The scratch memory given is too small; the message says how much is needed.
 struct __attribute__((visibility("default"))) workspace_error : std::invalid_argument {
-  GATESCAN_INLINE explicit workspace_error(const std::string& message)
+  GATESCAN_UNLINKED explicit workspace_error(const std::string& message)
       : std::invalid_argument(message) {}
 };
 

@@ -5,7 +5,7 @@
 //
 //   GATESCAN_TYPES  what is the same under any flags: views, number formats, options, errors. One
 //                   part of a program may hand them to another. Their functions are
-//                   GATESCAN_INLINE, so that none is left to the linker.
+//                   GATESCAN_UNLINKED, so that none is left to the linker.
 //   GATESCAN_ABI    what is compiled: its name says under which flags, so that the linker never
 //                   puts a function for one machine in the place of one for another.
 
@@ -28,7 +28,17 @@
 #define GATESCAN_CALLS_ANY
 #endif
 
+// Kernels hang on what is inline and in registers, so both are forced. Where nothing is optimised
+// every temporary would have a place of its own on the stack, 600 kB of them in one function.
+#if defined(__OPTIMIZE__) || defined(__CUDACC__)
 #define GATESCAN_INLINE inline __attribute__((always_inline))
+#define GATESCAN_FLATTEN __attribute__((flatten))
+#else
+#define GATESCAN_INLINE inline
+#define GATESCAN_FLATTEN
+#endif
+// functions of GATESCAN_TYPES
+#define GATESCAN_UNLINKED inline __attribute__((always_inline))
 
 // before a member of a recurrence: static, on host and device, its registers stay registers
 #define GATESCAN_MEMBER GATESCAN_HD GATESCAN_INLINE static

@@ -12,14 +12,14 @@ inline namespace GATESCAN_TYPES {
 struct bf16 {
   std::uint16_t bits = 0;
 
-  GATESCAN_INLINE bf16() = default;
-  GATESCAN_HD GATESCAN_INLINE explicit bf16(float x) {
+  GATESCAN_UNLINKED bf16() = default;
+  GATESCAN_HD GATESCAN_UNLINKED explicit bf16(float x) {
     const auto u = __builtin_bit_cast(std::uint32_t, x);
     const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
     const std::uint32_t rounded = u + 0x7fffu + ((u >> 16) & 1u);
     bits = static_cast<std::uint16_t>(nan ? (u >> 16) | 0x40u : rounded >> 16);
   }
-  GATESCAN_HD GATESCAN_INLINE explicit operator float() const {
+  GATESCAN_HD GATESCAN_UNLINKED explicit operator float() const {
     return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
   }
 };
@@ -28,8 +28,8 @@ struct bf16 {
 struct half {
   std::uint16_t bits = 0;
 
-  GATESCAN_INLINE half() = default;
-  GATESCAN_HD GATESCAN_INLINE explicit half(float x) {
+  GATESCAN_UNLINKED half() = default;
+  GATESCAN_HD GATESCAN_UNLINKED explicit half(float x) {
     const auto u = __builtin_bit_cast(std::uint32_t, x);
     const std::uint32_t sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
     std::uint32_t h;
@@ -45,7 +45,7 @@ struct half {
     }
     bits = static_cast<std::uint16_t>(sign | h);
   }
-  GATESCAN_HD GATESCAN_INLINE explicit operator float() const {
+  GATESCAN_HD GATESCAN_UNLINKED explicit operator float() const {
     const std::uint32_t sign = (bits & 0x8000u) << 16;
     const std::uint32_t magnitude = bits & 0x7fffu;
     std::uint32_t u;

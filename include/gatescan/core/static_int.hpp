@@ -9,7 +9,7 @@ inline namespace GATESCAN_TYPES {
 template <int N>
 struct static_int {
   static constexpr int value = N;
-  GATESCAN_INLINE constexpr operator int() const { return N; }
+  GATESCAN_UNLINKED constexpr operator int() const { return N; }
 };
 template <int N>
 inline constexpr static_int<N> c{};

@@ -20,8 +20,8 @@ struct layout {
   index_t shape[max_rank] = {};
   index_t stride[max_rank] = {};
 
-  GATESCAN_INLINE constexpr layout() = default;
-  GATESCAN_INLINE constexpr explicit layout(std::initializer_list<index_t> extents) {
+  GATESCAN_UNLINKED constexpr layout() = default;
+  GATESCAN_UNLINKED constexpr explicit layout(std::initializer_list<index_t> extents) {
     for (index_t n : extents)
       if (rank < max_rank)
         shape[rank++] = n;
@@ -30,15 +30,15 @@ struct layout {
     index_t step = 1;
     for (int i = rank - 1; i >= 0; --i) stride[i] = step, step *= shape[i];
   }
-  GATESCAN_INLINE constexpr layout(std::initializer_list<index_t> extents,
-                                   std::initializer_list<index_t> strides)
+  GATESCAN_UNLINKED constexpr layout(std::initializer_list<index_t> extents,
+                                     std::initializer_list<index_t> strides)
       : layout(extents) {
     well_formed = well_formed && strides.size() == extents.size();
     int i = 0;
     for (index_t s : strides)
       if (i < max_rank) stride[i++] = s;
   }
-  GATESCAN_INLINE constexpr index_t size() const {
+  GATESCAN_UNLINKED constexpr index_t size() const {
     index_t n = rank > 0 ? 1 : 0;
     for (int i = 0; i < rank; ++i) n *= shape[i];
     return n;
@@ -52,19 +52,19 @@ struct view : layout {
   using element = T;
   T* data = nullptr;
 
-  GATESCAN_INLINE constexpr view() = default;
-  GATESCAN_INLINE constexpr view(T* p, const layout& where) : layout(where), data(p) {}
-  GATESCAN_INLINE constexpr view(T* p, std::initializer_list<index_t> extents)
+  GATESCAN_UNLINKED constexpr view() = default;
+  GATESCAN_UNLINKED constexpr view(T* p, const layout& where) : layout(where), data(p) {}
+  GATESCAN_UNLINKED constexpr view(T* p, std::initializer_list<index_t> extents)
       : layout(extents), data(p) {}
-  GATESCAN_INLINE constexpr view(T* p, std::initializer_list<index_t> extents,
-                                 std::initializer_list<index_t> strides)
+  GATESCAN_UNLINKED constexpr view(T* p, std::initializer_list<index_t> extents,
+                                   std::initializer_list<index_t> strides)
       : layout(extents, strides), data(p) {}
   template <class U>
-  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) GATESCAN_INLINE
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) GATESCAN_UNLINKED
       constexpr view(const view<U>& other)
       : layout(other), data(other.data) {}
   template <class U>
-  requires(!std::is_const_v<T> && std::is_same_v<U, const T>) GATESCAN_INLINE
+  requires(!std::is_const_v<T> && std::is_same_v<U, const T>) GATESCAN_UNLINKED
       constexpr view(const view<U>& other)
       : layout(other) {
     static_assert(!std::is_same_v<U, const T>,
@@ -72,7 +72,7 @@ struct view : layout {
                   "view<const T>");
   }
 
-  GATESCAN_INLINE constexpr bool given() const { return rank != 0; }
+  GATESCAN_UNLINKED constexpr bool given() const { return rank != 0; }
 };
 
 /// Two T's, the real and then the imaginary part, as std::complex<T> is by its definition. Said
@@ -92,19 +92,19 @@ struct interleaved_view : layout {
   T* re = nullptr;
 
   template <class N>
-  requires complex_number_of<N, T> GATESCAN_INLINE interleaved_view(const view<N>& x)
+  requires complex_number_of<N, T> GATESCAN_UNLINKED interleaved_view(const view<N>& x)
       : layout(x), re(reinterpret_cast<T*>(x.data)) {
     for (int i = 0; i < rank; ++i) stride[i] *= 2;
   }
   template <class N>
-  requires complex_number_of<N, T> GATESCAN_INLINE interleaved_view(N* p, const layout& where)
+  requires complex_number_of<N, T> GATESCAN_UNLINKED interleaved_view(N* p, const layout& where)
       : interleaved_view(view<N>(p, where)) {}
   template <class N>
-  requires complex_number_of<N, T> GATESCAN_INLINE
+  requires complex_number_of<N, T> GATESCAN_UNLINKED
   interleaved_view(N* p, std::initializer_list<index_t> extents)
       : interleaved_view(view<N>(p, extents)) {}
   template <class N>
-  requires complex_number_of<N, T> GATESCAN_INLINE interleaved_view(
+  requires complex_number_of<N, T> GATESCAN_UNLINKED interleaved_view(
       N* p, std::initializer_list<index_t> extents, std::initializer_list<index_t> strides)
       : interleaved_view(view<N>(p, extents, strides)) {}
 };
@@ -118,36 +118,36 @@ struct complex_view : layout {
   T* re = nullptr;
   T* im = nullptr;
 
-  GATESCAN_INLINE constexpr complex_view() = default;
-  GATESCAN_INLINE constexpr complex_view(T* real, T* imaginary, const layout& where)
+  GATESCAN_UNLINKED constexpr complex_view() = default;
+  GATESCAN_UNLINKED constexpr complex_view(T* real, T* imaginary, const layout& where)
       : layout(where), re(real), im(imaginary) {}
-  GATESCAN_INLINE constexpr complex_view(const view<T>& real) : layout(real), re(real.data) {}
-  GATESCAN_INLINE constexpr complex_view(const view<T>& real, const view<T>& imaginary)
+  GATESCAN_UNLINKED constexpr complex_view(const view<T>& real) : layout(real), re(real.data) {}
+  GATESCAN_UNLINKED constexpr complex_view(const view<T>& real, const view<T>& imaginary)
       : layout(real), re(real.data), im(imaginary.data) {
     same_layout_ = imaginary.rank == rank;
     for (int i = 0; same_layout_ && i < rank; ++i)
       same_layout_ = imaginary.shape[i] == shape[i] && imaginary.stride[i] == stride[i];
   }
   template <class U>
-  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) GATESCAN_INLINE
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) GATESCAN_UNLINKED
       constexpr complex_view(const view<U>& real)
       : complex_view(view<T>(real)) {}
   template <class U>
-  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) GATESCAN_INLINE
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) GATESCAN_UNLINKED
       constexpr complex_view(const complex_view<U>& x)
       : layout(x), re(x.re), im(x.im), same_layout_(x.planes_agree()) {}
   template <class U>
-  requires(!std::is_const_v<T> && std::is_same_v<U, const T>) GATESCAN_INLINE
+  requires(!std::is_const_v<T> && std::is_same_v<U, const T>) GATESCAN_UNLINKED
       constexpr complex_view(const view<U>& real)
       : complex_view(view<T>(real)) {}
-  GATESCAN_INLINE complex_view(const interleaved_view<T>& x)
+  GATESCAN_UNLINKED complex_view(const interleaved_view<T>& x)
       : layout(x), re(x.re), im(x.re == nullptr ? nullptr : x.re + 1) {}
   template <class N>
-  requires complex_number_of<N, T> GATESCAN_INLINE complex_view(const view<N>& x)
+  requires complex_number_of<N, T> GATESCAN_UNLINKED complex_view(const view<N>& x)
       : complex_view(interleaved_view<T>(x)) {}
 
-  GATESCAN_INLINE constexpr bool given() const { return rank != 0; }
-  GATESCAN_INLINE constexpr bool planes_agree() const { return same_layout_; }
+  GATESCAN_UNLINKED constexpr bool given() const { return rank != 0; }
+  GATESCAN_UNLINKED constexpr bool planes_agree() const { return same_layout_; }
 
  private:
   bool same_layout_ = true;

@@ -18,11 +18,11 @@ struct attention {
   template <class R>
   static constexpr bool supports = attention_form<R>;
 
-  GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
+  GATESCAN_UNLINKED schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
     const index_t whole = std::max<index_t>(longest, 1);
     return {form, whole, whole, 1};
   }
-  GATESCAN_INLINE std::string reason() const { return "asked for: full surrogate attention"; }
+  GATESCAN_UNLINKED std::string reason() const { return "asked for: full surrogate attention"; }
 };
 
 }  // namespace GATESCAN_TYPES

@@ -22,8 +22,8 @@ struct chunked {
 
   int size = 0;
 
-  GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest,
-                                       const preferences& best) const {
+  GATESCAN_UNLINKED schedule schedule_of(const sizes&, index_t longest,
+                                         const preferences& best) const {
     if (size < 0)
       fail<std::invalid_argument>(
           "chunked: expected at least 1 token a chunk, or 0 for the library's choice, got " +
@@ -34,7 +34,7 @@ struct chunked {
     };
     return {form, tokens(best.forward_chunk), tokens(best.backward_chunk), 1};
   }
-  GATESCAN_INLINE std::string reason() const {
+  GATESCAN_UNLINKED std::string reason() const {
     return "asked for: chunks of " +
            (size > 0 ? std::to_string(size) : std::string("the backend's choice of")) + " tokens";
   }

@@ -18,12 +18,12 @@ struct recurrent {
   template <class R>
   static constexpr bool supports = recurrence<R>;
 
-  GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
+  GATESCAN_UNLINKED schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
     index_t kept = 16;  // tokens from one kept state to the next
     while (kept * kept < longest && kept < 1024) kept *= 2;
     return {form, 16, kept, 1};
   }
-  GATESCAN_INLINE std::string reason() const { return "asked for: one token after another"; }
+  GATESCAN_UNLINKED std::string reason() const { return "asked for: one token after another"; }
 };
 
 }  // namespace GATESCAN_TYPES

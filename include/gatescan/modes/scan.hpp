@@ -22,8 +22,8 @@ struct scan {
 
   int segments = 0;  // 0: chosen by the shape; less is std::invalid_argument
 
-  GATESCAN_INLINE schedule schedule_of(const sizes&, index_t longest,
-                                       const preferences& best) const {
+  GATESCAN_UNLINKED schedule schedule_of(const sizes&, index_t longest,
+                                         const preferences& best) const {
     if (segments < 0)
       fail<std::invalid_argument>(
           "scan: expected at least 1 segment, or 0 for the library's choice, got " +
@@ -32,7 +32,7 @@ struct scan {
     const index_t wanted = segments > 0 ? segments : best.segments(longest);
     return {form, chunk, chunk, std::clamp<index_t>(wanted, 2, 1024)};
   }
-  GATESCAN_INLINE std::string reason() const { return "asked for: time in parallel segments"; }
+  GATESCAN_UNLINKED std::string reason() const { return "asked for: time in parallel segments"; }
 };
 
 }  // namespace GATESCAN_TYPES

@@ -40,7 +40,7 @@ struct cpu {
   denormals subnormal = denormals::ieee;
   executor run{};
 
-  friend GATESCAN_INLINE std::unique_ptr<std::byte[]> own_scratch(const cpu&, std::size_t bytes) {
+  friend GATESCAN_UNLINKED std::unique_ptr<std::byte[]> own_scratch(const cpu&, std::size_t bytes) {
     // not make_unique_for_overwrite, which libc++ 14 does not have
     return std::unique_ptr<std::byte[]>(bytes > 0 ? new std::byte[bytes] : nullptr);
   }

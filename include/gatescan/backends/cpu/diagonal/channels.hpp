@@ -102,8 +102,8 @@ struct channels {
   /// Walks through tokens [first, first + count). With WithOutput `value` gets what the prologue
   /// said and `o` the product's o, of every pair (or token). walks: [key][register].
   template <class Tokens, bool WithOutput, class Walk>
-  __attribute__((flatten)) void forward(index_t first, index_t count, values_of<Tokens>* value,
-                                        elements_of<Tokens>* o, Walk* walks) const {
+  GATESCAN_FLATTEN void forward(index_t first, index_t count, values_of<Tokens>* value,
+                                elements_of<Tokens>* o, Walk* walks) const {
     using elements = elements_of<Tokens>;
     constexpr index_t size = Tokens::tokens;
     const channels self = held(*this);
@@ -196,63 +196,22 @@ struct channels {
   /// states are recomputed from `in`, then the same scan runs against time. g: gradient of the
   /// state after the tokens on entry, before them on return. gates, states: [key][pair].
   template <class Tokens>
-  __attribute__((flatten)) void backward(const operand<const storage>& d_out,
-                                         const tiles_of_gradients& into, index_t first,
-                                         index_t count, planes<C, IsComplex> in,
-                                         planes<C, IsComplex> g, elements_of<Tokens>* gates,
-                                         elements_of<Tokens>* states) const {
-    using elements = elements_of<Tokens>;
-    constexpr index_t size = Tokens::tokens, most = together / size;
+  GATESCAN_FLATTEN void backward(const operand<const storage>& d_out,
+                                 const tiles_of_gradients& into, index_t first, index_t count,
+                                 planes<C, IsComplex> in, planes<C, IsComplex> g,
+                                 elements_of<Tokens>* gates, elements_of<Tokens>* states) const {
+    constexpr index_t size = Tokens::tokens;
     const channels self = held(*this);
     const tiles_of_gradients d = held(into);
     const index_t pairs = count / size;
-    list<values_of<Tokens>, most> value, d_value = {};
-    list<elements, most> d_o, dv;
-    const auto place = [&](index_t r, index_t key) {
-      return self.template at<Tokens>(first + r * size, key, r * size);
-    };
+    list<values_of<Tokens>, together / size> value;
     if constexpr (may_have_normal_gates<Tokens>) {
-      for (index_t r = 0; r < pairs; ++r) self.put_values(value + r, place(r, 0));
+      for (index_t r = 0; r < pairs; ++r)
+        self.put_values(value + r, self.template at<Tokens>(first + r * size, 0, r * size));
       const gates_in_normal_range<channels, Tokens> fast{self, first, pairs, value};
       if (fast.applies()) return fast.backward(d_out, d, in, g, gates, states);
     }
-    self.template recompute<Tokens, true>(first, pairs, in, value, d_o, gates, states);
-    for (index_t r = 0; r < pairs; ++r) {
-      dv[r] = constant_of<elements>(C(0));
-      d_o[r] = self.gradient_of_o(d_out, d, place(r, 0), value[r], d_value[r], d_o[r]);
-    }
-    for (index_t i = 0; i < self.n.keys; ++i) {
-      carried_of<Tokens> carried(g, self.state(i));
-      elements h = states[i * most + pairs - 1];
-      for (index_t r = pairs - 1; r >= 0; --r) {
-        const Tokens here = place(r, i);
-        const elements a = gates[i * most + r];
-        elements earlier = h, before = h, d_h = d_o[r];
-        if (r > 0)
-          earlier = states[i * most + r - 1];
-        else
-          load_parts<Tokens>(in, self.state(i), size - 1, earlier);
-#pragma GCC unroll 8
-        for (index_t t = 0; t < size; ++t)
-#pragma GCC unroll 8
-          for (index_t j = 0; j < Tokens::registers; ++j)
-            set(before, Tokens::index(t, j),
-                t > 0 ? get(h, Tokens::index(t - 1, j)) : get(earlier, Tokens::index(size - 1, j)));
-        const auto key = R::keys(self.x, here);
-        d_h = conj(elements(key.q)) * d_h;
-        carried.next(a, d_h);
-        dv[r] = fma(d_h, conj(elements(key.k)), dv[r]);
-        R::keys_adjoint(self.x, d, here,
-                        keys_of<elements>{d_o[r] * conj(h), d_h * conj(value[r].v), elements{}});
-        R::gate_adjoint(self.x, d, here, value[r], d_value[r], a, d_h * conj(before));
-        h = earlier;
-      }
-      carried.store(g, self.state(i));
-    }
-    for (index_t r = 0; r < pairs; ++r) {
-      accumulate(d_value[r].v, dv[r]);
-      R::values_adjoint(self.x, d, place(r, 0), value[r], d_value[r]);
-    }
+    self.template backward_in_steps<Tokens>(d_out, d, first, pairs, in, g, gates, states, value);
   }
 
   /// The gradient of the state before the tokens only.
@@ -372,6 +331,59 @@ struct channels {
   };
 
  private:
+  // backward whatever the gates are. value: of each pair.
+  template <class Tokens>
+  GATESCAN_INLINE void backward_in_steps(const operand<const storage>& d_out,
+                                         const tiles_of_gradients& d, index_t first, index_t pairs,
+                                         planes<C, IsComplex> in, planes<C, IsComplex> g,
+                                         elements_of<Tokens>* gates, elements_of<Tokens>* states,
+                                         values_of<Tokens>* value) const {
+    using elements = elements_of<Tokens>;
+    constexpr index_t size = Tokens::tokens, most = together / size;
+    list<values_of<Tokens>, most> d_value = {};
+    list<elements, most> d_o, dv;
+    const auto place = [&](index_t r, index_t key) {
+      return this->template at<Tokens>(first + r * size, key, r * size);
+    };
+    recompute<Tokens, true>(first, pairs, in, value, d_o, gates, states);
+    for (index_t r = 0; r < pairs; ++r) {
+      dv[r] = constant_of<elements>(C(0));
+      d_o[r] = gradient_of_o(d_out, d, place(r, 0), value[r], d_value[r], d_o[r]);
+    }
+    for (index_t i = 0; i < n.keys; ++i) {
+      carried_of<Tokens> carried(g, state(i));
+      elements h = states[i * most + pairs - 1];
+      for (index_t r = pairs - 1; r >= 0; --r) {
+        const Tokens here = place(r, i);
+        const elements a = gates[i * most + r];
+        elements earlier = h, before = h, d_h = d_o[r];
+        if (r > 0)
+          earlier = states[i * most + r - 1];
+        else
+          load_parts<Tokens>(in, state(i), size - 1, earlier);
+#pragma GCC unroll 8
+        for (index_t t = 0; t < size; ++t)
+#pragma GCC unroll 8
+          for (index_t j = 0; j < Tokens::registers; ++j)
+            set(before, Tokens::index(t, j),
+                t > 0 ? get(h, Tokens::index(t - 1, j)) : get(earlier, Tokens::index(size - 1, j)));
+        const auto key = R::keys(x, here);
+        d_h = conj(elements(key.q)) * d_h;
+        carried.next(a, d_h);
+        dv[r] = fma(d_h, conj(elements(key.k)), dv[r]);
+        R::keys_adjoint(x, d, here,
+                        keys_of<elements>{d_o[r] * conj(h), d_h * conj(value[r].v), elements{}});
+        R::gate_adjoint(x, d, here, value[r], d_value[r], a, d_h * conj(before));
+        h = earlier;
+      }
+      carried.store(g, state(i));
+    }
+    for (index_t r = 0; r < pairs; ++r) {
+      accumulate(d_value[r].v, dv[r]);
+      R::values_adjoint(x, d, place(r, 0), value[r], d_value[r]);
+    }
+  }
+
   // What backward needs of forward: values, o where the epilogue's adjoint takes it, gates, states.
   template <class Tokens, bool KeepStates>
   GATESCAN_INLINE void recompute(index_t first, index_t pairs, planes<C, IsComplex> in,

@@ -76,8 +76,8 @@ struct channel_rows : channels<R, T, IsComplex> {
   }
   // Row by row, four registers at a time.
   template <bool WithOutput, class Walk, class S>
-  __attribute__((flatten)) E whole_rows(index_t first, index_t count, const operand<S>& result,
-                                        bool streaming, Walk* walks) const {
+  GATESCAN_FLATTEN E whole_rows(index_t first, index_t count, const operand<S>& result,
+                                bool streaming, Walk* walks) const {
     using elements = elements_of<row>;
     channel_rows here = held(*this);
     here.in_use = lanes;
@@ -112,8 +112,8 @@ struct channel_rows : channels<R, T, IsComplex> {
   }
   // All of a row, two tokens at a time.
   template <bool WithOutput, class Walk, class S>
-  __attribute__((flatten)) E pair_rows(index_t first, index_t count, const operand<S>& result,
-                                       bool streaming, Walk* walks) const {
+  GATESCAN_FLATTEN E pair_rows(index_t first, index_t count, const operand<S>& result,
+                               bool streaming, Walk* walks) const {
     using elements = elements_of<pair>;
     channel_rows here = held(*this);
     here.in_use = lanes;

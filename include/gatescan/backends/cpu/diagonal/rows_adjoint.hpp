@@ -35,11 +35,10 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
   /// Gradients of `count` tokens of the block's channels in use, into tiles. g: gradient of the
   /// state after the tokens on entry, before them on return. between() is called after every row.
   template <class Between>
-  __attribute__((flatten)) void backward_rows(const operand<const storage>& d_out,
-                                              const tiles_of_gradients& into, index_t first,
-                                              index_t count, index_t channels_in_use,
-                                              state_planes in, state_planes g, C* states,
-                                              Between between) const {
+  GATESCAN_FLATTEN void backward_rows(const operand<const storage>& d_out,
+                                      const tiles_of_gradients& into, index_t first, index_t count,
+                                      index_t channels_in_use, state_planes in, state_planes g,
+                                      C* states, Between between) const {
     channel_rows_adjoint here = held(*this);
     const operand<const storage> d_o = held(d_out);
     const tiles_of_gradients d = held(into);

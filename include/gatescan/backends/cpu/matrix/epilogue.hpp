@@ -71,11 +71,10 @@ class matrix_epilogue {
   /// Gradients of the operands of the chunk's tokens [first, first + count), which tiles have room
   /// for; the chunk begins at token `start`. With HeadGate, gradients of gates are one a token.
   template <bool HeadGate>
-  __attribute__((flatten)) static void collect(const reader& from,
-                                               const operand<const storage>& d_out,
-                                               const matrix_gradients<C>& gradients,
-                                               const tiles_of_gradients& tiles, index_t start,
-                                               index_t first, index_t count) {
+  GATESCAN_FLATTEN static void collect(const reader& from, const operand<const storage>& d_out,
+                                       const matrix_gradients<C>& gradients,
+                                       const tiles_of_gradients& tiles, index_t start,
+                                       index_t first, index_t count) {
     const auto x = held(from.operands());
     const auto d = held(gradients);
     const auto to = held(tiles);
