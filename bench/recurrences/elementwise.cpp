@@ -9,11 +9,10 @@ namespace {
 
 // Every operand and result once through memory: 12 bytes a real float element forward, 20 backward.
 shape elementwise_shape(index_t B, index_t L, index_t D, bool complex = false) {
-  const std::string text = part("B", B) + "/" + part("L", L) + "/" + part("D", D);
-  shape s{{B, B, L, 1, 1, D}, (complex ? "complex/" : "real/") + text};
-  s.each = complex ? cost{8, 16, limit::bandwidth} : cost{2, 4, limit::bandwidth};
+  shape s = channel_shape(B, L, D);
+  s.text = (complex ? "complex/" : "real/") + s.text;
   s.forget = {{"a", 0}, {"x", 0}};
-  if (complex) s.complex = {"a", "x"};
+  if (complex) s.each = {8, 16, limit::bandwidth}, s.complex = {"a", "x"};
   return s;
 }
 

@@ -75,7 +75,8 @@ inline range range_of(std::string_view name, const sizes& n) {
   if (name == "q" || name == "k" || name == "r") return {-key, key};
   if (name == "a") return {0.9, 1};
   if (name == "log_decay" || name == "log_magnitude" || name == "w") return {-0.1, -0.001};
-  if (name == "f") return {2, 7};  // gates of 0.88 to 0.999
+  if (name == "f") return {2, 7};         // gates of 0.88 to 0.999
+  if (name == "Lambda") return {-9, -4};  // gates of 0.9 to 0.999 at least
   if (name == "phase") return {-std::numbers::pi, std::numbers::pi};
   if (name == "beta" || name == "lower_bound") return {0, 1};
   if (name == "delta" || name == "dt") return {-5, -2};

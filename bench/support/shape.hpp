@@ -24,10 +24,12 @@ struct cost {
   limit by = limit::fma;
 };
 
-// What an operand of one token is, that all before it is forgotten and nothing new is written.
+// What an operand of one token is, that all before it is forgotten and nothing new is written; or
+// of all tokens before a window, where none can forget.
 struct forgetting {
   std::string_view operand;
   double value;
+  bool all_before = false;
 };
 
 // A problem to be measured. recurrences/NAME.cpp says all of it that is the recurrence's own.
@@ -52,6 +54,13 @@ inline shape matrix_shape(index_t B, index_t L, index_t H, index_t K, index_t V)
   return {{B, B, L, H, K, V},
           part("B", B) + "/" + part("L", L) + "/" + part("H", H) + "/" + part("K", K) + "/" +
               part("V", V)};
+}
+
+// Channels of one number, beside each other: every operand and result once through memory.
+inline shape channel_shape(index_t B, index_t L, index_t D) {
+  shape s{{B, B, L, 1, 1, D}, part("B", B) + "/" + part("L", L) + "/" + part("D", D)};
+  s.each = {2, 4, limit::bandwidth};
+  return s;
 }
 
 inline index_t extent(const sizes& n, axis a) {

@@ -127,7 +127,7 @@ class check {
   /// The state is 0 when the window begins. Call before the library is called.
   void forget_before_window() {
     if (w_.first_token == 0) return;
-    for (const forgetting& f : p_.s.forget) set_token_before(f.operand, f.value);
+    for (const forgetting& f : p_.s.forget) set_before(f.operand, f.value, f.all_before);
   }
 
   /// `initial` as the oracle's initial state: step's state before the call.
@@ -211,15 +211,15 @@ class check {
         first, second);
   }
 
-  void set_token_before(std::string_view name, double value) {
+  void set_before(std::string_view name, double value, bool all) {
     using storage = gatescan::storage_t<T>;
     R::operands(
         [&](std::string_view other, const axes& a, gatescan::presence, const auto&) {
           const auto found = p_.numbers.find(std::string(name));
           if (other != name || found == p_.numbers.end()) return;
-          window token{w_.first_token - 1, p_.s.n};
-          token.n.time = 1;
-          for_each_place(found->second.where, a, token, [&](index_t place) {
+          window tokens{all ? 0 : w_.first_token - 1, p_.s.n};
+          tokens.n.time = all ? w_.first_token : 1;
+          for_each_place(found->second.where, a, tokens, [&](index_t place) {
             const auto i = static_cast<std::size_t>(place);
             found->second.re[i] = gatescan::convert<storage>(value);
             if (!found->second.im.empty()) found->second.im[i] = gatescan::convert<storage>(0.0);

@@ -41,6 +41,15 @@ struct exp {
   }
   static long double truth(long double x) { return std::exp(x); }
 };
+struct expm1_of_negative {
+  static constexpr const char* name = "expm1_of_negative";
+  static constexpr double bound = 2;
+  template <class R>
+  static R of(R x) {
+    return gatescan::expm1_of_negative(-gatescan::abs(x));
+  }
+  static long double truth(long double x) { return std::expm1(-std::fabs(x)); }
+};
 struct sigmoid {
   static constexpr const char* name = "sigmoid";
   static constexpr double bound = 2 + unfused;
@@ -181,10 +190,10 @@ template <class Number, class... F>
 struct cells {
   using type = ::testing::Types<cell<F, Number>...>;
 };
-using float_cells =
-    cells<float, exp, sigmoid, one_minus_sigmoid, softplus, log_sigmoid, silu, silu_slope>::type;
-using double_cells =
-    cells<double, exp, sigmoid, one_minus_sigmoid, softplus, log_sigmoid, silu, silu_slope>::type;
+using float_cells = cells<float, exp, expm1_of_negative, sigmoid, one_minus_sigmoid, softplus,
+                          log_sigmoid, silu, silu_slope>::type;
+using double_cells = cells<double, exp, expm1_of_negative, sigmoid, one_minus_sigmoid, softplus,
+                           log_sigmoid, silu, silu_slope>::type;
 TYPED_TEST_SUITE_P(functions);
 TYPED_TEST_P(functions, N11_N12_are_within_a_few_ulp_of_long_double) {
   using F = typename TypeParam::function;
@@ -210,6 +219,8 @@ void expect_special_values() {
                           {nan, nan},
                           {limits::lowest(), T(0)},
                           {limits::max(), inf}});
+  expect_special<expm1_of_negative, T>(
+      {{tiny, -tiny}, {inf, T(-1)}, {nan, nan}, {limits::max(), T(-1)}});
   expect_special<sigmoid, T>({{T(0), half},
                               {-T(0), half},
                               {tiny, half},

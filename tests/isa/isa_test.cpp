@@ -26,7 +26,12 @@ TEST(isa, selective_scan) { check_kernels<selective_scan>(); }
 TEST(isa, mamba2) { check_kernels<mamba2>(); }
 TEST(isa, rwkv6) { check_kernels<rwkv6>(); }
 TEST(isa, gated_delta_net) { check_kernels<gated_delta_net>(); }
+TEST(isa, retention) { check_kernels<retention>(); }
+TEST(isa, hgrn) { check_kernels<hgrn>(); }
 TEST(isa, hgrn2) { check_kernels<hgrn2>(); }
+TEST(isa, min_gru) { check_kernels<min_gru>(); }
+TEST(isa, min_lstm) { check_kernels<min_lstm>(); }
+TEST(isa, rg_lru) { check_kernels<rg_lru>(); }
 
 }  // namespace
 }  // namespace grid

@@ -99,6 +99,11 @@ hgrn2::inputs sizes_of_terms(hgrn2::inputs in) {
   in.q = magnitude(in.q), in.i = magnitude(in.i), in.initial_state = magnitude(in.initial_state);
   return in;
 }
+retention::inputs sizes_of_terms(retention::inputs in) {
+  in.q = magnitude(in.q), in.k = magnitude(in.k), in.v = magnitude(in.v);
+  in.initial_state = magnitude(in.initial_state);
+  return in;
+}
 
 template <class O, class T>
 void expect_accurate_out(const std::vector<mode>& modes, double bound) {
@@ -140,6 +145,10 @@ TEST(quality, mamba2_over_a_million_steps) {
 TEST(quality, rwkv6_over_a_million_steps) {
   expect_accurate_out<rwkv6, float>({scan, chunked}, 4e-6);
   expect_accurate_out<rwkv6, wide<float>>({recurrent, scan, chunked}, 1.2e-7);
+}
+TEST(quality, retention_over_a_million_steps) {
+  expect_accurate_out<retention, float>({scan, chunked}, 4e-6);
+  expect_accurate_out<retention, wide<float>>({recurrent, scan, chunked}, 1.2e-7);
 }
 TEST(quality, hgrn2_over_a_million_steps) {
   expect_accurate_out<hgrn2, float>({scan, chunked}, 4e-6);

@@ -44,6 +44,23 @@ void set_log_gates(gated_delta_net::inputs& in, double g) {
 void set_log_gates(hgrn2::inputs& in, double g) {
   for (double& x : in.f.data) x = generator::logit_of_log(g);
 }
+void set_log_gates(retention::inputs& in, double g) {
+  for (double& x : in.log_decay.data) x = g;
+}
+void set_log_gates(hgrn::inputs& in, double g) {
+  for (double& x : in.log_decay.data) x = g;
+}
+void set_log_gates(min_gru::inputs& in, double g) {
+  for (double& x : in.z.data) x = -generator::logit_of_log(g);
+}
+void set_log_gates(min_lstm::inputs& in, double g) {
+  for (std::size_t i = 0; i < in.f.data.size(); ++i)
+    case_of<min_lstm>::set_log_gate(in.f.data[i], in.i.data[i], g, 0.5);
+}
+void set_log_gates(rg_lru::inputs& in, double g) {
+  for (double& x : in.r.data) x = 0;  // 8 softplus(Lambda) / 2 is -g
+  for (double& x : in.Lambda.data) x = case_of<min_lstm>::log_of_expm1(-g / 4);
+}
 void set_log_gates(mamba2::inputs& in, double g) {
   for (double& x : in.A.data) x = g;
   for (double& x : in.dt.data) x = 1;

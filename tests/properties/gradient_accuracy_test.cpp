@@ -69,6 +69,26 @@ TEST(quality, N8_gradients_of_hgrn2) {
     expect_gradient_rms<hgrn2, wide<float>>(1e-6, c);
   }
 }
+TEST(quality, N8_gradients_of_retention) {
+  expect_gradient_rms<retention, float>(1e-5);
+  expect_gradient_rms<retention, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_hgrn) {
+  expect_gradient_rms<hgrn, float>(1e-5);
+  expect_gradient_rms<hgrn, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_min_gru) {
+  expect_gradient_rms<min_gru, float>(1e-5);
+  expect_gradient_rms<min_gru, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_min_lstm) {
+  expect_gradient_rms<min_lstm, float>(1e-5);
+  expect_gradient_rms<min_lstm, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_rg_lru) {
+  expect_gradient_rms<rg_lru, float>(1e-5);
+  expect_gradient_rms<rg_lru, wide<float>>(1e-6);
+}
 // Attention sums up all that a sequence wrote and took away again, so that its error grows with the
 // square root of the length where gates are 1.
 TEST(quality, N8_gradients_of_gated_delta_net) {

@@ -137,6 +137,11 @@ TEST(quality, M3_out_may_be_an_operand) {
   expect_in_place<rwkv6>("v");
   expect_in_place<gated_delta_net>("v");
   expect_in_place<hgrn2>("i");
+  expect_in_place<retention>("v");
+  expect_in_place<hgrn>("x");
+  expect_in_place<min_gru>("z");
+  expect_in_place<min_lstm>("h");
+  expect_in_place<rg_lru>("r");
 }
 
 // M3: and the gradient of the initial state may replace that of the final state

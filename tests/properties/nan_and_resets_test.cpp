@@ -208,9 +208,28 @@ void reset_at(hgrn2::inputs& in, int64 t) {
   for (int64 h = 0; h < in.f.extent(2); ++h)
     for (int64 i = 0; i < in.f.extent(3); ++i) in.f(0, t, h, i) = -inf;
 }
-// their gates are of A for all tokens: reset everywhere
+void reset_at(hgrn::inputs& in, int64 t) {
+  for (int64 h = 0; h < in.log_decay.extent(2); ++h)
+    for (int64 d = 0; d < in.log_decay.extent(3); ++d) in.log_decay(0, t, h, d) = -inf;
+}
+void reset_at(min_gru::inputs& in, int64 t) {
+  for (int64 h = 0; h < in.z.extent(2); ++h)
+    for (int64 d = 0; d < in.z.extent(3); ++d) in.z(0, t, h, d) = inf;
+}
+void reset_at(min_lstm::inputs& in, int64 t) {
+  for (int64 h = 0; h < in.f.extent(2); ++h)
+    for (int64 d = 0; d < in.f.extent(3); ++d) in.f(0, t, h, d) = -inf, in.i(0, t, h, d) = inf;
+}
+void reset_at(rg_lru::inputs& in, int64 t) {
+  for (int64 h = 0; h < in.r.extent(2); ++h)
+    for (int64 d = 0; d < in.r.extent(3); ++d) in.r(0, t, h, d) = inf;
+}
+// their gates are parameters of all tokens: reset everywhere
 void reset_at(selective_scan::inputs& in, int64) {
   for (double& a : in.A.data) a = -inf;
+}
+void reset_at(retention::inputs& in, int64) {
+  for (double& g : in.log_decay.data) g = -inf;
 }
 void reset_at(mamba2::inputs& in, int64) {
   for (double& a : in.A.data) a = -inf;
@@ -235,6 +254,14 @@ void poison_at(gated_delta_net::inputs& in, int64 t, double bad) {
   poke(in.v, {0, t, 1}, bad);
 }
 void poison_at(hgrn2::inputs& in, int64 t, double bad) { poke(in.i, {0, t, 1}, bad); }
+void poison_at(retention::inputs& in, int64 t, double bad) {
+  poke(in.k, {0, t, 0}, bad);
+  poke(in.v, {0, t, 1}, bad);
+}
+void poison_at(hgrn::inputs& in, int64 t, double bad) { poke(in.x, {0, t, 0}, bad); }
+void poison_at(min_gru::inputs& in, int64 t, double bad) { poke(in.h, {0, t, 0}, bad); }
+void poison_at(min_lstm::inputs& in, int64 t, double bad) { poke(in.h, {0, t, 0}, bad); }
+void poison_at(rg_lru::inputs& in, int64 t, double bad) { poke(in.x, {0, t, 0}, bad); }
 void poison_at(selective_scan::inputs& in, int64 t, double bad) {
   poke(in.B, {0, t, 0}, bad);
   poke(in.u, {0, t, 1}, bad);

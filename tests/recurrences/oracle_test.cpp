@@ -147,7 +147,15 @@ TEST(oracle, gradients_of_rwkv6) { check_all<rwkv6>({2, 3, 2, 2, 2}, log_kinds);
 TEST(oracle, gradients_of_gated_delta_net) {
   check_all<gated_delta_net>({2, 3, 2, 2, 2}, log_kinds);
 }
+TEST(oracle, gradients_of_retention) { check_all<retention>({2, 3, 2, 2, 2}, log_kinds); }
+TEST(oracle, gradients_of_hgrn) { check_all<hgrn>({2, 4, 2, 1, 2}, log_kinds); }
 TEST(oracle, gradients_of_hgrn2) { check_all<hgrn2>({2, 3, 2, 2, 2}, log_kinds); }
+TEST(oracle, gradients_of_min_gru) { check_all<min_gru>({2, 4, 2, 1, 2}, log_kinds); }
+TEST(oracle, gradients_of_min_lstm) { check_all<min_lstm>({2, 4, 2, 1, 2}, log_kinds); }
+// A gate of 1 has no slope, one near it a bounded one.
+TEST(oracle, gradients_of_rg_lru) {
+  check_all<rg_lru>({2, 4, 2, 1, 2}, {gates::mild, gates::strong, gates::resets});
+}
 
 // three steps with distinct primes: which gate meets which state (S1)
 TEST(oracle, elementwise_by_hand) {
@@ -289,6 +297,60 @@ TEST(oracle, hgrn2_by_hand) {
   const auto out = hgrn2::forward(in);  // gates 3/4 and 7/8: S = 3 + 2, then 35/8 + 2
   EXPECT_NEAR(out.out.data[0], 10, 1e-14);
   EXPECT_NEAR(out.out.data[1], 19.125, 1e-14);
+}
+
+TEST(oracle, retention_by_hand) {
+  retention::inputs in;
+  in.q = tensor<double>({1, 2, 1, 1});
+  in.q.data = {2, 3};
+  in.k = tensor<double>({1, 2, 1, 1});
+  in.k.data = {5, 7};
+  in.v = tensor<double>({1, 2, 1, 1});
+  in.v.data = {11, 13};
+  in.log_decay = tensor<double>({1}, std::log(0.5));
+  in.scale = 0.5;
+  const auto out = retention::forward(in);  // S = 55, then 27.5 + 91
+  EXPECT_NEAR(out.out.data[0], 55, 1e-13);
+  EXPECT_NEAR(out.out.data[1], 177.75, 1e-13);
+}
+
+// gates 1/4, then a reset
+TEST(oracle, channels_with_gates_of_preactivations_by_hand) {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  const double third = std::log(3.0);
+  const auto numbers = [](double first, double second) {
+    tensor<double> x({1, 2, 1, 1});
+    x.data = {first, second};
+    return x;
+  };
+  const auto expect = [](const tensor<double>& out, double first, double second) {
+    EXPECT_NEAR(out.data[0], first, 1e-14);
+    EXPECT_NEAR(out.data[1], second, 1e-14);
+  };
+  hgrn::inputs decays;
+  decays.x = numbers(7, 5);
+  decays.log_decay = numbers(std::log(0.25), -inf);
+  decays.initial_state = tensor<double>({1, 1, 1}, 4);
+  expect(hgrn::forward(decays).out, 8, 5);
+  min_gru::inputs gru;
+  gru.z = numbers(third, inf);
+  gru.h = numbers(1.5, -third);  // candidates 2 and 1/4
+  gru.initial_state = decays.initial_state;
+  expect(min_gru::forward(gru).out, 2.5, 0.25);
+  min_lstm::inputs lstm;
+  lstm.f = numbers(-std::log(4.0), -inf);  // 1/5 and 3/5 are a quarter and three quarters
+  lstm.i = numbers(std::log(1.5), 0);
+  lstm.h = gru.h;
+  lstm.initial_state = decays.initial_state;
+  expect(min_lstm::forward(lstm).out, 2.5, 0.25);
+  rg_lru::inputs lru;
+  lru.Lambda = tensor<double>({1, 1}, std::log(15.0));  // 8 log 16 log 2
+  lru.r = numbers(-std::log(15.0), inf);                // sigmoids 1/16 and 1: gates 1/4 and 2^-32
+  lru.i = numbers(0, inf);
+  lru.x = numbers(6, 5);
+  lru.initial_state = decays.initial_state;
+  expect(rg_lru::forward(lru).out, 1 + 3 * std::sqrt(15.0) / 4,
+         5 * std::sqrt(1 - std::ldexp(1.0, -64)) + std::ldexp(1 + 3 * std::sqrt(15.0) / 4, -32));
 }
 
 // a reset selects: neither Inf nor NaN of before comes through, forward or backward

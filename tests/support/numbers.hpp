@@ -57,6 +57,10 @@ dual<R> exp(const dual<R>& x) {
   return {std::exp(x.v), dual<R>::times(std::exp(x.v), x.d)};
 }
 template <class R>
+dual<R> expm1(const dual<R>& x) {
+  return {std::expm1(x.v), dual<R>::times(std::exp(x.v), x.d)};
+}
+template <class R>
 dual<R> log1p(const dual<R>& x) {
   return {std::log1p(x.v), x.d / (R(1) + x.v)};
 }

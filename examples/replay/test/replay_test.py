@@ -146,6 +146,28 @@ def case(recurrence, L=3, dtype="F32"):
             "log_decay": (1, L, 2, 1),
             "initial_state": (1, 2, 2, 3),
         },
+        "retention": {
+            "q": (1, L, 2, 2),
+            "k": (1, L, 1, 2),
+            "v": (1, L, 2, 3),
+            "log_decay": (2,),
+            "initial_state": (1, 2, 2, 3),
+        },
+        "hgrn": {"x": (1, L, 2, 3), "log_decay": (1, L, 1, 3), "initial_state": (1, 2, 3)},
+        "min_gru": {"z": (1, L, 1, 3), "h": (1, L, 2, 3), "initial_state": (1, 2, 3)},
+        "min_lstm": {
+            "f": (1, L, 2, 3),
+            "i": (1, L, 1, 3),
+            "h": (1, L, 2, 3),
+            "initial_state": (1, 2, 3),
+        },
+        "rg_lru": {
+            "x": (1, L, 2, 3),
+            "r": (1, L, 1, 3),
+            "i": (1, L, 2, 3),
+            "Lambda": (2, 3),
+            "initial_state": (1, 2, 3),
+        },
         "hgrn2": {
             "q": (1, L, 2, 2),
             "f": (1, L, 1, 2),
@@ -248,6 +270,39 @@ def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limit
         move(S, [1] * K, [at("beta", 0, t, h) * x for x in k], v)
         return [scale * o for o in read(S, q)]
 
+    def retention(S, t, h):
+        q, k = ([at(name, 0, t, h, i) for i in range(K)] for name in "qk")
+        move(S, [cmath.exp(at("log_decay", h))] * K, k, [at("v", 0, t, h, j) for j in range(V)])
+        return [scale * o for o in read(S, q)]
+
+    def channels(of_channel):  # gate and input of channel j
+        def token(S, t, h):
+            moves = [of_channel(t, h, j) for j in range(V)]
+            S[0][:] = [a * e + x for e, (a, x) in zip(S[0], moves)]
+            return list(S[0])
+
+        return token
+
+    def candidate(h):
+        return sigmoid(h) if h.real < 0 else h + 0.5
+
+    def min_gru_channel(t, h, j):
+        z = sigmoid(at("z", 0, t, h, j))
+        return 1 - z, z * candidate(at("h", 0, t, h, j))
+
+    def min_lstm_channel(t, h, j):
+        f, i = (sigmoid(at(name, 0, t, h, j)) for name in "fi")
+        return f / (f + i), i / (f + i) * candidate(at("h", 0, t, h, j))
+
+    def rg_lru_channel(t, h, j):
+        x, r, i = (at(name, 0, t, h, j) for name in "xri")
+        a = cmath.exp(-8 * cmath.log(1 + cmath.exp(at("Lambda", h, j))) * sigmoid(r))
+        return a, cmath.sqrt(1 - a * a) * sigmoid(i) * x
+
+    hgrn = channels(lambda t, h, j: (cmath.exp(at("log_decay", 0, t, h, j)), at("x", 0, t, h, j)))
+    min_gru, min_lstm = channels(min_gru_channel), channels(min_lstm_channel)
+    rg_lru = channels(rg_lru_channel)
+
     def hgrn2(S, t, h):
         q, f = ([at(name, 0, t, h, i) for i in range(K)] for name in "qf")
         bounds = [at("lower_bound", h, i) for i in range(K)]
@@ -265,10 +320,10 @@ def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limit
 
     token = locals()[recurrence]
     L, H = tensors["d_out"].shape[1:3]
-    K, V = {
-        "elementwise": (1, tensors["d_out"].shape[-1]),
-        "selective_scan": (tensors["initial_state"].shape[-1], 1),
-    }.get(recurrence, tensors["initial_state"].shape[-2:])
+    last = tensors["initial_state"].shape
+    K, V = (1, last[-1]) if len(last) == 3 else last[-2:]
+    if recurrence == "selective_scan":
+        K, V = last[-1], 1
     numbers = iter(tensors["initial_state"].values)
     states = [[[complex(next(numbers)) for _ in range(V)] for _ in range(K)] for _ in range(H)]
     out = [e for t in range(L) for h in range(H) for e in token(states[h], t, h)]
@@ -405,6 +460,7 @@ class Results(ReplayTest):
     SWITCHES = {  # as the program takes them, and as `loops` does
         "gla": (["--scale", "0.5"], {"scale": 0.5}),
         "rwkv6": (["--scale", "0.5"], {"scale": 0.5}),
+        "retention": (["--scale", "0.5"], {"scale": 0.5}),
         "selective_scan": (["--softplus"], {"softplus": 1}),
         "mamba2": (
             ["--softplus", "--dt-limit", "0.5", "1"],
@@ -515,8 +571,9 @@ class Refusals(ReplayTest):
         self.refuse(struct.pack("<Q", len(text)) + text, "gla", "in.safetensors")
 
     def test_a_missing_tensor(self):
-        optional = {"initial_state", "d_final_state", "D", "z", "delta_bias", "dt_bias", "phase"}
-        optional |= {"q_im", "gated_delta_net log_decay", "lower_bound"}
+        optional = {"initial_state", "d_final_state", "D", "delta_bias", "dt_bias", "phase"}
+        optional |= {"q_im", "lower_bound", "gated_delta_net log_decay"}
+        optional |= {"selective_scan z", "mamba2 z"}
         for recurrence in RECURRENCES:
             for name in case(recurrence):
                 tensors = case(recurrence)
@@ -539,6 +596,11 @@ class Refusals(ReplayTest):
             ("rwkv6", "k", [1, 3, 2, 2]),
             ("gated_delta_net", "log_decay", [1, 3, 2, 2]),
             ("hgrn2", "f", [1, 3, 2, 2]),
+            ("retention", "k", [1, 3, 2, 2]),
+            ("hgrn", "log_decay", [1, 3, 2, 3]),
+            ("min_gru", "z", [1, 3, 2, 3]),
+            ("min_lstm", "i", [1, 3, 2, 3]),
+            ("rg_lru", "r", [1, 3, 2, 3]),
         )
         for recurrence in RECURRENCES:
             for name, whole in case(recurrence).items():

@@ -72,6 +72,12 @@ struct value_and_input_of {
   E v, u;
 };
 
+/// A value and a state entry's gate that are made of the same operands.
+template <class E>
+struct value_and_gate_of {
+  E v, gate;
+};
+
 /// The part of a gate's exponent that all keys share, and its product with log2_e.
 template <class R>
 struct exponent_step {

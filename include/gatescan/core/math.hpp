@@ -11,6 +11,9 @@ inline namespace GATESCAN_ABI {
 
 GATESCAN_HD inline float exp(float x) { return std::exp(x); }
 GATESCAN_HD inline double exp(double x) { return std::exp(x); }
+/// e^x - 1 of x <= 0.
+GATESCAN_HD inline float expm1_of_negative(float x) { return std::expm1(x); }
+GATESCAN_HD inline double expm1_of_negative(double x) { return std::expm1(x); }
 GATESCAN_HD inline float log1p(float x) { return std::log1p(x); }
 GATESCAN_HD inline double log1p(double x) { return std::log1p(x); }
 GATESCAN_HD inline float sqrt(float x) { return std::sqrt(x); }

@@ -85,6 +85,22 @@ struct exponential_gate_of_A {
   }
 };
 
+/// For a recurrence whose gate a state entry is a member `gate` of what `values` returns.
+struct gate_beside_value {
+  GATESCAN_MEMBER auto gate(const auto&, const auto&, const auto& w) { return w.gate; }
+  GATESCAN_MEMBER void gate_adjoint(const auto&, const auto&, const auto&, const auto&, auto& d_w,
+                                    auto, auto d_gate) {
+    d_w.gate = d_w.gate + d_gate;
+  }
+};
+
+/// What minGRU and minLSTM write, a positive number: x + 1/2 where x >= 0, else sigmoid(x).
+template <class R>
+GATESCAN_HD GATESCAN_INLINE with_slope<R> candidate(R x) {
+  const auto s = sigmoid_with_rest(x);
+  return {select_negative(x, s.value, x + R(0.5)), select_negative(x, s.value * s.rest, R(1))};
+}
+
 /// A gate that is e^(an operand), 1 where that is missing.
 GATESCAN_HD GATESCAN_INLINE auto decay(const auto& at, const auto& log_decay) {
   using E = decltype(at(log_decay));

@@ -5,8 +5,13 @@
 #include "gated_delta_net.hpp"
 #include "gateloop.hpp"
 #include "gla.hpp"
+#include "hgrn.hpp"
 #include "hgrn2.hpp"
 #include "mamba2.hpp"
+#include "min_gru.hpp"
+#include "min_lstm.hpp"
+#include "retention.hpp"
+#include "rg_lru.hpp"
 #include "rwkv6.hpp"
 #include "selective_scan.hpp"
 
@@ -16,7 +21,8 @@ inline namespace GATESCAN_ABI {
 template <class... R>
 struct type_list {};
 using all_recurrences =
-    type_list<elementwise, gateloop, gla, selective_scan, mamba2, rwkv6, gated_delta_net, hgrn2>;
+    type_list<elementwise, gateloop, gla, selective_scan, mamba2, rwkv6, gated_delta_net, retention,
+              hgrn, hgrn2, min_gru, min_lstm, rg_lru>;
 
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

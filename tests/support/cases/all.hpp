@@ -5,15 +5,21 @@
 #include "gated_delta_net.hpp"  // IWYU pragma: export
 #include "gateloop.hpp"         // IWYU pragma: export
 #include "gla.hpp"              // IWYU pragma: export
+#include "hgrn.hpp"             // IWYU pragma: export
 #include "hgrn2.hpp"            // IWYU pragma: export
 #include "mamba2.hpp"           // IWYU pragma: export
+#include "min_gru.hpp"          // IWYU pragma: export
+#include "min_lstm.hpp"         // IWYU pragma: export
+#include "retention.hpp"        // IWYU pragma: export
+#include "rg_lru.hpp"           // IWYU pragma: export
 #include "rwkv6.hpp"            // IWYU pragma: export
 #include "selective_scan.hpp"   // IWYU pragma: export
 
 namespace support {
 
 template <template <class...> class List>
-using every_case = List<real_elementwise, complex_elementwise, gateloop, gla, selective_scan,
-                        mamba2, rwkv6, gated_delta_net, hgrn2>;
+using every_case =
+    List<real_elementwise, complex_elementwise, gateloop, gla, selective_scan, mamba2, rwkv6,
+         gated_delta_net, retention, hgrn, hgrn2, min_gru, min_lstm, rg_lru>;
 
 }  // namespace support

@@ -66,8 +66,9 @@ template <class R>
 struct exp_parts {
   R mantissa, shifted;
 };
+// the same with mantissa - 1
 template <class T, class R>
-GATESCAN_INLINE exp_parts<R> exp_of(R x) {
+GATESCAN_INLINE exp_parts<R> expm1_of(R x) {
   using constants = exp_constants<T>;
   const R magic(constants::round);
   const R shifted = fma(x, R(constants::log2e), magic), n = shifted - magic;
@@ -75,7 +76,12 @@ GATESCAN_INLINE exp_parts<R> exp_of(R x) {
   R p(constants::c[constants::degree - 2]);
 #pragma GCC unroll 16
   for (int k = constants::degree - 3; k >= 0; --k) p = fma(p, r, R(constants::c[k]));
-  return {fma(p, r * r, r) + R(1), shifted};
+  return {fma(p, r * r, r), shifted};
+}
+template <class T, class R>
+GATESCAN_INLINE exp_parts<R> exp_of(R x) {
+  const auto y = expm1_of<T>(x);
+  return {y.mantissa + R(1), y.shifted};
 }
 /// mantissa times 2^n, where that is a normal number; anything elsewhere.
 template <class T>
@@ -111,6 +117,14 @@ GATESCAN_INLINE pack<T> exp(pack<T> x) {
   if (!all_within(x, detail::exp_constants<T>::normal)) return detail::far_exp(x);
   const auto y = detail::exp_of<T>(x);
   return detail::scaled(y.mantissa, y.shifted);
+}
+
+/// e^x - 1 = 2^n (mantissa - 1) + (2^n - 1) of x <= 0; -1 long before 2^n is subnormal.
+template <class T>
+GATESCAN_INLINE pack<T> expm1_of_negative(pack<T> x) {
+  const auto y = detail::expm1_of<T>(larger(x, pack<T>(-detail::exp_constants<T>::normal)));
+  const pack<T> power = detail::scaled(pack<T>(1), y.shifted);
+  return fma(power, y.mantissa, power - pack<T>(1));
 }
 
 namespace detail {
@@ -309,6 +323,7 @@ using simd::conj;
 using simd::cos;
 using simd::exp;
 using simd::exp_of_product;
+using simd::expm1_of_negative;
 using simd::fma;
 using simd::larger;
 using simd::log1p;

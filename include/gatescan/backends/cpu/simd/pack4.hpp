@@ -139,6 +139,10 @@ GATESCAN_INLINE pack4<T> exp(pack4<T> x) {
           detail::scaled(y.mantissa.c, y.shifted.c), detail::scaled(y.mantissa.d, y.shifted.d)};
 }
 template <class T>
+GATESCAN_INLINE pack4<T> expm1_of_negative(pack4<T> x) {
+  return detail::each([](auto a) { return expm1_of_negative(a); }, x);
+}
+template <class T>
 GATESCAN_INLINE pack4<T> near_exp_of_product(pack4<T> log2e_a, pack4<T> b) {
   const auto y = detail::exp_of_product_of<T>(log2e_a, b);
   return {detail::scaled(y.mantissa.a, y.shifted.a), detail::scaled(y.mantissa.b, y.shifted.b),
@@ -192,6 +196,7 @@ using simd::conj;
 using simd::cos;
 using simd::exp;
 using simd::exp_of_product;
+using simd::expm1_of_negative;
 using simd::fma;
 using simd::larger;
 using simd::log1p;
