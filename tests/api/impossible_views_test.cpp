@@ -92,16 +92,6 @@ TYPED_TEST(impossible_views, elements_of_a_result_that_share_a_place) {
   EXPECT_TRUE(p.nothing_written());
 }
 
-TYPED_TEST(impossible_views, axes_in_any_order_and_with_gaps_are_fine) {
-  using gatescan::detail::axes_nest;
-  EXPECT_TRUE(axes_nest(layout({3, 4, 5}, {1, 3, 12})));
-  EXPECT_TRUE(axes_nest(layout({3, 4, 5}, {-40, 10, 2})));
-  EXPECT_TRUE(axes_nest(layout({3, 1, 5}, {5, 5, 1})));
-  EXPECT_TRUE(axes_nest(layout({3, 4, 5}, {0, 5, 1})));  // a sum along the first axis
-  EXPECT_FALSE(axes_nest(layout({3, 5}, {4, 1})));
-  EXPECT_FALSE(axes_nest(layout({2, 2, 2}, {3, 2, 1})));
-}
-
 TYPED_TEST(impossible_views, offsets_without_memory) {
   dense_problem<TypeParam> p({2, 1, 20, 4, 3, 5});
   p.in.sequence_offsets = {nullptr, {3}};

@@ -70,6 +70,14 @@ TEST(operand, one_head_for_all_has_no_stride) {
   EXPECT_EQ(o.heads_a_group, 6);
 }
 
+// M4: nothing lies there
+TEST(operand, places_are_counted_in_64_bits) {
+  float first = 0;
+  const index_t far = index_t{1} << 33;
+  const auto o = bound(view<float>(&first, {2, 5, 6, 3}, {far, -far, 3 * far, 1}), keys_of_tokens);
+  EXPECT_EQ(o.offset(1, 4, 5), far - 4 * far + 5 * 3 * far);
+}
+
 TEST(operand, one_key_where_there_might_be_all) {
   std::vector<float> memory(2 * 5 * 6 * 3);
   constexpr axes gates{batch, time, head, key_or_one};
@@ -115,6 +123,15 @@ TEST(operand, complex_views_keep_both_planes) {
                                    view<float>(im.data(), {2, 5, 6, 3}, {90, 18, 3, 2}));
   EXPECT_EQ(refusal(unlike, keys_of_tokens),
             "x: expected real and imaginary planes of equal shape and strides");
+}
+
+TEST(operand, strides_of_another_length_and_no_memory_are_refused) {
+  std::vector<float> memory(2 * 5 * 6 * 3);
+  const std::string expected = "x: expected [batch, time, heads, keys] = [2, 5, 6, 3]";
+  EXPECT_EQ(refusal(view<float>(memory.data(), {2, 5, 6, 3}, {90, 18, 3}), keys_of_tokens),
+            expected + " with a stride an axis, got [2, 5, 6, 3] from lists of another length");
+  EXPECT_EQ(refusal(view<float>(nullptr, {2, 5, 6, 3}), keys_of_tokens),
+            "x: expected memory for its elements, got [2, 5, 6, 3] at a null pointer");
 }
 
 TEST(operand, refusals_say_what_was_expected_and_what_came) {

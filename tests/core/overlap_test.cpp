@@ -82,6 +82,18 @@ TEST(overlap, nothing_overlaps_with_no_elements) {
   EXPECT_FALSE(library_says_overlap(memory, {layout{2, 0, 3}, 0}, {layout{8}, 0}));
 }
 
+// of one result with itself
+TEST(overlap, axes_in_any_order_and_with_gaps_nest) {
+  using gatescan::detail::axes_nest;
+  EXPECT_TRUE(axes_nest(layout({3, 4, 5}, {1, 3, 12})));
+  EXPECT_TRUE(axes_nest(layout({3, 4, 5}, {-40, 10, 2})));
+  EXPECT_TRUE(axes_nest(layout({3, 1, 5}, {5, 5, 1})));
+  EXPECT_TRUE(axes_nest(layout({3, 4, 5}, {0, 5, 1})));  // a sum along the first axis
+  EXPECT_FALSE(axes_nest(layout({3, 5}, {4, 1})));
+  EXPECT_FALSE(axes_nest(layout({3, 5}, {1, 1})));
+  EXPECT_FALSE(axes_nest(layout({2, 2, 2}, {3, 2, 1})));
+}
+
 TEST(overlap, an_error_names_both_and_the_same_view_can_be_fine) {
   std::vector<float> memory(8);
   const view<float> rows(memory.data(), {2, 4}), columns(memory.data(), {4, 2});

@@ -17,9 +17,13 @@
 
 namespace support {
 
+// A program that is compiled by itself may want only some (tests/mutants).
+#ifndef GATESCAN_TEST_CASES
+#define GATESCAN_TEST_CASES                                                            \
+  real_elementwise, complex_elementwise, gateloop, gla, selective_scan, mamba2, rwkv6, \
+      gated_delta_net, retention, hgrn, hgrn2, min_gru, min_lstm, rg_lru
+#endif
 template <template <class...> class List>
-using every_case =
-    List<real_elementwise, complex_elementwise, gateloop, gla, selective_scan, mamba2, rwkv6,
-         gated_delta_net, retention, hgrn, hgrn2, min_gru, min_lstm, rg_lru>;
+using every_case = List<GATESCAN_TEST_CASES>;
 
 }  // namespace support
