@@ -130,6 +130,37 @@ GATESCAN_HD GATESCAN_INLINE void step_size_adjoint(const auto& at, const auto& d
   at.add(d_bias, d_step);
 }
 
+/// For a recurrence whose gate of a head is e^(step A) of an operand A, the step being that of
+/// operands dt and dt_bias and switch softplus, held between options least_dt and most_dt: its token
+/// stage.
+struct head_gate_of_step {
+  template <class E>
+  struct step_and_gate {
+    E step, gate;
+  };
+  GATESCAN_MEMBER auto token_stage(const auto& x, const auto& at) {
+    using E = decltype(at(x.dt));
+    const E step = clamp(step_size(at, x.dt, x.dt_bias, x.softplus), E(x.least_dt), E(x.most_dt));
+    return step_and_gate<E>{step, exp(step * at(x.A))};
+  }
+  GATESCAN_MEMBER bool has_log_gate(const auto&) { return true; }
+  GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at, const auto& t) {
+    using E = decltype(at(x.A));
+    return E(t.step) * at(x.A);
+  }
+  GATESCAN_MEMBER void token_stage_adjoint(const auto& x, const auto& d, const auto& at,
+                                           const auto& t, const auto& d_t) {
+    using E = decltype(at(x.dt));
+    const E s = step_size(at, x.dt, x.dt_bias, x.softplus);
+    const E d_log = unless_zero(t.gate, d_t.gate * t.gate);
+    E d_step = fma(d_log, unless_zero(t.gate, at(x.A)), d_t.step);
+    d_step = select_negative(s - E(x.least_dt), E(0), d_step);
+    d_step = select_negative(E(x.most_dt) - s, E(0), d_step);
+    at.add(d.A, d_log * t.step);
+    step_size_adjoint(at, x.dt, x.dt_bias, x.softplus, d.dt, d.dt_bias, d_step);
+  }
+};
+
 /// 1 / sqrt(|row|^2 + eps) of a row of keys in a token stage; 1 unless asked for.
 GATESCAN_HD GATESCAN_INLINE auto inverse_length(const auto& at, const auto& row, double eps,
                                                 bool asked_for) {

@@ -36,6 +36,31 @@ concept has_token = requires(typename R::template fields<operand<const double>> 
   R::token_stage(x, at);
 };
 
+// A member that may take the token's stage t after the cursor, and an adjoint t and its gradient.
+#define GATESCAN_STAGED(member)                                                                \
+  GATESCAN_CALLS_ANY                                                                           \
+  template <class X, class At, class T, class... Rest>                                         \
+  GATESCAN_HD GATESCAN_INLINE static auto                                                      \
+  member(const X& x, const At& at, const T& t, Rest&&... rest) requires(                       \
+      requires { R::member(x, at, t, rest...); } || requires { R::member(x, at, rest...); }) { \
+    if constexpr (requires { R::member(x, at, t, rest...); })                                  \
+      return R::member(x, at, t, rest...);                                                     \
+    else                                                                                       \
+      return R::member(x, at, rest...);                                                        \
+  }
+#define GATESCAN_STAGED_ADJOINT(member)                                                      \
+  GATESCAN_CALLS_ANY                                                                         \
+  template <class X, class D, class At, class T, class... Rest>                              \
+  GATESCAN_HD GATESCAN_INLINE static auto                                                    \
+  member(const X& x, const D& d, const At& at, const T& t, T& d_t, Rest&&... rest) requires( \
+      requires { R::member(x, d, at, t, d_t, rest...); } ||                                  \
+      requires { R::member(x, d, at, rest...); }) {                                          \
+    if constexpr (requires { R::member(x, d, at, t, d_t, rest...); })                        \
+      return R::member(x, d, at, t, d_t, rest...);                                           \
+    else                                                                                     \
+      return R::member(x, d, at, rest...);                                                   \
+  }
+
 /// Calls a recurrence's members with what its token stage made, t, or without where they do not
 /// take it.
 template <class R>
@@ -55,102 +80,17 @@ struct stages {
     if constexpr (has_token<R>) R::token_stage_adjoint(x, d, at, t, d_t);
   }
 
-  GATESCAN_CALLS_ANY
-  template <class X, class At, class Token, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at, const Token& t)
-      -> decltype(S::keys(x, at, t)) {
-    return R::keys(x, at, t);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class At, class Token, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto keys(const X& x, const At& at, const Token&)
-      -> decltype(S::keys(x, at)) {
-    return R::keys(x, at);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class At, class Token, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto log_gate(const X& x, const At& at, const Token& t)
-      -> decltype(S::log_gate(x, at, t)) {
-    return R::log_gate(x, at, t);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class At, class Token, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto log_gate(const X& x, const At& at, const Token&)
-      -> decltype(S::log_gate(x, at)) {
-    return R::log_gate(x, at);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class At, class Token, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto values(const X& x, const At& at, const Token& t)
-      -> decltype(S::values(x, at, t)) {
-    return R::values(x, at, t);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class At, class Token, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto values(const X& x, const At& at, const Token&)
-      -> decltype(S::values(x, at)) {
-    return R::values(x, at);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class At, class Token, class W, class E, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto output(const X& x, const At& at, const Token& t,
-                                                 const W& w, const E& o)
-      -> decltype(S::output(x, at, t, w, o)) {
-    return R::output(x, at, t, w, o);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class At, class Token, class W, class E, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto output(const X& x, const At& at, const Token&, const W& w,
-                                                 const E& o) -> decltype(S::output(x, at, w, o)) {
-    return R::output(x, at, w, o);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class D, class At, class Token, class Keys, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto keys_adjoint(const X& x, const D& d, const At& at,
-                                                       const Token& t, Token& d_t, const Keys& g)
-      -> decltype(S::keys_adjoint(x, d, at, t, d_t, g)) {
-    return R::keys_adjoint(x, d, at, t, d_t, g);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class D, class At, class Token, class Keys, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto keys_adjoint(const X& x, const D& d, const At& at,
-                                                       const Token&, Token&, const Keys& g)
-      -> decltype(S::keys_adjoint(x, d, at, g)) {
-    return R::keys_adjoint(x, d, at, g);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class D, class At, class Token, class W, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto values_adjoint(const X& x, const D& d, const At& at,
-                                                         const Token& t, Token& d_t, const W& w,
-                                                         const W& d_w)
-      -> decltype(S::values_adjoint(x, d, at, t, d_t, w, d_w)) {
-    return R::values_adjoint(x, d, at, t, d_t, w, d_w);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class D, class At, class Token, class W, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto values_adjoint(const X& x, const D& d, const At& at,
-                                                         const Token&, Token&, const W& w,
-                                                         const W& d_w)
-      -> decltype(S::values_adjoint(x, d, at, w, d_w)) {
-    return R::values_adjoint(x, d, at, w, d_w);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class D, class At, class Token, class W, class E, class G, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto output_adjoint(const X& x, const D& d, const At& at,
-                                                         const Token& t, Token& d_t, const W& w,
-                                                         W& d_w, const E& o, const G& d_out)
-      -> decltype(S::output_adjoint(x, d, at, t, d_t, w, d_w, o, d_out)) {
-    return R::output_adjoint(x, d, at, t, d_t, w, d_w, o, d_out);
-  }
-  GATESCAN_CALLS_ANY
-  template <class X, class D, class At, class Token, class W, class E, class G, class S = R>
-  GATESCAN_HD GATESCAN_INLINE static auto output_adjoint(const X& x, const D& d, const At& at,
-                                                         const Token&, Token&, const W& w, W& d_w,
-                                                         const E& o, const G& d_out)
-      -> decltype(S::output_adjoint(x, d, at, w, d_w, o, d_out)) {
-    return R::output_adjoint(x, d, at, w, d_w, o, d_out);
-  }
+  GATESCAN_STAGED(keys)
+  GATESCAN_STAGED(log_gate)
+  GATESCAN_STAGED(values)
+  GATESCAN_STAGED(output)
+  GATESCAN_STAGED_ADJOINT(keys_adjoint)
+  GATESCAN_STAGED_ADJOINT(values_adjoint)
+  GATESCAN_STAGED_ADJOINT(output_adjoint)
 };
+
+#undef GATESCAN_STAGED
+#undef GATESCAN_STAGED_ADJOINT
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

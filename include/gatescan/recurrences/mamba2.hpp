@@ -18,7 +18,7 @@ inline namespace GATESCAN_ABI {
 ///          holds.
 /// Errors:  shape_error before the first write.
 /// Source:  Dao & Gu, arXiv 2405.21060, section 6 and listing 1.
-struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
+struct mamba2 : matrix_state<mamba2>, head_gate_of_step, skip_and_gated_output {
   static constexpr const char* name = "mamba2";
   using adds_once = mamba2;  // gradients of an operand, at each place
   static constexpr recurrence_form form{.gate = gate_span::head};
@@ -49,27 +49,12 @@ struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
     f("softplus", s.softplus...), f("least_dt", s.least_dt...), f("most_dt", s.most_dt...);
   }
 
-  /// The token stage: the step, and the head's gate.
-  template <class E>
-  struct step_and_gate {
-    E step, gate;
-  };
-  GATESCAN_MEMBER auto token_stage(const auto& x, const auto& at) {
-    using E = decltype(at(x.dt));
-    const E step = clamp(step_size(at, x.dt, x.dt_bias, x.softplus), E(x.least_dt), E(x.most_dt));
-    return step_and_gate<E>{step, exp(step * at(x.A))};
-  }
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at, const auto& t) {
     using E = decltype(at(x.C));
     return keys_of<E>{at(x.C), at(x.B), E(t.gate)};
   }
   static const auto& query(const auto& x) { return x.C; }
   static const auto& key(const auto& x) { return x.B; }
-  GATESCAN_MEMBER bool has_log_gate(const auto&) { return true; }
-  GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at, const auto& t) {
-    using E = decltype(at(x.A));
-    return E(t.step) * at(x.A);
-  }
   GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto& t) {
     using E = decltype(at(x.x));
     return value_and_input_of<E>{t.step * at(x.x), at(x.x)};
@@ -85,17 +70,6 @@ struct mamba2 : matrix_state<mamba2>, skip_and_gated_output {
                                       auto& d_t, const auto& w, const auto& d_w) {
     at.add(d.x, fma(d_w.v, t.step, d_w.u));
     accumulate(d_t.step, d_w.v * w.u);
-  }
-  GATESCAN_MEMBER void token_stage_adjoint(const auto& x, const auto& d, const auto& at,
-                                           const auto& t, const auto& d_t) {
-    using E = decltype(at(x.dt));
-    const E s = step_size(at, x.dt, x.dt_bias, x.softplus);
-    const E d_log = unless_zero(t.gate, d_t.gate * t.gate);
-    E d_step = fma(d_log, unless_zero(t.gate, at(x.A)), d_t.step);
-    d_step = select_negative(s - E(x.least_dt), E(0), d_step);
-    d_step = select_negative(E(x.most_dt) - s, E(0), d_step);
-    at.add(d.A, d_log * t.step);
-    step_size_adjoint(at, x.dt, x.dt_bias, x.softplus, d.dt, d.dt_bias, d_step);
   }
 };
 static_assert(attention_form<mamba2> && differentiable<mamba2>);

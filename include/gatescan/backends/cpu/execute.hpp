@@ -19,19 +19,28 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// The form whose kernels do a form of work: full surrogate attention of a matrix state is one chunk
+/// of all tokens, and its adjoint is that of chunks whatever the state.
+template <class R>
+constexpr kernel_form kernels_for(kernel_form form, direction way) {
+  const bool as_chunks = way == direction::backward || R::form.gate != gate_span::entry;
+  return form == kernel_form::attention && as_chunks ? kernel_form::chunks : form;
+}
+
 /// f.operator()<Agent>() with the agent that a problem runs on
-template <kernel_form Form, class R, class T, class F>
+template <kernel_form Form, direction Way, class R, class T, class F>
 auto with_agent(const problem_of<R, T>& p, F&& f) {
+  constexpr kernel_form form = kernels_for<R>(Form, Way);
   if constexpr (!attention_form<R>) {
-    return f.template operator()<stepwise_agent<R, T, Form>>();
+    return f.template operator()<stepwise_agent<R, T, form>>();
   } else if constexpr (R::form.gate != gate_span::entry) {
-    return f.template operator()<matrix_agent<R, T, Form>>();
+    return f.template operator()<matrix_agent<R, T, form>>();
   } else if constexpr (R::form.number == numbers::complex) {
-    return f.template operator()<diagonal_agent<R, T, true, Form>>();
+    return f.template operator()<diagonal_agent<R, T, true, form>>();
   } else {
     if constexpr (R::form.number == numbers::either)
-      if (p.complex) return f.template operator()<diagonal_agent<R, T, true, Form>>();
-    return f.template operator()<diagonal_agent<R, T, false, Form>>();
+      if (p.complex) return f.template operator()<diagonal_agent<R, T, true, form>>();
+    return f.template operator()<diagonal_agent<R, T, false, form>>();
   }
 }
 
@@ -53,7 +62,7 @@ auto with_token_agent(const problem_of<R, T>& p, F&& f) {
 
 template <class R, class T>
 preferences preferences_of(const cpu&, const problem_of<R, T>& p) {
-  return with_agent<kernel_form::steps>(p, [&]<class Agent>() {
+  return with_agent<kernel_form::steps, direction::forward>(p, [&]<class Agent>() {
     preferences best = Agent::preferred(p);
     best.parts = p.n.sequences * p.n.heads * Agent::value_blocks(p.n);
     return best;
@@ -63,7 +72,8 @@ preferences preferences_of(const cpu&, const problem_of<R, T>& p) {
 /// What becomes of a mode's schedule on this backend.
 template <kernel_form Form, class R, class T>
 schedule schedule_that_runs(const cpu&, const problem_of<R, T>& p, const scheduled<Form>& asked) {
-  return with_agent<Form>(p, [&]<class Agent>() { return Agent::adapt(asked); });
+  return with_agent<Form, direction::forward>(p,
+                                              [&]<class Agent>() { return Agent::adapt(asked); });
 }
 
 /// The backend as one call, or a plan, sees it from beginning to end.
@@ -87,9 +97,9 @@ std::size_t forward_bytes(const cpu& backend, const problem_of<R, T>& p,
     return forward_pass<Agent>(backend, problem, how).bytes();
   };
   const forward_results<T> none{};
-  return (std::max)(
-      with_agent<Form>(p, [&]<class A>() { return bytes.template operator()<A>(p, none); }),
-      lowered_bytes<Form>(p, none, bytes));
+  return (std::max)(with_agent<Form, direction::forward>(
+                        p, [&]<class A>() { return bytes.template operator()<A>(p, none); }),
+                    lowered_bytes<Form>(p, none, bytes));
 }
 template <kernel_form Form, class R, class T>
 std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p,
@@ -97,9 +107,9 @@ std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p,
   const auto bytes = [&]<class Agent>(const auto& problem, const auto& results) {
     return backward_pass<Agent>(backend, problem, how, results).bytes();
   };
-  return (std::max)(
-      with_agent<Form>(p, [&]<class A>() { return bytes.template operator()<A>(p, r); }),
-      lowered_bytes<Form>(p, r, bytes));
+  return (std::max)(with_agent<Form, direction::backward>(
+                        p, [&]<class A>() { return bytes.template operator()<A>(p, r); }),
+                    lowered_bytes<Form>(p, r, bytes));
 }
 
 /// One token of streaming: the problem's initial state lies where the final one goes.
@@ -131,7 +141,8 @@ void run_forward(const cpu& backend, const problem_of<R, T>& p, const forward_re
     forward_pass<Agent>(backend, problem, how).run(memory, results);
   };
   if (!run_lowered<Form>(p, to, scratch, run))
-    with_agent<Form>(p, [&]<class A>() { run.template operator()<A>(p, to, scratch); });
+    with_agent<Form, direction::forward>(
+        p, [&]<class A>() { run.template operator()<A>(p, to, scratch); });
 }
 template <kernel_form Form, class R, class T>
 void run_backward(const cpu& backend, const problem_of<R, T>& p, const backward_results<R, T>& r,
@@ -141,7 +152,8 @@ void run_backward(const cpu& backend, const problem_of<R, T>& p, const backward_
     backward_pass<Agent>(backend, problem, how, results).run(memory);
   };
   if (!run_lowered<Form>(p, r, scratch, run))
-    with_agent<Form>(p, [&]<class A>() { run.template operator()<A>(p, r, scratch); });
+    with_agent<Form, direction::backward>(
+        p, [&]<class A>() { run.template operator()<A>(p, r, scratch); });
 }
 
 }  // namespace detail

@@ -123,11 +123,11 @@ class diagonal_agent {
     block_.look_back(results, d, t, count);
     bracket.open(t, count);
     if constexpr (unit_keys) {
-      prefetcher_to<2>& ahead = block_.ahead();
-      ahead.begin(2 * count);
-      const channel_rows_adjoint<R, T, IsComplex> rows{block_.channels_at(0)};
+      channel_rows_adjoint<R, T, IsComplex> rows{block_.channels_at(0)};
+      rows.ahead = &block_.ahead();
+      rows.ahead->begin(2 * count);
       rows.backward_rows(d_out, d, t, count, value_count(), layout_.high(in), layout_.high(g),
-                         row_states_, [&ahead] { ahead.step(); });
+                         row_states_);
     } else {
       block_.for_each_group(
           count,

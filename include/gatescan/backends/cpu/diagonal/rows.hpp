@@ -81,15 +81,17 @@ struct channel_rows : channels<R, T, IsComplex> {
     using elements = elements_of<row>;
     channel_rows here = held(*this);
     here.in_use = lanes;
-    const operand<S> out = held(result);
+    here.go_on(first);
+    operand<S> out = held(result);
+    if constexpr (WithOutput) go_on(out, first);
     elements check = constant_of<elements>(C(0));
     const index_t registers = n.width / lanes;
     const bool asks = asks_ahead();
-    for (index_t t = first; t < first + count; ++t) {
+    for (index_t t = 0; t < count; ++t) {
       for (index_t r = 0; r < registers; r += row::registers) {
         here.w = r * lanes;
-        if (asks) here.template ask_ahead<row::registers * lanes>(t);
-        const row place = here.template at<row>(t);
+        if (asks) here.template ask_ahead<row::registers * lanes>(0);
+        const row place = here.template at<row>(0);
         const values_of<row> value = here.values(place);
         const elements a = here.gate(place, value);
         elements o;
@@ -102,11 +104,13 @@ struct channel_rows : channels<R, T, IsComplex> {
         if constexpr (!WithOutput) continue;
         const output_of<row> y = here.output(place, value, o);
 #pragma GCC unroll 4
-        for (index_t j = 0; j < row::registers; ++j) here.write(out, t, j, get(y, j), streaming);
+        for (index_t j = 0; j < row::registers; ++j) here.write(out, 0, j, get(y, j), streaming);
         // as the recurrence stands nothing is done about what is not finite
         if constexpr (!std::is_same_v<Walk, stepped_state<IsComplex, C>>)
           check = fma(o, constant_of<elements>(C(0)), check);
       }
+      here.go_on(1);
+      if constexpr (WithOutput) go_on(out, 1);
     }
     return sum_of_parts(check);
   }
@@ -162,6 +166,16 @@ struct channel_rows : channels<R, T, IsComplex> {
             if (operand.im != nullptr) ask(operand.im);
         },
         this->x);
+  }
+  // To the row of `tokens` later.
+  template <class S>
+  static GATESCAN_INLINE void go_on(operand<S>& x, index_t tokens) {
+    x.re += tokens * x.time;
+    if constexpr (IsComplex)
+      if (x.im != nullptr) x.im += tokens * x.time;
+  }
+  GATESCAN_INLINE void go_on(index_t tokens) {
+    for_each_field<R>([&](auto& x) { go_on(x, tokens); }, this->x);
   }
   static E sum_of_parts(const elements_of<row>& x_in) {
     return (get(x_in, 0) + get(x_in, 1)) + (get(x_in, 2) + get(x_in, 3));

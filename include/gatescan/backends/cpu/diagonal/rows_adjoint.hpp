@@ -33,12 +33,12 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
   }
 
   /// Gradients of `count` tokens of the block's channels in use, into tiles. g: gradient of the
-  /// state after the tokens on entry, before them on return. between() is called after every row.
-  template <class Between>
+  /// state after the tokens on entry, before them on return. What comes next (`ahead`) is asked for
+  /// a step a row.
   GATESCAN_FLATTEN void backward_rows(const operand<const storage>& d_out,
                                       const tiles_of_gradients& into, index_t first, index_t count,
                                       index_t channels_in_use, state_planes in, state_planes g,
-                                      C* states, Between between) const {
+                                      C* states) const {
     channel_rows_adjoint here = held(*this);
     const operand<const storage> d_o = held(d_out);
     const tiles_of_gradients d = held(into);
@@ -61,14 +61,14 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
       along_row([&]<class Tokens>() __attribute__((always_inline)) {
         here.template advance<Tokens>(first + t, before, now);
       });
-      between();
+      here.ahead->step();
     }
     for (index_t t = count - 1; t >= 0; --t) {
       const state_planes before = row_of_states(t - 1), now = row_of_states(t);
       along_row([&]<class Tokens>() __attribute__((always_inline)) {
         here.template retreat<Tokens>(d_o, d, first + t, t, before, now, g);
       });
-      between();
+      here.ahead->step();
     }
   }
 

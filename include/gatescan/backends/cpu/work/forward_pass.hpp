@@ -103,8 +103,8 @@ class forward_pass {
   // Rows of neighbouring heads lie in the same pages: heads that go through time together read
   // memory in order. As many as leave work for every thread and states in the outer cache.
   index_t heads_together() const {
-    if constexpr (!heads_go_together<A> || by_segments || A::form == kernel_form::attention)
-      return 1;
+    if constexpr (!heads_go_together<A> || by_segments) return 1;
+    if (call_.how.forward_chunk >= call_.longest_sequence()) return 1;
     arena one;
     const A agent(one, call_.p, call_.how, false);
     const index_t bytes = agent.state_size() * static_cast<index_t>(sizeof(C));
