@@ -63,7 +63,7 @@ consteval bool is_a_call() {
     if constexpr (is_recurrence<R>()) {
       static_assert(Mode::template supports<R>,
                     "gatescan: this recurrence does not have what the mode needs: scan needs "
-                    "combine or a diagonal gated product, chunked and attention a gated product");
+                    "combine or a gated product, chunked and attention a gated product");
       static_assert(has_kernels_for<Backend, R>(),
                     "gatescan: this backend has no kernels for the recurrence's form: cuda{} runs "
                     "diagonal transitions that are read inclusively, without a token stage");

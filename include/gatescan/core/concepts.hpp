@@ -263,8 +263,7 @@ concept attention_form = detail::keyed_product<R> || detail::per_entry_product<R
 
 /// Something with an associative operator: time can be split.
 template <class R>
-concept scannable =
-    (attention_form<R> && R::form.moves == transition::diagonal) || detail::has_combine<R>;
+concept scannable = attention_form<R> || detail::has_combine<R>;
 
 /// Anything that can take one token after another.
 template <class R>

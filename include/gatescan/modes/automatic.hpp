@@ -20,7 +20,8 @@ struct automatic {
 
   template <class R, class F>
   static auto choose(index_t longest, const preferences& best, direction way, F&& f) {
-    if constexpr (scannable<R>)
+    // the summary of a corrected segment is more work than the segment
+    if constexpr (scannable<R> && R::form.moves == transition::diagonal)
       if (longest >= long_sequence && best.few_parts())
         return f(scan{},
                  "a long sequence and few independent heads: time is what can run in parallel");

@@ -169,13 +169,13 @@ struct channel_rows : channels<R, T, IsComplex> {
   }
   // To the row of `tokens` later.
   template <class S>
-  static GATESCAN_INLINE void go_on(operand<S>& x, index_t tokens) {
-    x.re += tokens * x.time;
+  static GATESCAN_INLINE void go_on(operand<S>& of_row, index_t tokens) {
+    of_row.re += tokens * of_row.time;
     if constexpr (IsComplex)
-      if (x.im != nullptr) x.im += tokens * x.time;
+      if (of_row.im != nullptr) of_row.im += tokens * of_row.time;
   }
   GATESCAN_INLINE void go_on(index_t tokens) {
-    for_each_field<R>([&](auto& x) { go_on(x, tokens); }, this->x);
+    for_each_field<R>([&](auto& of_row) { go_on(of_row, tokens); }, this->x);
   }
   static E sum_of_parts(const elements_of<row>& x_in) {
     return (get(x_in, 0) + get(x_in, 1)) + (get(x_in, 2) + get(x_in, 3));

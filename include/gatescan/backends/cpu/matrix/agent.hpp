@@ -6,6 +6,7 @@
 #include "../agent.hpp"
 #include "epilogue.hpp"
 #include "gates/corrected/kernels.hpp"
+#include "gates/corrected/summary.hpp"
 #include "gates/kernels.hpp"
 #include "lookahead.hpp"
 #include "segment_summary.hpp"
@@ -25,6 +26,9 @@ class matrix_agent {
   using kernels = std::conditional_t<
       in_steps, step_kernels<R, T>,
       std::conditional_t<corrects, corrected_chunk_kernels<R, T>, chunk_kernels<R, T>>>;
+  using summary = std::conditional_t<corrects && Form == kernel_form::segments,
+                                     corrected_summary<typename reader::C>,
+                                     segment_summary<typename reader::C, reader::complex>>;
 
  public:
   using recurrence = R;
@@ -37,7 +41,7 @@ class matrix_agent {
 
   static constexpr bool complex = reader::complex;
   static constexpr kernel_form form = Form;
-  static constexpr bool scans = !corrects, adjoint_scans = !corrects;
+  static constexpr bool scans = true, adjoint_scans = true;
   // The chunks are those of `preferences`: forward GLA with K = V = 128, 8 heads took 30.4 / 31.9 /
   // 31.3 / 39.3 ms with 16 / 32 / 48 / 64 tokens, with K = V = 64, 12 heads 16.0 / 18.2 / 22.8 /
   // 23.2 ms, backward with K = V = 128 185 / 159 / 159 / 186 ms: its states at chunk starts leave
@@ -147,10 +151,10 @@ class matrix_agent {
     kernels_.retreat(reader_, chunk(count, in), gradients_, next_state_, g);
   }
 
-  // The summary of a segment (segment_summary.hpp).
+  // The summary of a segment (segment_summary.hpp, gates/corrected/summary.hpp).
   void clear_summary(C* product) const { summary_.clear(product); }
-  void extend_summary(C* product, index_t) const {  // by the chunk advanced last
-    summary_.extend(product, kernels_.gates(reader_));
+  void extend_summary(C* product, index_t count) const {  // by the chunk advanced last
+    summary_.extend(product, kernels_, reader_, count);
   }
   /// out = product in + local; false where that is not finite and has to be found token by token.
   bool apply_summary(const C* product, const C* local, const C* in, C* out) const {
@@ -167,7 +171,7 @@ class matrix_agent {
         kernels_(scratch, reader_, tokens, backward),
         states_{reader_.shape(),
                 reader_.shape().state_size() + kernels_.size_behind_state(reader_.shape())},
-        summary_{reader_.shape()} {
+        summary_(scratch, reader_.shape(), tokens) {
     if (!backward) return;
     gradients_ = matrix_gradients<C>(scratch, states_.n, tokens, R::form);
     next_state_ = scratch.take<C>(states_.size);
@@ -193,7 +197,7 @@ class matrix_agent {
   reader reader_;
   kernels kernels_;
   state_layout<C, complex> states_;
-  segment_summary<C, complex> summary_;
+  summary summary_;
   matrix_lookahead<R, T> lookahead_{};
   matrix_gradients<C> gradients_{};
   C* next_state_ = nullptr;

@@ -37,8 +37,8 @@ concept chunk_kernel = std::copyable<Kernel> &&
   { kernel.forward(chunk, state_out) } -> std::same_as<void>;
   { kernel.advance(chunk, state_out) } -> std::same_as<void>;
 };
-/// gates: the product of the gates of the chunk worked on last, for summaries of segments. Where
-/// the transition is more than gates (gates/corrected) there is none.
+/// gates: the product of the gates of the chunk worked on last, for summaries of segments. A
+/// transition that is more than gates has a summary of its own (gates/corrected/summary.hpp).
 template <class Kernel, class C>
 concept summarised_kernel = chunk_kernel<Kernel, C> && requires(const Kernel kernel) {
   { kernel.gates() } -> std::same_as<gate_product<C>>;

@@ -9,36 +9,42 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class C, bool IsComplex>
-struct segment_summary {
-  matrix_shape n;
+class segment_summary {
+ public:
+  segment_summary(arena&, const matrix_shape& shape, index_t) : n_(shape) {}
 
-  index_t size() const { return 2 * n.rows; }
+  index_t size() const { return 2 * n_.rows; }
   void clear(C* product) const {
     fill(product, size(), C(0));
-    fill(product, n.key_pitch, C(1));
+    fill(product, n_.key_pitch, C(1));
   }
-  void extend(C* product, gate_product<C> chunk) const {
-    multiply_products<IsComplex>(product, product + n.rows, chunk, n);
+  /// By the chunk that the kernels advanced last.
+  template <class Kernels, class Reader>
+  void extend(C* product, const Kernels& kernels, const Reader& reader, index_t) const {
+    multiply_products<IsComplex>(product, product + n_.rows, kernels.gates(reader), n_);
   }
   /// out = product in + local, or conj(product) in + local. False where that is not finite and has
   /// to be found token by token.
   bool apply(const C* product, const C* local, const C* in, C* out, bool conjugate) const {
     for_each_plane<IsComplex>(
-        n, in, out, {product, product + n.rows}, conjugate,
+        n_, in, out, {product, product + n_.rows}, conjugate,
         [&](index_t first, index_t rows, auto next) {
           for (index_t i = 0; i < rows; ++i)
-            for (index_t j = 0; j < n.value_pitch; j += simd::lanes<C>) {
-              const index_t place = (first + i) * n.state_pitch + j;
+            for (index_t j = 0; j < n_.value_pitch; j += simd::lanes<C>) {
+              const index_t place = (first + i) * n_.state_pitch + j;
               C* at = out + place;
               simd::store(at, next(i, j, simd::load(local + place)));
-              if (n.parts == 2) {
-                at += n.part_size();
-                simd::store(at, simd::load(at) + simd::load(local + n.part_size() + place));
+              if (n_.parts == 2) {
+                at += n_.part_size();
+                simd::store(at, simd::load(at) + simd::load(local + n_.part_size() + place));
               }
             }
         });
-    return state_finite(static_cast<const C*>(out), n);
+    return state_finite(static_cast<const C*>(out), n_);
   }
+
+ private:
+  matrix_shape n_;
 };
 
 }  // namespace detail

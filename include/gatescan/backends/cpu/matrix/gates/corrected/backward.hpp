@@ -36,9 +36,13 @@ class corrected_gate_adjoint {
 
   C* backward(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) {
     C* const g_in = std::exchange(spare_g_, g);
+    retreat(c, d, g, g_in);
+    return g_in;
+  }
+  /// All gradients too: g_in comes last, out of what makes them.
+  void retreat(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g, C* g_in) const {
     with_exact_fallback([&] { return in_products(c, d, g, g_in); },
                         [&] { token_by_token(c, d, g, g_in); });
-    return g_in;
   }
 
  private:

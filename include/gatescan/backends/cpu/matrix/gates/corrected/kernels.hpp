@@ -22,6 +22,7 @@ class corrected_chunk_kernels {
     if (backward) adjoint_ = {scratch, from.shape(), tokens, forward_};
   }
   static index_t size_behind_state(const matrix_shape&) { return 0; }
+  static void enter_frame(const matrix_shape&, C*) {}
   static void leave_frame(const matrix_shape&, C*) {}
 
   void read(reader& from, index_t first, index_t count) const { from.read_chunk(first, count); }
@@ -42,6 +43,11 @@ class corrected_chunk_kernels {
   C* backward(const reader& from, token_chunk<C> c, const matrix_gradients<C>& d, C* g) {
     c.x = from.tiles();
     return adjoint_.backward(c, d, g);
+  }
+  void retreat(const reader& from, token_chunk<C> c, const matrix_gradients<C>& d, C* g,
+               C* g_in) const {
+    c.x = from.tiles();
+    adjoint_.retreat(c, d, g, g_in);
   }
 
  private:
