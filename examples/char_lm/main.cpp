@@ -1,5 +1,5 @@
-// char_lm: learns real text with gateloop, gla or selective_scan as time mixing; then streams,
-// checks, times and draws.
+// char_lm: learns real text with one of several recurrences as time mixing; then streams, checks,
+// times and draws.
 #include <chrono>
 #include <cmath>
 #include <cstdio>

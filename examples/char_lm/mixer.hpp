@@ -1,4 +1,4 @@
-// What the three recurrences have in common as a layer: they make outputs [tokens, out] of
+// What the recurrences have in common as a layer: they make outputs [tokens, out] of
 // projections of the same tokens, whole sequences at a time for training or token by token for
 // streaming.
 #pragma once
@@ -45,7 +45,11 @@ class mixer {
                                                 const execution& how) = 0;
 };
 
-inline const std::vector<std::string> recurrence_names = {"gateloop", "gla", "selective_scan"};
+inline const std::vector<std::string> recurrence_names = {"gateloop", "gla", "selective_scan",
+                                                          "gated_delta_net"};
+/// Those that CUDA has kernels of.
+inline const std::vector<std::string> device_recurrence_names = {"gateloop", "gla",
+                                                                 "selective_scan"};
 
 /// `name` is one of recurrence_names.
 std::unique_ptr<mixer> make_mixer(const std::string& name, blueprint& b, index width, index heads);

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "gated_delta_net_mixer.hpp"
 #include "gateloop_mixer.hpp"
 #include "gla_mixer.hpp"
 #include "selective_scan_mixer.hpp"
@@ -9,6 +10,7 @@
 namespace char_lm {
 
 std::unique_ptr<mixer> make_mixer(const std::string& name, blueprint& b, index width, index heads) {
+  if (name == "gated_delta_net") return std::make_unique<gated_delta_net_mixer>(b, width, heads);
   if (name == "gateloop") return std::make_unique<gateloop_mixer>(b, width, heads);
   if (name == "gla") return std::make_unique<gla_mixer>(b, width, heads);
   if (name == "selective_scan") return std::make_unique<selective_scan_mixer>(b, width, heads);

@@ -2,6 +2,8 @@
 // that a test may look at and change.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <gatescan/gatescan.hpp>
 #include <map>
@@ -15,6 +17,16 @@
 namespace support {
 
 inline constexpr double untouched = 777;
+
+/// The library's recurrences and more, as a list for TYPED_TEST_SUITE.
+template <class All, class... More>
+struct types_of;
+template <class... R, class... More>
+struct types_of<gatescan::type_list<R...>, More...> {
+  using type = ::testing::Types<R..., More...>;
+};
+template <class... More>
+using every_recurrence_and = typename types_of<gatescan::all_recurrences, More...>::type;
 
 inline gatescan::layout layout_of(const gatescan::axes& a, const gatescan::sizes& n) {
   gatescan::layout x;

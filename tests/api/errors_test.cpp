@@ -13,8 +13,7 @@ using ::testing::Message;
 
 template <class R>
 class errors : public ::testing::Test {};
-using recurrences = ::testing::Types<gatescan::elementwise, gatescan::gateloop, gatescan::gla,
-                                     gatescan::selective_scan, own::tied, own::best_path, own::rnn>;
+using recurrences = every_recurrence_and<own::tied, own::best_path, own::rnn>;
 TYPED_TEST_SUITE(errors, recurrences);
 
 void expect_message(const std::string& message, const std::string& name, const std::string& got) {

@@ -16,8 +16,7 @@ using gatescan::axis, gatescan::layout;
 
 template <class R>
 class shared_gradients : public ::testing::Test {};
-using recurrences = ::testing::Types<gatescan::elementwise, gatescan::gateloop, gatescan::gla,
-                                     gatescan::selective_scan, own::tied, own::best_path, own::rnn>;
+using recurrences = every_recurrence_and<own::tied, own::best_path, own::rnn>;
 TYPED_TEST_SUITE(shared_gradients, recurrences);
 
 // f(row-major number, offset by the strides) for every element

@@ -101,12 +101,7 @@ struct one_token {
 
 template <class R>
 class steppers : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<gatescan::elementwise, gatescan::gateloop, gatescan::gla,
-                     gatescan::selective_scan, gatescan::mamba2, gatescan::rwkv6,
-                     gatescan::gated_delta_net, gatescan::retention, gatescan::hgrn,
-                     gatescan::hgrn2, gatescan::min_gru, gatescan::min_lstm, gatescan::rg_lru,
-                     own::tied, own::best_path, own::rnn, own::cell>;
+using recurrences = every_recurrence_and<own::tied, own::best_path, own::rnn, own::cell>;
 TYPED_TEST_SUITE(steppers, recurrences);
 
 template <class R>

@@ -117,11 +117,13 @@ struct of {
 
 template <class Case>
 class views_with_gaps : public ::testing::Test {};
-using gatescan::elementwise, gatescan::gateloop, gatescan::gla, gatescan::selective_scan;
-using cases =
-    ::testing::Types<of<elementwise, double>, of<elementwise, float>, of<gateloop, double>,
-                     of<gateloop, float>, of<gla, double>, of<gla, float>,
-                     of<selective_scan, double>, of<selective_scan, float>>;
+template <class All>
+struct in_both_formats;
+template <class... R>
+struct in_both_formats<gatescan::type_list<R...>> {
+  using type = ::testing::Types<of<R, double>..., of<R, float>...>;
+};
+using cases = in_both_formats<gatescan::all_recurrences>::type;
 TYPED_TEST_SUITE(views_with_gaps, cases);
 
 TYPED_TEST(views_with_gaps, give_the_same_bits) {
@@ -136,6 +138,7 @@ TYPED_TEST(views_with_gaps, give_the_same_bits) {
 
 template <class Case>
 class views_by_turns : public ::testing::Test {};
+using gatescan::elementwise, gatescan::gateloop;
 using complex_cases = ::testing::Types<of<elementwise, double>, of<elementwise, float>,
                                        of<gateloop, double>, of<gateloop, float>>;
 TYPED_TEST_SUITE(views_by_turns, complex_cases);

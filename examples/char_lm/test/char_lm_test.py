@@ -44,8 +44,13 @@ class CharLm(unittest.TestCase):
         self.assertNotIn("nan", done.stdout)
         return done.stdout
 
+    def test_says_what_cuda_does_not_have(self):
+        done = self.run_char_lm("--recurrence", "gated_delta_net", "--backend", "cuda")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--recurrence gated_delta_net: --backend cuda does not have it", done.stderr)
+
     def test_trains_and_writes_its_files(self):
-        for recurrence in ("gla", "gateloop", "selective_scan"):
+        for recurrence in ("gla", "gateloop", "selective_scan", "gated_delta_net"):
             with self.subTest(recurrence=recurrence):
                 self.train("--recurrence", recurrence, "--steps", "3")
                 self.assertGreater(self.size("checkpoint.bin"), 10000)

@@ -44,7 +44,7 @@ learnt learn(model& m, const flat& theta, const extent& size) {
 TEST(char_lm_on_a_device, learns_what_it_learns_on_the_host) {
   auto device = make_device();
   const extent size{2, 11};
-  for (const std::string& recurrence : recurrence_names)
+  for (const std::string& recurrence : device_recurrence_names)
     for (const std::string& mode : mode_names) {
       SCOPED_TRACE(recurrence + " " + mode);
       blueprint b(7);

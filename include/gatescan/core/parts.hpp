@@ -131,8 +131,8 @@ GATESCAN_HD GATESCAN_INLINE void step_size_adjoint(const auto& at, const auto& d
 }
 
 /// For a recurrence whose gate of a head is e^(step A) of an operand A, the step being that of
-/// operands dt and dt_bias and switch softplus, held between options least_dt and most_dt: its token
-/// stage.
+/// operands dt and dt_bias and switch softplus, held between options least_dt and most_dt: its
+/// token stage.
 struct head_gate_of_step {
   template <class E>
   struct step_and_gate {

@@ -19,8 +19,8 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// The form whose kernels do a form of work: full surrogate attention of a matrix state is one chunk
-/// of all tokens, and its adjoint is that of chunks whatever the state.
+/// The form whose kernels do a form of work: full surrogate attention of a matrix state is one
+/// chunk of all tokens, and its adjoint is that of chunks whatever the state.
 template <class R>
 constexpr kernel_form kernels_for(kernel_form form, direction way) {
   const bool as_chunks = way == direction::backward || R::form.gate != gate_span::entry;

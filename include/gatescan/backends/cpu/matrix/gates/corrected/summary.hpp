@@ -33,8 +33,8 @@ class corrected_summary {
     kernel_.advance(c, next_);
     copy_numbers(t, static_cast<const C*>(next_), size());
   }
-  /// out = T in + local, or T^T in + local. False where that is not finite and has to be found token
-  /// by token. What T keeps in a second part is less than a product rounds off.
+  /// out = T in + local, or T^T in + local. False where that is not finite and has to be found
+  /// token by token. What T keeps in a second part is less than a product rounds off.
   bool apply(const C* t, const C* local, const C* in, C* out, bool transposed) const {
     copy_numbers(out, local, n_.state_size());
     const auto add_products = [&](auto left) {
