@@ -60,6 +60,16 @@ struct channels {
     return Tokens{single{t, key, w, in_use, tile_t}};
   }
   bool whole() const { return in_use == lanes; }
+  /// Operands to the row of `tokens` later: adding costs less than multiplying strides out.
+  template <class S>
+  static GATESCAN_INLINE void go_on(operand<S>& of_row, index_t tokens) {
+    of_row.re += tokens * of_row.time;
+    if constexpr (IsComplex)
+      if (of_row.im != nullptr) of_row.im += tokens * of_row.time;
+  }
+  GATESCAN_INLINE void go_on(index_t tokens) {
+    for_each_field<R>([&](auto& of_row) { go_on(of_row, tokens); }, x);
+  }
   static index_t parts_of(index_t count) { return ceil_divide(count, together); }
   /// Whether `count` tokens of a block that is in use as a whole can go by such groups.
   template <class Tokens>

@@ -83,7 +83,7 @@ struct channel_rows : channels<R, T, IsComplex> {
     here.in_use = lanes;
     here.go_on(first);
     operand<S> out = held(result);
-    if constexpr (WithOutput) go_on(out, first);
+    if constexpr (WithOutput) base::go_on(out, first);
     elements check = constant_of<elements>(C(0));
     const index_t registers = n.width / lanes;
     const bool asks = asks_ahead();
@@ -110,7 +110,7 @@ struct channel_rows : channels<R, T, IsComplex> {
           check = fma(o, constant_of<elements>(C(0)), check);
       }
       here.go_on(1);
-      if constexpr (WithOutput) go_on(out, 1);
+      if constexpr (WithOutput) base::go_on(out, 1);
     }
     return sum_of_parts(check);
   }
@@ -166,16 +166,6 @@ struct channel_rows : channels<R, T, IsComplex> {
             if (operand.im != nullptr) ask(operand.im);
         },
         this->x);
-  }
-  // To the row of `tokens` later.
-  template <class S>
-  static GATESCAN_INLINE void go_on(operand<S>& of_row, index_t tokens) {
-    of_row.re += tokens * of_row.time;
-    if constexpr (IsComplex)
-      if (of_row.im != nullptr) of_row.im += tokens * of_row.time;
-  }
-  GATESCAN_INLINE void go_on(index_t tokens) {
-    for_each_field<R>([&](auto& of_row) { go_on(of_row, tokens); }, this->x);
   }
   static E sum_of_parts(const elements_of<row>& x_in) {
     return (get(x_in, 0) + get(x_in, 1)) + (get(x_in, 2) + get(x_in, 3));

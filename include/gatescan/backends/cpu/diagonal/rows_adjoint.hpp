@@ -40,7 +40,7 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
                                       index_t channels_in_use, state_planes in, state_planes g,
                                       C* states) const {
     channel_rows_adjoint here = held(*this);
-    const operand<const storage> d_o = held(d_out);
+    operand<const storage> d_o = held(d_out);
     const tiles_of_gradients d = held(into);
     constexpr index_t step = row::registers * lanes;
     const bool groups = here.template fits<row>(1) && row::fits(d_o);
@@ -56,17 +56,20 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
     const auto row_of_states = [&](index_t t) {
       return t < 0 ? in : state_planes(states + scratch_size(here.n, t), here.n.width);
     };
+    here.go_on(first);
     for (index_t t = 0; t < count; ++t) {
       const state_planes before = row_of_states(t - 1), now = row_of_states(t);
-      along_row([&]<class Tokens>() __attribute__((always_inline)) {
-        here.template advance<Tokens>(first + t, before, now);
-      });
+      along_row([&]<class Tokens>()
+                    __attribute__((always_inline)) { here.template advance<Tokens>(before, now); });
+      here.go_on(1);
       here.ahead->step();
     }
+    base::go_on(d_o, first + count);
     for (index_t t = count - 1; t >= 0; --t) {
+      here.go_on(-1), base::go_on(d_o, -1);
       const state_planes before = row_of_states(t - 1), now = row_of_states(t);
       along_row([&]<class Tokens>() __attribute__((always_inline)) {
-        here.template retreat<Tokens>(d_o, d, first + t, t, before, now, g);
+        here.template retreat<Tokens>(d_o, d, t, before, now, g);
       });
       here.ahead->step();
     }
@@ -74,8 +77,8 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
 
  private:
   template <class Tokens>
-  GATESCAN_INLINE void advance(index_t t, state_planes before, state_planes now) const {
-    const Tokens here = this->template at<Tokens>(t);
+  GATESCAN_INLINE void advance(state_planes before, state_planes now) const {
+    const Tokens here = this->template at<Tokens>(0);
     const values_of<Tokens> value = this->values(here);
     const elements_of<Tokens> a = this->gate(here, value);
 #pragma GCC unroll 4
@@ -87,10 +90,10 @@ struct channel_rows_adjoint : channels<R, T, IsComplex> {
   }
   template <class Tokens>
   GATESCAN_INLINE void retreat(const operand<const storage>& d_out, const tiles_of_gradients& d,
-                               index_t t, index_t tile_t, state_planes before, state_planes now,
+                               index_t tile_t, state_planes before, state_planes now,
                                state_planes g) const {
     using elements = elements_of<Tokens>;
-    const Tokens here = this->template at<Tokens>(t, 0, tile_t);
+    const Tokens here = this->template at<Tokens>(0, 0, tile_t);
     const values_of<Tokens> value = this->values(here);
     const elements a = this->gate(here, value);
     values_of<Tokens> d_value{};
