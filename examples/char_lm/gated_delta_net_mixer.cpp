@@ -83,7 +83,7 @@ void gated_delta_net_mixer::backward(const flat& theta, flat& grad, const matrix
   d_plain.leftCols(heads_).array() =
       d_log_decay_.array() * (-plain.leftCols(heads_).array()).logistic() / gate_divisor;
   d_plain.middleCols(heads_, heads_).array() =
-      d_beta_.array() * beta_.array() * (1 - beta_.array());
+      d_beta_.array() * beta_.array() * (1.0f - beta_.array());
 }
 
 void gated_delta_net_mixer::reset() { state_.setZero(heads_ * keys_, values_); }
