@@ -1,5 +1,5 @@
-// Gated DeltaNet: per head S' = exp(log_decay_t) S_{t-1} and S_t = S' + beta_t k_t (v_t - S'^T k_t)^T,
-// o_t = S_t^T q_t, q and k of length 1, with log_decay = log sigmoid(projection) / 16 and beta =
+// Gated DeltaNet: per head S' = exp(log_decay_t) S_{t-1}, S_t = S' + beta_t k_t (v_t - S'^T k_t)^T
+// and o_t = S_t^T q_t, q and k of length 1; log_decay = log sigmoid(projection) / 16 and beta =
 // sigmoid(projection), numbers a head.
 #pragma once
 
