@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds and runs the tests on a Debian 12, from nothing: installs the packages it needs.
 #   test.sh [LANE...]     lanes are presets: ci (the default); rest, what ci leaves out; asan, tsan;
-#                         asan-scopes, release, debug, clang, fuzz. tests/README.md says what each is for.
+#                         asan-scopes, release, debug, clang, libcxx, valgrind, fuzz.
+#                         tests/README.md says what each is for.
 set -eu
 cd "$(dirname "$0")/.."
 . cmake/dependencies.sh
@@ -17,6 +18,8 @@ number=0
 for lane in "$@"; do
   number=$((number + 1))
   [ "$lane" != clang ] || need clang libomp-dev
+  [ "$lane" != libcxx ] || need clang-14 libc++-14-dev libc++abi-14-dev
+  [ "$lane" != valgrind ] || need valgrind
   [ "$lane" != fuzz ] || need clang-14 libclang-rt-14-dev
   say 'configures'
   cmake --preset "$lane"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proves that the tests notice: each patch here is a plausible bug, and one test must fail for it.
 
-    tests/mutants/run.py                      every mutant
+    tests/mutants/run.py                      every mutant, some fifteen minutes
     tests/mutants/run.py scan_order ...       these
     tests/mutants/run.py --slice 2/8          the second eighth of them
     tests/mutants/run.py --today 8            an eighth, another one every day
@@ -98,7 +98,7 @@ def main():
     parser.add_argument("--slice", dest="part", type=part, default=(0, 1), metavar="K/N")
     parser.add_argument("--today", dest="part", type=todays_part, metavar="N")
     parser.add_argument("--compiler", default=os.environ.get("CXX", "c++"))
-    parser.add_argument("--flags", default="-O0 -march=native -fopenmp -w")
+    parser.add_argument("--flags", default="-O0 -march=native -fopenmp -w -I/usr/include/eigen3")
     parser.add_argument("--seconds", type=float, default=300, help="the most that a test may run")
     settings = parser.parse_args()
 

@@ -22,7 +22,9 @@ std::vector<float> numbers(index_t count, int seed, float scale = 2) {
   return x;
 }
 
-double number(const std::vector<float>& x, index_t i) { return x[static_cast<std::size_t>(i)]; }
+double number(const std::vector<float>& x, index_t i) {
+  return static_cast<double>(x[static_cast<std::size_t>(i)]);
+}
 
 // A recurrence of this half's own: what calls the library's kernels is compiled here, and the
 // kernels are wherever the linker found them.
