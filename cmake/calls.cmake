@@ -4,6 +4,11 @@
 include(${PROJECT_SOURCE_DIR}/cmake/recurrences.cmake)
 set(GATESCAN_CALL_FORMATS float bf16 half double wide<float> wide<bf16> wide<half>
     CACHE STRING "Formats whose kernels all programs share")
+set(GATESCAN_CALL_RECURRENCES "" CACHE STRING
+    "Recurrences whose kernels all programs share, and whose cases tests run; empty: all")
+if(GATESCAN_CALL_RECURRENCES)
+  set(gatescan_recurrences ${GATESCAN_CALL_RECURRENCES})
+endif()
 set(GATESCAN_CALL_OPTIONS "" CACHE STRING "Extra compiler options for these calls")
 set(folder ${PROJECT_BINARY_DIR}/calls)
 

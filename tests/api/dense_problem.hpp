@@ -18,6 +18,12 @@ namespace support {
 
 inline constexpr double untouched = 777;
 
+// A program may want only some.
+#ifdef GATESCAN_TEST_RECURRENCES
+using tested_recurrences = gatescan::type_list<GATESCAN_TEST_RECURRENCES>;
+#else
+using tested_recurrences = gatescan::all_recurrences;
+#endif
 /// The library's recurrences and more, as a list for TYPED_TEST_SUITE.
 template <class All, class... More>
 struct types_of;
@@ -26,7 +32,7 @@ struct types_of<gatescan::type_list<R...>, More...> {
   using type = ::testing::Types<R..., More...>;
 };
 template <class... More>
-using every_recurrence_and = typename types_of<gatescan::all_recurrences, More...>::type;
+using every_recurrence_and = typename types_of<tested_recurrences, More...>::type;
 
 inline gatescan::layout layout_of(const gatescan::axes& a, const gatescan::sizes& n) {
   gatescan::layout x;
