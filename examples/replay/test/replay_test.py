@@ -682,10 +682,6 @@ class Refusals(ReplayTest):
             del tensors[name]
         self.refuse(tensors, "gateloop", "log_magnitude")
 
-    def test_a_mode_that_the_recurrence_lacks(self):
-        done = self.run_on(case("gated_delta_net"), "gated_delta_net", "scan")
-        self.assert_refused(done, "gated_delta_net has no mode scan")
-
     def test_flags(self):
         file, tensors = (self.input, self.output), case("gla")
         good = ("--recurrence", "gla", "--mode", "scan")

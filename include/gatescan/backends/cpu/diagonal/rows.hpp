@@ -43,7 +43,6 @@ struct channel_rows : channels<R, T, IsComplex> {
     if (channels_in_use % lanes == 0) {  // few: their states stay in registers
       if (registers == 1) return narrow_rows<1, WithOutput>(first, count, result, streaming, walks);
       if (registers == 2) return narrow_rows<2, WithOutput>(first, count, result, streaming, walks);
-      if (registers == 4) return narrow_rows<4, WithOutput>(first, count, result, streaming, walks);
     }
     channel_rows here = held(*this);
     const operand<S> out = held(result);

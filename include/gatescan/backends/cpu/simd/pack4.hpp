@@ -90,7 +90,7 @@ GATESCAN_INLINE pack4<T> fma(pack4<T> a, pack4<T> b, pack4<T> c) {
 }
 template <class T>
 GATESCAN_INLINE void accumulate(pack<T>& sum, pack4<T> x) {
-  sum = sum + ((x.a + x.b) + (x.c + x.d));
+  sum = sum + x.a + x.b + x.c + x.d;  // one by one, as registers alone are
 }
 template <class T>
 GATESCAN_INLINE pack4<T> larger(pack4<T> a, pack4<T> b) {
