@@ -103,7 +103,7 @@ class diagonal_agent {
     block_.look_ahead(t, count);
     if constexpr (unit_keys && Form != kernel_form::attention)
       if (result.given && !reads_again(result)) return forward_rows(result, t, count, in, out);
-    block_.for_each_group(count, [&]<class Tokens>(const kernels& here) {
+    for_each_group(count, [&]<class Tokens>(const kernels& here) {
       go_through<Tokens, true>(here, t, count, in, out);
       if (result.given) write<Tokens>(here, result, t, count);
     });
@@ -112,7 +112,7 @@ class diagonal_agent {
     block_.look_ahead(t, count);
     if constexpr (unit_keys && Form != kernel_form::attention)
       if (advance_rows(t, count, in, out)) return;
-    block_.for_each_group(count, [&]<class Tokens>(const kernels& here) {
+    for_each_group(count, [&]<class Tokens>(const kernels& here) {
       go_through<Tokens, false>(here, t, count, in, out);
     });
   }
@@ -132,9 +132,9 @@ class diagonal_agent {
       block_.for_each_group(
           count,
           [&]<class Tokens>(const kernels& here) {
-            here.template backward<Tokens>(d_out, d, t, count, layout_.high(in), layout_.high(g),
-                                           as<elements_of<Tokens>>(gates_),
-                                           as<elements_of<Tokens>>(states_));
+            channels_backward<R, T, IsComplex>{here}.template backward<Tokens>(
+                d_out, d, t, count, layout_.high(in), layout_.high(g),
+                as<elements_of<Tokens>>(gates_), as<elements_of<Tokens>>(states_));
           },
           pair::fits(d_out));
     }
@@ -146,8 +146,8 @@ class diagonal_agent {
     block_.for_each_group(
         count,
         [&]<class Tokens>(const kernels& here) {
-          here.template retreat<Tokens>(d_out, t, count, layout_.high(in), layout_.high(g),
-                                        as<elements_of<Tokens>>(gates_));
+          channels_backward<R, T, IsComplex>{here}.template retreat<Tokens>(
+              d_out, t, count, layout_.high(in), layout_.high(g), as<elements_of<Tokens>>(gates_));
         },
         pair::fits(d_out));
   }
@@ -173,6 +173,14 @@ class diagonal_agent {
   template <class S>
   index_t place_of_state(const operand<S>& x) const {
     return x.offset(sequence(), 0, head()) + first_value() * x.value;
+  }
+  // Groups of forward. Where rows do the work there is little left for them.
+  template <class F>
+  void for_each_group(index_t count, F&& f) {
+    if constexpr (unit_keys || Form == kernel_form::attention)
+      block_.for_each_register(count, f);
+    else
+      block_.for_each_group(count, f);
   }
   channel_rows<R, T, IsComplex> rows() const { return {block_.channels_at(0)}; }
 

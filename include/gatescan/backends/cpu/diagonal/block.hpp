@@ -32,7 +32,7 @@ class channel_block {
   using kernels = channels<R, T, IsComplex>;
   using single = typename kernels::single;
   using pair = typename kernels::pair;
-  using tiles_of_gradients = typename kernels::tiles_of_gradients;
+  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
 
   static constexpr bool unit_keys = kernels::unit_keys;
 
@@ -84,21 +84,21 @@ class channel_block {
   template <class F>
   void for_each_group(index_t count, F&& f, bool fits = true) {
     constexpr index_t step = pair::registers * kernels::lanes;
-    const bool pairs =
-        fits && Form != kernel_form::attention && channels_at(0).template fits<pair>(count);
+    const bool pairs = fits && channels_at(0).template fits<pair>(count);
     const index_t in_pairs = pairs ? value_count() / step * step : 0;
     const index_t groups = in_pairs / step + (width_in_use() - in_pairs) / kernels::lanes;
     ahead_.begin(groups * n_.keys * kernels::parts_of(count));
     index_t done = 0;
-    const auto go = [&]<class Tokens>(index_t w) {
-      kernels here = channels_at(w);
-      here.ahead = &ahead_;
-      f.template operator()<Tokens>(here);
-      ahead_.catch_up(++done, groups);
-    };
-    for (index_t w = 0; w < in_pairs; w += step) go.template operator()<pair>(w);
+    for (index_t w = 0; w < in_pairs; w += step) go<pair>(w, f, ++done, groups);
     for (index_t w = in_pairs; w < width_in_use(); w += kernels::lanes)
-      go.template operator()<single>(w);
+      go<single>(w, f, ++done, groups);
+  }
+  // The same, each register alone.
+  template <class F>
+  void for_each_register(index_t count, F&& f) {
+    ahead_.begin(registers_in_use() * n_.keys * kernels::parts_of(count));
+    for (index_t r = 0; r < registers_in_use(); ++r)
+      go<single>(r * kernels::lanes, f, r + 1, registers_in_use());
   }
 
   void look_ahead(index_t first, index_t count) {
@@ -128,6 +128,14 @@ class channel_block {
   }
 
  private:
+  template <class Tokens, class F>
+  void go(index_t w, F&& f, index_t done, index_t groups) {
+    kernels here = channels_at(w);
+    here.ahead = &ahead_;
+    f.template operator()<Tokens>(here);
+    ahead_.catch_up(done, groups);
+  }
+
   const problem* p_;
   typename kernels::operands_type x_;  // of this block
   diagonal_shape n_;

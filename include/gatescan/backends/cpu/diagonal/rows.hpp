@@ -40,10 +40,8 @@ struct channel_rows : channels<R, T, IsComplex> {
     if (channels_in_use == n.width && registers == pair::registers &&
         this->template fits<pair>(count))
       return pair_rows<WithOutput>(first, count, result, streaming, walks);
-    if (channels_in_use % lanes == 0) {  // few: their states stay in registers
-      if (registers == 1) return narrow_rows<1, WithOutput>(first, count, result, streaming, walks);
-      if (registers == 2) return narrow_rows<2, WithOutput>(first, count, result, streaming, walks);
-    }
+    if (channels_in_use == lanes)
+      return one_register<WithOutput>(first, count, result, streaming, *walks);
     channel_rows here = held(*this);
     const operand<S> out = held(result);
     E check = constant<IsComplex>(C(0));
@@ -169,25 +167,19 @@ struct channel_rows : channels<R, T, IsComplex> {
   static E sum_of_parts(const elements_of<row>& x_in) {
     return (get(x_in, 0) + get(x_in, 1)) + (get(x_in, 2) + get(x_in, 3));
   }
-  template <std::size_t Registers, bool WithOutput, class Walk, class S>
-  E narrow_rows(index_t first, index_t count, const operand<S>& result, bool streaming,
-                Walk* walks) const {
+  // Its state stays in a register.
+  template <bool WithOutput, class Walk, class S>
+  E one_register(index_t first, index_t count, const operand<S>& result, bool streaming,
+                 Walk& walk) const {
     channel_rows here = held(*this);
     here.in_use = lanes;
     const operand<S> out = held(result);
-    Walk h[Registers] = {};
-    E check[Registers] = {};
-    for (std::size_t r = 0; r < Registers; ++r) h[r] = walks[r];
+    Walk h = walk;
+    E check = constant<IsComplex>(C(0));
     for (index_t t = first; t < first + count; ++t)
-#pragma GCC unroll 4
-      for (std::size_t r = 0; r < Registers; ++r)
-        check[r] = check[r] + here.template row_step<WithOutput>(out, t, static_cast<index_t>(r),
-                                                                 h[r], streaming);
-    for (std::size_t r = 0; r < Registers; ++r) {
-      walks[r] = h[r];
-      if (r > 0) check[0] = check[0] + check[r];
-    }
-    return check[0];
+      check = check + here.template row_step<WithOutput>(out, t, 0, h, streaming);
+    walk = h;
+    return check;
   }
 };
 

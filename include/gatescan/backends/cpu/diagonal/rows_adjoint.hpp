@@ -2,15 +2,15 @@
 // Backward of a diagonal recurrence without keys, row by row as memory lies: states once more for a
 // few tokens, then the same scan against time.
 
-#include "channels.hpp"
+#include "channels_backward.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class R, class T, bool IsComplex>
-struct channel_rows_adjoint : channels<R, T, IsComplex> {
-  using base = channels<R, T, IsComplex>;
+struct channel_rows_adjoint : channels_backward<R, T, IsComplex> {
+  using base = channels_backward<R, T, IsComplex>;
   using base::lanes;
   using base::n;
   using base::w;
