@@ -15,18 +15,42 @@ using recurrence_of = typename case_of<O>::recurrence;
 template <class T>
 struct operand_set {  // by name; what is absent is not given
   std::map<std::string, stored<gatescan::storage_t<T>>> operands;
-  stored<gatescan::state_t<T>> state;  // initial_state or final_state
+  std::map<std::string, stored<gatescan::gate_t<T>>> gates;  // where they are stored otherwise
+  stored<gatescan::state_t<T>> state;                        // initial_state or final_state
   memory<int64> offsets;
 
   auto& operator[](const char* name) { return operands[name]; }
+  template <class S>
+  auto& of(const char* name) {
+    if constexpr (std::is_same_v<S, gatescan::storage_t<T>>)
+      return operands[name];
+    else
+      return gates[name];
+  }
 };
+
+// f.operator()<S>(): S is what format T stores this operand of R in.
+template <class R, class T, class F>
+void with_storage(const std::string& name, F&& f) {
+  using inputs = typename R::template inputs<T>;
+  inputs in;
+  R::operands(
+      [&](const char* here, const gatescan::axes&, gatescan::presence, auto& operand) {
+        using S = std::remove_const_t<typename std::remove_cvref_t<decltype(operand)>::element>;
+        if (name == here) f.template operator()<S>();
+      },
+      in);
+}
 
 // Gives a structure of inputs or gradients what a set has under each name.
 template <class R, class To, class Set>
 void set_operands(To& to, Set& from) {
-  R::operands([&](const char* name, const gatescan::axes&, gatescan::presence,
-                  auto& operand) { operand = from[name]; },
-              to);
+  R::operands(
+      [&](const char* name, const gatescan::axes&, gatescan::presence, auto& operand) {
+        using S = std::remove_const_t<typename std::remove_cvref_t<decltype(operand)>::element>;
+        operand = from.template of<S>(name);
+      },
+      to);
   to.initial_state = from.state;
 }
 // Numbers and switches beside the operands, from members of the same name.

@@ -19,6 +19,10 @@ struct placed_set {  // as operand_set
   Memory<gatescan::state_t<T>> state;
 
   auto& operator[](const char* name) { return operands[name]; }
+  template <class>
+  auto& of(const char* name) {
+    return operands[name];
+  }
 };
 
 template <class O, class T, template <class> class Memory>

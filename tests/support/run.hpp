@@ -98,21 +98,24 @@ stored<S> store(const char* name, const tensor<T>& x, layouts kind) {
 }
 
 // the numbers that the library really gets
+template <class S, class T>
+void round_to(tensor<T>& x) {
+  const auto round = [](double e) { return from_storage(to_storage<S>(e)); };
+  for (auto& e : x.data) {
+    if constexpr (requires { e.re; })
+      e = {round(e.re), round(e.im)};
+    else
+      e = round(e);
+  }
+}
 template <class O, class T, class Inputs>
 Inputs rounded(Inputs in) {
   O::operands(
       [](const char* name, auto& x) {
-        const bool state = std::string(name) == "initial_state";
-        const auto round = [state](double e) {
-          return state ? from_storage(to_storage<gatescan::state_t<T>>(e))
-                       : from_storage(to_storage<gatescan::storage_t<T>>(e));
-        };
-        for (auto& e : x.data) {
-          if constexpr (requires { e.re; })
-            e = {round(e.re), round(e.im)};
-          else
-            e = round(e);
-        }
+        if (std::string(name) == "initial_state")
+          round_to<gatescan::state_t<T>>(x);
+        else
+          with_storage<recurrence_of<O>, T>(name, [&]<class S>() { round_to<S>(x); });
       },
       in);
   return in;
@@ -121,17 +124,10 @@ template <class O, class T>
 typename O::outputs rounded_results(typename O::outputs out) {
   O::results(
       [](const char* name, auto& x) {
-        const bool state = std::string(name) == "final_state";
-        const auto round = [state](double e) {
-          return state ? from_storage(to_storage<gatescan::state_t<T>>(e))
-                       : from_storage(to_storage<gatescan::storage_t<T>>(e));
-        };
-        for (auto& e : x.data) {
-          if constexpr (requires { e.re; })
-            e = {round(e.re), round(e.im)};
-          else
-            e = round(e);
-        }
+        if (std::string(name) == "final_state")
+          round_to<gatescan::state_t<T>>(x);
+        else
+          round_to<gatescan::storage_t<T>>(x);
       },
       out);
   return out;
@@ -140,17 +136,17 @@ typename O::outputs rounded_results(typename O::outputs out) {
 template <class O, class T>
 struct prepared {
   using R = recurrence_of<O>;
-  using s = gatescan::storage_t<T>;
-  using S = gatescan::state_t<T>;
 
   prepared(const typename O::inputs& in, const settings& how) {
     held.offsets.assign(in.sequence_offsets.begin(), in.sequence_offsets.end());
     O::operands(
         [&](const char* name, auto& x) {
           if (std::string(name) == "initial_state")
-            held.state = store<S>(name, x, how.layout);
+            held.state = store<gatescan::state_t<T>>(name, x, how.layout);
           else
-            held[name] = store<s>(name, x, how.layout);
+            with_storage<R, T>(name, [&]<class S>() {
+              held.template of<S>(name) = store<S>(name, x, how.layout);
+            });
         },
         in);
     set_operands<R>(lib, held);
@@ -256,7 +252,8 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
         if (std::string(name) == "initial_state")
           made.state = room<S>(x, complex, how);
         else
-          made[name] = room<s>(x, complex, how);
+          with_storage<R, T>(
+              name, [&]<class G>() { made.template of<G>(name) = room<G>(x, complex, how); });
       },
       in);
   typename R::template gradients<Format> lib_gradients;
@@ -281,9 +278,13 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
         if (std::string(name) == "initial_state") {
           EXPECT_TRUE(made.state.guards_intact()) << "gradient of initial_state";
           if (made.state.given()) made.state.read(x);
-        } else if (made[name].given()) {
-          EXPECT_TRUE(made[name].guards_intact()) << "gradient of " << name;
-          made[name].read(x);
+        } else {
+          with_storage<R, T>(name, [&]<class G>() {
+            const auto& gradient = made.template of<G>(name);
+            if (!gradient.given()) return;
+            EXPECT_TRUE(gradient.guards_intact()) << "gradient of " << name;
+            gradient.read(x);
+          });
         }
       },
       result);

@@ -22,6 +22,8 @@ struct input_views {
   using format = T;
   using real = view<const storage_t<T>>;
   using complex = complex_view<const storage_t<T>>;
+  using gate = view<const gate_t<T>>;
+  using complex_gate = complex_view<const gate_t<T>>;
   using real_state = view<const state_t<T>>;
   using complex_state = complex_view<const state_t<T>>;
   using offsets = view<const index_t>;
@@ -35,6 +37,8 @@ struct gradient_views {
   using format = T;
   using real = view<storage_t<T>>;
   using complex = complex_view<storage_t<T>>;
+  using gate = view<gate_t<T>>;
+  using complex_gate = complex_view<gate_t<T>>;
   using real_state = view<state_t<T>>;
   using complex_state = complex_view<state_t<T>>;
   using offsets = no_member;
@@ -43,18 +47,25 @@ struct gradient_views {
 };
 
 namespace detail {
-// Any other V stands for an operand itself.
-template <class V>
-struct member_kinds {
+/// V of the math: what stands for an operand, and for one that gates are made of.
+template <class Operand, class Gate>
+struct operand_or_gate {
   using format = void;
-  using real = V;
-  using complex = V;
+  using real = Operand;
+  using complex = Operand;
+  using gate = Gate;
+  using complex_gate = Gate;
   using real_state = no_member;
   using complex_state = no_member;
   using offsets = no_member;
   template <class S>
   using option = S;
 };
+// Any other V stands for all operands.
+template <class V>
+struct member_kinds : operand_or_gate<V, V> {};
+template <class Operand, class Gate>
+struct member_kinds<operand_or_gate<Operand, Gate>> : operand_or_gate<Operand, Gate> {};
 template <class T>
 struct member_kinds<input_views<T>> : input_views<T> {};
 template <class T>
@@ -69,6 +80,11 @@ using real_field = typename detail::member_kinds<V>::real;
 /// An operand of real or complex numbers.
 template <class V>
 using complex_field = typename detail::member_kinds<V>::complex;
+/// The same of what gates are made of, which a format may store in more bits.
+template <class V>
+using gate_field = typename detail::member_kinds<V>::gate;
+template <class V>
+using complex_gate_field = typename detail::member_kinds<V>::complex_gate;
 /// `initial_state`, and `sequence_offsets`.
 template <class V>
 using real_state_field = typename detail::member_kinds<V>::real_state;
@@ -95,6 +111,8 @@ struct member_kinds<counting> {
   using format = void;
   using real = counted_member;
   using complex = counted_member;
+  using gate = counted_member;
+  using complex_gate = counted_member;
   using real_state = counted_member;
   using complex_state = counted_member;
   using offsets = counted_member;

@@ -16,6 +16,14 @@ GATESCAN_HD GATESCAN_INLINE void for_each_field(F&& f, S&&... s) {
   R::operands([&](const char*, const axes&, presence, auto&&... x) { f(x...); }, s...);
 }
 
+/// The operands of R as format T stores them, to read and to write.
+template <class R, class T>
+using operands_of = typename R::template fields<
+    operand_or_gate<operand<const storage_t<T>>, operand<const gate_t<T>>>>;
+template <class R, class T>
+using result_operands_of =
+    typename R::template fields<operand_or_gate<operand<storage_t<T>>, operand<gate_t<T>>>>;
+
 template <class R, class T>
 struct problem_of {
   using storage = storage_t<T>;
@@ -23,7 +31,7 @@ struct problem_of {
 
   sizes n;
   bool complex = false;
-  typename R::template fields<operand<const storage>> x{};
+  operands_of<R, T> x{};
   operand<const state> initial_state{};
   const index_t* offsets = nullptr;  // packed sequences
 
@@ -46,7 +54,7 @@ template <class R, class T>
 struct backward_results {
   operand<const storage_t<T>> out{};        // gradient of the output; not given: 0
   operand<const state_t<T>> final_state{};  // gradient of the final state; not given: 0
-  typename R::template fields<operand<storage_t<T>>> d{};
+  result_operands_of<R, T> d{};
   operand<state_t<T>> initial_state{};
 };
 

@@ -64,6 +64,11 @@ struct half {
 template <class T>
 struct wide {};
 
+/// float_gates<T>: as T, a format of 16 bits, but what gates are made of is stored as float. bf16 has
+/// no number between 0.998 and 1, where gates of long memories lie. wide<float_gates<T>> works too.
+template <class T>
+struct float_gates {};
+
 /// device<T>: the same, in the memory of a device. `gla::inputs<device<float>>` are views of it.
 template <class T>
 struct device {};
@@ -79,33 +84,29 @@ GATESCAN_HD constexpr To bits_as(From x) {
   return __builtin_bit_cast(To, x);
 }
 
+template <class Storage, class State, class Gate = Storage>
+struct format_types {
+  using storage = Storage;
+  using state = State;
+  using gate = Gate;
+};
 template <class T>
 struct format;
 template <>
-struct format<double> {
-  using storage = double;
-  using state = double;
-};
+struct format<double> : format_types<double, double> {};
 template <>
-struct format<float> {
-  using storage = float;
-  using state = float;
-};
+struct format<float> : format_types<float, float> {};
 template <>
-struct format<bf16> {
-  using storage = bf16;
-  using state = float;
-};
+struct format<bf16> : format_types<bf16, float> {};
 template <>
-struct format<half> {
-  using storage = half;
-  using state = float;
+struct format<half> : format_types<half, float> {};
+template <class T>
+struct format<float_gates<T>> : format_types<T, float, float> {
+  static_assert(sizeof(T) == 2, "gatescan: float_gates<T> is for T of 16 bits: bf16 or half");
 };
 template <class T>
-struct format<wide<T>> {
-  using storage = T;
-  using state = double;
-};
+struct format<wide<T>>
+    : format_types<typename format<T>::storage, double, typename format<T>::gate> {};
 template <class T>
 struct format<device<T>> : format<T> {};
 
@@ -119,6 +120,8 @@ template <class T>
 using storage_t = typename detail::format<T>::storage;
 template <class T>
 using state_t = typename detail::format<T>::state;
+template <class T>
+using gate_t = typename detail::format<T>::gate;
 
 /// Converts between storage and arithmetic types; 16-bit formats go through float.
 template <class To, class From>

@@ -35,7 +35,8 @@ struct elementwise : channel_state<elementwise, complex_view>, plain_output {
   struct fields {
     using recurrence = elementwise;
     using format = format_of<V>;
-    complex_field<V> a{}, x{};
+    complex_gate_field<V> a{};
+    complex_field<V> x{};
     complex_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
   };

@@ -26,7 +26,8 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
   struct fields {
     using recurrence = gated_delta_net;
     using format = format_of<V>;
-    real_field<V> q{}, k{}, v{}, beta{}, log_decay{};
+    real_field<V> q{}, k{}, v{};
+    gate_field<V> beta{}, log_decay{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
     option_field<V, double> scale{1}, eps{1e-6};

@@ -30,8 +30,9 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
     using recurrence = gateloop;
     using format = format_of<V>;
     complex_field<V> q{}, k{};
-    real_field<V> v{}, log_magnitude{}, phase{};
-    complex_field<V> a{};
+    real_field<V> v{};
+    gate_field<V> log_magnitude{}, phase{};
+    complex_gate_field<V> a{};
     complex_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
   };

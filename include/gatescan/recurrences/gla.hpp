@@ -27,7 +27,8 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
   struct fields {
     using recurrence = gla;
     using format = format_of<V>;
-    real_field<V> q{}, k{}, v{}, log_decay{};
+    real_field<V> q{}, k{}, v{};
+    gate_field<V> log_decay{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
     option_field<V, double> scale{1};

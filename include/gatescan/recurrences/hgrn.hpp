@@ -25,7 +25,8 @@ struct hgrn : channel_state<hgrn>, plain_output {
   struct fields {
     using recurrence = hgrn;
     using format = format_of<V>;
-    real_field<V> x{}, log_decay{};
+    real_field<V> x{};
+    gate_field<V> log_decay{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
   };

@@ -23,7 +23,10 @@ struct hgrn2 : matrix_state<hgrn2>, plain_output {
   struct fields {
     using recurrence = hgrn2;
     using format = format_of<V>;
-    real_field<V> q{}, f{}, i{}, lower_bound{};
+    real_field<V> q{};
+    gate_field<V> f{};
+    real_field<V> i{};
+    gate_field<V> lower_bound{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
   };

@@ -27,7 +27,10 @@ struct mamba2 : matrix_state<mamba2>, head_gate_of_step, skip_and_gated_output {
   struct fields {
     using recurrence = mamba2;
     using format = format_of<V>;
-    real_field<V> x{}, dt{}, A{}, B{}, C{}, D{}, z{}, dt_bias{};
+    real_field<V> x{};
+    gate_field<V> dt{}, A{};
+    real_field<V> B{}, C{}, D{}, z{};
+    gate_field<V> dt_bias{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
     option_field<V, bool> softplus{false};

@@ -25,7 +25,8 @@ struct min_gru : channel_state<min_gru>, gate_beside_value, plain_output {
   struct fields {
     using recurrence = min_gru;
     using format = format_of<V>;
-    real_field<V> z{}, h{};
+    gate_field<V> z{};
+    real_field<V> h{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
   };

@@ -26,7 +26,8 @@ struct min_lstm : channel_state<min_lstm>, gate_beside_value, plain_output {
   struct fields {
     using recurrence = min_lstm;
     using format = format_of<V>;
-    real_field<V> f{}, i{}, h{};
+    gate_field<V> f{}, i{};
+    real_field<V> h{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
   };

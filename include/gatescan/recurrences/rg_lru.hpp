@@ -28,7 +28,10 @@ struct rg_lru : channel_state<rg_lru>, gate_beside_value, plain_output {
   struct fields {
     using recurrence = rg_lru;
     using format = format_of<V>;
-    real_field<V> x{}, r{}, i{}, Lambda{};
+    real_field<V> x{};
+    gate_field<V> r{};
+    real_field<V> i{};
+    gate_field<V> Lambda{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
     option_field<V, double> max_slope{1000};

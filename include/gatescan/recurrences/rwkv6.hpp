@@ -23,7 +23,9 @@ struct rwkv6 : matrix_state<rwkv6>, plain_values, plain_output {
   struct fields {
     using recurrence = rwkv6;
     using format = format_of<V>;
-    real_field<V> r{}, k{}, w{}, v{}, u{};
+    real_field<V> r{}, k{};
+    gate_field<V> w{};
+    real_field<V> v{}, u{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
     option_field<V, double> scale{1};

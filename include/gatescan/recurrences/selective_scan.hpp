@@ -28,7 +28,10 @@ struct selective_scan : grouped_channel_state<selective_scan>,
   struct fields {
     using recurrence = selective_scan;
     using format = format_of<V>;
-    real_field<V> u{}, delta{}, A{}, B{}, C{}, D{}, z{}, delta_bias{};
+    real_field<V> u{};
+    gate_field<V> delta{}, A{};
+    real_field<V> B{}, C{}, D{}, z{};
+    gate_field<V> delta_bias{};
     real_state_field<V> initial_state{};
     offsets_field<V> sequence_offsets{};
     option_field<V, bool> softplus{false};

@@ -28,7 +28,7 @@ struct attention_map_rows {
   using C = state_t<T>;
   using E = number_t<C, IsComplex>;
   using cursor = gpu::cursor<C, IsComplex>;
-  using operands = typename R::template fields<operand<const S>>;
+  using operands = operands_of<R, T>;
   static constexpr bool per_key = R::form.gate != gate_span::entry;
   static constexpr bool unit_keys = has_unit_keys<R>();
 

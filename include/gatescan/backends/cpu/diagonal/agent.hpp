@@ -33,7 +33,7 @@ class diagonal_agent {
   using C = typename block::C;
   using problem = typename block::problem;
   using tiles_of_gradients = typename block::tiles_of_gradients;
-  using targets = typename R::template fields<gradient_target<C, storage>>;
+  using targets = gradient_targets_of<R, T>;
 
   static constexpr kernel_form form = Form;
   static constexpr bool scans = true, adjoint_scans = true;
@@ -43,7 +43,10 @@ class diagonal_agent {
     return ceil_divide(n.values, diagonal_width<C>(n));
   }
   /// Without a value axis, channels of a register are added up when the tile is flushed.
-  static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
+  template <class S>
+  static bool adds_lanes(const operand<S>& to) {
+    return to.value == 0;
+  }
 
   /// Backward works on short chunks whatever the mode: their states fit in L1, and few are kept.
   static schedule adapt(schedule how) {
@@ -260,8 +263,9 @@ class diagonal_agent {
   // operands again, so that these may not be where the result is.
   bool reads_again(const operand<storage>& result) const {
     bool in_place = false;
-    for_each_field<R>([&](const auto& x) { in_place = in_place || x.re == result.re; },
-                      block_.operands());
+    for_each_field<R>(
+        [&](const auto& x) { in_place = in_place || static_cast<const void*>(x.re) == result.re; },
+        block_.operands());
     return in_place && !in_steps;
   }
   // Rows through a chunk from states `in` to `out`, in one form of states. What it returns is 0

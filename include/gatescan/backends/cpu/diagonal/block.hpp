@@ -14,9 +14,10 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-/// Makes an operand dense, in memory of [keys][width]: what is read often.
+/// Makes an operand dense, in memory for [keys][width] numbers: what is read often.
 template <class S>
-void make_dense(operand<const S>& x, const diagonal_shape& n, index_t values, S* dense) {
+void make_dense(operand<const S>& x, const diagonal_shape& n, index_t values, void* memory) {
+  S* const dense = static_cast<S*>(memory);
   const index_t keys = x.key != 0 ? n.keys : 1;
   for (index_t j = 0; j < values; ++j)
     for (index_t i = 0; i < keys; ++i) dense[i * n.width + j] = x.re[i * x.key + j * x.value];
@@ -41,7 +42,7 @@ class channel_block {
     if (Form != kernel_form::steps && !IsComplex) n_.parts = 2;
     index_t operands = 0;
     for_each_field<R>([&](const auto&) { ++operands; }, x_);
-    packed_ = scratch.take<storage>(operands * n_.part_size());
+    packed_ = scratch.take<C>(operands * n_.part_size());
   }
 
   const diagonal_shape& shape() const { return n_; }
@@ -63,7 +64,7 @@ class channel_block {
         [&](const auto& all,
             auto& own) {  // what does not change along time is read for every token
           own = all.of_head(b_, h_, v_);
-          storage* dense = packed_ + n++ * n_.part_size();
+          C* dense = packed_ + n++ * n_.part_size();
           if (own.given && own.time == 0 && own.im == nullptr && own.value != 0 && own.value != 1)
             make_dense(own, n_, value_count(), dense);
         },
@@ -142,7 +143,7 @@ class channel_block {
   prefetcher_to<2> ahead_{};
   index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
   const C* state_before_ = nullptr;
-  storage* packed_ = nullptr;
+  C* packed_ = nullptr;  // operands: no wider than what is computed with
 };
 
 }  // namespace detail

@@ -24,7 +24,7 @@ struct channels {
   using C = state_t<T>;
   using register_type = simd::pack<C>;
   using E = element_t<C, IsComplex>;
-  using operands_type = typename R::template fields<operand<const storage>>;
+  using operands_type = operands_of<R, T>;
 
   // Tokens go through the math alone, or neighbours side by side.
   using single = cursor<C, IsComplex, along::values>;

@@ -37,7 +37,7 @@ class diagonal_token_agent {
       : p_(p), states_{{p.n.keys, diagonal_width<C>(p.n)}} {
     index_t operands = 0;
     for_each_field<R>([&](const auto&) { ++operands; }, p.x);
-    operands_ = scratch.take<storage>(operands * states_.n.part_size());
+    operands_ = scratch.take<C>(operands * states_.n.part_size());
     state_ = scratch.take<C>(states_.size());
   }
 
@@ -46,7 +46,7 @@ class diagonal_token_agent {
     const index_t b = p_.batch_of(sequence), first = block * n.width;
     const index_t values = (std::min)(n.width, p_.n.values - first);
     kernels here{p_.x, n, 0, 0};
-    storage* dense = operands_;
+    C* dense = operands_;
     for_each_field<R>(
         [&](auto& own) {
           own = own.of_head(b, head, first);
@@ -106,7 +106,7 @@ class diagonal_token_agent {
 
   const problem& p_;
   states_of_block<C, IsComplex> states_;
-  storage* operands_;  // dense, where they are not
+  C* operands_;  // dense, where they are not
   C* state_;
 };
 

@@ -37,7 +37,7 @@ class matrix_agent {
   using C = typename reader::C;
   using problem = typename reader::problem;
   using tiles_of_gradients = typename reader::tiles_of_gradients;
-  using targets = typename R::template fields<gradient_target<C, storage>>;
+  using targets = gradient_targets_of<R, T>;
 
   static constexpr bool complex = reader::complex;
   static constexpr kernel_form form = Form;
@@ -64,7 +64,10 @@ class matrix_agent {
   static index_t value_blocks(const sizes&) { return 1; }
   static schedule adapt(const schedule& how) { return how; }
   /// Without a key or value axis, the lanes of a register are added up when the tile is flushed.
-  static bool adds_lanes(const operand<storage>& to) { return to.key == 0 && to.value == 0; }
+  template <class S>
+  static bool adds_lanes(const operand<S>& to) {
+    return to.key == 0 && to.value == 0;
+  }
 
   matrix_agent(arena& scratch, const problem& p, const schedule& how, bool backward)
       : matrix_agent(scratch, p, backward ? how.backward_chunk : how.forward_chunk, backward) {}

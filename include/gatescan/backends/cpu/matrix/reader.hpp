@@ -24,7 +24,7 @@ class matrix_reader {
   using storage = storage_t<T>;
   using C = state_t<T>;
   using problem = problem_of<R, T>;
-  using operands_type = typename R::template fields<operand<const storage>>;
+  using operands_type = operands_of<R, T>;
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
   using register_type = simd::pack<C>;
 

@@ -259,6 +259,12 @@ struct gradient_target {
   }
 };
 
+/// The targets of all gradients of R in format T.
+template <class R, class T>
+using gradient_targets_of =
+    typename R::template fields<operand_or_gate<gradient_target<state_t<T>, storage_t<T>>,
+                                                gradient_target<state_t<T>, gate_t<T>>>>;
+
 }  // namespace detail
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

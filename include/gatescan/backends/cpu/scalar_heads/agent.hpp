@@ -28,7 +28,7 @@ class scalar_heads_agent {
   using C = state_t<T>;
   using problem = problem_of<R, T>;
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
-  using targets = typename R::template fields<gradient_target<C, storage>>;
+  using targets = gradient_targets_of<R, T>;
 
   static constexpr bool complex = R::form.number == numbers::complex;
   static constexpr kernel_form form = Form;
@@ -36,7 +36,10 @@ class scalar_heads_agent {
   static_assert(std::is_base_of_v<plain_values, R> && std::is_base_of_v<plain_output, R> &&
                 std::is_same_v<C, double>);
 
-  static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
+  template <class S>
+  static bool adds_lanes(const operand<S>& to) {
+    return to.value == 0;
+  }
   static preferences preferred(const problem&) { return {}; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
   static schedule adapt(schedule how) {
@@ -153,7 +156,7 @@ class scalar_heads_agent {
   static constexpr index_t chunk = tuning.scalar_heads_chunk;
   using register_type = simd::pack<C>;
   using E = element_t<C, complex>;
-  using operands_type = typename R::template fields<operand<const storage>>;
+  using operands_type = operands_of<R, T>;
   using place = cursor<C, complex, along::values>;
 
   // f(place) for every register of channels of tokens [t, t + count)

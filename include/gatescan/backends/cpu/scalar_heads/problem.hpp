@@ -16,7 +16,7 @@ namespace detail {
 /// differently.
 template <class R, class T, kernel_form Form>
 class scalar_heads {
-  using wide_format = std::conditional_t<std::is_same_v<state_t<T>, double>, T, wide<storage_t<T>>>;
+  using wide_format = std::conditional_t<std::is_same_v<state_t<T>, double>, T, wide<T>>;
 
  public:
   using format = wide_format;

@@ -22,12 +22,15 @@ class stepwise_agent {
   using C = state_t<T>;
   using problem = problem_of<R, T>;
   using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
-  using targets = typename R::template fields<gradient_target<C, storage>>;
+  using targets = gradient_targets_of<R, T>;
 
   static constexpr kernel_form form = Form;
   static constexpr bool scans = has_combine<R>, adjoint_scans = false;
 
-  static bool adds_lanes(const operand<storage>& to) { return to.value == 0; }
+  template <class S>
+  static bool adds_lanes(const operand<S>& to) {
+    return to.value == 0;
+  }
   static preferences preferred(const problem&) { return {}; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
   static schedule adapt(const schedule& how) { return how; }
@@ -165,7 +168,7 @@ class stepwise_agent {
   static void store_summary(C* to, const summary& s) { std::memcpy(to, &s, sizeof s); }
 
   const problem* p_;
-  typename R::template fields<operand<const storage>> x_;  // of these channels
+  operands_of<R, T> x_;  // of these channels
   C* history_ = nullptr;
   index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0, last_advanced_ = 0;
 };

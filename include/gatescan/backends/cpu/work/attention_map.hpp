@@ -76,7 +76,7 @@ class map_rows {
   using key_cursor = cursor<C, IsComplex, along::keys>;
   using value_cursor = cursor<C, IsComplex, along::values>;
   using one_token = token_cursor<C, IsComplex>;
-  using operands_type = typename R::template fields<operand<const storage_t<T>>>;
+  using operands_type = operands_of<R, T>;
   using token_type = decltype(stages<R>::token(operands_type{}, one_token{}));
 
   auto keys(const key_cursor& at) const {

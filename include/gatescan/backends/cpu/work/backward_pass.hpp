@@ -16,7 +16,6 @@ template <differentiable_agent A>
 class backward_pass {
   using R = typename A::recurrence;
   using C = typename A::C;
-  using storage = storage_t<typename A::format>;
   using results = backward_results<R, typename A::format>;
   using worker_type = worker<A, true>;
   static constexpr bool by_segments = A::form == kernel_form::segments && A::adjoint_scans;
@@ -60,8 +59,8 @@ class backward_pass {
     constexpr bool once = adds_once<R>;
     for_each_field<R>(
         [&](const auto& x, const auto& d, auto& target) {
-          target = gradient_target<C, storage>(d, call_.p.n, split, false, A::adds_lanes(d),
-                                               once && x.given);
+          target = std::remove_cvref_t<decltype(target)>(d, call_.p.n, split, false,
+                                                         A::adds_lanes(d), once && x.given);
           shared = shared || !target.exclusive;
         },
         call_.p.x, r_.d, call_.targets);

@@ -20,8 +20,7 @@ namespace diagonal {
 
 // A channel's part of a token has no key: what it adds to an operand with keys has no place.
 template <class R, class T, bool IsComplex>
-void check_sides(const problem_of<R, T>& p,
-                 const typename R::template fields<operand<storage_t<T>>>& d) {
+void check_sides(const problem_of<R, T>& p, const result_operands_of<R, T>& d) {
   using channel = channel_keys<R, T, IsComplex, 1>;
   const recording_cursor<state_t<T>, IsComplex> at{side::values};
   typename R::template fields<adds_to> notes{};

@@ -29,7 +29,7 @@ struct channel_keys {
   using E = number_t<C, IsComplex>;
   using W = carrier<C, IsComplex>;
   using cursor = gpu::cursor<C, IsComplex>;
-  using operands = typename R::template fields<operand<const S>>;
+  using operands = operands_of<R, T>;
   using values_type =
       decltype(R::values(std::declval<const operands&>(), std::declval<const cursor&>()));
   using output_type =

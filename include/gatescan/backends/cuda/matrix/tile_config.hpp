@@ -33,10 +33,10 @@ struct tile_config {
   using E = number_t<C, complex>;
   using D = number_t<double, complex>;
   using cursor = gpu::cursor<C, complex>;
-  using fields = typename R::template fields<operand<const S>>;
-  using sinks = typename R::template fields<gradient_sink<C, S>>;
+  using fields = operands_of<R, T>;
+  using sinks = gradient_sinks_of<R, T>;
   using sums = typename R::template fields<accumulator<C>>;
-  using operands_to = typename R::template fields<operand<S>>;
+  using operands_to = result_operands_of<R, T>;
 
   static constexpr int planes = complex ? 2 : 1;
   static constexpr int threads = tuned.block_threads;

@@ -48,7 +48,7 @@ template <class R, class T, bool IsComplex, int Keys, int Tokens, bool Alone>
 struct collector {
   using C = state_t<T>;
   using S = storage_t<T>;
-  using sinks = typename R::template fields<gradient_sink<C, S>>;
+  using sinks = gradient_sinks_of<R, T>;
   using wide_sums = sums_of<R, accumulator<double>, Keys>;
   using sums = sums_of<R, accumulator<C>, Keys>;
 
@@ -59,7 +59,7 @@ struct collector {
   index_t pieces = 1;  // segments of a sequence that leave a copy each (operands with a batch)
 
   // The sinks for a problem, and whether blocks may go across heads.
-  static bool over_heads(const typename R::template fields<operand<S>>& d) {
+  static bool over_heads(const result_operands_of<R, T>& d) {
     bool all = true;
     R::operands([&](const char*, const axes& a, presence,
                     const auto& target) { all = all && (!target.given || has_values(a)); },
@@ -67,8 +67,8 @@ struct collector {
     return all;
   }
   collector() = default;
-  collector(const typename R::template fields<operand<S>>& d, const sizes& n,
-            const time_split& split, const channel_map& m)
+  collector(const result_operands_of<R, T>& d, const sizes& n, const time_split& split,
+            const channel_map& m)
       : map(m), pieces(split.packed ? 1 : split.per_sequence) {
     R::operands(
         [&](const char*, const axes& a, presence, const auto& target, auto& sink) {
@@ -81,7 +81,7 @@ struct collector {
             else
               copies *= pieces;
           }
-          sink = gradient_sink<C, S>(target, a, of, split.packed, copies);
+          sink = std::remove_cvref_t<decltype(sink)>(target, a, of, split.packed, copies);
           if (target.given && !has_values(a)) ++rows.operands;
           if (target.given && !has_keys(a) && a.has(axis::time) && !Alone) ++extras.operands;
           complex = complex || target.complex;

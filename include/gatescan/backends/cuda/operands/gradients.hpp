@@ -181,6 +181,11 @@ void add_partial_sums(const Device& gpu, const gradient_sink<C, S>& s, const siz
   if (s.to.given && !s.exclusive) launch(gpu, reduce_gradient<C, S>(s, n, packed));
 }
 
+/// The sinks of all gradients of R in format T.
+template <class R, class T>
+using gradient_sinks_of = typename R::template fields<
+    operand_or_gate<gradient_sink<state_t<T>, storage_t<T>>, gradient_sink<state_t<T>, gate_t<T>>>>;
+
 }  // namespace gpu
 }  // namespace detail
 }  // namespace GATESCAN_ABI

@@ -33,7 +33,7 @@ struct program_base {
   using C = state_t<T>;
   using S = storage_t<T>;
   using cursor = gpu::cursor<C, false>;
-  using operands = typename R::template fields<operand<const S>>;
+  using operands = operands_of<R, T>;
   using state = typename R::template state_of<C>;
   using numbers_type = state_numbers<R, C>;
   static_assert(sizeof(state) == R::states * sizeof(C),
