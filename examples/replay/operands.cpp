@@ -68,10 +68,10 @@ plain_view dense(void* re, void* im, const shape_type& shape, const std::string&
 
 }  // namespace
 
-const std::string& operands::dtype_of(const member& m) const {
+const std::string& operands::given_dtype_of(const member& m) const {
   static const std::string whole = "I64";
   if (m.kind == member::offsets) return whole;
-  return m.kind == member::state ? state_dtype_ : dtype_;
+  return m.kind == member::state ? state_dtype_ : given_dtype_;
 }
 
 // Never null, also for an empty tensor: such an operand is given all the same.
@@ -99,11 +99,12 @@ operands::place operands::plane(const std::string& name, const member& m) {
     throw tensor_error(name, "must have " + std::to_string(expected) + other + " axes, has shape " +
                                  safetensors::to_string(shape));
   }
-  const std::string& in_file = m.kind == member::offsets ? dtype_of(m) : dtype_;
-  if (dtype != in_file)
-    throw tensor_error(name,
-                       "must have dtype " + in_file + ", has " + safetensors::printable(dtype));
-  const place to = allocate(shape, dtype_of(m));
+  const std::string& in_file = m.kind == member::offsets ? given_dtype_of(m) : dtype_;
+  const bool may_be_float = m.kind == member::gate && safetensors::size_of(dtype_) == 2;
+  if (dtype != in_file && !(may_be_float && dtype == "F32"))
+    throw tensor_error(name, "must have dtype " + in_file + (may_be_float ? " or F32" : "") +
+                                 ", has " + safetensors::printable(dtype));
+  const place to = allocate(shape, given_dtype_of(m));
   const std::int64_t item = safetensors::size_of(to.dtype), file_item = safetensors::size_of(dtype);
   piecewise(size_of(shape, to.dtype),
             [&](std::byte* piece, std::int64_t first, std::int64_t count) {
@@ -142,7 +143,7 @@ plain_view operands::read_gradient(member m, bool is_complex) {
   m.may_be_complex = is_complex;
   plain_view x = read(m);
   if (is_complex && x.rank > 0 && x.im == nullptr)
-    x.im = zeros({x.re, dtype_of(m), {x.shape, x.shape + x.rank}});
+    x.im = zeros({x.re, given_dtype_of(m), {x.shape, x.shape + x.rank}});
   return x;
 }
 
@@ -153,41 +154,48 @@ void operands::reject_unknown(std::initializer_list<std::string_view> allowed) c
 }
 
 operands::place operands::written(const std::string& name, const shape_type& shape,
-                                  const std::string& dtype) {
-  const place to = allocate(shape, dtype);
-  results_.emplace_back(name, to);
+                                  const std::string& dtype, const std::string& given_dtype) {
+  const place to = allocate(shape, given_dtype);
+  results_.push_back({name, dtype, to});
   return to;
 }
 
+plain_view operands::result_in(const member& m, const shape_type& shape, bool is_complex,
+                               const std::string& dtype) {
+  const std::string& given = given_dtype_of(m);
+  void* const re = written(m.name, shape, dtype, given).data;
+  void* const im = is_complex ? written(m.name + "_im", shape, dtype, given).data : nullptr;
+  return dense(re, im, shape, given);
+}
 plain_view operands::result(const member& m, const shape_type& shape, bool is_complex) {
-  const std::string& dtype = dtype_of(m);
-  void* const re = written(m.name, shape, dtype).data;
-  void* const im = is_complex ? written(m.name + "_im", shape, dtype).data : nullptr;
-  return dense(re, im, shape, dtype);
+  return result_in(m, shape, is_complex, dtype_);
 }
 
 plain_view operands::gradient(const member& m) {
   if (!has(m.name)) return {};
   member d = m;
   d.name = "d_" + m.name;
-  return result(d, file_.find(m.name)->second.shape, m.may_be_complex && has(m.name + "_im"));
+  const safetensors::entry& of = file_.find(m.name)->second;
+  return result_in(d, of.shape, m.may_be_complex && has(m.name + "_im"), of.dtype);
 }
 
-safetensors::tensor operands::fetch(const std::string& name, const place& from) const {
+safetensors::tensor operands::fetch(const written_result& result) const {
+  const place& from = result.from;
   const std::int64_t item = safetensors::size_of(from.dtype),
                      count = size_of(from.shape, from.dtype),
-                     file_item = safetensors::size_of(dtype_);
-  safetensors::tensor t{name, dtype_, from.shape, std::vector<std::byte>(index(count * file_item))};
+                     file_item = safetensors::size_of(result.dtype);
+  safetensors::tensor t{result.name, result.dtype, from.shape,
+                        std::vector<std::byte>(index(count * file_item))};
   piecewise(count, [&](std::byte* piece, std::int64_t first, std::int64_t some) {
     where_.read(piece, static_cast<const std::byte*>(from.data) + first * item, some * item);
-    convert(piece, from.dtype, t.bytes.data() + first * file_item, dtype_, index(some));
+    convert(piece, from.dtype, t.bytes.data() + first * file_item, result.dtype, index(some));
   });
   return t;
 }
 
 std::vector<safetensors::tensor> operands::results() const {
   std::vector<safetensors::tensor> all;
-  for (const auto& [name, from] : results_) all.push_back(fetch(name, from));
+  for (const written_result& result : results_) all.push_back(fetch(result));
   return all;
 }
 

@@ -32,12 +32,14 @@ struct tensor_error : std::runtime_error {
 /// NAME_im, a gradient d_NAME. Every view stays valid as long as this does.
 class operands {
  public:
-  /// The file's tensors are of `dtype`, states are computed with in `state_dtype`.
+  /// The file's tensors are of `dtype`, gates may be F32 beside one of 16 bits. They are given to
+  /// the library in `given_dtype`, states in `state_dtype`.
   operands(const safetensors::entries& file, device_calls::memory& where, std::string dtype,
-           std::string state_dtype)
+           std::string given_dtype, std::string state_dtype)
       : file_(file),
         where_(where),
         dtype_(std::move(dtype)),
+        given_dtype_(std::move(given_dtype)),
         state_dtype_(std::move(state_dtype)),
         room_(where.room()) {}
 
@@ -65,23 +67,30 @@ class operands {
     std::string dtype;  // of the numbers there
     shape_type shape;
   };
+  struct written_result {
+    std::string name, dtype;  // in the file that is written
+    place from;
+  };
 
   bool has(const std::string& name) const { return file_.contains(name); }
-  const std::string& dtype_of(const member& m) const;
+  const std::string& given_dtype_of(const member& m) const;
   place allocate(const shape_type& shape, const std::string& dtype);
   place plane(const std::string& name, const member& m);
   void* zeros(const place& like);
-  place written(const std::string& name, const shape_type& shape, const std::string& dtype);
-  safetensors::tensor fetch(const std::string& name, const place& from) const;
+  place written(const std::string& name, const shape_type& shape, const std::string& dtype,
+                const std::string& given_dtype);
+  plain_view result_in(const member& m, const shape_type& shape, bool is_complex,
+                       const std::string& dtype);
+  safetensors::tensor fetch(const written_result& result) const;
 
   const safetensors::entries& file_;
   device_calls::memory& where_;
-  const std::string dtype_, state_dtype_;
+  const std::string dtype_, given_dtype_, state_dtype_;
   std::int64_t room_;  // memory that is only promised ends in a kill
   std::set<std::string, std::less<>> used_;
   bool has_imaginary_parts_ = false;
   std::vector<std::shared_ptr<void>> memory_;
-  std::vector<std::pair<std::string, place>> results_;
+  std::vector<written_result> results_;
 };
 
 }  // namespace replay

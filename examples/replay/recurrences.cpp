@@ -35,13 +35,16 @@ recurrence describe() {
       .number = R::form.number,
       .runs_on_cuda = gatescan::cuda::runs<R>};
   const inputs defaults;
+  // a format tells gates from other operands
+  const typename R::template inputs<gatescan::float_gates<bf16>> kinds;
   R::operands(
-      [&r]<class View>(const char* name, const gatescan::axes& a, gatescan::presence need,
-                       const View&) {
-        r.operands.push_back({name, a, member::operand, need == gatescan::presence::required,
-                              is_complex_view<View>});
+      [&r]<class View, class Kind>(const char* name, const gatescan::axes& a,
+                                   gatescan::presence need, const View&, const Kind&) {
+        const bool is_gate = std::is_same_v<typename Kind::element, const float>;
+        r.operands.push_back({name, a, is_gate ? member::gate : member::operand,
+                              need == gatescan::presence::required, is_complex_view<View>});
       },
-      defaults);
+      defaults, kinds);
   R::options(
       [&r]<class S>(const char* name, const S& value) {
         r.options.push_back({name, static_cast<double>(value), std::is_same_v<S, bool>});

@@ -12,7 +12,7 @@ namespace replay {
 
 /// Something that is read or written: `NAME`, and `NAME_im` where it is complex.
 struct member {
-  enum kinds { operand, state, offsets };  // of what numbers it consists
+  enum kinds { operand, gate, state, offsets };  // of what numbers it consists
 
   std::string name;
   gatescan::axes axes;

@@ -35,15 +35,32 @@ void check_sequence_offsets(const safetensors::entries& file, std::int64_t token
   }
 }
 
-/// The dtype of the file's tensors: that of the operand that every use of the recurrence has.
+/// The dtype of the file's tensors: that of an operand that every use of the recurrence has, and
+/// that no gate is made of.
 std::string dtype_of(const recurrence& r, const safetensors::entries& file) {
-  const std::string& name = r.operands.front().name;
+  const auto& first = std::find_if(r.operands.begin(), r.operands.end(), [](const member& m) {
+    return m.required && m.kind == member::operand;
+  });
+  const std::string& name = first->name;
   const auto tensor = file.find(name);
   if (tensor == file.end()) throw tensor_error(name, "is missing");
   const std::string& dtype = tensor->second.dtype;
   if (dtype != "F64" && dtype != "F32" && dtype != "BF16" && dtype != "F16")
     throw tensor_error(
         name, "must have dtype F64, F32, BF16 or F16, has " + safetensors::printable(dtype));
+  return dtype;
+}
+
+/// Gates in floats beside operands of 16 bits: all are computed with as floats, which these are
+/// exactly.
+std::string given_dtype_of(const recurrence& r, const safetensors::entries& file,
+                           const std::string& dtype) {
+  for (const member& m : r.operands) {
+    const auto tensor = file.find(m.name);
+    if (m.kind == member::gate && safetensors::size_of(dtype) == 2 && tensor != file.end() &&
+        tensor->second.dtype == "F32")
+      return "F32";
+  }
   return dtype;
 }
 
@@ -114,8 +131,9 @@ void compute(const device_calls::call& c, const device_calls::computation& how,
 tensors run_on(device_calls::device& where, const options& asked, const recurrence& r,
                const safetensors::entries& file, const std::string& dtype) {
   const bool wide = asked.wide && dtype != "F64";  // that is wide already
-  const device_calls::computation& how = where.find(r.name, dtype + (wide ? " wide" : ""));
-  operands from(file, where, dtype, wide || dtype == "F64" ? "F64" : "F32");
+  const std::string given = given_dtype_of(r, file, dtype);
+  const device_calls::computation& how = where.find(r.name, given + (wide ? " wide" : ""));
+  operands from(file, where, dtype, given, wide || dtype == "F64" ? "F64" : "F32");
 
   device_calls::call c;
   c.mode = asked.mode;

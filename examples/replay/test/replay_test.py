@@ -430,6 +430,35 @@ class Results(ReplayTest):
                         )
                         self.assertEqual({t.dtype for t in got.values()}, {dtype})
 
+    def test_gates_in_floats_beside_16_bits(self):
+        def rounded(x):  # to the nearest BF16
+            bits = struct.unpack("<I", struct.pack("<f", x))[0]
+            bits += 0x7FFF + (bits >> 16 & 1)
+            return struct.unpack("<f", struct.pack("<I", bits & 0xFFFF0000))[0]
+
+        for recurrence, gates in (
+            ("gla", {"log_decay"}),
+            ("elementwise", {"a"}),
+            ("mamba2", {"dt", "A"}),
+        ):
+            floats = case(recurrence)
+            for gate in gates:  # which BF16 has not got
+                floats[gate].values = [x - 2**-12 for x in floats[gate].values]
+            mixed = {
+                name: Tensor(t.shape, t.values, "F32" if name in gates else "BF16")
+                for name, t in floats.items()
+            }
+            with self.subTest(recurrence=recurrence):
+                want = self.results(floats, recurrence, "chunked", "--grad")
+                got = self.results(mixed, recurrence, "chunked", "--grad")
+                for name, t in want.items():
+                    if name[len("d_") :] not in gates:
+                        t.values, t.dtype = [rounded(x) for x in t.values], "BF16"
+                self.assertEqual(
+                    {name: (t.dtype, t.values) for name, t in got.items()},
+                    {name: (t.dtype, t.values) for name, t in want.items()},
+                )
+
     def test_imaginary_parts(self):
         real = case("elementwise")
         im = {"a_im": real["a"], "d_out_im": real["d_out"]}
@@ -635,6 +664,12 @@ class Refusals(ReplayTest):
         mixed = case("gla")
         mixed["k"] = tensor(1, 3, 1, 2, dtype="F64")
         self.refuse(mixed, "gla", "k", "F32", "F64")
+        narrow = case("gla", dtype="BF16")
+        narrow["k"] = tensor(1, 3, 1, 2)
+        self.refuse(narrow, "gla", "k", "BF16", "F32")
+        narrow = case("gla", dtype="BF16")
+        narrow["log_decay"] = tensor(1, 3, 1, 2, dtype="F64")
+        self.refuse(narrow, "gla", "log_decay", "BF16 or F32", "F64")
         whole = {name: tensor(*t.shape, dtype="I64") for name, t in case("gla").items()}
         self.refuse(whole, "gla", "I64")
         offsets = case("gla")

@@ -64,8 +64,9 @@ struct half {
 template <class T>
 struct wide {};
 
-/// float_gates<T>: as T, a format of 16 bits, but what gates are made of is stored as float. bf16 has
-/// no number between 0.998 and 1, where gates of long memories lie. wide<float_gates<T>> works too.
+/// float_gates<T>: as T, a format of 16 bits, but what gates are made of is stored as float. bf16
+/// has no number between 0.998 and 1, where gates of long memories lie. wide<float_gates<T>> works
+/// too.
 template <class T>
 struct float_gates {};
 

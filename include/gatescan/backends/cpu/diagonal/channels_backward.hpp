@@ -1,5 +1,5 @@
 #pragma once
-// Backward of one register of channels over a chunk of tokens: states once more from where the chunk
+// Backward of one register of channels over a chunk of tokens: states once more from where it
 // began, then the same scan against time.
 //
 //   g_t = conj(q_t) d_o_t + conj(a_{t+1}) g_{t+1}
