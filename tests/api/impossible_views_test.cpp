@@ -83,9 +83,9 @@ TYPED_TEST(impossible_views, elements_of_a_result_that_share_a_place) {
       const auto whole = x;
       if (x.shape[i] < 2 || x.shape[i + 1] < 2) continue;
       x.stride[i] = x.stride[i + 1];
-      expect_refused(call(), name, "share places");
+      expect_refused(call(), name, "share a place");
       x.stride[i] = -x.stride[i + 1];
-      expect_refused(call(), name, "share places");
+      expect_refused(call(), name, "share a place");
       x = whole;
     }
   });

@@ -120,8 +120,10 @@ auto bind_inputs(const In& in) {
   return p;
 }
 
-// Axes nest when each step along one passes over all that the closer ones reach, so that no two
-// elements share a place. Axes of stride 0, which gradients sum over, are left out.
+// Axes nest when each step along one passes over all that the closer ones reach: then no two
+// elements share a place. Axes of stride 0, which gradients sum over, are left out. Layouts that do
+// not nest and still keep elements apart, such as (2, 3) with strides (3, 2), are refused too: no
+// transposed, sliced or padded array is one.
 inline bool axes_nest(const layout& x) {
   const layout sorted = by_distance(x);
   index_t reach = 0;
@@ -138,8 +140,11 @@ inline bool axes_nest(const layout& x) {
   layout strides;
   strides.rank = x.rank;
   for (int i = 0; i < x.rank; ++i) strides.shape[i] = x.stride[i];
-  fail_shape(name, "a place for every element of " + shape_text(x), strides,
-             " as strides, by which elements share places");
+  fail_shape(name,
+             "strides for " + shape_text(x) +
+                 " that pass over all that smaller ones reach, so that "
+                 "no two elements share a place",
+             strides);
 }
 inline void check_nested(const operand_name& name, const layout& x) {
   if (x.size() > 0 && !axes_nest(x)) fail_nested(name, x);
