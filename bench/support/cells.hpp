@@ -86,7 +86,7 @@ verified_call prepare_step(const shape& s, int threads, Make make) {
   using R = support::recurrence_of<O>;
   const auto x = std::make_shared<operands<R, T>>(s, false);
   auto& state = x->final_state;
-  fill(state, "state", s.n);
+  state.fill(s.n);
   auto before = state;
 
   const auto drop_time = [](const auto& from, const axes& a, auto& to) {

@@ -108,6 +108,47 @@ inline bool is_in(const std::vector<std::string_view>& list, std::string_view na
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
+/// A state of recurrence R, a part at a time.
+template <class R, class S>
+struct state_arrays {
+  std::map<gatescan::state_part, array<S>> parts;
+
+  state_arrays() = default;
+  state_arrays(const shape& s, bool normalised) {
+    gatescan::detail::for_each_part<R>(
+        [&](gatescan::state_part which, const char*, const axes& a, const auto&) {
+          if (which != gatescan::state_part::normaliser || normalised)
+            parts[which] = array<S>(dense(a, s), s.is_complex());
+        },
+        typename R::template outputs<S>{}.final_state);
+  }
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const auto& [which, x] : parts) sum += x.bytes();
+    return sum;
+  }
+  template <class State>
+  void show(State& state) {
+    gatescan::detail::for_each_part<R>(
+        [&](gatescan::state_part which, const char*, const axes&, auto& view) {
+          if (const auto x = parts.find(which); x != parts.end()) x->second.show(view);
+        },
+        state);
+  }
+  void clear() {
+    for (auto& [which, x] : parts) std::fill(x.re.begin(), x.re.end(), S(0));
+  }
+  // numbers to step from: a normaliser is positive, and nothing is scaled
+  void fill(const sizes& n) {
+    for (auto& [which, x] : parts) {
+      if (which == gatescan::state_part::log_scale) continue;
+      bench::fill(x, "state", n);
+      if (which == gatescan::state_part::normaliser)
+        for (S& e : x.re) e = std::abs(e);
+    }
+  }
+};
+
 /// Operands, results and gradients of recurrence R in format T.
 template <class R, class T>
 struct operands {
@@ -121,6 +162,9 @@ struct operands {
           auto& x = numbers[name] =
               array<storage>(dense(a, s, is_in(s.shared, name)), is_in(s.complex, name));
           fill(x, name, s.n);
+          if (is_in(s.positive, name))
+            for (storage& e : x.re)
+              e = gatescan::convert<storage>(std::abs(gatescan::convert<double>(e)));
           x.show(view);
         },
         in);
@@ -128,7 +172,7 @@ struct operands {
 
     const bool complex_out = requires { outputs.out.im; };
     out = array<storage>(dense(R::out_axes, s), complex_out && s.is_complex());
-    final_state = array<state>(dense(R::state_axes, s), s.is_complex());
+    final_state = state_arrays<R, state>(s, gatescan::detail::has_normaliser<R>(in));
     out.show(outputs.out);
     final_state.show(outputs.final_state);
     if (!backward) return;
@@ -152,8 +196,9 @@ struct operands {
     return sum;
   }
 
-  // switches are on, a scale is that of attention, other numbers are as the recurrence has them
-  void set(std::string_view, bool& option) const { option = true; }
+  // switches are on but those that are absent, a scale is that of attention, other numbers are as
+  // the recurrence has them
+  void set(std::string_view name, bool& option) const { option = !is_in(s.absent, name); }
   void set(std::string_view name, double& option) const {
     if (name == "scale") option = 1 / std::sqrt(static_cast<double>(s.n.keys));
   }
@@ -161,7 +206,7 @@ struct operands {
   shape s;
   std::map<std::string, array<storage>> numbers, gradients_of;
   array<storage> out;  // or the gradient of it
-  array<state> final_state;
+  state_arrays<R, state> final_state;
   typename R::template inputs<T> in{};
   typename R::template outputs<T> outputs{};
   typename R::template output_gradients<T> output_gradients{};

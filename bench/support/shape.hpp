@@ -39,9 +39,10 @@ struct shape {
   cost each = {};
   std::vector<forgetting> forget = {};
   std::vector<std::string_view> complex = {};  // operands; with any, states are complex too
-  std::vector<std::string_view> absent = {};   // operands that are not given
-  std::vector<std::string_view> shared = {};   // operands of one head for all
-  bool head_gate = false;                      // extent 1 of `key_or_one`
+  std::vector<std::string_view> absent = {};   // operands that are not given, switches that are off
+  std::vector<std::string_view> positive = {};
+  std::vector<std::string_view> shared = {};  // operands of one head for all
+  bool head_gate = false;                     // extent 1 of `key_or_one`
 
   bool is_complex() const { return !complex.empty(); }
 };

@@ -13,7 +13,7 @@ verified_call prepare_loop(const shape& s, const Loop& loop) {
   const auto x = std::make_shared<operands<R, T>>(s, false);
   verified_call cell;
   cell.call = [x, loop] {
-    std::fill(x->final_state.re.begin(), x->final_state.re.end(), gatescan::state_t<T>(0));
+    x->final_state.clear();
     loop(*x);
   };
   cell.useful = useful_work(pass::forward, s, single<T>, static_cast<double>(x->bytes()), 0, 1);

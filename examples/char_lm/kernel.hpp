@@ -57,13 +57,13 @@ class kernel {
         *how.device, Recurrence::name, device_calls::format_name<float>(), like);
     forward = [planned](const inputs& in, const outputs& out) {
       device_calls::flatten_inputs(in, planned->host);
-      device_calls::flatten_results(out, planned->host);
+      device_calls::flatten_results<Recurrence>(out, planned->host);
       planned->host.gradients.clear();
       planned->run();
     };
     backward = [planned](const inputs& in, const output_gradients& d_out, const gradients& d_in) {
       device_calls::flatten_inputs(in, planned->host);
-      device_calls::flatten_results(d_out, planned->host);
+      device_calls::flatten_results<Recurrence>(d_out, planned->host);
       device_calls::flatten_gradients<Recurrence>(d_in, planned->host);
       planned->run();
     };

@@ -43,11 +43,13 @@ struct call {
   // in the order in which the recurrence lists them
   std::vector<plain_view> operands;
   std::vector<double> options;
-  plain_view initial_state, sequence_offsets;
-  plain_view out, final_state;  // of a backward call: their gradients, which it reads
+  std::vector<plain_view> initial_state;  // a view a part
+  plain_view sequence_offsets;
+  plain_view out;  // of a backward call: their gradients, which it reads
+  std::vector<plain_view> final_state;
 
   std::vector<plain_view> gradients;  // empty: this is a forward call
-  plain_view d_initial_state;
+  std::vector<plain_view> d_initial_state;
 };
 
 /// One recurrence in one format, on operands, results and scratch in a device's memory.

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <gatescan/core/concepts.hpp>
+#include <gatescan/core/state.hpp>
 #include <gatescan/core/view.hpp>
 #include <type_traits>
 
@@ -42,6 +43,25 @@ void unplain(const plain_view& x, View& to) {
     to = View(static_cast<element*>(x.re), where);
 }
 
+/// The parts of a state, in the order in which the state lists them.
+template <class R, class State>
+std::vector<plain_view> plain_parts(const State& x) {
+  std::vector<plain_view> to;
+  gatescan::detail::for_each_part<R>([&](gatescan::state_part, const char*, const gatescan::axes&,
+                                         const auto& part) { to.push_back(plain(part)); },
+                                     x);
+  return to;
+}
+template <class R, class State>
+void unplain_parts(const std::vector<plain_view>& x, State& to) {
+  std::size_t i = 0;
+  gatescan::detail::for_each_part<R>(
+      [&](gatescan::state_part, const char*, const gatescan::axes&, auto& part) {
+        if (i < x.size()) unplain(x[i++], part);
+      },
+      to);
+}
+
 template <class Inputs>
 void flatten_inputs(const Inputs& in, call& to) {
   using R = typename Inputs::recurrence;
@@ -49,7 +69,7 @@ void flatten_inputs(const Inputs& in, call& to) {
   R::operands([&](const char*, const gatescan::axes&, gatescan::presence,
                   const auto& x) { to.operands.push_back(plain(x)); },
               in);
-  to.initial_state = plain(in.initial_state);
+  to.initial_state = plain_parts<R>(in.initial_state);
   to.sequence_offsets = plain(in.sequence_offsets);
   to.options.clear();
   R::options([&](const char*, const auto& x) { to.options.push_back(static_cast<double>(x)); }, in);
@@ -63,7 +83,7 @@ Inputs inputs_of(const call& from) {
   R::operands([&](const char*, const gatescan::axes&, gatescan::presence,
                   auto& x) { unplain(from.operands.at(i++), x); },
               in);
-  unplain(from.initial_state, in.initial_state);
+  unplain_parts<R>(from.initial_state, in.initial_state);
   unplain(from.sequence_offsets, in.sequence_offsets);
   i = 0;
   R::options([&]<class S>(const char*, S& x) { x = static_cast<S>(from.options.at(i++)); }, in);
@@ -71,16 +91,16 @@ Inputs inputs_of(const call& from) {
 }
 
 /// Outputs, or their gradients.
-template <class Results>
+template <class R, class Results>
 void flatten_results(const Results& x, call& to) {
   to.out = plain(x.out);
-  to.final_state = plain(x.final_state);
+  to.final_state = plain_parts<R>(x.final_state);
 }
-template <class Results>
+template <class R, class Results>
 Results results_of(const call& from) {
   Results x;
   unplain(from.out, x.out);
-  unplain(from.final_state, x.final_state);
+  unplain_parts<R>(from.final_state, x.final_state);
   return x;
 }
 
@@ -90,7 +110,7 @@ void flatten_gradients(const Gradients& d, call& to) {
   R::operands([&](const char*, const gatescan::axes&, gatescan::presence,
                   const auto& x) { to.gradients.push_back(plain(x)); },
               d);
-  to.d_initial_state = plain(d.initial_state);
+  to.d_initial_state = plain_parts<R>(d.initial_state);
 }
 template <class R, class Gradients>
 Gradients gradients_of(const call& from) {
@@ -99,7 +119,7 @@ Gradients gradients_of(const call& from) {
   R::operands([&](const char*, const gatescan::axes&, gatescan::presence,
                   auto& x) { unplain(from.gradients.at(i++), x); },
               d);
-  unplain(from.d_initial_state, d.initial_state);
+  unplain_parts<R>(from.d_initial_state, d.initial_state);
   return d;
 }
 

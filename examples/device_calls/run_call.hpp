@@ -33,9 +33,11 @@ void run_call(const Backend& where, const call& c, std::span<std::byte> scratch)
   const auto in = inputs_of<typename R::template inputs<T>>(c);
   with_mode<R>(c, [&](const auto& mode) {
     if (c.gradients.empty())
-      gatescan::forward(where, mode, in, results_of<typename R::template outputs<T>>(c), {scratch});
+      gatescan::forward(where, mode, in, results_of<R, typename R::template outputs<T>>(c),
+                        {scratch});
     else
-      gatescan::backward(where, mode, in, results_of<typename R::template output_gradients<T>>(c),
+      gatescan::backward(where, mode, in,
+                         results_of<R, typename R::template output_gradients<T>>(c),
                          gradients_of<R, typename R::template gradients<T>>(c), {scratch});
   });
 }

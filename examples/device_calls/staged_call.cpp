@@ -97,13 +97,16 @@ void staged_call::run() {
   results_.clear();
   there_.options = host.options;
   there_.operands.clear(), there_.gradients.clear();
+  there_.initial_state.clear(), there_.final_state.clear(), there_.d_initial_state.clear();
   for (const plain_view& x : host.operands) there_.operands.push_back(on_device(x, true));
-  there_.initial_state = on_device(host.initial_state, true);
+  for (const plain_view& x : host.initial_state) there_.initial_state.push_back(on_device(x, true));
   there_.sequence_offsets = on_device(host.sequence_offsets, true);
   there_.out = forward ? result_of(host.out) : on_device(host.out, true);
-  there_.final_state = forward ? result_of(host.final_state) : on_device(host.final_state, true);
+  for (const plain_view& x : host.final_state)
+    there_.final_state.push_back(forward ? result_of(x) : on_device(x, true));
   for (const plain_view& x : host.gradients) there_.gradients.push_back(result_of(x));
-  there_.d_initial_state = forward ? plain_view{} : result_of(host.d_initial_state);
+  if (!forward)
+    for (const plain_view& x : host.d_initial_state) there_.d_initial_state.push_back(result_of(x));
 
   computation_.run(there_, device_.stream(),
                    {static_cast<std::byte*>(scratch_.get()), scratch_bytes_});

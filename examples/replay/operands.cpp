@@ -147,7 +147,7 @@ plain_view operands::read_gradient(member m, bool is_complex) {
   return x;
 }
 
-void operands::reject_unknown(std::initializer_list<std::string_view> allowed) const {
+void operands::reject_unknown(const std::vector<std::string>& allowed) const {
   for (const auto& [name, entry] : file_)
     if (!used_.contains(name) && std::find(allowed.begin(), allowed.end(), name) == allowed.end())
       throw tensor_error(name, "is not an operand here");

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -53,7 +52,7 @@ class operands {
 
   /// Throws unless every tensor of the file was asked for or is allowed; a misspelt optional
   /// operand would otherwise change the answer in silence.
-  void reject_unknown(std::initializer_list<std::string_view> allowed) const;
+  void reject_unknown(const std::vector<std::string>& allowed) const;
 
   plain_view result(const member& m, const shape_type& shape, bool is_complex);
   /// Room for d_NAME if the file has NAME, else "not wanted".

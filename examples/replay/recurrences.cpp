@@ -20,6 +20,14 @@ constexpr bool is_complex_view = requires(View x) {
 };
 
 template <class R>
+bool has_normaliser(const std::vector<double>& options) {
+  typename R::template inputs<float> in;
+  std::size_t i = 0;
+  R::options([&]<class S>(const char*, S& x) { x = static_cast<S>(options.at(i++)); }, in);
+  return gatescan::detail::has_normaliser<R>(in);
+}
+
+template <class R>
 recurrence describe() {
   using inputs = typename R::template inputs<float>;
   using outputs = typename R::template outputs<float>;
@@ -27,13 +35,17 @@ recurrence describe() {
       .name = R::name,
       .operands = {},
       .options = {},
-      .initial_state = {"initial_state", R::state_axes, member::state, false,
-                        is_complex_view<decltype(inputs::initial_state)>},
+      .parts = {},
+      .complex_state = is_complex_view<decltype(outputs::final_state)>,
       .out = {"out", R::out_axes, member::operand, true, is_complex_view<decltype(outputs::out)>},
-      .final_state = {"final_state", R::state_axes, member::state, false,
-                      is_complex_view<decltype(outputs::final_state)>},
       .number = R::form.number,
-      .runs_on_cuda = gatescan::cuda::runs<R>};
+      .runs_on_cuda = gatescan::cuda::runs<R>,
+      .has_normaliser = has_normaliser<R>};
+  gatescan::detail::for_each_part<R>(
+      [&r](gatescan::state_part which, const char* name, const gatescan::axes& a, const auto&) {
+        r.parts.push_back({name == nullptr ? "" : name, a, which});
+      },
+      outputs{}.final_state);
   const inputs defaults;
   // a format tells gates from other operands
   const typename R::template inputs<gatescan::float_gates<bf16>> kinds;

@@ -3,6 +3,7 @@
 
 #include <gatescan/core/gated_product.hpp>
 #include <gatescan/core/operand.hpp>
+#include <gatescan/core/state.hpp>
 #include <string>
 #include <vector>
 
@@ -28,13 +29,24 @@ struct option {
   bool is_flag;
 };
 
+/// One of the arrays of a state, by name: `initial_state.NAME`.
+struct part {
+  std::string name;
+  gatescan::axes axes;
+  gatescan::state_part which;
+};
+
 struct recurrence {
   std::string name;
   std::vector<member> operands;  // the first is [batch, time, ...], and always there
   std::vector<option> options;
-  member initial_state, out, final_state;
+  std::vector<part> parts;  // of a state
+  bool complex_state;       // may be
+  member out;
   gatescan::numbers number;
   bool runs_on_cuda;
+  /// Whether the state has a normaliser, the options being those.
+  bool (*has_normaliser)(const std::vector<double>& options);
 };
 
 /// All of them, in the library's order.

@@ -116,6 +116,21 @@ std::vector<double> options_of(const recurrence& r, const options& asked) {
   return values;
 }
 
+/// `initial_state` or `final_state` as tensors: its parts by name, or the only one by that of the
+/// state. No name: this problem does not have it.
+std::vector<member> parts_of(const recurrence& r, const std::string& state, bool normalised) {
+  std::vector<member> all;
+  std::size_t count = 0;
+  for (const part& p : r.parts) {
+    const bool has = p.which != gatescan::state_part::normaliser || normalised;
+    count += has;
+    all.push_back({has ? state + "." + p.name : "", p.axes, member::state, false, r.complex_state});
+  }
+  for (member& m : all)
+    if (count == 1 && !m.name.empty()) m.name = state;
+  return all;
+}
+
 void compute(const device_calls::call& c, const device_calls::computation& how,
              device_calls::device& where) {
   std::size_t bytes = 0;
@@ -141,19 +156,35 @@ tensors run_on(device_calls::device& where, const options& asked, const recurren
   c.threads = asked.threads;
   c.options = options_of(r, asked);
   for (const member& m : r.operands) c.operands.push_back(from.read(m));
-  c.initial_state = from.read(r.initial_state);
+  const bool normalised = r.has_normaliser(c.options);
+  const std::vector<member> initial = parts_of(r, "initial_state", normalised),
+                            final = parts_of(r, "final_state", normalised);
+  // f(a part's member) of those that there are, or no view; m has no gradient
+  const auto each_part = [&](const std::vector<member>& parts, bool gradients, const auto& f) {
+    std::vector<plain_view> views;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const bool fixed = gradients && r.parts[i].which == gatescan::state_part::log_scale;
+      views.push_back(parts[i].name.empty() || fixed ? plain_view{} : f(parts[i]));
+    }
+    return views;
+  };
+  c.initial_state = each_part(initial, false, [&](const member& m) { return from.read(m); });
   c.sequence_offsets = from.read({"sequence_offsets", {gatescan::axis::sequence}, member::offsets});
   const bool is_complex = r.number == gatescan::numbers::complex ||
                           (r.number == gatescan::numbers::either && from.has_imaginary_parts());
   const bool complex_out = is_complex && r.out.may_be_complex,
-             complex_state = is_complex && r.final_state.may_be_complex;
+             complex_state = is_complex && r.complex_state;
   device_calls::call back = c;
   if (asked.grad) {
     back.out = from.read_gradient(r.out, complex_out);
-    back.final_state = from.read_gradient(r.final_state, complex_state);
+    back.final_state = each_part(
+        final, true, [&](const member& m) { return from.read_gradient(m, complex_state); });
     from.reject_unknown({});
   } else {
-    from.reject_unknown({"d_out", "d_out_im", "d_final_state", "d_final_state_im"});
+    std::vector<std::string> gradients{"d_out", "d_out_im"};
+    for (const member& m : final)
+      for (const char* imaginary : {"", "_im"}) gradients.push_back("d_" + m.name + imaginary);
+    from.reject_unknown(gradients);
   }
 
   plain_sizes n = sizes_of(r, c);
@@ -170,11 +201,13 @@ tensors run_on(device_calls::device& where, const options& asked, const recurren
     return extents;
   };
   c.out = from.result(r.out, shape(r.out.axes), complex_out);
-  c.final_state = from.result(r.final_state, shape(r.final_state.axes), complex_state);
+  c.final_state = each_part(
+      final, false, [&](const member& m) { return from.result(m, shape(m.axes), complex_state); });
   compute(c, how, where);
   if (asked.grad) {
     for (const member& m : r.operands) back.gradients.push_back(from.gradient(m));
-    back.d_initial_state = from.gradient(r.initial_state);
+    back.d_initial_state =
+        each_part(initial, true, [&](const member& m) { return from.gradient(m); });
     compute(back, how, where);
   }
   return from.results();

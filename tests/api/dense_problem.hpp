@@ -46,6 +46,11 @@ inline gatescan::layout layout_of(const gatescan::axes& a, const gatescan::sizes
   return x;
 }
 
+/// "initial_state", or "initial_state.m" of a part.
+inline std::string part_name(const std::string& state, const char* part) {
+  return part == nullptr ? state : state + "." + part;
+}
+
 template <class R, class T = double>
 struct dense_problem {
   using inputs = typename R::template inputs<T>;
@@ -68,16 +73,22 @@ struct dense_problem {
     if constexpr (requires { R::states; }) n.keys = R::states;
     if constexpr (requires { in.softplus; }) in.softplus = true;
     if constexpr (requires { in.lower; }) in.lower = 0.25;
+    if constexpr (R::form.normaliser && requires { in.normalise; }) in.normalise = true;
     for_each_operand([&](const std::string& name, const gatescan::axes& a, auto& x, auto& dx) {
       if (std::is_same_v<R, gatescan::gateloop> && name == "a") return;  // instead of two others
       place(name, layout_of(a, n), x);
       place("d_" + name, layout_of(a, n), dx);
     });
-    const gatescan::layout state = layout_of(R::state_axes, n), o = layout_of(R::out_axes, n);
-    place("initial_state", state, in.initial_state);
-    place("d_initial_state", state, d.initial_state);
-    place("final_state", state, out.final_state);
-    place("d_final_state", state, d_out.final_state);
+    const gatescan::layout o = layout_of(R::out_axes, n);
+    for_each_part([&](const char* part, const gatescan::axes& a, bool has_gradient, auto& initial,
+                      auto& final, auto& d_initial, auto& d_final) {
+      const gatescan::layout where = layout_of(a, n);
+      place(part_name("initial_state", part), where, initial);
+      place(part_name("final_state", part), where, final);
+      if (!has_gradient) return;
+      place(part_name("d_initial_state", part), where, d_initial);
+      place(part_name("d_final_state", part), where, d_final);
+    });
     place("out", o, out.out);
     place("d_out", o, d_out.out);
   }
@@ -90,6 +101,16 @@ struct dense_problem {
     R::operands([&](const char* name, const gatescan::axes& a, gatescan::presence, auto& x,
                     auto& dx) { f(std::string(name), a, x, dx); },
                 in, d);
+  }
+  // f(name or null, axes, whether it has a gradient, initial, final, gradient of each) for every
+  // part of the state
+  template <class F>
+  void for_each_part(F&& f) {
+    gatescan::detail::for_each_part<R>(
+        [&](gatescan::state_part which, const char* part, const gatescan::axes& a, auto&... x) {
+          f(part, a, which != gatescan::state_part::log_scale, x...);
+        },
+        in.initial_state, out.final_state, d.initial_state, d_out.final_state);
   }
   // A view of `where` on memory of its own: of numbers if it is an operand, else of `untouched`.
   template <class View>
@@ -106,9 +127,13 @@ struct dense_problem {
       x = {m.data(), where};
   }
 
+  static bool is_result_of_forward(const std::string& name) {
+    return name == "out" || name.rfind("final_state", 0) == 0;
+  }
   bool nothing_written() const {
-    for (const char* name : {"out", "final_state", "d_initial_state"})
-      if (memory.at(name) != std::vector<T>(memory.at(name).size(), T(untouched))) return false;
+    for (const auto& [name, numbers] : memory)
+      if (is_result_of_forward(name) || name.rfind("d_initial_state", 0) == 0)
+        if (numbers != std::vector<T>(numbers.size(), T(untouched))) return false;
     return true;
   }
   template <class Mode>

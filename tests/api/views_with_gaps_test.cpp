@@ -44,8 +44,13 @@ struct problem : dense_problem<R, T> {
     this->for_each_operand([&](const std::string& name, const gatescan::axes&, auto& x, auto& dx) {
       if (x.given()) f(name, x), f("d_" + name, dx);
     });
-    f("initial_state", this->in.initial_state), f("d_initial_state", this->d.initial_state);
-    f("final_state", this->out.final_state), f("d_final_state", this->d_out.final_state);
+    this->for_each_part([&](const char* part, const gatescan::axes&, bool has_gradient,
+                            auto& initial, auto& final, auto& d_initial, auto& d_final) {
+      f(part_name("initial_state", part), initial), f(part_name("final_state", part), final);
+      if (!has_gradient) return;
+      f(part_name("d_initial_state", part), d_initial);
+      f(part_name("d_final_state", part), d_final);
+    });
     f("out", this->out.out), f("d_out", this->d_out.out);
   }
 };

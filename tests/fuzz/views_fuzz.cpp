@@ -43,11 +43,11 @@ class problem {
     R::operands([&](const char*, const gatescan::axes& a, gatescan::presence, auto& x,
                     auto& d) { make(a, x), make(a, d, true); },
                 in_, d_);
-    make(R::state_axes, in_.initial_state, true);
+    make_state(in_.initial_state);
     make(R::out_axes, out_.out);
-    make(R::state_axes, out_.final_state, true);
+    make_state(out_.final_state);
     make(R::out_axes, d_out_.out);
-    make(R::state_axes, d_out_.final_state, true);
+    make_state(d_out_.final_state);
     if (from_.below(8) == 0) {
       offsets_ = {0, from_.below(6), from_.below(6), from_.below(6)};
       in_.sequence_offsets = {from_.below(8) == 0 ? nullptr : offsets_.data(),
@@ -83,6 +83,14 @@ class problem {
         if (std::memcmp(memory_[i].data(), before[i].data(), before[i].size() * sizeof(float)) != 0)
           std::abort();
     }
+  }
+  template <class State>
+  void make_state(State& x) {
+    gatescan::detail::for_each_part<R>(
+        [&](gatescan::state_part, const char*, const gatescan::axes& a, auto& part) {
+          make(a, part, true);
+        },
+        x);
   }
   // A dense view most of the time; else with another extent, stride, rank or pointer.
   template <class View>

@@ -32,6 +32,9 @@ TEST(isa, hgrn2) { check_kernels<hgrn2>(); }
 TEST(isa, min_gru) { check_kernels<min_gru>(); }
 TEST(isa, min_lstm) { check_kernels<min_lstm>(); }
 TEST(isa, rg_lru) { check_kernels<rg_lru>(); }
+TEST(isa, linear_attention) { check_kernels<linear_attention>(); }
+TEST(isa, mlstm) { check_kernels<mlstm>(); }
+TEST(isa, aaren) { check_kernels<aaren>(); }
 
 }  // namespace
 }  // namespace grid

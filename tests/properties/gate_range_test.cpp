@@ -19,7 +19,7 @@ const std::vector<mode> modes{{mode::recurrent, 0}, {mode::scan, 0},     {mode::
 
 template <class O>
 class gate_range : public ::testing::Test {};
-using recurrences = every_case<::testing::Types>;
+using recurrences = every_gated_case<::testing::Types>;
 TYPED_TEST_SUITE(gate_range, recurrences);
 
 // all gates of a problem the same
@@ -60,6 +60,9 @@ void set_log_gates(min_lstm::inputs& in, double g) {
 void set_log_gates(rg_lru::inputs& in, double g) {
   for (double& x : in.r.data) x = 0;  // 8 softplus(Lambda) / 2 is -g
   for (double& x : in.Lambda.data) x = case_of<min_lstm>::log_of_expm1(-g / 4);
+}
+void set_log_gates(mlstm::inputs& in, double g) {
+  for (double& x : in.f.data) x = generator::logit_of_log(g);
 }
 void set_log_gates(mamba2::inputs& in, double g) {
   for (double& x : in.A.data) x = g;

@@ -85,6 +85,18 @@ TEST(quality, N8_gradients_of_min_lstm) {
   expect_gradient_rms<min_lstm, float>(1e-5);
   expect_gradient_rms<min_lstm, wide<float>>(1e-6);
 }
+TEST(quality, N8_gradients_of_linear_attention) {
+  expect_gradient_rms<linear_attention, float>(1e-5);
+  expect_gradient_rms<linear_attention, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_mlstm) {
+  expect_gradient_rms<mlstm, float>(1e-5);
+  expect_gradient_rms<mlstm, wide<float>>(1e-6);
+}
+TEST(quality, N8_gradients_of_aaren) {
+  expect_gradient_rms<aaren, float>(1e-5);
+  expect_gradient_rms<aaren, wide<float>>(1e-6);
+}
 TEST(quality, N8_gradients_of_rg_lru) {
   expect_gradient_rms<rg_lru, float>(1e-5);
   expect_gradient_rms<rg_lru, wide<float>>(1e-6);

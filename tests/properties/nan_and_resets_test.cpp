@@ -23,6 +23,10 @@ class nan_and_resets : public ::testing::Test {};
 using recurrences = every_case<::testing::Types>;
 TYPED_TEST_SUITE(nan_and_resets, recurrences);
 
+template <class O>
+class resets : public ::testing::Test {};
+TYPED_TEST_SUITE(resets, every_gated_case<::testing::Types>);
+
 // a place in a [B, L, H, ...] operand; channels are heads of one value
 struct place {
   int64 b, t, h;
@@ -208,6 +212,9 @@ void reset_at(hgrn2::inputs& in, int64 t) {
   for (int64 h = 0; h < in.f.extent(2); ++h)
     for (int64 i = 0; i < in.f.extent(3); ++i) in.f(0, t, h, i) = -inf;
 }
+void reset_at(mlstm::inputs& in, int64 t) {
+  for (int64 h = 0; h < in.f.extent(2); ++h) in.f(0, t, h) = -inf;
+}
 void reset_at(hgrn::inputs& in, int64 t) {
   for (int64 h = 0; h < in.log_decay.extent(2); ++h)
     for (int64 d = 0; d < in.log_decay.extent(3); ++d) in.log_decay(0, t, h, d) = -inf;
@@ -258,6 +265,10 @@ void poison_at(retention::inputs& in, int64 t, double bad) {
   poke(in.k, {0, t, 0}, bad);
   poke(in.v, {0, t, 1}, bad);
 }
+void poison_at(mlstm::inputs& in, int64 t, double bad) {
+  poke(in.k, {0, t, 0}, bad);
+  poke(in.v, {0, t, 1}, bad);
+}
 void poison_at(hgrn::inputs& in, int64 t, double bad) { poke(in.x, {0, t, 0}, bad); }
 void poison_at(min_gru::inputs& in, int64 t, double bad) { poke(in.h, {0, t, 0}, bad); }
 void poison_at(min_lstm::inputs& in, int64 t, double bad) { poke(in.h, {0, t, 0}, bad); }
@@ -277,7 +288,7 @@ constexpr int64 late_readers =
     case_of<O>::recurrence::form.reads == gatescan::readout::exclusive ? 1 : 0;
 
 // N3: after a reset nothing of before is left, whatever it was; with exact numbers to the last bit
-TYPED_TEST(nan_and_resets, N3_resets_forget_nan_and_inf_forward) {
+TYPED_TEST(resets, N3_resets_forget_nan_and_inf_forward) {
   using O = TypeParam;
   constexpr int64 L = 61;
   for (const bool linear : {false, true})
@@ -308,7 +319,7 @@ TYPED_TEST(nan_and_resets, N3_resets_forget_nan_and_inf_forward) {
 }
 
 // N3 backward: a bad output gradient after a reset does not reach what came before it
-TYPED_TEST(nan_and_resets, N3_resets_forget_nan_and_inf_backward) {
+TYPED_TEST(resets, N3_resets_forget_nan_and_inf_backward) {
   using O = TypeParam;
   constexpr int64 L = 61;
   for (const bool linear : {false, true})

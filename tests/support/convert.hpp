@@ -41,6 +41,7 @@ typename ToOracle::inputs convert_inputs(const Inputs& from) {
   typename ToOracle::inputs to;
   ToOracle::operands([](const char*, auto& x, auto& y) { assign(x, y); }, to, from);
   to.sequence_offsets = from.sequence_offsets;
+  if constexpr (requires { to.held; }) to.held = from.held;
   const auto copy = [](const char*, auto& x, auto& y) { x = y; };
   if constexpr (requires { ToOracle::options(copy, to, from); }) ToOracle::options(copy, to, from);
   return to;

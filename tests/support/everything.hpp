@@ -41,6 +41,7 @@ struct everything {
     results.final_state = state;
     output_gradients.out = d_out;
     output_gradients.final_state = d_state;
+    leave_out_fixed_part(output_gradients.final_state);
     set_operands<R>(gradients, made);
   }
 

@@ -52,6 +52,8 @@ void set_operands(To& to, Set& from) {
       },
       to);
   to.initial_state = from.state;
+  if constexpr (std::is_same_v<decltype(to.sequence_offsets), gatescan::no_member>)
+    leave_out_fixed_part(to.initial_state);  // of gradients
 }
 // Numbers and switches beside the operands, from members of the same name.
 template <class R, class To, class From>

@@ -61,6 +61,7 @@ struct placed_problem {
     d_state = {dout.final_state, complex_state, place};
     results.out = out, results.final_state = state;
     output_gradients.out = d_out, output_gradients.final_state = d_state;
+    leave_out_fixed_part(output_gradients.final_state);
     set_operands<R>(gradients, made);
   }
 

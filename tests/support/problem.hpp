@@ -106,7 +106,7 @@ typename O::inputs exact_problem(const sizes& n, const options& some, std::uint6
   return in;
 }
 
-// a random gradient of both results
+// a random gradient of both results; none of what is infinite (m of a state that is empty)
 template <class O>
 typename O::outputs random_gradients(const typename O::outputs& like, std::uint64_t seed) {
   generator g(seed);
@@ -116,7 +116,7 @@ typename O::outputs random_gradients(const typename O::outputs& like, std::uint6
       if constexpr (requires { e.re; })
         e = {g.normal(), g.normal()};
       else
-        e = g.normal();
+        e = std::isinf(e) ? 0 * g.normal() : g.normal();
     }
   };
   O::results(fill, r);

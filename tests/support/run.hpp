@@ -243,6 +243,7 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
   typename R::template output_gradients<Format> lib_dout;
   lib_dout.out = out;
   lib_dout.final_state = state;
+  leave_out_fixed_part(lib_dout.final_state);
 
   operand_set<Format> made;
   O::operands(

@@ -4,6 +4,8 @@
 
 #include <bit>
 #include <cstring>
+#include <gatescan/core/state.hpp>
+#include <type_traits>
 
 #include "generate.hpp"
 #include "memory.hpp"
@@ -45,7 +47,8 @@ class stored {
   stored(extents shape, bool complex, layouts kind, unsigned char poison)
       : given_(true), shape_(std::move(shape)), complex_(complex), poison_(poison) {
     place(kind);
-    const auto planes = static_cast<std::size_t>(complex_ && kind != layouts::interleaved ? 2 : 1);
+    const auto planes = static_cast<std::size_t>(
+        complex_ && kind != layouts::interleaved ? 2 : 1 + columns_beside());
     plane_ = span_ + 2 * guard;
     memory_.resize(planes * static_cast<std::size_t>(plane_));
     std::memset(static_cast<void*>(memory_.data()), poison_, memory_.size() * sizeof(S));
@@ -103,11 +106,39 @@ class stored {
     if (!given_) return {};
     return {&cell(first_), complex_ ? &cell(first_ + imaginary()) : nullptr, where()};
   }
+  // The parts of a state (normalised.hpp), or its only one.
+  template <template <class> class State, class T>
+  requires(std::is_same_v<std::remove_const_t<T>, S>&& gatescan::detail::has_parts<State<T>>)
+  operator State<T>() {
+    State<T> x;
+    if (!given_) return x;
+    State<T>::parts(
+        [&](gatescan::state_part which, const char*, const gatescan::axes& a, auto& part) {
+          const auto column = static_cast<int64>(which);
+          if (column > columns_beside()) return;
+          gatescan::layout l;
+          const auto add_axis = [&](std::size_t i, int64 extent) {
+            l.shape[l.rank] = extent, l.stride[l.rank++] = stride_[i];
+          };
+          add_axis(0, shape_[0]), add_axis(1, shape_[1]);
+          if (a.has(gatescan::axis::key)) add_axis(2, shape_[2]);
+          if (a.has(gatescan::axis::value)) add_axis(3, values());
+          part = gatescan::view<T>(&cell(first_ + column * plane_ +
+                                         (column > 0 ? values() + column - 1 : 0) * stride_[3]),
+                                   l);
+        },
+        x);
+    return x;
+  }
 
  private:
   static constexpr int64 guard = 24;
 
   int64 rank() const { return static_cast<int64>(shape_.size()); }
+  // Of a state of several parts (normalised.hpp): how many columns there are beside the values.
+  // Each part has memory of its own.
+  int64 columns_beside() const { return std::max<int64>(rank() - 4, 0); }
+  int64 values() const { return shape_[3] - columns_beside(); }
   int64 imaginary() const { return interleaved_ ? 1 : plane_; }
   S& cell(int64 at) { return memory_[static_cast<std::size_t>(at)]; }
   const S& cell(int64 at) const { return memory_[static_cast<std::size_t>(at)]; }
@@ -146,7 +177,8 @@ class stored {
     for (std::size_t n = 0; n < total; ++n) {
       int64 at = first_;
       for (std::size_t axis = 0; axis < i.size(); ++axis) at += i[axis] * stride_[axis];
-      f(n, at);
+      const int64 beside = columns_beside() > 0 ? std::max<int64>(i[3] - values() + 1, 0) : 0;
+      if (beside < 2 || i[2] == 0) f(n, at + beside * plane_);  // one m a head
       for (std::size_t axis = i.size(); axis-- > 0;) {
         if (++i[axis] < shape_[axis]) break;
         i[axis] = 0;
@@ -161,6 +193,22 @@ class stored {
   int64 first_ = 0, span_ = 0, plane_ = 0;
   memory<S> memory_;
 };
+
+// A gradient's part that has none: it is not asked for, and 0.
+template <class State>
+void leave_out_fixed_part(State& x) {
+  if constexpr (gatescan::detail::has_parts<State>)
+    State::parts(
+        [](gatescan::state_part which, const char*, const gatescan::axes&, auto& part) {
+          if (which != gatescan::state_part::log_scale) return;
+          if constexpr (!std::is_const_v<std::remove_pointer_t<decltype(part.data)>>)
+            for (int64 n = 0; part.given() && n < part.shape[0]; ++n)
+              for (int64 h = 0; h < part.shape[1]; ++h)
+                part.data[n * part.stride[0] + h * part.stride[1]] = 0;
+          part = {};
+        },
+        x);
+}
 
 // Bytes of 0xff are a NaN in every format, bytes of 0xaa a small negative number.
 inline constexpr unsigned char poison_nan = 0xff, poison_number = 0xaa;

@@ -107,7 +107,7 @@ TEST(staged_call, any_strides) {
   device_calls::flatten_inputs(in, call.host);
   const gatescan::gla::outputs<float> out{
       .out = {got.data(), {1, L, H, V}, {0, 3 * H * V, 3 * V, 3}}};
-  device_calls::flatten_results(out, call.host);
+  device_calls::flatten_results<gatescan::gla>(out, call.host);
   call.run();
   for (std::size_t i = 0; i < got.size(); ++i) {
     if (i % 3 == 0)

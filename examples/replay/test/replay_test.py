@@ -20,7 +20,14 @@ import unittest
 REPLAY = ""
 HAS_CUDA = False  # built with nvcc, which says nothing about this machine
 RECURRENCES = ()  # as the program lists them
-WITHOUT_KERNELS = ("mamba2", "rwkv6", "gated_delta_net")  # on CUDA
+WITHOUT_KERNELS = (  # on CUDA
+    "mamba2",
+    "rwkv6",
+    "gated_delta_net",
+    "linear_attention",
+    "mlstm",
+    "aaren",
+)
 MODES = ("recurrent", "scan", "chunked", "attention")
 
 
@@ -168,6 +175,29 @@ def case(recurrence, L=3, dtype="F32"):
             "Lambda": (2, 3),
             "initial_state": (1, 2, 3),
         },
+        "linear_attention": {
+            "q": (1, L, 2, 2),
+            "k": (1, L, 1, 2),
+            "v": (1, L, 2, 3),
+            "initial_state": (1, 2, 2, 3),
+        },
+        "mlstm": {
+            "q": (1, L, 2, 2),
+            "k": (1, L, 1, 2),
+            "v": (1, L, 2, 3),
+            "i": (1, L, 2),
+            "f": (1, L, 1),
+            "initial_state.C": (1, 2, 2, 3),
+            "initial_state.n": (1, 2, 2),
+            "initial_state.m": (1, 2),
+        },
+        "aaren": {
+            "s": (1, L, 1),
+            "v": (1, L, 2, 3),
+            "initial_state.num": (1, 2, 3),
+            "initial_state.den": (1, 2),
+            "initial_state.m": (1, 2),
+        },
         "hgrn2": {
             "q": (1, L, 2, 2),
             "f": (1, L, 1, 2),
@@ -177,12 +207,27 @@ def case(recurrence, L=3, dtype="F32"):
         },
     }[recurrence]
     made["d_out"] = (1, L, 4) if recurrence == "selective_scan" else (1, L, 2, 3)
-    made["d_final_state"] = made["initial_state"]
+    for name in [name for name in made if name.startswith("initial_state")]:
+        if not name.endswith(".m"):  # which has no gradient
+            made[name.replace("initial", "d_final")] = made[name]
     tensors = {name: tensor(*shape, dtype=dtype) for name, shape in made.items()}
+    if "initial_state.den" in tensors:
+        tensors["initial_state.den"].values = [abs(x) + 1 for x in numbers(2)]
     for gate in ("log_decay", "log_magnitude", "A", "w"):
         if gate in tensors:
             tensors[gate].values = [-abs(x) for x in tensors[gate].values]
     return tensors
+
+
+def normalised(tensors):
+    """linear_attention's operands, positive, and its state in two parts"""
+    parts = {name: t for name, t in tensors.items() if "state" not in name}
+    for name in ("initial_state", "d_final_state"):
+        parts[name + ".S"] = tensors[name]
+        parts[name + ".n"] = tensor(1, 2, 2, dtype=tensors[name].dtype)
+    for name in ("q", "k", "initial_state.n"):
+        parts[name].values = [abs(x) + 1 for x in parts[name].values]
+    return parts
 
 
 def sigmoid(x):
@@ -198,7 +243,7 @@ def dot(a, b):
 
 
 def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limits=(0, math.inf)):
-    """out and final_state by the definition, token by token, for batch 1. In complex numbers: if
+    """out and final states by the definition, token by token, for batch 1. In complex numbers: if
     i h is added to an operand in one place, imaginary parts are h times the derivatives there."""
 
     def at(name, *places):  # the one head, or key, of an operand that has not all of them
@@ -275,6 +320,29 @@ def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limit
         move(S, [cmath.exp(at("log_decay", h))] * K, k, [at("v", 0, t, h, j) for j in range(V)])
         return [scale * o for o in read(S, q)]
 
+    def linear_attention(S, t, h):
+        q, k = ([at(name, 0, t, h, i) for i in range(K)] for name in "qk")
+        move(S, [1] * K, k, [at("v", 0, t, h, j) for j in range(V)] + [1] * normalise)
+        o = [scale * x for x in read(S, q)]
+        return [x / (o[V] + eps) for x in o[:V]] if normalise else o
+
+    def mlstm(S, t, h):
+        q, k = ([at(name, 0, t, h, i) for i in range(K)] for name in "qk")
+        i, f = at("i", 0, t, h), -cmath.log(1 + cmath.exp(-at("f", 0, t, h)))
+        before, m[h] = m[h], max(m[h] + f.real, i.real)  # held: no derivative
+        v = [at("v", 0, t, h, j) for j in range(V)] + [1]
+        move(S, [cmath.exp(before - m[h] + f)] * K, [cmath.exp(i - m[h]) * x for x in k], v)
+        o = [scale * x for x in read(S, q)]
+        n, least = o[V] if o[V].real > 0 else -o[V], math.exp(-m[h])
+        return [x / ((n if n.real > least else least) + eps) for x in o[:V]]
+
+    def aaren(S, t, h):
+        s = at("s", 0, t, h)
+        before, m[h] = m[h], max(m[h], s.real)  # held: no derivative
+        v = [at("v", 0, t, h, j) for j in range(V)] + [1]
+        move(S, [math.exp(before - m[h])], [cmath.exp(s - m[h])], v)
+        return [x / S[0][V] for x in S[0][:V]]
+
     def channels(of_channel):  # gate and input of channel j
         def token(S, t, h):
             moves = [of_channel(t, h, j) for j in range(V)]
@@ -320,14 +388,22 @@ def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limit
 
     token = locals()[recurrence]
     L, H = tensors["d_out"].shape[1:3]
-    last = tensors["initial_state"].shape
+    names = [name for name in tensors if name.startswith("initial_state")]  # m is the last
+    last = tensors[names[0]].shape
     K, V = (1, last[-1]) if len(last) == 3 else last[-2:]
     if recurrence == "selective_scan":
         K, V = last[-1], 1
-    numbers = iter(tensors["initial_state"].values)
+    numbers = iter(tensors[names[0]].values)
     states = [[[complex(next(numbers)) for _ in range(V)] for _ in range(K)] for _ in range(H)]
+    if len(names) > 1:  # n is one column more
+        numbers = iter(tensors[names[1]].values)
+        for row in (row for S in states for row in S):
+            row.append(complex(next(numbers)))
+    m = [x.real for x in map(complex, tensors[names[2]].values)] if len(names) > 2 else []
     out = [e for t in range(L) for h in range(H) for e in token(states[h], t, h)]
-    return out, [e for S in states for row in S for e in row]
+    rows = [row for S in states for row in S]
+    parts = ([e for row in rows for e in row[:V]], [row[-1] for row in rows], m)
+    return out, {name.replace("initial", "final"): part for name, part in zip(names, parts)}
 
 
 class ReplayTest(unittest.TestCase):
@@ -412,18 +488,19 @@ class Results(ReplayTest):
             for dtype in ("F64", "F32", "BF16", "F16"):
                 for L in (0, 3):
                     tensors = case(recurrence, L, dtype)
-                    state = ["final_state"] + (
-                        ["final_state_im"] if recurrence == "gateloop" else []
-                    )
+                    states = [name for name in tensors if name.startswith("initial_state")]
                     shapes = {"out": tensors["d_out"].shape}
-                    shapes.update({name: tensors["initial_state"].shape for name in state})
+                    for name in states:
+                        shapes[name.replace("initial", "final")] = tensors[name].shape
+                    if recurrence == "gateloop":
+                        shapes["final_state_im"] = shapes["final_state"]
                     with self.subTest(recurrence=recurrence, dtype=dtype, L=L):
                         got = self.results(tensors, recurrence, "chunked")
                         self.assertEqual({name: t.shape for name, t in got.items()}, shapes)
-                        if L == 0:
-                            self.assertEqual(got["final_state"], tensors["initial_state"])
+                        for name in states if L == 0 else ():
+                            self.assertEqual(got[name.replace("initial", "final")], tensors[name])
                         got = self.results(tensors, recurrence, "chunked", "--grad")
-                        operands = set(tensors) - {"d_out", "d_final_state"}
+                        operands = [n for n in tensors if n[:2] != "d_" and n[-2:] != ".m"]
                         gradients = {"d_" + name: tensors[name].shape for name in operands}
                         self.assertEqual(
                             {name: t.shape for name, t in got.items()}, {**shapes, **gradients}
@@ -495,6 +572,11 @@ class Results(ReplayTest):
             ["--softplus", "--dt-limit", "0.5", "1"],
             {"softplus": 1, "limits": (0.5, 1)},
         ),
+        "linear_attention": (
+            ["--normalise", "--eps", "0.25", "--scale", "0.5"],
+            {"normalise": 1, "eps": 0.25, "scale": 0.5},
+        ),
+        "mlstm": (["--eps", "0.25", "--scale", "0.5"], {"eps": 0.25, "scale": 0.5}),
         "gated_delta_net": (
             ["--normalise", "--eps", "0.25", "--scale", "0.5"],
             {"normalise": 1, "eps": 0.25, "scale": 0.5},
@@ -512,6 +594,8 @@ class Results(ReplayTest):
             given = self.SWITCHES.get(recurrence)
             for flags, switches in [([], {})] + ([given] if given else []):
                 tensors = case(recurrence, 5, "F64")
+                if recurrence == "linear_attention" and switches:
+                    tensors = normalised(tensors)
                 for x in tensors.values():
                     x.values = [e / 4 for e in x.values]
                 with self.subTest(recurrence=recurrence, flags=flags):
@@ -519,12 +603,13 @@ class Results(ReplayTest):
 
     def test_results_are_those_of_plain_loops_in_every_mode(self):
         def check(recurrence, tensors, flags, switches):
-            out, state = loops(recurrence, tensors, **switches)
+            out, states = loops(recurrence, tensors, **switches)
             for mode in modes_of(recurrence):
                 chunk = ["--chunk", "2"] if mode == "chunked" else []
                 got = self.results(tensors, recurrence, mode, *flags, *chunk)
                 self.assert_close(got["out"].values, [x.real for x in out], 1e-14)
-                self.assert_close(got["final_state"].values, [x.real for x in state], 1e-14)
+                for name, state in states.items():
+                    self.assert_close(got[name].values, [x.real for x in state], 1e-14)
 
         self.for_each_definition(check)
 
@@ -535,15 +620,17 @@ class Results(ReplayTest):
             h = 1e-100
             got = self.results(tensors, recurrence, "chunked", "--grad", "--chunk", "2", *flags)
             for name, x in tensors.items():
-                if name in ("d_out", "d_final_state"):
+                if name.startswith("d_") or name.endswith(".m"):
                     continue
                 slopes = []
                 for i, kept in enumerate(x.values):
                     x.values[i] = kept + 1j * h
-                    out, state = loops(recurrence, tensors, **switches)
+                    out, states = loops(recurrence, tensors, **switches)
                     x.values[i] = kept
                     loss = dot(tensors["d_out"].values, out)
-                    loss += dot(tensors["d_final_state"].values, state)
+                    for part, state in states.items():
+                        if not part.endswith(".m"):
+                            loss += dot(tensors["d_" + part].values, state)
                     slopes.append(loss.imag / h)
                 self.assert_close(got["d_" + name].values, slopes, 1e-13)
 
@@ -602,7 +689,8 @@ class Refusals(ReplayTest):
     def test_a_missing_tensor(self):
         optional = {"initial_state", "d_final_state", "D", "delta_bias", "dt_bias", "phase"}
         optional |= {"q_im", "lower_bound", "gated_delta_net log_decay"}
-        optional |= {"selective_scan z", "mamba2 z"}
+        optional |= {"selective_scan z", "mamba2 z", "d_final_state.C", "d_final_state.n"}
+        optional |= {"d_final_state.num", "d_final_state.den"}
         for recurrence in RECURRENCES:
             for name in case(recurrence):
                 tensors = case(recurrence)
@@ -630,6 +718,10 @@ class Refusals(ReplayTest):
             ("min_gru", "z", [1, 3, 2, 3]),
             ("min_lstm", "i", [1, 3, 2, 3]),
             ("rg_lru", "r", [1, 3, 2, 3]),
+            ("linear_attention", "k", [1, 3, 2, 2]),
+            ("mlstm", "k", [1, 3, 2, 2]),
+            ("mlstm", "f", [1, 3, 2]),
+            ("aaren", "s", [1, 3, 2]),
         )
         for recurrence in RECURRENCES:
             for name, whole in case(recurrence).items():

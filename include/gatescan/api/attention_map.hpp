@@ -38,7 +38,7 @@ void attention_map(const Backend& backend, const In& in, const Map& map) {
   else
     detail::check_map_layout(map, {n.batch, n.heads, n.values, n.time, n.time});
   detail::check_complex("map", map, p.complex);
-  detail::for_each_input(in, [&](const char* name, const auto& x, bool) {
+  detail::for_each_input(in, [&](const detail::operand_name& name, const auto& x, bool) {
     detail::check_apart(detail::footprint_of("map", map), detail::footprint_of(name, x), false);
   });
   write_attention_map(for_one_call(backend, p), p, map);

@@ -14,7 +14,7 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-inline constexpr int max_results = 16;
+inline constexpr int max_results = 16, most_parts = 3;
 
 template <class In>
 using outputs_of = typename In::recurrence::template outputs<typename In::format>;
@@ -92,6 +92,37 @@ inline void check_offsets(const view<const index_t>& offsets, sizes& n, bool rea
     refuse(std::to_string(n.time) + " (the tokens given)", n.sequences, offsets.data[n.sequences]);
 }
 
+inline void check_wanted(state_part which, const operand_name& name, const layout& x,
+                         bool normalised) {
+  if (which == state_part::normaliser && !normalised && x.rank != 0)
+    fail<shape_error>(std::string(name) + ": expected none where nothing is normalised, got one");
+}
+/// The parts of a state come together: all that the problem has, or none.
+template <class R, class State>
+void check_parts(const char* name, const State& state, bool normalised) {
+  if constexpr (has_parts<State>) {
+    bool any = false;
+    for_each_part<R>(
+        [&](state_part, const char*, const axes&, const auto& x) { any = any || x.given(); },
+        state);
+    for_each_part<R>(
+        [&](state_part which, const char* part, const axes& a, const auto& x) {
+          const operand_name part_name(name, false, part);
+          check_wanted(which, part_name, x, normalised);
+          if (any && !x.given() && (which != state_part::normaliser || normalised))
+            fail<shape_error>(std::string(part_name) + ": expected " + axes_text(view_axes(a)) +
+                              " beside the other parts, got nothing");
+        },
+        state);
+  }
+}
+/// Gradients are those at fixed m.
+inline void check_not_fixed(state_part which, const operand_name& name, const layout& x) {
+  if (which == state_part::log_scale && x.rank != 0)
+    fail<shape_error>(std::string(name) + ": expected none (gradients are those at a fixed " +
+                      name.part + "), got one");
+}
+
 /// Checks the inputs and makes them canonical. With OneToken the operands have no time axis.
 template <class R, bool OneToken = false, class In>
 auto bind_inputs(const In& in) {
@@ -112,7 +143,13 @@ auto bind_inputs(const In& in) {
       in, p.x);
   R::options([](const char*, const auto& from, auto& to) { to = from; }, in, p.x);
   R::check(in);
-  p.initial_state = bind("initial_state", in.initial_state, R::state_axes, p.n, true);
+  p.normalised = has_normaliser<R>(in);
+  check_parts<R>("initial_state", in.initial_state, p.normalised);
+  for_each_part<R>(
+      [&](state_part which, const char* part, const axes& a, const auto& x) {
+        p.initial_state[which] = bind({"initial_state", false, part}, x, a, p.n, true);
+      },
+      in.initial_state);
   p.complex = p.complex || p.initial_state.complex;
   if (R::form.number != numbers::either) p.complex = R::form.number == numbers::complex;
   if (p.n.keys < 1 && p.n.batch > 0) fail<shape_error>("keys: expected at least 1, got 0");
@@ -150,12 +187,12 @@ inline void check_nested(const operand_name& name, const layout& x) {
   if (x.size() > 0 && !axes_nest(x)) fail_nested(name, x);
 }
 // A result that is not summed, too.
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_stride_of_0(const char* name,
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_stride_of_0(const operand_name& name,
                                                                     const layout& x, int i) {
   fail<shape_error>(std::string(name) + ": expected a stride other than 0 on axis " +
                     std::to_string(i) + " of a result with extents " + shape_text(x));
 }
-inline void check_distinct(const char* name, const layout& x) {
+inline void check_distinct(const operand_name& name, const layout& x) {
   if (x.size() == 0) return;
   for (int i = 0; i < x.rank; ++i)
     if (x.shape[i] > 1 && x.stride[i] == 0) fail_stride_of_0(name, x, i);
@@ -170,7 +207,7 @@ bool is_real(const V& x) {
     return true;
 }
 template <class V>
-void check_complex(const char* name, const V& x, bool needed) {
+void check_complex(const operand_name& name, const V& x, bool needed) {
   if constexpr (requires { x.im; }) {
     if (x.given() && needed && is_real(x) && x.size() > 0)
       fail<shape_error>(std::string(name) +
@@ -183,17 +220,19 @@ void for_each_input(const In& in, F&& f) {
   using R = typename In::recurrence;
   R::operands(
       [&](const char* name, const axes& a, presence, const auto& x) {
-        f(name, x,
+        f(operand_name(name), x,
           !a.has(
               axis::group));  // what only one lane reads may be overwritten by that lane's results
       },
       in);
-  f("initial_state", in.initial_state, false);
+  for_each_part<R>([&](state_part, const char* part, const axes&,
+                       const auto& x) { f(operand_name("initial_state", false, part), x, false); },
+                   in.initial_state);
 }
 
 template <class V>
-GATESCAN_INLINE auto bind_result(const char* name, const V& x, const view_axes& a, const sizes& n,
-                                 bool complex) {
+GATESCAN_INLINE auto bind_result(const operand_name& name, const V& x, const view_axes& a,
+                                 const sizes& n, bool complex) {
   const auto to = bind(name, x, a, n, true);
   if (!x.given()) return to;
   check_distinct(name, x);
@@ -208,26 +247,37 @@ constexpr bool out_may_be_an_operand() {
   return !attention_form<R> || !on_device<T> || R::form.gate == gate_span::entry;
 }
 
-[[gnu::noinline]] inline void check_results_apart(const footprint& out, const footprint& state,
-                                                  const footprint& input, bool may_be_out) {
-  check_apart(out, input, may_be_out);
-  check_apart(state, input, input.name == std::string_view("initial_state"));  // advanced in place
-}
-
 template <bool OneToken = false, class R, class T, class In>
 forward_results<T> bind_outputs(const problem_of<R, T>& p, const In& in,
                                 const outputs_of<In>& out) {
   const view_axes out_axes(R::out_axes, OneToken);
-  if (!out.out.given() && !out.final_state.given())
+  forward_results<T> to;
+  footprint written[1 + most_parts];
+  int count = 0;
+  const auto add = [&](const operand_name& name, const auto& x, const view_axes& a) {
+    const auto bound = bind_result(name, x, a, p.n, p.complex);
+    const footprint f = footprint_of(name, x);
+    for (int i = 0; i < count; ++i) check_apart(written[i], f, false);
+    written[count++] = f;
+    return bound;
+  };
+  check_parts<R>("final_state", out.final_state, p.normalised);
+  bool any_state = false;
+  to.out = add("out", out.out, out_axes);
+  for_each_part<R>(
+      [&](state_part which, const char* part, const axes& a, const auto& x) {
+        any_state = any_state || x.given();
+        to.final_state[which] = add({"final_state", false, part}, x, a);
+      },
+      out.final_state);
+  if (!out.out.given() && !any_state)
     fail<shape_error>("out: expected " + axes_text(out_axes) + ", got neither out nor final_state");
-  const forward_results<T> to{
-      bind_result("out", out.out, out_axes, p.n, p.complex),
-      bind_result("final_state", out.final_state, R::state_axes, p.n, p.complex)};
-  const footprint o = footprint_of("out", out.out),
-                  s = footprint_of("final_state", out.final_state);
-  check_apart(o, s, false);
-  for_each_input(in, [&](const char* name, const auto& x, bool own) {
-    check_results_apart(o, s, footprint_of(name, x), own && out_may_be_an_operand<R, T>());
+  for_each_input(in, [&](const operand_name& name, const auto& x, bool own) {
+    const footprint input = footprint_of(name, x);
+    check_apart(written[0], input, own && out_may_be_an_operand<R, T>());
+    for (int i = 1; i < count; ++i)  // advanced in place
+      check_apart(written[i], input,
+                  name == operand_name("initial_state", false, written[i].name.part));
   });
   return to;
 }
@@ -237,24 +287,35 @@ backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
                                       const output_gradients_of<In>& d_out,
                                       const gradients_of<In>& d) {
   backward_results<R, T> r;
-  const auto check_given = [&](const char* name, const auto& x, const axes& a) {
+  const auto check_given = [&](const operand_name& name, const auto& x, const axes& a) {
     if (x.given()) check_complex(name, x, p.complex);
     return bind(name, x, a, p.n, true);
   };
-  r.out = check_given("gradient of out", d_out.out, R::out_axes);
-  r.final_state = check_given("gradient of final_state", d_out.final_state, R::state_axes);
+  r.out = check_given({"out", true}, d_out.out, R::out_axes);
+  for_each_part<R>(
+      [&](state_part which, const char* part, const axes& a, const auto& x) {
+        const operand_name name("final_state", true, part);
+        check_not_fixed(which, name, x);
+        check_wanted(which, name, x, p.normalised);
+        r.final_state[which] = check_given(name, x, a);
+      },
+      d_out.final_state);
 
   footprint written[max_results];
   int count = 0;
-  const auto add = [&](const char* name, const auto& x) {
+  const auto add = [&](const operand_name& name, const auto& x) {
     const footprint f = footprint_of(name, x);
     check_planes(f);
     for (int i = 0; i < count; ++i) check_apart(f, written[i], false);
-    for_each_input(in, [&](const char* other, const auto& y, bool) {
+    for_each_input(in, [&](const operand_name& other, const auto& y, bool) {
       check_apart(f, footprint_of(other, y), false);
     });
     check_apart(f, footprint_of("the gradient of out", d_out.out), false);
-    check_apart(f, footprint_of("the gradient of final_state", d_out.final_state), true);
+    for_each_part<R>(
+        [&](state_part, const char* part, const axes&, const auto& y) {
+          check_apart(f, footprint_of({"the gradient of final_state", false, part}, y), true);
+        },
+        d_out.final_state);
     if (count < max_results) written[count++] = f;
   };
   R::operands(
@@ -269,11 +330,17 @@ backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
         add(name, x);
       },
       in, d, r.d);
-  if (d.initial_state.given()) {
-    r.initial_state = bind({"initial_state", true}, d.initial_state, R::state_axes, p.n, true);
-    check_nested({"initial_state", true}, d.initial_state);
-    add("initial_state", d.initial_state);
-  }
+  for_each_part<R>(
+      [&](state_part which, const char* part, const axes& a, const auto& x) {
+        if (!x.given()) return;
+        const operand_name name("initial_state", true, part);
+        check_not_fixed(which, name, x);
+        check_wanted(which, name, x, p.normalised);
+        r.initial_state[which] = bind(name, x, a, p.n, true);
+        check_nested(name, x);
+        add({"initial_state", false, part}, x);
+      },
+      d.initial_state);
   return r;
 }
 

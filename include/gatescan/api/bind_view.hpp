@@ -5,6 +5,7 @@
 
 #include "../core/error.hpp"
 #include "../core/operand.hpp"
+#include "../core/overlap.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -92,25 +93,13 @@ struct view_axes {
   return text.end();
 }
 
-// The name of an operand or of its gradient, put together only when an error needs it.
-struct operand_name {
-  const char* name;
-  bool gradient;
-
-  constexpr operand_name(const char* operand, bool of_gradient = false)
-      : name(operand), gradient(of_gradient) {}
-  [[gnu::cold]] operator std::string() const {
-    return gradient ? std::string("gradient of ").append(name) : std::string(name);
-  }
-};
-
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const std::string& name,
                                                               const std::string& expected,
                                                               const layout& came,
                                                               const char* remark = "") {
   fail<shape_error>(name + ": expected " + expected + ", got " + shape_text(came) + remark);
 }
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_missing(const char* name,
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_missing(const operand_name& name,
                                                                 const view_axes& wanted) {
   fail<shape_error>(std::string(name) + ": expected " + axes_text(wanted) + ", got nothing");
 }

@@ -64,9 +64,10 @@ consteval bool is_a_call() {
       static_assert(Mode::template supports<R>,
                     "gatescan: this recurrence does not have what the mode needs: scan needs "
                     "combine or a gated product, chunked and attention a gated product");
-      static_assert(has_kernels_for<Backend, R>(),
-                    "gatescan: this backend has no kernels for the recurrence's form: cuda{} runs "
-                    "diagonal transitions that are read inclusively, without a token stage");
+      static_assert(
+          has_kernels_for<Backend, R>(),
+          "gatescan: this backend has no kernels for the recurrence's form: cuda{} runs "
+          "diagonal transitions that are read inclusively, without a normaliser and a token stage");
       return Backend::on_device == on_device<T> && Mode::template supports<R> &&
              has_kernels_for<Backend, R>();
     }

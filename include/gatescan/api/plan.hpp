@@ -10,10 +10,11 @@ namespace detail {
 
 // Inputs of a problem's shape without data, enough to lay out the workspace.
 template <class Problem>
-auto shape_only(const Problem& problem) {
+auto shape_only(const Problem& problem, bool normalised) {
   using R = typename Problem::recurrence;
   problem_of<R, typename Problem::format> p;
   p.n = problem.size();
+  p.normalised = normalised;
   if constexpr (requires { problem.complex; })
     p.complex = problem.complex;
   else
@@ -39,7 +40,13 @@ backward_results<R, T> every_gradient(const problem_of<R, T>& p) {
     to.complex = p.complex;
   };
   R::operands([&](const char*, const axes& a, presence, auto& to) { dense(a, to); }, r.d);
-  dense(R::state_axes, r.initial_state);
+  using state = typename R::template state<T>;
+  for_each_part<R>(
+      [&](state_part which, const char*, const axes& a, const auto&) {
+        if (which == state_part::product || (which == state_part::normaliser && p.normalised))
+          dense(a, r.initial_state[which]);
+      },
+      state{});
   return r;
 }
 
@@ -91,11 +98,14 @@ class plan {
   using output_gradients = detail::output_gradients_of<inputs>;
 
   plan(const Backend& backend, const Mode& mode, const Problem& problem)
-      : backend_(for_one_call(backend, detail::shape_only(problem))),
+      : backend_(for_one_call(backend, detail::shape_only(problem, false))),
         mode_(mode),
         n_(problem.size()) {
     static_assert(detail::is_a_call<Backend, Mode, inputs>());
-    bytes_ = detail::bytes_of_shape(backend_, mode_, detail::shape_only(problem));
+    for (const bool normalised : {false, true})  // a switch of the operands says which
+      if (!normalised || recurrence_type::form.normaliser)
+        bytes_ = (std::max)(bytes_, detail::bytes_of_shape(
+                                        backend_, mode_, detail::shape_only(problem, normalised)));
   }
 
   std::size_t workspace_bytes() const { return bytes_; }

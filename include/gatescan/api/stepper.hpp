@@ -34,12 +34,19 @@ class stepper {
 
  private:
   static Token on_state(Token in, const state_type& state) {
-    if (!state.given()) detail::fail_missing("state", recurrence::state_axes);
-    if (in.initial_state.given())
-      fail<shape_error>("initial_state: expected none beside step's state, got one");
     if (in.sequence_offsets.given())
       fail<shape_error>("sequence_offsets: expected none in step, got some");
-    in.initial_state = state;
+    detail::for_each_part<recurrence>(
+        [&](state_part which, const char* part, const axes& a, const auto& own, auto& initial) {
+          const bool wanted =
+              which != state_part::normaliser || detail::has_normaliser<recurrence>(in);
+          if (!own.given() && wanted) detail::fail_missing({"state", false, part}, a);
+          if (initial.given())
+            fail<shape_error>(std::string(detail::operand_name("initial_state", false, part)) +
+                              ": expected none beside step's state, got one");
+          initial = own;
+        },
+        state, in.initial_state);
     return in;
   }
   stepper(const Backend& backend, const Token& in, const detail::outputs_of<Token>& out,

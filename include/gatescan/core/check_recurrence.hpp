@@ -73,6 +73,13 @@ consteval bool is_recurrence() {
           !keyed || has_log_gate<R> ||
               !requires(typename probe<R>::fields x) { R::has_log_gate(x); },
           "gatescan: has_log_gate(x) without log_gate(x, at)");
+      static_assert(!R::form.normaliser || gives_denominator<R>,
+                    "gatescan: form says a normaliser, and there is no denominator(x, at, n)");
+      static_assert(!R::form.normaliser ||
+                        (keyed && R::form.moves == transition::diagonal &&
+                         R::form.reads == readout::inclusive && R::form.number == numbers::real),
+                    "gatescan: a normaliser needs a gate a head or key, real numbers, and a state "
+                    "that is read inclusively and not corrected");
       static_assert(gives_output<R>,
                     "gatescan: there is no output(x, at, w, o), nor plain_output inherited");
     }
@@ -107,7 +114,11 @@ consteval bool is_differentiable() {
                 "output_adjoint(x, d, at, w, d_w, h, d_out, d_h)");
   static_assert(!has_token<R> || has_token_adjoint<R>,
                 "gatescan: backward needs the recurrence's adjoints: there is a token stage and no "
-                "token_stage_adjoint(x, d, at, t, d_t)");
+                "token_stage_adjoint(x, d, at, t, d_t), or log_weights and no "
+                "log_weights_adjoint(x, d, at, g)");
+  static_assert(has_denominator_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is no "
+                "denominator_adjoint(x, at, n, d_denominator)");
   return differentiable<R>;
 }
 

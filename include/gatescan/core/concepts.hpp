@@ -42,6 +42,13 @@
 //     at.sum_over_keys(f) adds up f(at of keys) over all keys; in its adjoint at.for_each_key(f)
 //     calls f(at of keys) for all of them, and at.total(d_t.number) is the whole of a gradient that
 //     keys and values have added to.
+//   log_weights(x, at) -> log_weights_of{gate, key}    log_weights_adjoint(x, d, at, g)
+//     instead of a token stage, where gates and weights of keys are exponentials of any size: the
+//     other members get t.gate and t.key, both at most 1, t.log_gate, and t.log_scale, the m by
+//     which what they make is scaled (core/token_weights.hpp). g is the gradient at fixed m.
+//   denominator(x, at, n) -> divisor      denominator_adjoint(x, at, n, d_divisor) -> d_n
+//     with form.normaliser: what o is divided by before `output` gets it. Both may take t, as keys.
+//   has_normaliser(x)                     whether it has one, where a switch says so
 //   has_log_gate(x), log_gate(x, at)      a gate that is the exponential of something
 //   has_head_gate(x), without_gate(d)     keys of a token may share one real gate
 //   query(x), key(x)                      the operand that only q reads, that only k reads
@@ -71,7 +78,7 @@ struct probe {
   using fields = typename R::template fields<operand<const double>>;
   using sinks = typename R::template fields<operand<double>>;
   using stage = stages<R>;
-  using token = decltype(stage::token(fields{}, at{}));
+  using token = decltype(stage::token(fields{}, at{}, token_weight<double>{}));
   using values = decltype(stage::values(fields{}, at{}, token{}));
 };
 template <class R>
@@ -126,8 +133,15 @@ concept gives_output = gives_values<R> &&
 };
 
 template <class R>
+concept gives_denominator = requires(typename probe<R>::fields x, typename probe<R>::at at,
+                                     typename probe<R>::token t) {
+  probe<R>::stage::denominator(x, at, t, 1.0);
+};
+
+template <class R>
 concept keyed_product =
-    R::form.gate != gate_span::entry&& keys_fit_form<R>&& gives_value<R>&& gives_output<R>;
+    R::form.gate != gate_span::entry&& keys_fit_form<R>&& gives_value<R>&& gives_output<R> &&
+    (!R::form.normaliser || gives_denominator<R>);
 template <class R>
 concept per_entry_product = R::form.gate == gate_span::entry&& gives_gate<R> &&
                             (has_unit_keys<R>() || gives_keys<R>)&&gives_value<R>&& gives_output<R>;
@@ -178,6 +192,15 @@ template <class R>
 concept has_token_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
                                      typename probe<R>::at at, typename probe<R>::token t) {
   R::token_stage_adjoint(x, d, at, t, t);
+}
+|| requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at) {
+  R::log_weights_adjoint(x, d, at, R::log_weights(x, at));
+};
+template <class R>
+concept has_denominator_adjoint =
+    !R::form.normaliser ||
+    requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::token t) {
+  probe<R>::stage::denominator_adjoint(x, at, t, 1.0, 1.0);
 };
 template <class R>
 concept has_step_adjoint = requires(typename probe<R>::fields x, typename probe<R>::values w,
@@ -238,6 +261,14 @@ concept runs_as_channels = requires {
 template <class R>
 concept has_plain_output = std::is_base_of_v<plain_output, R>;
 
+/// Whether the state of these operands (or inputs) has a normaliser's column.
+template <class R, class X>
+GATESCAN_HD GATESCAN_INLINE bool has_normaliser(const X& x) {
+  if constexpr (requires { R::has_normaliser(x); })
+    return R::has_normaliser(x);
+  else
+    return R::form.normaliser;
+}
 template <class R, class X>
 GATESCAN_HD GATESCAN_INLINE bool has_head_gate(const X& x) {
   if constexpr (R::form.gate == gate_span::head)
@@ -277,7 +308,7 @@ concept differentiable =
      (detail::per_entry_product<R> && detail::has_keys_adjoint<R> && detail::has_gate_adjoint<R> &&
       detail::has_output_adjoint<R>) ||
      (!attention_form<R> && detail::has_step_adjoint<R> && detail::has_state_output_adjoint<R>)) &&
-    (!detail::has_token<R> || detail::has_token_adjoint<R>);
+    (!detail::has_token<R> || detail::has_token_adjoint<R>)&&detail::has_denominator_adjoint<R>;
 
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

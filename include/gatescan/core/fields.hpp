@@ -24,8 +24,8 @@ struct input_views {
   using complex = complex_view<const storage_t<T>>;
   using gate = view<const gate_t<T>>;
   using complex_gate = complex_view<const gate_t<T>>;
-  using real_state = view<const state_t<T>>;
-  using complex_state = complex_view<const state_t<T>>;
+  template <template <class> class State>
+  using state = State<const state_t<T>>;
   using offsets = view<const index_t>;
   template <class S>
   using option = S;
@@ -39,8 +39,8 @@ struct gradient_views {
   using complex = complex_view<storage_t<T>>;
   using gate = view<gate_t<T>>;
   using complex_gate = complex_view<gate_t<T>>;
-  using real_state = view<state_t<T>>;
-  using complex_state = complex_view<state_t<T>>;
+  template <template <class> class State>
+  using state = State<state_t<T>>;
   using offsets = no_member;
   template <class S>
   using option = no_member;
@@ -55,8 +55,8 @@ struct operand_or_gate {
   using complex = Operand;
   using gate = Gate;
   using complex_gate = Gate;
-  using real_state = no_member;
-  using complex_state = no_member;
+  template <template <class> class State>
+  using state = no_member;
   using offsets = no_member;
   template <class S>
   using option = S;
@@ -85,11 +85,14 @@ template <class V>
 using gate_field = typename detail::member_kinds<V>::gate;
 template <class V>
 using complex_gate_field = typename detail::member_kinds<V>::complex_gate;
-/// `initial_state`, and `sequence_offsets`.
+/// `initial_state`: State<T> is a view, a complex_view, or a structure of views (core/state.hpp).
+template <class V, template <class> class State>
+using state_field = typename detail::member_kinds<V>::template state<State>;
 template <class V>
-using real_state_field = typename detail::member_kinds<V>::real_state;
+using real_state_field = state_field<V, view>;
 template <class V>
-using complex_state_field = typename detail::member_kinds<V>::complex_state;
+using complex_state_field = state_field<V, complex_view>;
+/// `sequence_offsets`.
 template <class V>
 using offsets_field = typename detail::member_kinds<V>::offsets;
 /// A number or switch beside the operands.
@@ -113,8 +116,8 @@ struct member_kinds<counting> {
   using complex = counted_member;
   using gate = counted_member;
   using complex_gate = counted_member;
-  using real_state = counted_member;
-  using complex_state = counted_member;
+  template <template <class> class State>
+  using state = counted_member;
   using offsets = counted_member;
   template <class S>
   using option = counted_member;

@@ -36,6 +36,9 @@ struct recurrence_form {
   transition moves = transition::diagonal;
   readout reads = readout::inclusive;
   numbers number = numbers::real;
+  /// o is divided by what `denominator` makes of n_t = q_t^T n, where n is one more column of the
+  /// state, of values that are all 1.
+  bool normaliser = false;
 };
 
 /// The key side of one token at some keys. E is a register or a complex pair of registers.
@@ -59,6 +62,11 @@ struct corrected_keys_of {
 template <class E>
 struct value_of {
   E v;
+};
+/// Logarithms of a token's gate and of the weight of what it writes.
+template <class E>
+struct log_weights_of {
+  E gate, key;
 };
 /// What a token stage makes of a query and a key.
 template <class E>

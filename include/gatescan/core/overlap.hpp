@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <numeric>
 #include <string>
+#include <string_view>
 
 #include "error.hpp"
 #include "operand.hpp"
@@ -13,9 +14,33 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// The name of an operand, of a part of a state, or of its gradient, put together only when an
+/// error needs it.
+struct operand_name {
+  const char* name;
+  bool gradient;
+  const char* part;  // of a state that has several; or null
+
+  constexpr operand_name(const char* operand, bool of_gradient = false, const char* of = nullptr)
+      : name(operand), gradient(of_gradient), part(of) {}
+  [[gnu::cold]] operator std::string() const {
+    std::string text = gradient ? "gradient of " : "";
+    text += name;
+    if (part != nullptr) text.append(".").append(part);
+    return text;
+  }
+  /// The same operand, or the same part of a state.
+  bool operator==(const operand_name& o) const {
+    const auto same = [](const char* x, const char* y) {
+      return x == y || (x != nullptr && y != nullptr && std::string_view(x) == y);
+    };
+    return gradient == o.gradient && same(name, o.name) && same(part, o.part);
+  }
+};
+
 // A view as bytes. The view outlives it.
 struct footprint {
-  const char* name = "";
+  operand_name name = "";
   const layout* where = nullptr;
   index_t size = 0, bytes = 0;  // of an element; from a plane's first byte to its last
   int planes = 0;
@@ -34,8 +59,8 @@ struct footprint {
   }
 };
 
-[[gnu::noinline]] inline footprint footprint_of(const char* name, const layout& x, index_t size,
-                                                const void* re, const void* im) {
+[[gnu::noinline]] inline footprint footprint_of(const operand_name& name, const layout& x,
+                                                index_t size, const void* re, const void* im) {
   footprint f;
   f.name = name, f.where = &x, f.size = size;
   index_t low = 0, high = 1;
@@ -57,11 +82,11 @@ struct footprint {
   return f;
 }
 template <class T>
-footprint footprint_of(const char* name, const view<T>& x) {
+footprint footprint_of(const operand_name& name, const view<T>& x) {
   return footprint_of(name, x, sizeof(T), x.data, nullptr);
 }
 template <class T>
-footprint footprint_of(const char* name, const complex_view<T>& x) {
+footprint footprint_of(const operand_name& name, const complex_view<T>& x) {
   return footprint_of(name, x, sizeof(T), x.re, x.im);
 }
 
@@ -124,8 +149,8 @@ inline void check_planes(const footprint& result) {
 }
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_overlap(const footprint& result,
                                                                 const footprint& other) {
-  fail<shape_error>(std::string(result.name) + ": expected memory apart from " + other.name +
-                    ", got views that overlap");
+  fail<shape_error>(std::string(result.name) + ": expected memory apart from " +
+                    std::string(other.name) + ", got views that overlap");
 }
 /// Throws if `result` shares memory with `other`. The very same view is fine when same_is_fine.
 GATESCAN_INLINE void check_apart(const footprint& result, const footprint& other,

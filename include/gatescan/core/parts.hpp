@@ -161,6 +161,15 @@ struct head_gate_of_step {
   }
 };
 
+/// For a recurrence with weights in log space.
+struct log_gate_of_weights {
+  GATESCAN_MEMBER bool has_log_gate(const auto&) { return true; }
+  template <class X, class At, class T>
+  GATESCAN_MEMBER auto log_gate(const X&, const At&, const T& t) {
+    return typename At::register_type(t.log_gate);
+  }
+};
+
 /// 1 / sqrt(|row|^2 + eps) of a row of keys in a token stage; 1 unless asked for.
 GATESCAN_HD GATESCAN_INLINE auto inverse_length(const auto& at, const auto& row, double eps,
                                                 bool asked_for) {

@@ -3,7 +3,8 @@
 // its sizes and its packed sequences.
 
 #include "concepts.hpp"
-#include "operand.hpp"
+#include "state.hpp"
+#include "token_weights.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -31,9 +32,11 @@ struct problem_of {
 
   sizes n;
   bool complex = false;
+  bool normalised = false;  // has a normaliser
   operands_of<R, T> x{};
-  operand<const state> initial_state{};
+  state_operands<const state> initial_state{};
   const index_t* offsets = nullptr;  // packed sequences
+  token_weights<state> weights{};    // of tokens, where they are in log space
 
   GATESCAN_HD index_t batch_of(index_t sequence) const { return offsets ? 0 : sequence; }
   GATESCAN_HD index_t first_token(index_t sequence) const {
@@ -47,15 +50,15 @@ struct problem_of {
 template <class T>
 struct forward_results {
   operand<storage_t<T>> out{};
-  operand<state_t<T>> final_state{};
+  state_operands<state_t<T>> final_state{};
 };
 
 template <class R, class T>
 struct backward_results {
-  operand<const storage_t<T>> out{};        // gradient of the output; not given: 0
-  operand<const state_t<T>> final_state{};  // gradient of the final state; not given: 0
+  operand<const storage_t<T>> out{};               // gradient of the output; not given: 0
+  state_operands<const state_t<T>> final_state{};  // gradient of the final state; not given: 0
   result_operands_of<R, T> d{};
-  operand<state_t<T>> initial_state{};
+  state_operands<state_t<T>> initial_state{};
 };
 
 }  // namespace detail

@@ -4,6 +4,7 @@
 
 #include "fields.hpp"
 #include "gated_product.hpp"
+#include "token_weights.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -12,6 +13,8 @@ namespace detail {
 // Stands in for a backend's cursor, so that rungs can be checked with no backend in sight.
 template <class E>
 struct probe_cursor {
+  using register_type = double;
+
   GATESCAN_HD double operator()(const operand<const double>&) const { return 0; }
   GATESCAN_HD E element(const operand<const double>&) const { return {}; }
   template <class T>
@@ -31,10 +34,18 @@ template <class R>
 using probe_element = std::conditional_t<R::form.number == numbers::complex, cplx<double>, double>;
 
 template <class R>
-concept has_token = requires(typename R::template fields<operand<const double>> x,
-                             probe_cursor<probe_element<R>> at) {
+concept has_token_stage = requires(typename R::template fields<operand<const double>> x,
+                                   probe_cursor<probe_element<R>> at) {
   R::token_stage(x, at);
 };
+/// Weights in log space are made before all tokens, and stand in a token stage's place.
+template <class R>
+concept has_log_weights = requires(typename R::template fields<operand<const double>> x,
+                                   probe_cursor<probe_element<R>> at) {
+  R::log_weights(x, at);
+};
+template <class R>
+concept has_token = has_token_stage<R> || has_log_weights<R>;
 
 // A member that may take the token's stage t after the cursor, and an adjoint t and its gradient.
 #define GATESCAN_STAGED(member)                                                                \
@@ -66,24 +77,39 @@ concept has_token = requires(typename R::template fields<operand<const double>> 
 template <class R>
 struct stages {
   GATESCAN_CALLS_ANY
-  template <class X, class At>
-  GATESCAN_HD GATESCAN_INLINE static auto token(const X& x, const At& at) {
-    if constexpr (has_token<R>)
+  template <class X, class At, class C>
+  GATESCAN_HD GATESCAN_INLINE static auto token(const X& x, const At& at,
+                                                const token_weight<C>& w) {
+    if constexpr (has_log_weights<R>) {
+      using E = decltype(R::log_weights(x, at).gate);
+      return weights_of_token<E>{exp(E(w.log_gate)), exp(E(w.log_key)), E(w.log_gate),
+                                 E(w.log_scale)};
+    } else if constexpr (has_token_stage<R>) {
       return R::token_stage(x, at);
-    else
+    } else {
       return no_member{};
+    }
   }
   GATESCAN_CALLS_ANY
   template <class X, class D, class At, class Token>
   GATESCAN_HD GATESCAN_INLINE static void token_adjoint(const X& x, const D& d, const At& at,
                                                         const Token& t, const Token& d_t) {
-    if constexpr (has_token<R>) R::token_stage_adjoint(x, d, at, t, d_t);
+    if constexpr (has_log_weights<R>) {
+      using E = decltype(t.gate);
+      R::log_weights_adjoint(x, d, at,
+                             log_weights_of<E>{unless_zero(t.gate, d_t.gate * t.gate),
+                                               unless_zero(t.key, d_t.key * t.key)});
+    } else if constexpr (has_token_stage<R>) {
+      R::token_stage_adjoint(x, d, at, t, d_t);
+    }
   }
 
   GATESCAN_STAGED(keys)
   GATESCAN_STAGED(log_gate)
   GATESCAN_STAGED(values)
   GATESCAN_STAGED(output)
+  GATESCAN_STAGED(denominator)
+  GATESCAN_STAGED(denominator_adjoint)
   GATESCAN_STAGED_ADJOINT(keys_adjoint)
   GATESCAN_STAGED_ADJOINT(values_adjoint)
   GATESCAN_STAGED_ADJOINT(output_adjoint)

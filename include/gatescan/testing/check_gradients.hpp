@@ -111,8 +111,15 @@ class perturbed_problem {
       operands_.back().gradient.show(d);
     });
     weights_out_ = out_ = dense_numbers(R::out_axes, p.n, p.complex);
-    weights_state_ = state_ = dense_numbers(R::state_axes, p.n, p.complex);
-    weights_out_.fill(1), weights_state_.fill(2);
+    weights_out_.fill(1);
+    for_each_part<R>(
+        [&](state_part which, const char*, const axes& a, const auto&) {
+          if (which == state_part::normaliser && !p.normalised) return;
+          dense_numbers numbers(a, p.n, p.complex), weights = numbers;
+          weights.fill(2);
+          states_[static_cast<std::size_t>(which)] = {std::move(numbers), std::move(weights), {}};
+        },
+        in_.initial_state);
   }
 
   std::deque<operand_copy>& operands() { return operands_; }
@@ -121,15 +128,33 @@ class perturbed_problem {
   double loss() {
     typename R::template outputs<double> results;
     out_.show(results.out);
-    state_.show(results.final_state);
+    for_each_part<R>(
+        [&](state_part which, const char*, const axes&, auto& x) {
+          if (state_of(which).given()) state_of(which).numbers.show(x);
+        },
+        results.final_state);
     gatescan::forward(backend_, mode_, in_, results);
-    return weighted(out_, weights_out_) + weighted(state_, weights_state_);
+    double sum = weighted(out_, weights_out_);
+    for (const state_part which : {state_part::product, state_part::normaliser}) {
+      state_numbers& x = state_of(which);
+      if (!x.given()) continue;
+      x.scaled_weights = x.weights;
+      scale_by_m(x.scaled_weights);
+      sum += weighted(x.numbers, x.scaled_weights);
+    }
+    return sum;
   }
   /// Sets every operand's gradient.
   void differentiate() {
     typename R::template output_gradients<double> weights;
     weights_out_.show(weights.out);
-    weights_state_.show(weights.final_state);
+    loss();  // finds m
+    for_each_part<R>(
+        [&](state_part which, const char*, const axes&, auto& x) {
+          if (which != state_part::log_scale && state_of(which).given())
+            state_of(which).scaled_weights.show(x);
+        },
+        weights.final_state);
     gatescan::backward(backend_, mode_, in_, weights, d_);
   }
 
@@ -138,7 +163,20 @@ class perturbed_problem {
   static void for_each_operand(In& in, gradients_type& d, F f) {
     R::operands([&](const char* name, const axes&, presence, auto& x, auto& dx) { f(name, x, dx); },
                 in, d);
-    f("initial_state", in.initial_state, d.initial_state);
+    for_each_part<R>(
+        [&](state_part which, const char* part, const axes&, auto& x, auto& dx) {
+          if (which != state_part::log_scale)
+            f(std::string(operand_name("initial_state", false, part)).c_str(), x, dx);
+        },
+        in.initial_state, d.initial_state);
+  }
+  // Weights of numbers that stand for themselves times e^m.
+  void scale_by_m(dense_numbers& weights) {
+    const state_numbers& m = state_of(state_part::log_scale);
+    if (!m.given() || m.numbers.re.empty()) return;
+    const std::size_t each = weights.re.size() / m.numbers.re.size();
+    for (std::size_t i = 0; i < weights.re.size(); ++i)
+      weights.re[i] *= std::exp(m.numbers.re[i / each]);
   }
   static double weighted(const dense_numbers& x, const dense_numbers& weight) {
     double sum = 0;
@@ -152,7 +190,14 @@ class perturbed_problem {
   In in_;
   gradients_type d_{};
   std::deque<operand_copy> operands_;  // views look at their numbers
-  dense_numbers out_, state_, weights_out_, weights_state_;
+  struct state_numbers {
+    dense_numbers numbers, weights, scaled_weights;
+    bool given() const { return numbers.where.rank != 0; }
+  };
+  state_numbers& state_of(state_part which) { return states_[static_cast<std::size_t>(which)]; }
+
+  dense_numbers out_, weights_out_;
+  state_numbers states_[most_parts];
 };
 
 }  // namespace detail
@@ -160,7 +205,8 @@ class perturbed_problem {
 /// Compares backward with differences of forward, for every operand that is given and its initial
 /// state:
 ///   d loss / dx = (8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / (12 h),   h = 0.001,
-/// where the loss is the sum of `out` and `final_state`, each number times a weight of its own.
+/// where the loss is the sum of `out` and `final_state`, each number times a weight of its own (and
+/// e^m, where a state has such a part: m itself is not differentiated).
 /// Returns where they disagree most; what is right disagrees by about 1e-11.
 ///
 ///     const auto worst = gatescan::check_gradients(gatescan::cpu{}, gatescan::chunked{}, in);

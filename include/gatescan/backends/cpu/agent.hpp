@@ -25,7 +25,8 @@ namespace detail {
 template <class A>
 concept agent = requires(A agent, const A place, const typename A::problem problem,
                          const schedule how, index_t i, const sizes n, arena scratch,
-                         const operand<const typename A::C> given, const operand<typename A::C> to,
+                         const state_operands<const typename A::C> given,
+                         const state_operands<typename A::C> to,
                          const forward_results<typename A::format> results, const typename A::C* in,
                          typename A::C* out) {
   typename A::recurrence;  // whose math it does

@@ -14,6 +14,7 @@
 #include "work/backward_pass.hpp"
 #include "work/forward_pass.hpp"
 #include "work/token_pass.hpp"
+#include "work/token_weights.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -97,7 +98,8 @@ std::size_t forward_bytes(const cpu& backend, const problem_of<R, T>& p,
     return forward_pass<Agent>(backend, problem, how).bytes();
   };
   const forward_results<T> none{};
-  return (std::max)(with_agent<Form, direction::forward>(
+  return token_weights_bytes(p) +
+         (std::max)(with_agent<Form, direction::forward>(
                         p, [&]<class A>() { return bytes.template operator()<A>(p, none); }),
                     lowered_bytes<Form>(p, none, bytes));
 }
@@ -107,7 +109,8 @@ std::size_t backward_bytes(const cpu& backend, const problem_of<R, T>& p,
   const auto bytes = [&]<class Agent>(const auto& problem, const auto& results) {
     return backward_pass<Agent>(backend, problem, how, results).bytes();
   };
-  return (std::max)(with_agent<Form, direction::backward>(
+  return token_weights_bytes(p) +
+         (std::max)(with_agent<Form, direction::backward>(
                         p, [&]<class A>() { return bytes.template operator()<A>(p, r); }),
                     lowered_bytes<Form>(p, r, bytes));
 }
@@ -118,9 +121,10 @@ std::size_t step_bytes(const cpu& backend, const problem_of<R, T>& p) {
   const auto lowered = [&]<class Agent>(const auto& problem, const auto&) {
     return token_pass<token_by_forward<Agent>>(backend, problem).bytes();
   };
-  return (std::max)(
-      with_token_agent(p, [&]<class A>() { return token_pass<A>(backend, p).bytes(); }),
-      lowered_bytes<kernel_form::steps>(p, forward_results<T>{}, lowered));
+  return token_weights_bytes(p) +
+         (std::max)(
+             with_token_agent(p, [&]<class A>() { return token_pass<A>(backend, p).bytes(); }),
+             lowered_bytes<kernel_form::steps>(p, forward_results<T>{}, lowered));
 }
 template <class R, class T>
 void run_step(const cpu& backend, const problem_of<R, T>& p, const forward_results<T>& to,
@@ -129,8 +133,13 @@ void run_step(const cpu& backend, const problem_of<R, T>& p, const forward_resul
                                         std::span<std::byte> memory) {
     token_pass<token_by_forward<Agent>>(backend, problem).run(memory, results);
   };
-  if (!run_lowered<kernel_form::steps>(p, to, scratch, lowered))
-    with_token_agent(p, [&]<class A>() { token_pass<A>(backend, p).run(scratch, to); });
+  with_token_weights(backend, p, to.final_state.log_scale, scratch,
+                     [&](const auto& problem, std::span<std::byte> rest) {
+                       if (!run_lowered<kernel_form::steps>(problem, to, rest, lowered))
+                         with_token_agent(problem, [&]<class A>() {
+                           token_pass<A>(backend, problem).run(rest, to);
+                         });
+                     });
 }
 
 template <kernel_form Form, class R, class T>
@@ -140,9 +149,13 @@ void run_forward(const cpu& backend, const problem_of<R, T>& p, const forward_re
                                     std::span<std::byte> memory) {
     forward_pass<Agent>(backend, problem, how).run(memory, results);
   };
-  if (!run_lowered<Form>(p, to, scratch, run))
-    with_agent<Form, direction::forward>(
-        p, [&]<class A>() { run.template operator()<A>(p, to, scratch); });
+  with_token_weights(backend, p, to.final_state.log_scale, scratch,
+                     [&](const auto& problem, std::span<std::byte> rest) {
+                       if (!run_lowered<Form>(problem, to, rest, run))
+                         with_agent<Form, direction::forward>(problem, [&]<class A>() {
+                           run.template operator()<A>(problem, to, rest);
+                         });
+                     });
 }
 template <kernel_form Form, class R, class T>
 void run_backward(const cpu& backend, const problem_of<R, T>& p, const backward_results<R, T>& r,
@@ -151,9 +164,11 @@ void run_backward(const cpu& backend, const problem_of<R, T>& p, const backward_
                                     std::span<std::byte> memory) {
     backward_pass<Agent>(backend, problem, how, results).run(memory);
   };
-  if (!run_lowered<Form>(p, r, scratch, run))
-    with_agent<Form, direction::backward>(
-        p, [&]<class A>() { run.template operator()<A>(p, r, scratch); });
+  with_token_weights(backend, p, {}, scratch, [&](const auto& problem, std::span<std::byte> rest) {
+    if (!run_lowered<Form>(problem, r, rest, run))
+      with_agent<Form, direction::backward>(
+          problem, [&]<class A>() { run.template operator()<A>(problem, r, rest); });
+  });
 }
 
 }  // namespace detail

@@ -13,7 +13,8 @@ namespace detail {
 /// The forms that there are kernels for.
 template <class R>
 concept has_device_kernels =
-    R::form.moves == transition::diagonal&& R::form.reads == readout::inclusive && !has_token<R>;
+    R::form.moves == transition::diagonal&& R::form.reads == readout::inclusive &&
+    !R::form.normaliser && !has_token<R>;
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

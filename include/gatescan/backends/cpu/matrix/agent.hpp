@@ -9,6 +9,7 @@
 #include "gates/corrected/summary.hpp"
 #include "gates/kernels.hpp"
 #include "lookahead.hpp"
+#include "normaliser.hpp"
 #include "segment_summary.hpp"
 #include "state_layout.hpp"
 #include "steps/kernels.hpp"
@@ -21,6 +22,7 @@ template <class R, class T, kernel_form Form>
 class matrix_agent {
   using reader = matrix_reader<R, T>;
   using epilogue = matrix_epilogue<R, T>;
+  using normaliser = matrix_normaliser<R, T>;
   static constexpr bool in_steps = Form == kernel_form::steps;
   static constexpr bool corrects = reader::corrects;
   using kernels = std::conditional_t<
@@ -75,7 +77,7 @@ class matrix_agent {
   index_t state_size() const { return states_.size; }
   index_t summary_size() const { return summary_.size(); }
   index_t key_pitch() const { return states_.n.key_pitch; }
-  index_t value_pitch() const { return states_.n.value_pitch; }
+  index_t value_pitch() const { return states_.n.padded_values; }
   index_t first_value() const { return 0; }
   index_t value_count() const { return states_.n.values; }
   index_t head() const { return reader_.head(); }
@@ -90,15 +92,15 @@ class matrix_agent {
   void comes_next(index_t head, index_t token) { lookahead_.comes_next(head, token); }
 
   template <class S>
-  void load_state(const operand<S>& from, C* state) const {
-    states_.load(from, place_of_state(from), state);
+  void load_state(const state_operands<S>& from, C* state) const {
+    states_.load(from, sequence(), head(), state);
   }
-  void store_state(const operand<C>& to, C* state) const {
-    if (!to.given) return;
-    leave_frame(state);
-    states_.store(to, place_of_state(to), state);
+  void store_state(const state_operands<C>& to, C* state) const {
+    if (to.given) leave_frame(state);
+    states_.store(to, sequence(), head(), state);
   }
   gradient_tile<C> state_tile(C* state) const { return states_.tile(state); }
+  gradient_tile<C> normaliser_tile(C* state) const { return states_.normaliser_tile(state); }
   /// The state as it stands, for what knows nothing of rotating frames.
   void leave_frame(C* state) const {
     if constexpr (!in_steps) kernels_.leave_frame(states_.n, state);
@@ -111,6 +113,7 @@ class matrix_agent {
     lookahead_.look_ahead(reader_, t, count);
     if (!streaming) lookahead_.add(reader_, result, t, count);
     kernels_.forward(reader_, t, chunk(count, in), out);
+    divide(t, count);
     epilogue::write_outputs(reader_, result, t, count, streaming);
   }
   /// The state after the tokens only.
@@ -182,19 +185,23 @@ class matrix_agent {
   static matrix_shape shape_of(const problem& p, bool backward) {
     const bool two_parts =
         std::is_same_v<C, double> || (complex && (backward || Form == kernel_form::segments));
-    return matrix_shape::of<C>(p.n.keys, p.n.values, complex, !in_steps && two_parts);
+    return matrix_shape::of<C>(p.n.keys, p.n.values, complex, !in_steps && two_parts, p.normalised);
   }
-  template <class S>
-  index_t place_of_state(const operand<S>& state) const {
-    return state.offset(sequence(), 0, head());
+  bool normalises() const { return R::form.normaliser && reader_.whole().normalised; }
+  void divide(index_t t, index_t count) const {  // o, which the kernels have left
+    if constexpr (R::form.normaliser)
+      if (normalises()) normaliser::divide(reader_, t, count);
   }
   token_chunk<C> chunk(index_t count, const C* in) {
     return {reader_.tiles(), count, in, lookahead_.memory()};
   }
   void read_backward(const operand<const storage>& d_out, index_t t, index_t count, const C* in) {
     kernels_.read(reader_, t, count);
-    if (!simple_output) kernels_.compute(reader_, chunk(count, in), next_state_);
+    if (!simple_output || normalises()) kernels_.compute(reader_, chunk(count, in), next_state_);
+    divide(t, count);
     epilogue::read_output_gradients(reader_, d_out, t, count, gradients_);
+    if constexpr (R::form.normaliser)
+      if (normalises()) normaliser::divide_gradients(reader_, t, count, gradients_.d_o);
   }
 
   reader reader_;

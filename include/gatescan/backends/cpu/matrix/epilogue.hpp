@@ -58,7 +58,7 @@ class matrix_epilogue {
     const auto n = held(from.shape());
     C* const to = d.d_o;
     for (index_t t = 0; t < count; ++t)
-      for (index_t j = 0; j < n.value_pitch; j += width) {
+      for (index_t j = 0; j < n.padded_values; j += width) {
         const value_cursor at = from.values_at(first + t, j);
         values_type d_w{};  // of no interest here, as d_t
         token_type d_t{};
@@ -124,7 +124,7 @@ class matrix_epilogue {
           return has_token<R> ? reader::masked(g, at.count, C(0)) : g;  // d_t adds all lanes up
         });
       }
-      for (index_t j = 0; j < n.value_pitch; j += width) {
+      for (index_t j = 0; j < n.padded_values; j += width) {
         const value_cursor at = from.values_at(start + t, j, tile_t);
         const values_type w = from.values(t)[j / width];
         values_type d_w{};

@@ -37,7 +37,8 @@ class matrix_reader {
   using quad = cursor4<C, complex, along::keys, 1>;
   using quad_of_tokens = cursor4<C, complex, along::keys, 4>;
   using stage = stages<R>;
-  using token_type = decltype(stage::token(operands_type{}, token_cursor<C, complex>{}));
+  using token_type =
+      decltype(stage::token(operands_type{}, token_cursor<C, complex>{}, token_weight<C>{}));
   using values_type = decltype(stage::values(operands_type{}, value_cursor{}, token_type{}));
 
   /// In float, the product of a chunk's gates comes from the sum of their logarithms.
@@ -217,7 +218,7 @@ class matrix_reader {
   template <class F>
   GATESCAN_INLINE void for_each_value(index_t first, index_t count, F&& f) const {
     const auto x = held(x_), dense = with_values_side_by_side<R>(x_);
-    const index_t last = n_.value_pitch, values = n_.values;
+    const index_t last = n_.padded_values, values = n_.values;
     const index_t whole = values_side_by_side<R>(x) ? values / width * width : 0;
     for (index_t t = 0; t < count; ++t) {
       for (index_t j = 0; j < whole; j += width)
@@ -250,7 +251,8 @@ class matrix_reader {
   }
   void take_token_stage(index_t first, index_t count) {
     if constexpr (has_token<R>)
-      for (index_t t = 0; t < count; ++t) tokens_[t] = stage::token(x_, token_at(first + t));
+      for (index_t t = 0; t < count; ++t)
+        tokens_[t] = stage::token(x_, token_at(first + t), p_->weights.at(b_, first + t, h_));
   }
   void read_values(index_t first, index_t count) {
     const auto to = held(tiles_);
@@ -263,6 +265,8 @@ class matrix_reader {
       values[t * registers + at.value / width] = w;
       simd::store(to.v + t * registers * width + at.value, w.v);
     });
+    if (p_->normalised)
+      for (index_t t = 0; t < count; ++t) put_in_column(n_, tiles_.v + t * n_.value_pitch, C(1));
   }
   void read_head_gates(index_t first, index_t count) {
     alignas(simd::register_bytes) C lanes[static_cast<std::size_t>(width)];

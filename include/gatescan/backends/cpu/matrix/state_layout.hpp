@@ -2,6 +2,7 @@
 // The state of one head as kernels keep it, and as the caller has it: rows of values, one a key,
 // for real parts and then for imaginary ones, padded; [K, V] of any strides there.
 
+#include "../../../core/state.hpp"
 #include "../operands/gradients.hpp"
 #include "tiles.hpp"
 
@@ -14,11 +15,15 @@ struct state_layout {
   matrix_shape n;
   index_t size;  // numbers of a state, with what a kernel keeps behind it: zeros to begin with
 
-  /// The state at `at` of `from`, or 0 where there is none.
+  /// The state of a head, or 0 where there is none.
   template <class S>
-  void load(const operand<S>& from, index_t at, C* state) const {
+  void load(const state_operands<S>& from, index_t sequence, index_t head, C* state) const {
     fill(state, size, C(0));
+    if (const operand<S>& x = from.normaliser; x.given)
+      copy_numbers(state + n.values, n.state_pitch, x.re + x.offset(sequence, 0, head), x.key,
+                   n.keys);
     if (!from.given) return;
+    const index_t at = from.offset(sequence, 0, head);
     for (index_t i = 0; i < n.keys; ++i) {
       C* row = state + i * n.state_pitch;
       copy_numbers(row, 1, from.re + at + i * from.key, from.value, n.values);
@@ -27,7 +32,12 @@ struct state_layout {
                      n.values);
     }
   }
-  void store(const operand<C>& to, index_t at, const C* state) const {
+  void store(const state_operands<C>& to, index_t sequence, index_t head, const C* state) const {
+    if (const operand<C>& x = to.normaliser; x.given)
+      copy_numbers(x.re + x.offset(sequence, 0, head), x.key, state + n.values, n.state_pitch,
+                   n.keys);
+    if (!to.given) return;
+    const index_t at = to.offset(sequence, 0, head);
     for (index_t i = 0; i < n.keys; ++i) {
       const C* row = state + i * n.state_pitch;
       copy_numbers(to.re + at + i * to.key, to.value, row, 1, n.values);
@@ -39,6 +49,9 @@ struct state_layout {
   gradient_tile<C> tile(C* state) const {
     return {state, IsComplex ? state + n.key_pitch * n.state_pitch : nullptr, 0, n.state_pitch, 1,
             true};
+  }
+  gradient_tile<C> normaliser_tile(C* state) const {
+    return {state + n.values, nullptr, 0, n.state_pitch, 0, true};
   }
   /// Whether the caller's rows are whole registers as they lie.
   bool rows_are_whole(const operand<C>& to) const {

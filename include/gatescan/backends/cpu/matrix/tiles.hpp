@@ -18,16 +18,19 @@ namespace detail {
 struct matrix_shape {
   index_t keys, values;     // as given
   index_t key_pitch, rows;  // padded keys; rows of the state: one or two planes of them
-  index_t value_pitch;      // padded values
-  index_t state_pitch;      // of a state's rows
-  index_t parts;            // of a state: high and, where it pays, low between chunks (carry.hpp)
+  index_t padded_values;
+  index_t value_pitch;  // the same, with a normaliser's column behind the values if there is one
+  index_t state_pitch;  // of a state's rows
+  index_t parts;        // of a state: high and, where it pays, low between chunks (carry.hpp)
 
   template <class C>
-  static matrix_shape of(index_t keys, index_t values, bool complex, bool two_parts) {
-    const index_t kp = padded<C>(keys);
-    const index_t vp = padded<C>(values), rows = complex ? 2 * kp : kp;
-    return {keys, values, kp, rows, vp, spread<C>(vp), two_parts ? 2 : 1};
+  static matrix_shape of(index_t keys, index_t values, bool complex, bool two_parts,
+                         bool normalised = false) {
+    const index_t kp = padded<C>(keys), rows = complex ? 2 * kp : kp;
+    const index_t vp = padded<C>(values + (normalised ? 1 : 0));
+    return {keys, values, kp, rows, padded<C>(values), vp, spread<C>(vp), two_parts ? 2 : 1};
   }
+
   index_t part_size() const { return rows * state_pitch; }
   index_t state_size() const { return parts * part_size(); }
 
@@ -39,6 +42,13 @@ struct matrix_shape {
     return pitch % (8 * line) == 0 ? pitch + line : pitch;
   }
 };
+
+/// The normaliser's number of a row of values; what is left of its register is 0.
+template <class C>
+GATESCAN_INLINE void put_in_column(const matrix_shape& n, C* row, C x) {
+  if (n.values == n.padded_values) simd::store(row + n.values, simd::pack<C>(0));
+  row[n.values] = x;
+}
 
 template <class C>
 struct matrix_tiles {

@@ -4,7 +4,7 @@
 // goes through a copy else.
 
 #include "../token_agent.hpp"
-#include "reader.hpp"
+#include "normaliser.hpp"
 #include "state_layout.hpp"
 #include "steps/kernels.hpp"
 
@@ -32,7 +32,8 @@ class matrix_token_agent {
 
   matrix_token_agent(arena& scratch, const problem& p)
       : p_(p),
-        tiles_(scratch, matrix_shape::of<C>(p.n.keys, p.n.values, complex, false), 1, R::form),
+        tiles_(scratch, matrix_shape::of<C>(p.n.keys, p.n.values, complex, false, p.normalised), 1,
+               R::form),
         values_(scratch.take<values_type>(tiles_.n.value_pitch / width)),
         state_(scratch.take<C>(tiles_.n.state_size())) {}
 
@@ -40,9 +41,10 @@ class matrix_token_agent {
     const index_t batch = p_.batch_of(sequence);
     operands_type x = p_.x;
     for_each_field<R>([&](auto& own) { own = own.of_head(batch, head, 0); }, x);
-    const token_type made = stage::token(x, token_cursor<C, complex>{0, p_.n.keys});
+    const token_type made =
+        stage::token(x, token_cursor<C, complex>{0, p_.n.keys}, p_.weights.at(batch, 0, head));
     read(x, made);
-    advance(to.final_state, to.final_state.offset(sequence, 0, head));
+    advance(to.final_state, sequence, head);
     if (to.out.given) write(x, made, to.out.of_head(batch, head, 0));
   }
 
@@ -59,26 +61,34 @@ class matrix_token_agent {
       const typename reader::key_cursor at{0, i, 0, reader::keys_in_use(n, i)};
       reader::template put_keys<true, true>(stage::keys(x, at, made), n, tiles, 0, i);
     }
-    for (index_t j = 0; j < n.value_pitch; j += width) {
+    for (index_t j = 0; j < n.padded_values; j += width) {
       const value_cursor at = values_at(j);
       values_type w = stage::values(x, at, made);
       w.v = reader::masked(w.v, at.count, C(0));
       values_[j / width] = w;
       simd::store(tiles.v + j, w.v);
     }
+    if (p_.normalised) put_in_column(n, tiles.v, C(1));
   }
-  GATESCAN_INLINE void advance(const operand<C>& state, index_t at) const {
+  GATESCAN_INLINE void advance(const state_operands<C>& state, index_t sequence,
+                               index_t head) const {
     const matrix_shape& n = tiles_.n;
     const state_layout<C, complex> states{n, n.state_size()};
-    if (states.rows_are_whole(state))
+    if (states.rows_are_whole(state)) {
+      const index_t at = state.offset(sequence, 0, head);
       return kernel_.step(tiles_, {state.re + at, complex ? state.im + at : nullptr, state.key});
-    states.load(state, at, state_);
+    }
+    states.load(state, sequence, head, state_);
     kernel_.step(tiles_, {state_, state_ + n.key_pitch * n.state_pitch, n.state_pitch});
-    states.store(state, at, state_);
+    states.store(state, sequence, head, state_);
   }
   GATESCAN_INLINE void write(const operands_type& x, const token_type& made,
                              const operand<storage>& out) const {
-    for (index_t j = 0; j < tiles_.n.value_pitch; j += width) {
+    if constexpr (R::form.normaliser)
+      if (p_.normalised)
+        matrix_normaliser<R, T>::divide(tiles_.n, x, token_cursor<C, complex>{0, p_.n.keys}, made,
+                                        tiles_.o);
+    for (index_t j = 0; j < tiles_.n.padded_values; j += width) {
       const value_cursor at = values_at(j);
       simd::store(out.re + j * out.value, out.value, at.count,
                   stage::output(x, at, made, values_[j / width], simd::load(tiles_.o + j)));

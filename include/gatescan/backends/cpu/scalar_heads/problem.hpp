@@ -44,15 +44,15 @@ class scalar_heads {
     problem.n = p.n, problem.complex = p.complex, problem.offsets = p.offsets;
     std::swap(problem.n.heads, problem.n.values);
     problem.x = as_values(p.x);
-    problem.initial_state = read(p.initial_state);
+    problem.initial_state = {read(p.initial_state)};
   }
   std::size_t bytes() const { return states_.bytes(); }
 
   forward_results<format> results(const forward_results<T>& r) {
-    return {as_value(r.out), written(r.final_state)};
+    return {as_value(r.out), {written(r.final_state)}};
   }
   backward_results<R, format> results(const backward_results<R, T>& r) {
-    return {as_value(r.out), read(r.final_state), as_values(r.d), written(r.initial_state)};
+    return {as_value(r.out), {read(r.final_state)}, as_values(r.d), {written(r.initial_state)}};
   }
   /// What came out goes where it belongs.
   void finish() const { states_.finish(written_); }

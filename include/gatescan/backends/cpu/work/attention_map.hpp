@@ -8,6 +8,7 @@
 #include "../operands/token_cursor.hpp"
 #include "../simd/selects.hpp"
 #include "../threads/parallel_for.hpp"
+#include "token_weights.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -25,11 +26,12 @@ class map_rows {
   static constexpr bool exclusive = R::form.reads == readout::exclusive;
 
   map_rows(const problem_of<R, T>& p, index_t sequence, index_t h)
-      : p_(p), x_(p.x), first_(p.first_token(sequence)) {
+      : p_(p), x_(p.x), sequence_(sequence), head_(h), first_(p.first_token(sequence)) {
     for_each_field<R>([&](auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); }, x_);
     if constexpr (has_token<R>)
       for (index_t t = first_; t < p.last_token(sequence); ++t)
-        tokens_.push_back(R::token_stage(x_, one_token{t, p.n.keys}));
+        tokens_.push_back(
+            stages<R>::token(x_, one_token{t, p.n.keys}, p.weights.at(p.batch_of(sequence), t, h)));
     if constexpr (corrects) query_.resize(static_cast<std::size_t>(padded<C>(p.n.keys)));
   }
   // sums[s] for s in [start, t], channels [v, v + width) along the lanes (per key: lanes add up)
@@ -38,6 +40,7 @@ class map_rows {
     if constexpr (corrects) {
       corrected_row(start, t, sums);
     } else if constexpr (per_key) {
+      simd::pack<C> initial(0);  // what is read of the normaliser's initial state
       for (index_t i = 0; i < p_.n.keys; i += width) {
         const int count = static_cast<int>((std::min)(width, p_.n.keys - i));
         const auto at = [&](index_t s) { return key_cursor{s, i, 0, count}; };
@@ -53,7 +56,13 @@ class map_rows {
           if (exclusive && s == t) continue;  // reads the state before its own gate
           q = reset_to(key.gate, constant<IsComplex>(C(0)), q * key.gate);
         }
+        if constexpr (R::form.normaliser)
+          if (const auto& n = p_.initial_state.normaliser; n.given)
+            initial +=
+                q * simd::load<C>(n.re + n.offset(sequence_, 0, head_) + i * n.key, n.key, count);
       }
+      if constexpr (R::form.normaliser)
+        if (p_.normalised) normalise(start, t, simd::sum(initial), sums);
     } else {
       const int count = static_cast<int>((std::min)(width, p_.n.values - v));
       for (index_t i = 0; i < p_.n.keys; ++i) {
@@ -77,13 +86,24 @@ class map_rows {
   using value_cursor = cursor<C, IsComplex, along::values>;
   using one_token = token_cursor<C, IsComplex>;
   using operands_type = operands_of<R, T>;
-  using token_type = decltype(stages<R>::token(operands_type{}, one_token{}));
+  using token_type = decltype(stages<R>::token(operands_type{}, one_token{}, token_weight<C>{}));
 
-  auto keys(const key_cursor& at) const {
+  token_type token(index_t t) const {
     if constexpr (has_token<R>)
-      return stages<R>::keys(x_, at, tokens_[static_cast<std::size_t>(at.t - first_)]);
+      return tokens_[static_cast<std::size_t>(t - first_)];
     else
-      return R::keys(x_, at);
+      return {};
+  }
+  auto keys(const key_cursor& at) const { return stages<R>::keys(x_, at, token(at.t)); }
+  // P_ts / denominator of all that token t reads
+  void normalise(index_t start, index_t t, C n, E* sums) const {
+    for (index_t s = start; s <= t; ++s) {
+      const C score = simd::sum(sums[s]);
+      n += score;
+      sums[s] = simd::first_lanes(E(score), 1, E(0));
+    }
+    const E by = stages<R>::denominator(x_, one_token{t, p_.n.keys}, token(t), E(n));
+    for (index_t s = start; s <= t; ++s) sums[s] = sums[s] / by;
   }
   // P_ts = y k_s. y is q_t at first; past token s it becomes a_s (.) (y - P_ts p_s).
   void corrected_row(index_t start, index_t t, E* sums) {
@@ -112,6 +132,7 @@ class map_rows {
 
   const problem_of<R, T>& p_;
   operands_type x_;
+  index_t sequence_, head_;
   index_t first_;                     // token of the sequence
   std::vector<token_type> tokens_{};  // what the token stage made of each
   std::vector<C> query_{};            // [keys]: y of corrected rows
@@ -174,7 +195,12 @@ template <class R, class T, class Map>
 void write_attention_map(const cpu& backend, const problem_of<R, T>& p, const Map& map) {
   if constexpr (R::form.number != numbers::real)
     if (p.complex) return write_map<true>(backend, p, map);
-  if constexpr (R::form.number != numbers::complex) write_map<false>(backend, p, map);
+  if constexpr (R::form.number != numbers::complex) {
+    std::vector<std::byte> memory(token_weights_bytes(p));
+    with_token_weights(backend, p, {}, memory, [&](const auto& problem, std::span<std::byte>) {
+      write_map<false>(backend, problem, map);
+    });
+  }
 }
 
 }  // namespace detail

@@ -64,8 +64,12 @@ class backward_pass {
           shared = shared || !target.exclusive;
         },
         call_.p.x, r_.d, call_.targets);
-    state_target_ = gradient_target<C, C>(r_.initial_state, call_.p.n, split, true, false);
-    if (shared || !state_target_.exclusive)
+    const auto of_state = [&](const operand<C>& to) {
+      return gradient_target<C, C>(to, call_.p.n, split, true, false);
+    };
+    state_target_ = of_state(r_.initial_state);
+    normaliser_target_ = of_state(r_.initial_state.normaliser);
+    if (shared || !state_target_.exclusive || !normaliser_target_.exclusive)
       split.slot_count = (std::min)(split.slot_count, tuning.most_slots);
   }
   void lay_out(arena& memory) {
@@ -77,6 +81,7 @@ class backward_pass {
   void for_each_target(F&& f) {
     for_each_field<R>(f, call_.targets);
     f(state_target_);
+    f(normaliser_target_);
   }
 
   void go_back(worker_type& w, index_t slot, index_t item) {
@@ -95,7 +100,12 @@ class backward_pass {
                              bracket{*this, w, slot});
     });
     flush(w, slot, false, 0, 1);
-    if (call_.segment_of(item) == 0 && state_target_.to.given) flush_state(w, slot);
+    if (call_.segment_of(item) != 0) return;
+    if (state_target_.to.given)
+      flush_state(w, slot, state_target_, w.agent.state_tile(w.g), w.agent.value_count());
+    if constexpr (R::form.normaliser)
+      if (normaliser_target_.to.given)
+        flush_state(w, slot, normaliser_target_, w.agent.normaliser_tile(w.g), 1);
   }
   // The state before the item, and the gradient of the state after it.
   void start(worker_type& w, index_t item) const {
@@ -133,17 +143,17 @@ class backward_pass {
         },
         call_.targets, w.tiles);
   }
-  void flush_state(worker_type& w, index_t slot) const {
-    const auto tile = w.agent.state_tile(w.g);
-    state_target_.add_up(tile, call_.p.n.keys, w.agent.value_count());
-    state_target_.flush(tile, slot, call_.split, w.agent.sequence(), 0, 1, w.agent.head(),
-                        w.agent.first_value(), w.agent.value_count());
+  void flush_state(worker_type& w, index_t slot, const gradient_target<C, C>& target,
+                   const gradient_tile<C>& tile, index_t values) const {
+    target.add_up(tile, call_.p.n.keys, values);
+    target.flush(tile, slot, call_.split, w.agent.sequence(), 0, 1, w.agent.head(),
+                 w.agent.first_value(), values);
   }
 
   struct no_segments {};
   call<A> call_;
   const results& r_;
-  gradient_target<C, C> state_target_{};
+  gradient_target<C, C> state_target_{}, normaliser_target_{};
   std::conditional_t<by_segments, segments<A, true>, no_segments> segments_{};
   workers<A, true> workers_{};
 };
