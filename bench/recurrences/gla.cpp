@@ -23,6 +23,14 @@ shape scalar_gate_shape(index_t B, index_t L, index_t H, index_t K, index_t V) {
   return s;
 }
 
+// Mamba-2's core: heads of one group read the same q and k.
+shape one_group_shape(index_t B, index_t L, index_t H, index_t K, index_t V) {
+  shape s = scalar_gate_shape(B, L, H, K, V);
+  s.text = "one_group/" + s.text;
+  s.shared = {"q", "k"};
+  return s;
+}
+
 // What a user would write instead, on dense operands.
 void plain_loop(operands<gatescan::gla, float>& x) {
   const sizes& n = x.s.n;
@@ -52,6 +60,7 @@ const rows gla_rows("gla", [](const std::vector<int>& threads) {
   add_runs<gla, bf16>(threads, tiny, chunked{});
   add_runs<gla, wide<float>>(threads, tiny, chunked{});
   add_runs<gla, float>(threads, scalar_gate_shape(2, 64, 3, 13, 21), chunked{});
+  add_runs<gla, float>(threads, one_group_shape(2, 64, 3, 13, 21), chunked{});
 
   const shape training = gla_shape(1, 2048, 8, 128, 128);
   add_runs<gla, float>(threads, training, recurrent{}, scan{}, chunked{});
@@ -62,6 +71,7 @@ const rows gla_rows("gla", [](const std::vector<int>& threads) {
   add_runs<gla, float>(threads, gla_shape(1, 2048, 12, 64, 64), recurrent{}, scan{}, chunked{});
   // simple GLA and Mamba-2's core: one gate a head
   add_runs<gla, float>(threads, scalar_gate_shape(1, 2048, 24, 128, 64), recurrent{}, chunked{});
+  add_runs<gla, float>(threads, one_group_shape(1, 2048, 24, 128, 64), chunked{});
 
   for (const index_t heads : {8, 64}) {
     add_step<gla, float>(threads, gla_shape(1, 1, heads, 128, 128));

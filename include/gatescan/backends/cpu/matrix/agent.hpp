@@ -106,6 +106,9 @@ class matrix_agent {
     if constexpr (!in_steps) kernels_.leave_frame(states_.n, state);
   }
 
+  /// Before backward: the state that the chunk after the one that comes now starts from.
+  void comes_before(const C* state) { state_before_ = state; }
+
   /// Results of tokens [t, t + count) and the state after them.
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     const auto result = to.out.of_head(batch(), head(), 0);
@@ -130,6 +133,8 @@ class matrix_agent {
     const auto d_out = results.out.of_head(batch(), head(), 0);
     read_backward(d_out, t, count, in);
     lookahead_.look_back(reader_, results, d, t, count);
+    if (const C* const state = std::exchange(state_before_, nullptr))
+      lookahead_.add_state(states_.n, state);
     C* const g_in = kernels_.backward(reader_, chunk(count, in), gradients_, g);
     for (index_t first = (count - 1) / subchunk_tokens * subchunk_tokens; first >= 0;
          first -= subchunk_tokens) {
@@ -211,10 +216,13 @@ class matrix_agent {
   matrix_lookahead<R, T> lookahead_{};
   matrix_gradients<C> gradients_{};
   C* next_state_ = nullptr;
+  const C* state_before_ = nullptr;
 };
 
 template <class R, class T, kernel_form Form>
 inline constexpr bool heads_go_together<matrix_agent<R, T, Form>> = true;
+template <class R, class T, kernel_form Form>
+inline constexpr bool sees_state_before<matrix_agent<R, T, Form>> = true;
 template <class R, class T, kernel_form Form>
 inline constexpr bool states_in_frame<matrix_agent<R, T, Form>> = true;
 

@@ -62,6 +62,11 @@ class matrix_lookahead {
   void add(const reader& from, const operand<S>& x, index_t first, index_t count) {
     memory_.add(x, first, first + count, from.shape().keys, from.shape().values);
   }
+  /// A state, in backward: it was kept long ago.
+  template <class C>
+  void add_state(const matrix_shape& n, const C* state) {
+    memory_.add_rows(state, n.state_pitch, n.parts * n.rows, n.value_pitch);
+  }
   void clear() { memory_.clear(); }
   prefetcher* memory() { return &memory_; }
 

@@ -27,7 +27,7 @@ class segment_summary {
   /// to be found token by token.
   bool apply(const C* product, const C* local, const C* in, C* out, bool conjugate) const {
     for_each_plane<IsComplex>(
-        n_, in, out, {product, product + n_.rows}, conjugate,
+        n_, in, out, {product, product + n_.rows}, conjugate, false,
         [&](index_t first, index_t rows, auto next) {
           for (index_t i = 0; i < rows; ++i)
             for (index_t j = 0; j < n_.value_pitch; j += simd::lanes<C>) {

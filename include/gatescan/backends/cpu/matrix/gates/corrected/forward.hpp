@@ -95,8 +95,8 @@ class corrected_gate {
                     ((Outputs ? 2 : 1) * simd::row_blocks(c.tokens) + simd::row_blocks(n.rows)));
     const keys_in_tiles<C, false> queries(x), corrections(with_corrections_as_queries(x));
     const auto q_decayed = decayed_, p_decayed = decayed_.next_reader(c.tokens);
-    const state_update<C, false> update{n,          c.tokens, q_decayed.k, u_, q_decayed.gates(),
-                                        c.state_in, state_out};
+    const state_update<C, false> update{n,          c.tokens,  q_decayed.k, u_, q_decayed.gates(),
+                                        c.state_in, state_out, !Outputs};
     simd::pack<C> watch(0);
     for (index_t r = 0; r < subchunks; ++r) {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);

@@ -47,7 +47,7 @@ class head_gate {
     with_exact_fallback(
         [&] {
           decays_.set_gates(c.x, decays_.set_to_end(c.x, c.tokens));
-          return update(c, state_out).all(prefetching{c.memory});
+          return update(c, state_out, true).all(prefetching{c.memory});
         },
         [&] {
           spread_gates(c.x, c.tokens);
@@ -66,6 +66,7 @@ class head_gate {
     constexpr index_t side = subchunk_tokens;
     const index_t rows = x.n.rows, vp = x.n.value_pitch, subchunks = subchunks_of(c.tokens);
     c.memory->begin(products_forward<C>(x.n, c.tokens));
+    if (!c.same_keys) transpose_tokens(c.tokens, rows, static_cast<const C*>(x.q), q_transposed_);
     const auto by_columns = [](const C* from) { return simd::by_columns<C>(from, side); };
     C before(1);  // product of the subchunks before
     for (index_t r = 0; r < subchunks; ++r) {
@@ -78,13 +79,9 @@ class head_gate {
         inside[t] = total *= a[t];
         decays.from_start[first + t] = before * total;
       }
-      // q . k: [quad, K] x [K, tokens until then]
       C* const products = products_ != nullptr ? product_of(r, r) : scores;
-      for (index_t t = 0; !c.same_keys && t < count; t += quad_tokens) {
-        const index_t quad = (std::min)(quad_tokens, count - t);
-        simd::dot_products<C>(quad, t + quad, rows, {q + t * rows, rows}, {k, rows},
-                              {products + t, side});
-      }
+      if (!c.same_keys)
+        multiply_keys(x.n, count, k, q_transposed_ + first, subchunks * side, products);
       for (index_t s = 0; s < count; ++s) {
         C decay(1);
         scores[s * side + s] = products[s * side + s];
@@ -112,6 +109,16 @@ class head_gate {
     }
     decays_.set_gates(x, before);
   }
+  // [s][t] = q_t . k_s of a subchunk's tokens, s <= t.
+  static void multiply_keys(const matrix_shape& n, index_t count, const C* k, const C* q_transposed,
+                            index_t pitch, C* products) {
+    constexpr index_t side = subchunk_tokens, width = simd::lanes<C>;
+    // [keys, K] x [K, their tokens and later ones]
+    for (index_t s = 0; s < count; s += width)
+      simd::set_product<C>((std::min)(width, count - s), side - s, n.rows,
+                           simd::by_rows<C>(k + s * n.rows, n.rows), {q_transposed + s, pitch},
+                           {products + s * side + s, side});
+  }
   // o += from_start q S_in, and S_out. Returns zeros, or NaN where one of them is not finite.
   simd::pack<C> through_state(const token_chunk<C>& c, C* state_out) const {
     using P = simd::pack<C>;
@@ -120,7 +127,7 @@ class head_gate {
     const prefetching ahead{c.memory};
     const auto step = update(c, state_out);
     const auto queries =
-        left_of_products(static_cast<const C*>(x.q), c.tokens, n, q_transposed_, !c.same_keys);
+        left_of_products(static_cast<const C*>(x.q), c.tokens, n, q_transposed_, false);
     P watch(0);
     simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
       // [tokens, K] x [K, registers]
@@ -137,12 +144,13 @@ class head_gate {
     return watch;
   }
   // Decays the values.
-  state_update<C, false> update(const token_chunk<C>& c, C* state_out) const {
+  state_update<C, false> update(const token_chunk<C>& c, C* state_out,
+                                bool out_is_far = false) const {
     const matrix_tiles<C>& x = c.x;
-    return {x.n,      c.tokens,
-            x.k,      decays_.decayed(x.n, c.tokens, static_cast<const C*>(x.v), decays_.to_end),
-            gates(),  c.state_in,
-            state_out};
+    return {x.n,       c.tokens,
+            x.k,       decays_.decayed(x.n, c.tokens, static_cast<const C*>(x.v), decays_.to_end),
+            gates(),   c.state_in,
+            state_out, out_is_far};
   }
 
   // q . k of subchunk r's queries with subchunk b's keys, [s][t], where they are kept.

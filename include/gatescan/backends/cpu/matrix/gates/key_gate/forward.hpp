@@ -13,6 +13,13 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+// to[j][token] = from[token][j], 0 for tokens that whole subchunks would have besides.
+template <class C>
+void transpose_tokens(index_t tokens, index_t width, const C* from, C* to) {
+  const index_t pitch = subchunks_of(tokens) * subchunk_tokens;
+  if (tokens < pitch) fill(to, width * pitch, C(0));
+  simd::transpose<C>(tokens, width, {from, width}, {to, pitch});
+}
 // Rows of queries as a left operand. Where panels are wide a number that is broadcast serves four
 // registers, and rows are as good as columns (AVX-512: chunked forward 2 to 4 % faster than by way
 // of a transpose); else they are transposed first,
@@ -94,7 +101,7 @@ class key_gate {
           decayed_.set_keys(c.x, c.tokens);
           decayed_.to_chunk_end(c.x, c.tokens);
           return state_update<C, IsComplex>{n,       c.tokens,   decayed_.k, c.x.v,
-                                            gates(), c.state_in, state_out}
+                                            gates(), c.state_in, state_out,  true}
               .all(prefetching{c.memory});
         },
         [&] { exact_.advance(c, state_out); });

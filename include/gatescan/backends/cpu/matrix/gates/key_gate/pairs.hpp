@@ -24,13 +24,6 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-// to[j][token] = from[token][j], 0 for tokens that whole subchunks would have besides.
-template <class C>
-void transpose_tokens(index_t tokens, index_t width, const C* from, C* to) {
-  const index_t pitch = subchunks_of(tokens) * subchunk_tokens;
-  if (tokens < pitch) fill(to, width * pitch, C(0));
-  simd::transpose<C>(tokens, width, {from, width}, {to, pitch});
-}
 // out[token][rows] = sum_j state[rows][j] x[token][j], by way of x transposed: all tokens of the
 // chunk at once, so that a number of the state serves as many as registers hold.
 template <class C>
