@@ -3,43 +3,24 @@
 // sigmoid(projection), numbers a head.
 #pragma once
 
-#include "gated_head_norm.hpp"
-#include "kernel.hpp"
-#include "mixer.hpp"
+#include "matrix_mixer.hpp"
 
 namespace char_lm {
 
-class gated_delta_net_mixer final : public mixer {
+class gated_delta_net_mixer final
+    : public matrix_mixer<gated_delta_net_mixer, gatescan::gated_delta_net> {
  public:
-  gated_delta_net_mixer(blueprint& b, index width, index heads);
-
-  mixer_columns columns_wanted() const override;
+  using matrix_mixer::matrix_mixer;
   float plain_bias(index c) const override;
-  void plan(const extent& size, const execution& how) override;
-  void forward(const flat& theta, const matrix& convolved, const matrix& plain,
-               matrix& out) override;
-  void backward(const flat& theta, flat& grad, const matrix& convolved, const matrix& plain,
-                const matrix& d_out, matrix& d_convolved, matrix& d_plain) override;
-  void reset() override;
-  void step(const flat& theta, const matrix& convolved, const matrix& plain, matrix& out) override;
-  std::vector<matrix> attention_maps(const matrix& convolved, const matrix& plain) override;
-  std::vector<mode_time> time_all_modes(const matrix& convolved, const matrix& plain,
-                                        const execution& how) override;
 
- private:
-  using recurrence = gatescan::gated_delta_net;
-
-  recurrence::problem<float> problem() const;
-  recurrence::inputs<float> inputs(const matrix& convolved) const;
-  recurrence::gradients<float> gradients(matrix& d_convolved);
-  void make_gates(const matrix& plain);  // columns: log_decay, beta, then those of finish_
-
-  index heads_, keys_, values_;
-  gated_head_norm finish_;
-  extent size_;
-  kernel<recurrence> kernel_;
-  matrix log_decay_, beta_, o_, d_log_decay_, d_beta_, d_o_;
-  matrix state_;  // [heads * keys, values]
+  index gate_columns() const { return 2 * heads_; }
+  void make_gates(const matrix& plain);
+  void give_gates(auto& x, auto& gates, const operand_columns& at) const {
+    x.log_decay = at.of_heads(gates, 0, 1);
+    x.beta = at.numbers(gates, heads_);
+  }
+  void give_options(recurrence_inputs& x) const { x.normalise = true; }
+  void gates_backward(const matrix& plain, matrix& d_plain) const;
 };
 
 }  // namespace char_lm

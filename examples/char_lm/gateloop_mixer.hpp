@@ -4,43 +4,23 @@
 // data-controlled relative positions.
 #pragma once
 
-#include "gated_head_norm.hpp"
-#include "kernel.hpp"
-#include "mixer.hpp"
+#include "matrix_mixer.hpp"
 
 namespace char_lm {
 
-class gateloop_mixer final : public mixer {
+class gateloop_mixer final : public matrix_mixer<gateloop_mixer, gatescan::gateloop> {
  public:
-  gateloop_mixer(blueprint& b, index width, index heads);
-
-  mixer_columns columns_wanted() const override;
+  using matrix_mixer::matrix_mixer;
   float plain_bias(index c) const override;
-  void plan(const extent& size, const execution& how) override;
-  void forward(const flat& theta, const matrix& convolved, const matrix& plain,
-               matrix& out) override;
-  void backward(const flat& theta, flat& grad, const matrix& convolved, const matrix& plain,
-                const matrix& d_out, matrix& d_convolved, matrix& d_plain) override;
-  void reset() override;
-  void step(const flat& theta, const matrix& convolved, const matrix& plain, matrix& out) override;
-  std::vector<matrix> attention_maps(const matrix& convolved, const matrix& plain) override;
-  std::vector<mode_time> time_all_modes(const matrix& convolved, const matrix& plain,
-                                        const execution& how) override;
 
- private:
-  using recurrence = gatescan::gateloop;
-
+  index gate_columns() const { return 2 * all_keys(); }
   void make_gates(const matrix& plain);
-  recurrence::problem<float> problem() const;
-  recurrence::inputs<float> inputs(const matrix& convolved) const;
-  recurrence::gradients<float> gradients(matrix& d_convolved);
-
-  index heads_, keys_, values_;
-  gated_head_norm finish_;
-  extent size_;
-  kernel<recurrence> kernel_;
-  matrix gates_, o_, d_gates_, d_o_;  // gates: log magnitudes, then phases
-  matrix state_re_, state_im_;        // [heads * keys, values]
+  void give_gates(auto& x, auto& gates, const operand_columns& at) const {
+    x.log_magnitude = at.of_heads(gates, 0, keys_);
+    x.phase = at.of_heads(gates, all_keys(), keys_);
+  }
+  void give_options(recurrence_inputs&) const {}
+  void gates_backward(const matrix& plain, matrix& d_plain) const;
 };
 
 }  // namespace char_lm

@@ -60,4 +60,14 @@ auto log_sigmoid(const X& x) {
   return x.min(0.0f) - (-x.abs()).exp().log1p();
 }
 
+// Decays near 1, as in the paper of gla: log(sigmoid(x)) / 16, and its adjoint.
+template <class X>
+auto log_decay(const X& x) {
+  return log_sigmoid(x) / 16.0f;
+}
+template <class X, class D>
+auto log_decay_adjoint(const X& x, const D& d) {
+  return d * (-x).logistic() / 16.0f;
+}
+
 }  // namespace char_lm
