@@ -1,4 +1,5 @@
-// The output stage of gla, gateloop and gated_delta_net: y = rms_norm(o, head by head) * silu(z).
+// The output stage of recurrences with a state of keys and values: y = rms_norm(o, head by head) *
+// silu(z).
 #pragma once
 
 #include "layers.hpp"

@@ -1,8 +1,9 @@
-// What the recurrences with a state [keys, values] a head have in common as layers: queries, keys and
-// values are convolved columns, gates and the z of the output stage plain ones.
+// What the recurrences with a state [keys, values] a head have in common as layers: queries, keys
+// and values are convolved columns, gates and the z of the output stage plain ones.
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -81,7 +82,9 @@ class matrix_mixer : public mixer {
   }
 
   void reset() override {
-    for (matrix& plane : state_) plane.setZero(all_keys(), all_values() / heads_);
+    for (matrix& plane : state_) plane.setZero(all_keys(), values_);
+    normaliser_.setZero(1, all_keys());
+    log_scale_.setConstant(1, heads_, -std::numeric_limits<float>::infinity());
   }
   void step(const flat& theta, const matrix& convolved, const matrix& plain, matrix& out) override {
     self().make_gates(plain);
@@ -159,7 +162,11 @@ class matrix_mixer : public mixer {
     const auto plane = [this](matrix& m) {
       return gatescan::view<float>{m.data(), {1, heads_, keys_, values_}};
     };
-    if constexpr (is_complex)
+    if constexpr (Recurrence::form.normaliser)
+      return {.C = plane(state_[0]),
+              .n = {normaliser_.data(), {1, heads_, keys_}},
+              .m = {log_scale_.data(), {1, heads_}}};
+    else if constexpr (is_complex)
       return {plane(state_[0]), plane(state_[1])};
     else
       return plane(state_[0]);
@@ -170,6 +177,7 @@ class matrix_mixer : public mixer {
   kernel<Recurrence> kernel_;
   matrix o_, d_o_;
   matrix state_[is_complex ? 2 : 1];  // [heads * keys, values]
+  matrix normaliser_, log_scale_;     // [1, heads * keys] and [1, heads], where a state has them
 };
 
 }  // namespace char_lm

@@ -46,7 +46,7 @@ class mixer {
 };
 
 inline const std::vector<std::string> recurrence_names = {"gateloop", "gla", "selective_scan",
-                                                          "gated_delta_net"};
+                                                          "gated_delta_net", "mlstm"};
 /// Those that CUDA has kernels of.
 inline const std::vector<std::string> device_recurrence_names = {"gateloop", "gla",
                                                                  "selective_scan"};

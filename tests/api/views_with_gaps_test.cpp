@@ -128,7 +128,7 @@ template <class... R>
 struct in_both_formats<gatescan::type_list<R...>> {
   using type = ::testing::Types<of<R, double>..., of<R, float>...>;
 };
-using cases = in_both_formats<gatescan::all_recurrences>::type;
+using cases = in_both_formats<tested_recurrences>::type;
 TYPED_TEST_SUITE(views_with_gaps, cases);
 
 TYPED_TEST(views_with_gaps, give_the_same_bits) {

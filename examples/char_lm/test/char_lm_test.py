@@ -50,7 +50,7 @@ class CharLm(unittest.TestCase):
         self.assertIn("--recurrence gated_delta_net: --backend cuda does not have it", done.stderr)
 
     def test_trains_and_writes_its_files(self):
-        for recurrence in ("gla", "gateloop", "selective_scan", "gated_delta_net"):
+        for recurrence in ("gla", "gateloop", "selective_scan", "gated_delta_net", "mlstm"):
             with self.subTest(recurrence=recurrence):
                 self.train("--recurrence", recurrence, "--steps", "3")
                 self.assertGreater(self.size("checkpoint.bin"), 10000)
