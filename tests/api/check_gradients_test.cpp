@@ -23,7 +23,7 @@ TYPED_TEST(gradient_checker, agrees_with_the_library) {
   support::options c;
   c.group = 2;
   auto in = support::problem<O>({2, 7, 4, 3, 2}, c, 5);
-  if constexpr (requires { in.held; }) in.eps = 0;  // which counts in units of e^m
+  if constexpr (requires { in.held, in.eps; }) in.eps = 0;  // which counts in units of e^m
   const support::prepared<O, double> p(in, {});
   for (const auto& m : support::modes_of<O>({{support::mode::recurrent, 0},
                                              {support::mode::scan, 2},

@@ -53,29 +53,31 @@ class fenced_bytes {
   std::byte *all_ = nullptr, *middle_ = nullptr, *first_ = nullptr;
 };
 
-// A dense operand, each plane of it between fences.
+// A dense operand, each plane of it between fences, or each part of a state (normalised.hpp).
 template <class S>
 class fenced {
  public:
   fenced() = default;  // not given
   fenced(extents shape, bool complex, fence side) : shape_(std::move(shape)) {
-    const auto bytes = static_cast<std::size_t>(count(shape_)) * sizeof(S);
-    for (int plane = 0; plane < (complex ? 2 : 1); ++plane) planes_.emplace_back(bytes, side);
-    for (const fenced_bytes& plane : planes_) std::memset(plane.data(), poison_nan, bytes);
+    const int planes = complex ? 2 : static_cast<int>(1 + columns_beside());
+    for (int plane = 0; plane < planes; ++plane)
+      planes_.emplace_back(static_cast<std::size_t>(size_of(plane)) * sizeof(S), side);
+    for (const fenced_bytes& plane : planes_)
+      std::memset(plane.data(), poison_nan, plane.span().size());
   }
   // for reading only
   template <class T>
   fenced(const tensor<T>& x, bool complex, fence side) : fenced(x.shape, complex, side) {
-    for (std::size_t i = 0; i < x.data.size(); ++i) {
+    each([&](std::size_t n, S* at) {
       if constexpr (std::is_same_v<S, T>) {
-        plane(0)[i] = x.data[i];
-      } else if constexpr (requires { x.data[i].re; }) {
-        plane(0)[i] = to_storage<S>(x.data[i].re);
-        if (complex) plane(1)[i] = to_storage<S>(x.data[i].im);
+        *at = x.data[n];
+      } else if constexpr (requires { x.data[n].re; }) {
+        *at = to_storage<S>(x.data[n].re);
+        if (complex) plane(1)[n] = to_storage<S>(x.data[n].im);
       } else {
-        plane(0)[i] = to_storage<S>(x.data[i]);
+        *at = to_storage<S>(x.data[n]);
       }
-    }
+    });
     for (const fenced_bytes& plane : planes_) plane.make_read_only();
   }
 
@@ -83,35 +85,77 @@ class fenced {
   template <class T>
   void read(tensor<T>& x) const {
     x = tensor<T>(shape_);
-    for (std::size_t i = 0; i < x.data.size(); ++i) {
-      if constexpr (requires { x.data[i].re; }) {
-        x.data[i].re = from_storage(plane(0)[i]);
-        if (planes_.size() == 2) x.data[i].im = from_storage(plane(1)[i]);
+    each([&](std::size_t n, const S* at) {
+      if constexpr (requires { x.data[n].re; }) {
+        x.data[n].re = from_storage(*at);
+        if (planes_.size() == 2) x.data[n].im = from_storage(plane(1)[n]);
       } else {
-        x.data[i] = from_storage(plane(0)[i]);
+        x.data[n] = from_storage(*at);
       }
-    }
+    });
   }
   template <class T>
   requires(std::is_same_v<std::remove_const_t<T>, S>) operator gatescan::view<T>() const {
     if (!given()) return {};
-    return {plane(0), where()};
+    return {plane(0), dense(shape_)};
   }
   template <class T>
   requires(std::is_same_v<std::remove_const_t<T>, S>) operator gatescan::complex_view<T>() const {
     if (!given()) return {};
-    return {plane(0), planes_.size() == 2 ? plane(1) : nullptr, where()};
+    return {plane(0), planes_.size() == 2 ? plane(1) : nullptr, dense(shape_)};
+  }
+  template <template <class> class State, class T>
+  requires(std::is_same_v<std::remove_const_t<T>, S>&& gatescan::detail::has_parts<State<T>>)
+  operator State<T>() const {
+    State<T> x;
+    State<T>::parts(
+        [&](gatescan::state_part which, const char*, const gatescan::axes& a, auto& part) {
+          const auto i = static_cast<std::size_t>(which);
+          if (i >= planes_.size()) return;
+          extents shape{shape_[0], shape_[1]};
+          if (a.has(gatescan::axis::key)) shape.push_back(shape_[2]);
+          if (a.has(gatescan::axis::value)) shape.push_back(values());
+          part = gatescan::view<T>(plane(i), dense(shape));
+        },
+        x);
+    return x;
   }
 
  private:
   S* plane(std::size_t i) const { return reinterpret_cast<S*>(planes_[i].data()); }
-  gatescan::layout where() const {
+  // as in stored.hpp
+  int64 columns_beside() const { return std::max<int64>(std::ssize(shape_) - 4, 0); }
+  int64 values() const { return shape_[3] - columns_beside(); }
+  int64 size_of(int plane) const {
+    if (columns_beside() == 0) return count(shape_);
+    const int64 heads = shape_[0] * shape_[1];
+    return plane == 2 ? heads : heads * shape_[2] * (plane == 1 ? 1 : values());
+  }
+  // f(row-major number, where it lies) for every element
+  template <class F>
+  void each(F f) const {
+    for (int64 n = 0; given() && n < count(shape_); ++n) {
+      const auto number = static_cast<std::size_t>(n);
+      if (columns_beside() == 0) {
+        f(number, plane(0) + n);
+        continue;
+      }
+      const int64 row = n / shape_[3], column = n % shape_[3];
+      if (column < values())
+        f(number, plane(0) + row * values() + column);
+      else if (column == values())
+        f(number, plane(1) + row);
+      else if (row % shape_[2] == 0)  // one m a head
+        f(number, plane(2) + row / shape_[2]);
+    }
+  }
+  static gatescan::layout dense(const extents& shape) {
     gatescan::layout l;
-    l.rank = static_cast<int>(shape_.size());
+    l.rank = static_cast<int>(shape.size());
     gatescan::index_t step = 1;
-    for (std::size_t i = shape_.size(); i-- > 0;) {
-      l.shape[i] = shape_[i], l.stride[i] = step;
-      step *= shape_[i];
+    for (std::size_t i = shape.size(); i-- > 0;) {
+      l.shape[i] = shape[i], l.stride[i] = step;
+      step *= shape[i];
     }
     return l;
   }
