@@ -49,12 +49,22 @@ struct one_token {
           if (x.given() && a.has(axis::time)) whole.place(memory_name(name), without_time(a), x);
         },
         token);
-    whole.place("state", layout_of(R::state_axes, whole.n), state);
     whole.place("token_out", without_time(R::out_axes), out);
-    std::copy_n(whole.memory["initial_state"].begin(), whole.memory["state"].size(),
-                whole.memory["state"].begin());
+    for_each_part([&](const char* part, const axes& a, auto& x) {
+      const std::string name = part_name("state", part);
+      whole.place(name, layout_of(a, whole.n), x);
+      const std::vector<double>& initial = whole.memory[part_name("initial_state", part)];
+      std::copy(initial.begin(), initial.end(), whole.memory[name].begin());
+    });
   }
 
+  // f(name or null, axes, part of the state)
+  template <class F>
+  void for_each_part(F&& f) {
+    gatescan::detail::for_each_part<R>(
+        [&](gatescan::state_part, const char* part, const axes& a, auto& x) { f(part, a, x); },
+        state);
+  }
   // Numbers of token t between where all tokens lie and where this one does.
   void read(std::int64_t t) {
     R::operands(
@@ -119,10 +129,12 @@ void check_steps(const gatescan::sizes& n, int threads) {
     out = token.out_in_place(out, t);
   }
   EXPECT_EQ(out, p.memory["out"]);
-  const auto numbers =
-      static_cast<std::ptrdiff_t>(layout_of(R::state_axes, p.n).size()) * (p.planes ? 2 : 1);
-  const auto state = p.memory["state"].begin(), want = p.memory["final_state"].begin();
-  EXPECT_TRUE(std::equal(state, state + numbers, want));
+  token.for_each_part([&](const char* part, const axes& a, const auto&) {
+    const auto numbers = static_cast<std::ptrdiff_t>(layout_of(a, p.n).size()) * (p.planes ? 2 : 1);
+    const auto state = p.memory[part_name("state", part)].begin(),
+               want = p.memory[part_name("final_state", part)].begin();
+    EXPECT_TRUE(std::equal(state, state + numbers, want)) << part_name("state", part);
+  });
 }
 
 TYPED_TEST(steppers, take_a_sequence_bit_for_bit_as_recurrent_mode) {
