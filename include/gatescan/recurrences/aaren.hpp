@@ -2,8 +2,6 @@
 // Attention as a recurrence: the softmax average of all values so far, by scores that do not depend
 // on the token that reads.
 
-#include <limits>
-
 #include "../core/concepts.hpp"
 #include "../core/result_types.hpp"
 
@@ -65,7 +63,7 @@ struct aaren : matrix_state<aaren, aaren_state>, log_gate_of_weights, plain_valu
   }
   template <class E>
   GATESCAN_MEMBER E denominator(const auto&, const auto&, E n) {
-    return select_negative(-n, n, E(std::numeric_limits<double>::infinity()));
+    return select_negative(-n, n, E(__builtin_huge_val()));
   }
 
   GATESCAN_MEMBER void log_weights_adjoint(const auto&, const auto& d, const auto& at,

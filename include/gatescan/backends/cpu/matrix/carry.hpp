@@ -26,13 +26,13 @@ struct carry {
   index_t pitch;
   bool writes_far;
 
-  carry(const matrix_shape& n, const C* from, C* to, gate_product<C> product, bool far)
+  carry(const matrix_shape& n, const C* from, C* to, gate_product<C> product, bool to_is_far)
       : in(from),
         in_low(LowParts ? from + n.part_size() : nullptr),
         out_low(LowParts ? to + n.part_size() : nullptr),
         gates(product),
         pitch(n.state_pitch),
-        writes_far(far) {}
+        writes_far(to_is_far) {}
 
   GATESCAN_INLINE carry from(index_t row, index_t column) const {
     carry there = *this;
@@ -71,7 +71,7 @@ struct carry_of_plane {
   bool writes_far;
 
   carry_of_plane(const matrix_shape& n, const C* from, C* to, gate_product<C> product,
-                 bool imaginary, bool conjugate, bool far)
+                 bool imaginary, bool conjugate, bool to_is_far)
       : in(from + (imaginary ? n.key_pitch * n.state_pitch : 0)),
         other(from + (imaginary ? 0 : n.key_pitch * n.state_pitch)),
         out_low(LowParts ? to + n.part_size() + (in - from) : nullptr),
@@ -82,7 +82,7 @@ struct carry_of_plane {
         sign(imaginary == conjugate ? C(-1) : C(1)),
         pitch(n.state_pitch),
         low(n.part_size()),
-        writes_far(far) {}
+        writes_far(to_is_far) {}
 
   GATESCAN_INLINE carry_of_plane from(index_t row, index_t column) const {
     carry_of_plane there = *this;
@@ -132,22 +132,22 @@ bool gates_are_real(const matrix_shape& n, gate_product<C> gates) {
 /// f(first row, rows, carry) for the planes of a state. A carry writes low parts itself.
 template <bool IsComplex, class C, class F>
 void for_each_plane(const matrix_shape& n, const C* in, C* out, gate_product<C> gates,
-                    bool conjugate, bool far, F&& f) {
+                    bool conjugate, bool to_is_far, F&& f) {
   const auto planes = [&]<bool LowParts>() {
     if constexpr (IsComplex && !LowParts)
       if (gates_are_real(n, gates)) {  // as in a rotating frame that keeps most of every state
         for (const index_t first : {index_t{0}, n.key_pitch})
           f(first, n.key_pitch,
             carry<false, C>(n, in + first * n.state_pitch, out + first * n.state_pitch, gates,
-                            far));
+                            to_is_far));
         return;
       }
     if constexpr (IsComplex)
       for (const bool imaginary : {false, true})
         f(imaginary ? n.key_pitch : 0, n.key_pitch,
-          carry_of_plane<LowParts, C>(n, in, out, gates, imaginary, conjugate, far));
+          carry_of_plane<LowParts, C>(n, in, out, gates, imaginary, conjugate, to_is_far));
     else
-      f(index_t{0}, n.rows, carry<LowParts, C>(n, in, out, gates, far));
+      f(index_t{0}, n.rows, carry<LowParts, C>(n, in, out, gates, to_is_far));
   };
   // real states in float have none
   if constexpr (IsComplex || std::is_same_v<C, double>)
