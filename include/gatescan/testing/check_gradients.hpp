@@ -115,9 +115,10 @@ class perturbed_problem {
     for_each_part<R>(
         [&](state_part which, const char*, const axes& a, const auto&) {
           if (which == state_part::normaliser && !p.normalised) return;
-          dense_numbers numbers(a, p.n, p.complex), weights = numbers;
-          weights.fill(2);
-          states_[static_cast<std::size_t>(which)] = {std::move(numbers), std::move(weights), {}};
+          const dense_numbers part(a, p.n, p.complex);
+          state_numbers& state = states_[static_cast<std::size_t>(which)];
+          state = {part, part, {}};
+          state.weights.fill(2);
         },
         in_.initial_state);
   }
