@@ -121,7 +121,7 @@ TEST(log_space, m_does_not_drift_from_the_state) {
   in.q = in.k = in.v = tensor<double>({1, L, 1, 1}, 1);
   in.i = tensor<double>({1, L, 1}, -inf);
   in.f = tensor<double>({1, L, 1}, generator::logit_of_log(-1e-4));
-  in.initial_state = tensor<double>({1, 1, 1, 3, 1, 1});
+  in.initial_state = tensor<double>({1, 1, 1, 3, 1, 1, 1});
   in.initial_state.data = {1, 1, 900};  // C, n, m
   in = rounded<mlstm, float>(in);
   for (const mode& m :

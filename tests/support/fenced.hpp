@@ -124,7 +124,7 @@ class fenced {
  private:
   S* plane(std::size_t i) const { return reinterpret_cast<S*>(planes_[i].data()); }
   // as in stored.hpp
-  int64 columns_beside() const { return std::max<int64>(std::ssize(shape_) - 4, 0); }
+  int64 columns_beside() const { return std::max<int64>(std::ssize(shape_) - 5, 0); }
   int64 values() const { return shape_[3] - columns_beside(); }
   int64 size_of(int plane) const {
     if (columns_beside() == 0) return count(shape_);

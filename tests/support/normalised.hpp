@@ -3,8 +3,8 @@
 //
 // In the tests a state of several parts is one tensor with a column more for each, beside the
 // values: n, and m, the logarithm that S and n are scaled by, in the first row. Axes of extent 1,
-// one for each such column, tell it from a state of one part: [n, H, K, V + 1, 1], or
-// [n, H, K, V + 2, 1, 1].
+// one more than there are such columns, tell it from any other tensor: [n, H, K, V + 1, 1, 1], or
+// [n, H, K, V + 2, 1, 1, 1].
 #pragma once
 
 #include "log_space.hpp"
@@ -17,7 +17,7 @@ namespace support::oracle {
 template <class R>
 tensor<R> columns_of_state(const tensor<R>& parts) {
   if (!parts.given()) return {};
-  const int64 V = parts.extent(3) - static_cast<int64>(parts.shape.size()) + 4;
+  const int64 V = parts.extent(3) - static_cast<int64>(parts.shape.size()) + 5;
   const extents shape{parts.extent(0), parts.extent(1), parts.extent(2), V + 1};
   tensor<R> r(shape);
   each_place(shape, [&](int64 n, int64 h, int64 i, int64 j) { r(n, h, i, j) = parts(n, h, i, j); });
@@ -28,7 +28,7 @@ template <class R>
 tensor<R> parts_of_state(const tensor<R>& columns, const tensor<double>& log_scale) {
   const int64 V = columns.extent(3) - 1;
   extents shape = columns.shape;
-  shape.push_back(1);
+  shape.insert(shape.end(), 2, 1);
   if (log_scale.given()) ++shape[3], shape.push_back(1);
   tensor<R> r(shape);
   each_place(columns.shape,

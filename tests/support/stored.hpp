@@ -137,7 +137,7 @@ class stored {
   int64 rank() const { return static_cast<int64>(shape_.size()); }
   // Of a state of several parts (normalised.hpp): how many columns there are beside the values.
   // Each part has memory of its own.
-  int64 columns_beside() const { return std::max<int64>(rank() - 4, 0); }
+  int64 columns_beside() const { return std::max<int64>(rank() - 5, 0); }
   int64 values() const { return shape_[3] - columns_beside(); }
   int64 imaginary() const { return interleaved_ ? 1 : plane_; }
   S& cell(int64 at) { return memory_[static_cast<std::size_t>(at)]; }

@@ -103,7 +103,7 @@ struct case_of<linear_attention> {
       in.initial_state = random_state(c, g, matrix_state_shape(n, c));
     } else if (c.initial_state) {
       const int64 count = sequence_count(n, c);
-      in.initial_state = g.uniforms({count, n.H, n.K, n.V + 1, 1}, 0.1, 1);
+      in.initial_state = g.uniforms({count, n.H, n.K, n.V + 1, 1, 1}, 0.1, 1);
     }
   }
   // a quotient is not exact
