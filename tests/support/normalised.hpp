@@ -49,19 +49,28 @@ tensor<double> log_scale_of_state(const tensor<R>& parts, int64 sequences, int64
 }
 
 template <class R>
-tensor<R> with_ones(const tensor<R>& v) {
-  extents shape = v.shape;
-  ++shape[3];
-  tensor<R> r(shape, R(1));
-  each_place(v.shape, [&](int64 b, int64 t, int64 h, int64 j) { r(b, t, h, j) = v(b, t, h, j); });
-  return r;
-}
-template <class R>
 tensor<R> without_last_value(const tensor<R>& v) {
   extents shape = v.shape;
   --shape[3];
   tensor<R> r(shape);
   each_place(shape, [&](int64 b, int64 t, int64 h, int64 j) { r(b, t, h, j) = v(b, t, h, j); });
+  return r;
+}
+// Results of their shapes, where those of the outer product with n's column are `blank`.
+template <class Outputs>
+Outputs blank_with_log_scale(const Outputs& blank) {
+  const auto& state = blank.final_state;
+  return {without_last_value(blank.out),
+          parts_of_state(
+              state, log_scale_of_state(decltype(blank.out)(), state.extent(0), state.extent(1)))};
+}
+
+template <class R>
+tensor<R> with_ones(const tensor<R>& v) {
+  extents shape = v.shape;
+  ++shape[3];
+  tensor<R> r(shape, R(1));
+  each_place(v.shape, [&](int64 b, int64 t, int64 h, int64 j) { r(b, t, h, j) = v(b, t, h, j); });
   return r;
 }
 

@@ -40,13 +40,7 @@ struct mlstm : prologue_of<outer_product<R>, mlstm<R>> {
   }
 
   static auto core(const inputs& in) { return core(in, weights(in)); }
-  static outputs blank(const inputs& in) {
-    const outputs r = base::blank(in);
-    const tensor<R>& state = r.final_state;
-    return {
-        without_last_value(r.out),
-        parts_of_state(state, log_scale_of_state(tensor<R>(), state.extent(0), state.extent(1)))};
-  }
+  static outputs blank(const inputs& in) { return blank_with_log_scale(base::blank(in)); }
   static outputs forward(const inputs& in) {
     const auto w = weights(in);
     const outputs r = outer_product<R>::forward(core(in, w));
