@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 . cmake/dependencies.sh
 
 need g++ cmake ninja-build pkg-config python3 libgtest-dev librapidcheck-dev libbenchmark-dev \
-  libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev libboost-context-dev
+  libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev libboost-context-dev \
+  libopenmpi-dev openmpi-bin
 jobs=$(nproc)
 begin=$(date +%s)
 say() { echo "== $lane (lane $number of $#), $(($(date +%s) - begin)) s: $1"; }

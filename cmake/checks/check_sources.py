@@ -23,6 +23,7 @@ ARROWS = {
     "api": {"core", "modes", "backends/cpu", "backends/cuda"},
     "adapt": {"core"},
     "testing": {"core", "modes", "api"},
+    "distributed": {"core", "modes", "api", "backends/cpu"},
     "umbrella": None,  # None: everything
 }
 ANYBODY_MAY_INCLUDE = {"version.hpp"}
@@ -33,6 +34,7 @@ FENCES = {
     "cub/": {"backends/cuda"},
     "thrust/": {"backends/cuda"},
     "cuda": {"backends/cuda"},
+    "mpi.h": {"distributed"},
     "gtest/": set(),
     "benchmark/": set(),
     "rapidcheck": set(),

@@ -64,6 +64,11 @@ using mode_if_supported = std::conditional_t<Mode::template supports<R>, Mode, i
   Declares void gatescan::backward<Backend, GATESCAN_MODE(R, Mode), R::inputs<T>>(               \
       const Backend&, const GATESCAN_MODE(R, Mode)&, const R::inputs<T>&,                        \
       const R::output_gradients<T>&, const R::gradients<T>&, const gatescan::workspace&);        \
+  Declares std::size_t gatescan::detail::forward_bytes_of(                                       \
+      const Backend&, const GATESCAN_MODE(R, Mode)&, const gatescan::detail::problem_of<R, T>&); \
+  Declares std::size_t gatescan::detail::backward_bytes_of(                                      \
+      const Backend&, const GATESCAN_MODE(R, Mode)&, const gatescan::detail::problem_of<R, T>&,  \
+      const gatescan::detail::backward_results<R, T>&);                                          \
   Declares void gatescan::detail::run_forward_of(                                                \
       const Backend&, const GATESCAN_MODE(R, Mode)&, const gatescan::detail::problem_of<R, T>&,  \
       const gatescan::detail::forward_results<T>&, const gatescan::workspace&);                  \

@@ -121,6 +121,22 @@ class scratch_memory {
   std::span<std::byte> memory_{};
 };
 
+/// Scratch that a call takes, whose operands and results are bound.
+template <class Backend, class Mode, class R, class T>
+std::size_t forward_bytes_of(const Backend& backend, const Mode& mode, const problem_of<R, T>& p) {
+  return with_schedule(
+      backend, mode, p, direction::forward,
+      [&](const auto&, const auto& how, const auto&) { return forward_bytes(backend, p, how); });
+}
+template <class Backend, class Mode, class R, class T>
+std::size_t backward_bytes_of(const Backend& backend, const Mode& mode, const problem_of<R, T>& p,
+                              const backward_results<R, T>& r) {
+  return with_schedule(backend, mode, p, direction::backward,
+                       [&](const auto&, const auto& how, const auto&) {
+                         return backward_bytes(backend, p, r, how);
+                       });
+}
+
 /// A call whose operands and results are bound, on the backend as this call sees it.
 template <class Backend, class Mode, class R, class T>
 void run_forward_of(const Backend& backend, const Mode& mode, const problem_of<R, T>& p,

@@ -55,16 +55,9 @@ backward_results<R, T> every_gradient(const problem_of<R, T>& p) {
 /// Scratch that is enough for any call of this shape whose operands have all heads.
 template <class Backend, class Mode, class R, class T>
 std::size_t bytes_of_shape(const Backend& where, const Mode& mode, const problem_of<R, T>& p) {
-  const auto enough = with_schedule(
-      where, mode, p, direction::forward,
-      [&](const auto&, const auto& how, const auto&) { return forward_bytes(where, p, how); });
-  const std::size_t bytes = (std::max)(enough, step_bytes(where, p));
+  const std::size_t bytes = (std::max)(forward_bytes_of(where, mode, p), step_bytes(where, p));
   if constexpr (differentiable<R>)
-    return (std::max)(bytes, with_schedule(where, mode, p, direction::backward,
-                                           [&](const auto&, const auto& how, const auto&) {
-                                             return backward_bytes(where, p, every_gradient(p),
-                                                                   how);
-                                           }));
+    return (std::max)(bytes, backward_bytes_of(where, mode, p, every_gradient(p)));
   else
     return bytes;
 }
@@ -74,9 +67,7 @@ std::size_t bytes_of_views(const Backend& where, const Mode& mode, const In& in,
                            const gradients_of<In>& d) {
   const auto p = bind_inputs<typename In::recurrence>(in);
   const auto r = bind_gradients(p, in, {}, d);
-  return with_schedule(
-      where, mode, p, direction::backward,
-      [&](const auto&, const auto& how, const auto&) { return backward_bytes(where, p, r, how); });
+  return backward_bytes_of(where, mode, p, r);
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 // its sizes and its packed sequences.
 
 #include "concepts.hpp"
+#include "neighbours.hpp"
 #include "state.hpp"
 #include "token_weights.hpp"
 
@@ -35,8 +36,9 @@ struct problem_of {
   bool normalised = false;  // has a normaliser
   operands_of<R, T> x{};
   state_operands<const state> initial_state{};
-  const index_t* offsets = nullptr;  // packed sequences
-  token_weights<state> weights{};    // of tokens, where they are in log space
+  const index_t* offsets = nullptr;    // packed sequences
+  token_weights<state> weights{};      // of tokens, where they are in log space
+  const neighbours* beside = nullptr;  // of a piece of time
 
   GATESCAN_HD index_t batch_of(index_t sequence) const { return offsets ? 0 : sequence; }
   GATESCAN_HD index_t first_token(index_t sequence) const {
@@ -44,6 +46,14 @@ struct problem_of {
   }
   GATESCAN_HD index_t last_token(index_t sequence) const {
     return offsets ? offsets[sequence + 1] : n.time;
+  }
+  /// Whether a sequence's first token is here, and whether its last one is.
+  bool begins(index_t sequence) const {
+    return beside == nullptr || !beside->before || (offsets != nullptr && sequence > 0);
+  }
+  bool ends(index_t sequence) const {
+    return beside == nullptr || !beside->after ||
+           (offsets != nullptr && sequence + 1 < n.sequences);
   }
 };
 

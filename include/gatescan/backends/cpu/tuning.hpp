@@ -63,6 +63,12 @@ struct tuning_parameters {
   // Not measured yet against 2 MB; 16 heads of K = V = 128 need 1.1 MB.
   index_t most_heads_together = 16, states_together_bytes = 1280 << 10;
 
+  // ---- pieces of time
+
+  // Bytes of a message of states between neighbours: several at once, while latency does not count.
+  // Not measured yet against 16 or 256 KB.
+  index_t message_bytes = 64 << 10;
+
   // ---- memory
 
   // Results and gradients larger than this go past the caches where they can. Not measured yet

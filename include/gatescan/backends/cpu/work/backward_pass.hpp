@@ -18,12 +18,12 @@ class backward_pass {
   using C = typename A::C;
   using results = backward_results<R, typename A::format>;
   using worker_type = worker<A, true>;
-  static constexpr bool by_segments = A::form == kernel_form::segments && A::adjoint_scans;
+  static constexpr bool may_go_by_segments = A::form == kernel_form::segments && A::scans;
 
  public:
   backward_pass(const cpu& backend, const typename A::problem& p, const schedule& wanted,
                 const results& r)
-      : call_(backend, p, wanted, by_segments), r_(r) {
+      : call_(backend, p, wanted, may_go_by_segments && A::adjoint_scans), r_(r) {
     set_targets();
   }
 
@@ -35,10 +35,11 @@ class backward_pass {
   void run(std::span<std::byte> scratch) {
     arena memory(scratch);
     lay_out(memory);
-    if constexpr (by_segments) {
-      segments_.scan_states(workers_);
-      segments_.scan_gradients(workers_, r_);
-    }
+    if constexpr (may_go_by_segments)
+      if (goes_by_segments()) {
+        segments_.scan_states(workers_);
+        segments_.scan_gradients(workers_, r_);
+      }
     parallel_for(call_.backend, call_.split.slot_count, [&](index_t slot, int thread) {
       for_each_target([&](auto& target) { target.clear_partial(slot); });
       const index_t end = call_.split.first_item(slot + 1);
@@ -74,7 +75,8 @@ class backward_pass {
   }
   void lay_out(arena& memory) {
     for_each_target([&](auto& target) { target.take_partial(memory, call_.split); });
-    if constexpr (by_segments) segments_ = segments<A, true>(memory, call_);
+    if constexpr (may_go_by_segments)
+      if (goes_by_segments()) segments_ = segments<A, true>(memory, call_);
     workers_ = workers<A, true>(memory, call_);
   }
   template <class F>
@@ -100,7 +102,7 @@ class backward_pass {
                              bracket{*this, w, slot});
     });
     flush(w, slot, false, 0, 1);
-    if (call_.segment_of(item) != 0) return;
+    if (!call_.begins_sequence(item)) return;
     if (state_target_.to.given)
       flush_state(w, slot, state_target_, w.agent.state_tile(w.g), w.agent.value_count());
     if constexpr (R::form.normaliser)
@@ -109,14 +111,17 @@ class backward_pass {
   }
   // The state before the item, and the gradient of the state after it.
   void start(worker_type& w, index_t item) const {
-    if constexpr (by_segments) {
-      copy_numbers(w.state, segments_.state(item), w.size());
-      copy_numbers(w.g, segments_.gradient(item), w.size());
-    } else {
-      w.agent.load_state(call_.p.initial_state, w.state);
-      w.agent.load_state(r_.final_state, w.g);
-    }
+    if constexpr (may_go_by_segments)
+      if (goes_by_segments()) {
+        copy_numbers(w.state, segments_.state(item), w.size());
+        copy_numbers(w.g, segments_.gradient(item), w.size());
+        return;
+      }
+    w.agent.load_state(call_.p.initial_state, w.state);
+    w.agent.load_state(r_.final_state, w.g);
   }
+  // A piece of time is one segment where gradients of states have no summary.
+  bool goes_by_segments() const { return A::adjoint_scans || call_.p.beside != nullptr; }
 
   // Round a few tokens' gradients: tiles are made ready, then flushed.
   struct bracket {
@@ -154,7 +159,7 @@ class backward_pass {
   call<A> call_;
   const results& r_;
   gradient_target<C, C> state_target_{}, normaliser_target_{};
-  std::conditional_t<by_segments, segments<A, true>, no_segments> segments_{};
+  std::conditional_t<may_go_by_segments, segments<A, true>, no_segments> segments_{};
   workers<A, true> workers_{};
 };
 

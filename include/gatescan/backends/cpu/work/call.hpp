@@ -38,7 +38,12 @@ struct call {
   }
   index_t value_block_of(index_t item) const { return item / split.segments % split.value_blocks; }
   index_t segment_of(index_t item) const { return item % split.segments; }
-  bool ends_sequence(index_t item) const { return segment_of(item) == split.segments - 1; }
+  bool begins_sequence(index_t item) const {
+    return segment_of(item) == 0 && p.begins(split.sequence_of(item));
+  }
+  bool ends_sequence(index_t item) const {
+    return segment_of(item) == split.segments - 1 && p.ends(split.sequence_of(item));
+  }
 
   index_t segment_tokens(index_t tokens) const {
     return split.segments == 1 ? tokens

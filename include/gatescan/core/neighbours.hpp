@@ -1,0 +1,27 @@
+#pragma once
+// The tokens of a problem may be a piece of time: what comes before them, or after, is with a
+// neighbour, and states go from one to the other as bytes.
+
+#include <cstddef>
+
+#include "macros.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_TYPES {
+
+enum class side { before, after };
+constexpr side opposite(side x) { return x == side::before ? side::after : side::before; }
+
+/// What is on either side of a piece, and the way there. States go in the backend's own form, so
+/// that nothing of them is rounded: neighbours run the same kernels. Messages of one side and
+/// direction come in the order in which they were sent; `receive` waits for one, and neither fails.
+struct neighbours {
+  bool before = false;  // sequences have begun there: all, of packed ones the first
+  bool after = false;   // sequences go on there: all, of packed ones the last
+  void (*receive)(void* context, side from, void* data, std::size_t bytes) = nullptr;
+  void (*send)(void* context, side to, const void* data, std::size_t bytes) = nullptr;
+  void* context = nullptr;
+};
+
+}  // namespace GATESCAN_TYPES
+}  // namespace gatescan

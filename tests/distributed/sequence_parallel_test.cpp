@@ -1,0 +1,353 @@
+// One sequence over ranks is the sequence: pieces of any size, also none, of every recurrence that
+// has scan, forward and backward, against the oracle; and bit for bit scan on one machine where
+// that cuts time at the same tokens. Every rank makes all problems and judges its own piece.
+//
+// Run by mpirun; a failure on one rank ends its program with 1, and that of all.
+
+#include <mpi.h>
+
+#include <gatescan/distributed/sequence_parallel.hpp>
+
+#include "../../examples/own_recurrences.hpp"
+#include "../support/compare.hpp"
+#include "../support/slices.hpp"
+
+namespace {
+
+using namespace support;
+using gatescan::sequence_parallel;
+
+int rank() {
+  int r;
+  MPI_Comm_rank(MPI_COMM_WORLD, &r);
+  return r;
+}
+int rank_count() {
+  int n;
+  MPI_Comm_size(MPI_COMM_WORLD, &n);
+  return n;
+}
+
+// begin and end of this rank's tokens; who has any
+struct pieces {
+  std::vector<int64> ends;  // [rank]
+  int64 begin(int r) const { return r == 0 ? 0 : ends[static_cast<std::size_t>(r - 1)]; }
+  int64 end(int r) const { return ends[static_cast<std::size_t>(r)]; }
+  bool empty(int r) const { return begin(r) == end(r); }
+  bool first() const { return begin(rank()) == 0 && !empty(rank()); }
+  bool last() const { return end(rank()) == ends.back() && !empty(rank()); }
+};
+pieces equal_pieces(int64 each) {
+  pieces p;
+  for (int r = 0; r < rank_count(); ++r) p.ends.push_back(each * (r + 1));
+  return p;
+}
+pieces random_pieces(int64 tokens, std::uint32_t seed) {
+  generator g(seed);
+  pieces p;
+  for (int r = 1; r < rank_count(); ++r) p.ends.push_back(g.between(0, static_cast<int>(tokens)));
+  std::sort(p.ends.begin(), p.ends.end());
+  p.ends.push_back(tokens);
+  return p;
+}
+
+template <class O>
+struct both {
+  typename O::outputs out;
+  typename O::inputs gradients;
+};
+
+// this rank's piece in the library, forward and backward
+template <class O, class T>
+both<O> run(const sequence_parallel& where, int segments, const typename O::inputs& in,
+            const typename O::outputs& dout) {
+  using R = recurrence_of<O>;
+  using s = gatescan::storage_t<T>;
+  using S = gatescan::state_t<T>;
+  const settings how;
+  prepared<O, T> p(in, how);
+  both<O> result;
+  const typename O::outputs like = O::blank(in);
+  constexpr bool complex_state = requires { like.final_state.data[0].re; };
+  constexpr bool complex_out = requires { like.out.data[0].re; };
+  auto out = room<s>(like.out, complex_out, how);
+  auto state = room<S>(like.final_state, complex_state, how);
+  typename R::template outputs<T> results;
+  results.out = out;
+  results.final_state = state;
+  gatescan::forward(where, gatescan::scan{segments}, p.lib, results);
+  EXPECT_TRUE(out.guards_intact() && state.guards_intact());
+  out.read(result.out.out);
+  state.read(result.out.final_state);
+
+  auto d_out = room<s>(dout.out, complex_out, how);
+  auto d_state = room<S>(dout.final_state, complex_state, how);
+  d_out.write(dout.out);
+  d_state.write(dout.final_state);
+  typename R::template output_gradients<T> given;
+  given.out = d_out;
+  given.final_state = d_state;
+  leave_out_fixed_part(given.final_state);
+  operand_set<T> made;
+  O::operands(
+      [&](const char* name, auto& x) {
+        if (!x.given()) return;
+        const bool complex = goes_as_complex(name, x);
+        if (std::string(name) == "initial_state")
+          made.state = room<S>(x, complex, how);
+        else
+          with_storage<R, T>(
+              name, [&]<class G>() { made.template of<G>(name) = room<G>(x, complex, how); });
+      },
+      in);
+  typename R::template gradients<T> gradients;
+  set_operands<R>(gradients, made);
+  gatescan::backward(where, gatescan::scan{segments}, p.lib, given, gradients);
+  O::operands(
+      [&](const char* name, auto& x) {
+        if (std::string(name) == "initial_state") {
+          EXPECT_TRUE(made.state.guards_intact()) << name;
+          if (made.state.given()) made.state.read(x);
+          return;
+        }
+        with_storage<R, T>(name, [&]<class G>() {
+          const auto& gradient = made.template of<G>(name);
+          if (!gradient.given()) return;
+          EXPECT_TRUE(gradient.guards_intact()) << name;
+          gradient.read(x);
+        });
+      },
+      result.gradients);
+  return result;
+}
+
+// What this rank has to find of the whole: its tokens, and the states of the ends that it has.
+template <class O>
+both<O> piece_of(const both<O>& whole, const pieces& cut, bool state_at_begin, bool state_at_end) {
+  both<O> r{slice_results<O>(whole.out, cut.begin(rank()), cut.end(rank())),
+            slice_inputs<O>(whole.gradients, cut.begin(rank()), cut.end(rank()))};
+  if (!state_at_end) r.out.final_state = {};
+  if (!state_at_begin) r.gradients.initial_state = {};
+  return r;
+}
+// What was not written is poison still, and left out; the part that has no gradient is 0.
+template <class T>
+void expect_untouched(tensor<T>& x) {
+  for (const T& e : x.data) EXPECT_TRUE(std::isnan(square(e)) || e == T{}) << "written";
+  x = {};
+}
+
+template <class O>
+class over_ranks : public ::testing::Test {};
+TYPED_TEST_SUITE(over_ranks, every_case<::testing::Types>);
+
+template <class O, class T>
+void expect_whole(const sizes& n, const options& c, const pieces& cut, std::uint32_t seed) {
+  SCOPED_TRACE(::testing::Message()
+               << n << " " << c << " seed " << seed << " rank " << rank() << " of " << rank_count()
+               << ": " << cut.begin(rank()) << " to " << cut.end(rank()));
+  const auto in = rounded<O, T>(problem<O>(n, c, seed));
+  both<O> whole;
+  whole.out = O::forward(in);
+  const auto dout = rounded_results<O, T>(random_gradients<O>(whole.out, seed));
+  whole.gradients = as_returned<O>(in, O::backward(in, dout));
+  const auto want = piece_of<O>(whole, cut, cut.first(), cut.last());
+  auto got = run<O, T>({MPI_COMM_WORLD, {.threads = 1}}, 2,
+                       slice_inputs<O>(in, cut.begin(rank()), cut.end(rank())),
+                       slice_results<O>(dout, cut.begin(rank()), cut.end(rank())));
+  if (!cut.last()) expect_untouched(got.out.final_state);
+  if (!cut.first()) expect_untouched(got.gradients.initial_state);
+  const tolerance bound = tolerance_of<T>();
+  expect_results<O>(got.out, want.out, bound);
+  expect_gradients<O>(got.gradients, want.gradients, bound);
+}
+
+TYPED_TEST(over_ranks, random_pieces_are_the_whole) {
+  std::uint32_t seed = 1;
+  for (const gates gate : {gates::mild, gates::resets, gates::one}) {
+    options c;
+    c.gate = gate;
+    expect_whole<TypeParam, double>({2, 75, 2, 3, 5}, c, random_pieces(75, seed), seed);
+    ++seed;
+  }
+}
+
+// n ranks of 2 segments are scan{2 n}: pieces of 2 x 64 tokens, which every chunk divides.
+TYPED_TEST(over_ranks, pieces_of_scan_give_its_bits) {
+  using O = TypeParam;
+  const pieces cut = equal_pieces(128);
+  const int64 tokens = cut.ends.back();
+  for (const gates gate : {gates::mild, gates::resets}) {
+    options c;
+    c.gate = gate;
+    const auto in = rounded<O, float>(problem<O>({1, tokens, 2, 3, 5}, c, 9));
+    const auto dout = rounded_results<O, float>(random_gradients<O>(O::forward(in), 9));
+    const mode scan{mode::scan, 2 * rank_count()};
+    const both<O> whole{run_forward<O, float>(scan, in), run_backward<O, float>(scan, in, dout)};
+    const auto want = piece_of<O>(whole, cut, cut.first(), cut.last());
+    auto got = run<O, float>({MPI_COMM_WORLD, {.threads = 1}}, 2,
+                             slice_inputs<O>(in, cut.begin(rank()), cut.end(rank())),
+                             slice_results<O>(dout, cut.begin(rank()), cut.end(rank())));
+    if (!cut.last()) got.out.final_state = {};
+    if (!cut.first()) got.gradients.initial_state = {};
+    expect_same_results<O>(got.out, want.out);
+    O::operands(  // sums over all tokens are added in another order
+        [](const char* name, auto& g, auto& w) {
+          const bool summed = !has_time<O>(name) && std::string(name) != "initial_state";
+          EXPECT_TRUE(summed || g == w) << "gradient of " << name;
+        },
+        got.gradients, want.gradients);
+  }
+}
+
+// Rows [first, end) of a state.
+template <class T>
+tensor<T> rows(const tensor<T>& x, int64 first, int64 end) {
+  if (!x.given()) return {};
+  tensor<T> r = x;
+  r.shape[0] = end - first;
+  const auto row = static_cast<std::ptrdiff_t>(x.data.size()) / x.extent(0);
+  r.data.assign(x.data.begin() + first * row, x.data.begin() + end * row);
+  return r;
+}
+
+// Packed sequences that begin on one rank and end on another, or none at all.
+TYPED_TEST(over_ranks, packed_sequences_cross_ranks) {
+  using O = TypeParam;
+  options c;
+  c.sequences = 5;
+  auto in = problem<O>({1, 83, 2, 3, 5}, c, 7);
+  in.sequence_offsets = {0, 17, 17, 18, 50, 83};
+  in = rounded<O, double>(in);
+  both<O> whole;
+  whole.out = O::forward(in);
+  const auto dout = random_gradients<O>(whole.out, 7);
+  whole.gradients = as_returned<O>(in, O::backward(in, dout));
+
+  const int64 begin = 83 * rank() / rank_count(), end = 83 * (rank() + 1) / rank_count();
+  pieces cut;
+  for (int r = 1; r <= rank_count(); ++r) cut.ends.push_back(83 * r / rank_count());
+  const auto& all = in.sequence_offsets;
+  int64 first = 5, last = 0;  // the sequences that have tokens here, or begin here
+  for (int64 s = 0; s < 5; ++s) {
+    const int64 from = all[static_cast<std::size_t>(s)], to = all[static_cast<std::size_t>(s + 1)];
+    if ((from < begin && to > begin) || (from >= begin && from < end))
+      first = std::min(first, s), last = s + 1;
+  }
+  const bool continues = all[static_cast<std::size_t>(first)] < begin;
+  const bool goes_on = all[static_cast<std::size_t>(last)] > end;
+  auto mine = slice_inputs<O>(in, begin, end);
+  mine.sequence_offsets.clear();
+  for (int64 s = first; s <= last; ++s)
+    mine.sequence_offsets.push_back(std::clamp(all[static_cast<std::size_t>(s)], begin, end) -
+                                    begin);
+  mine.initial_state = rows(in.initial_state, first, last);
+  auto my_dout = slice_results<O>(dout, begin, end);
+  my_dout.final_state = rows(dout.final_state, first, last);
+  auto got = run<O, double>({MPI_COMM_WORLD, {.threads = 1}, continues}, 2, mine, my_dout);
+
+  auto want = piece_of<O>(whole, cut, true, true);
+  want.out.final_state = rows(whole.out.final_state, first, last - goes_on);
+  want.gradients.initial_state = rows(whole.gradients.initial_state, first + continues, last);
+  const int64 n = last - first;
+  auto unwritten_end = rows(got.out.final_state, n - goes_on, n);
+  auto unwritten_begin = rows(got.gradients.initial_state, 0, continues);
+  expect_untouched(unwritten_end);
+  expect_untouched(unwritten_begin);
+  got.out.final_state = rows(got.out.final_state, 0, n - goes_on);
+  got.gradients.initial_state = rows(got.gradients.initial_state, continues, n);
+  const tolerance bound = tolerance_of<double>();
+  expect_results<O>(got.out, want.out, bound);
+  expect_gradients<O>(got.gradients, want.gradients, bound);
+}
+
+// A recurrence of a user's own operator, whose gradients of states have no summary; exact numbers.
+TEST(over_ranks_own, best_path_is_the_whole) {
+  using R = own::best_path;
+  using vector = std::vector<double>;
+  const int64 L = 41, D = 3;
+  const pieces cut = random_pieces(L, 5);
+  generator g(6);
+  vector d, x, state, grad, grad_state;
+  const auto fill = [&g](vector& to, int64 n) {
+    while (static_cast<int64>(to.size()) < n) to.push_back(static_cast<double>(g.between(-9, 9)));
+  };
+  fill(d, L * D), fill(x, L * D), fill(grad, L * D), fill(state, D), fill(grad_state, D);
+  struct found {
+    vector out, state, d, x, d_state;
+  };
+  const auto run = [&](const auto& where, const auto& mode, int64 begin, int64 end) {
+    const int64 n = end - begin;
+    const auto all = static_cast<std::size_t>(n * D), one = static_cast<std::size_t>(D);
+    found r{vector(all), vector(one, 77), vector(all), vector(all), vector(one, 77)};
+    const gatescan::layout tokens{1, n, 1, D}, states{1, 1, D};
+    const R::inputs<double> in{.d = {d.data() + begin * D, tokens},
+                               .x = {x.data() + begin * D, tokens},
+                               .initial_state = {state.data(), states}};
+    gatescan::forward(where, mode, in,
+                      {.out = {r.out.data(), tokens}, .final_state = {r.state.data(), states}});
+    gatescan::backward(
+        where, mode, in,
+        {.out = {grad.data() + begin * D, tokens}, .final_state = {grad_state.data(), states}},
+        {.d = {r.d.data(), tokens},
+         .x = {r.x.data(), tokens},
+         .initial_state = {r.d_state.data(), states}});
+    return r;
+  };
+  const found whole = run(gatescan::cpu{1}, gatescan::recurrent{}, 0, L);
+  const int64 begin = cut.begin(rank()), end = cut.end(rank());
+  const found got = run(sequence_parallel{MPI_COMM_WORLD}, gatescan::scan{}, begin, end);
+  const auto piece = [&](const vector& v) {
+    return vector(v.begin() + begin * D, v.begin() + end * D);
+  };
+  EXPECT_EQ(got.out, piece(whole.out));
+  EXPECT_EQ(got.d, piece(whole.d));
+  EXPECT_EQ(got.x, piece(whole.x));
+  EXPECT_EQ(got.state, cut.last() ? whole.state : vector(3, 77));
+  EXPECT_EQ(got.d_state, cut.first() ? whole.d_state : vector(3, 77));
+}
+
+// A rank that refuses its operands, and ranks that do not mean one problem: all throw the same.
+class errors : public ::testing::Test {
+ public:
+  void expect_refused(std::vector<int64> extents_of_k, const char* what, bool with_decay = true) {
+    std::vector<double> numbers(1000, 0.5), out(1000, 7.0);
+    const gatescan::gla::inputs<double> in{
+        .q = {numbers.data(), {1, 4, 1, extents_of_k[0]}},
+        .k = {numbers.data(), {1, 4, 1, extents_of_k[1]}},
+        .v = {numbers.data(), {1, 4, 1, 2}},
+        .log_decay = with_decay ? gatescan::view<const double>{numbers.data(), {1, 4, 1, 1}}
+                                : gatescan::view<const double>{}};
+    try {
+      gatescan::forward(sequence_parallel{MPI_COMM_WORLD}, gatescan::scan{}, in,
+                        {.out = {out.data(), {1, 4, 1, 2}}});
+      ADD_FAILURE() << "accepted";
+    } catch (const gatescan::shape_error& e) {
+      EXPECT_EQ(std::string(e.what()),
+                "rank " + std::to_string(rank_count() - 1) + ": " + std::string(what));
+    }
+    EXPECT_TRUE(std::all_of(out.begin(), out.end(), [](double x) { return x == 7; }));
+  }
+  bool is_last() const { return rank() + 1 == rank_count(); }
+};
+TEST_F(errors, of_one_rank_are_those_of_all) {
+  expect_refused({3, is_last() ? 5 : 3},
+                 "q: expected [batch, time, heads, keys] = [1, 4, 1, 5] "
+                 "(heads may be a divisor), got [1, 4, 1, 3]");
+}
+TEST_F(errors, say_which_rank_means_another_problem) {
+  if (rank_count() == 1) GTEST_SKIP() << "one rank agrees with itself";
+  const int64 keys = is_last() ? 5 : 3;
+  expect_refused({keys, keys}, "keys: expected 3, as on rank 0, got 5");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  MPI_Init(&argc, &argv);
+  ::testing::InitGoogleTest(&argc, argv);
+  int failed = RUN_ALL_TESTS();
+  MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+  MPI_Finalize();
+  return failed;
+}
