@@ -25,6 +25,7 @@ TEST(isa, gla) { check_kernels<gla>(); }
 TEST(isa, selective_scan) { check_kernels<selective_scan>(); }
 TEST(isa, mamba2) { check_kernels<mamba2>(); }
 TEST(isa, rwkv6) { check_kernels<rwkv6>(); }
+TEST(isa, rwkv7) { check_kernels<rwkv7>(); }
 TEST(isa, gated_delta_net) { check_kernels<gated_delta_net>(); }
 TEST(isa, retention) { check_kernels<retention>(); }
 TEST(isa, hgrn) { check_kernels<hgrn>(); }

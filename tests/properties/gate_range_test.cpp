@@ -38,6 +38,9 @@ void set_log_gates(complex_elementwise::inputs& in, double g) {
 void set_log_gates(rwkv6::inputs& in, double g) {
   for (double& x : in.w.data) x = g;
 }
+void set_log_gates(rwkv7::inputs& in, double g) {
+  for (double& x : in.w.data) x = g;
+}
 void set_log_gates(gated_delta_net::inputs& in, double g) {
   for (double& x : in.log_decay.data) x = g;
 }

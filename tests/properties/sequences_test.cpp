@@ -110,6 +110,7 @@ TYPED_TEST(sequences, S11_the_state_gradient_goes_through) {
   turn<O>(c, {"complex", "phase"}, false);
   auto in = problem<O>({2, 57, 2, 3, 2}, c, 10);
   if constexpr (requires { in.beta; }) in.beta = tensor<double>(in.beta.shape);  // corrects nothing
+  if constexpr (requires { in.a, in.b; }) in.a = tensor<double>(in.a.shape);  // takes away nothing
   // with weights in log space gates are 1 where none outweighs m
   if constexpr (requires { in.i, in.held; }) in.i = tensor<double>(in.i.shape, -100);
   if constexpr (requires { in.s, in.held; }) in.s = tensor<double>(in.s.shape, -100);

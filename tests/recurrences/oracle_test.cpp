@@ -144,6 +144,7 @@ TEST(oracle, gradients_of_gateloop) { check_all<gateloop>({2, 3, 2, 2, 1}, log_k
 TEST(oracle, gradients_of_gla) { check_all<gla>({2, 3, 2, 2, 2}, log_kinds); }
 TEST(oracle, gradients_of_selective_scan) { check_all<selective_scan>({2, 3, 2, 2, 1}, log_kinds); }
 TEST(oracle, gradients_of_mamba2) { check_all<mamba2>({2, 2, 2, 2, 2}, log_kinds); }
+TEST(oracle, gradients_of_rwkv7) { check_all<rwkv7>({2, 3, 2, 2, 2}, log_kinds); }
 TEST(oracle, gradients_of_rwkv6) { check_all<rwkv6>({2, 3, 2, 2, 2}, log_kinds); }
 TEST(oracle, gradients_of_gated_delta_net) {
   check_all<gated_delta_net>({2, 3, 2, 2, 2}, log_kinds);
@@ -266,6 +267,28 @@ TEST(oracle, rwkv6_by_hand) {
   const auto out = rwkv6::forward(in);  // 19 + 17 55 is read, S = 74; 74 + 17 91 is read, S = 91
   EXPECT_EQ(out.out.data, (std::vector<double>{954, 2431.5}));
   EXPECT_EQ(out.final_state.data, (std::vector<double>{91}));
+}
+
+TEST(oracle, rwkv7_by_hand) {
+  rwkv7::inputs in;
+  in.r = tensor<double>({1, 2, 1, 2});
+  in.r.data = {1, 10, 2, 3};
+  in.w = tensor<double>({1, 2, 1, 2});
+  in.w.data = {0, -std::numeric_limits<double>::infinity(), 0, 0};
+  in.k = tensor<double>({1, 2, 1, 2});
+  in.k.data = {1, 2, 0, 1};
+  in.a = tensor<double>({1, 2, 1, 2});
+  in.a.data = {1, 1, 1, 0};
+  in.b = tensor<double>({1, 2, 1, 2});
+  in.b.data = {-1, 3, 0, 2};
+  in.v = tensor<double>({1, 2, 1, 1});
+  in.v.data = {7, 11};
+  in.initial_state = tensor<double>({1, 1, 2, 1});
+  in.initial_state.data = {3, 5};
+  in.scale = 0.5;
+  const auto out = rwkv7::forward(in);  // 8 is read, S = (2, 38); 2 is, S = (2, 53)
+  EXPECT_EQ(out.out.data, (std::vector<double>{191, 81.5}));
+  EXPECT_EQ(out.final_state.data, (std::vector<double>{2, 53}));
 }
 
 TEST(oracle, gated_delta_net_by_hand) {

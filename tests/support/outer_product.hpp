@@ -2,8 +2,9 @@
 // The adjoint is G_t = conj(q_t) do_t^T + conj(a_{t+1}) G_{t+1}, with every state kept.
 //
 // With p, what it reads is taken away from the value first (the delta rule): k_t u_t^T in the place
-// of k_t v_t^T, u_t = v_t - (diag(a_t) S_{t-1})^T p_t. With own, a query reads before its token:
-// out_t = Re((S_{t-1} + own_t v_t^T)^T q_t).
+// of k_t v_t^T, u_t = v_t - (diag(a_t) S_{t-1})^T p_t. With b beside p, p reads the state before
+// the gate, and what it reads is taken away under b: k_t v_t^T - b_t (S_{t-1}^T p_t)^T. With own, a
+// query reads before its token: out_t = Re((S_{t-1} + own_t v_t^T)^T q_t).
 #pragma once
 
 #include "plain_loops.hpp"
@@ -19,7 +20,7 @@ struct outer_product {
     tensor<E> a;              // [B, L, heads, K], or 1 for K
     tensor<E> initial_state;  // [n, H, K, V], optional
     std::vector<int64> sequence_offsets;
-    tensor<E> p{}, own{};  // [B, L, heads, K], each optional
+    tensor<E> p{}, own{}, b{};  // [B, L, heads, K], each optional
     int64 heads() const {
       int64 most = initial_state.given() ? initial_state.extent(1) : 1;
       for (const int64 h : {q.extent(2), k.extent(2), v.extent(2), a.extent(2)})
@@ -64,7 +65,7 @@ struct outer_product {
     const int64 H = in.heads(), K = in.q.extent(3), V = in.v.extent(3);
     inputs d{zeros_like(in.q), zeros_like(in.k),      zeros_like(in.v),
              zeros_like(in.a), blank(in).final_state, {},
-             zeros_like(in.p), zeros_like(in.own)};
+             zeros_like(in.p), zeros_like(in.own),    zeros_like(in.b)};
     for (const sequence& s : sequences(in.q.extent(0), in.q.extent(1), in.sequence_offsets))
       for (int64 h = 0; h < H; ++h) {
         states S{first_state(in, s, h)};
@@ -110,23 +111,34 @@ struct outer_product {
         r[place(i, j, V)] = keep(at(in.a, b, t, h, i, H), S[place(i, j, V)]);
     return r;
   }
+  // what p reads of `state` at value j
+  static E removed(const inputs& in, int64 b, int64 t, int64 h, int64 j,
+                   const std::vector<E>& state) {
+    const int64 H = in.heads(), V = in.v.extent(3);
+    E sum{};
+    if (in.p.given())
+      for (int64 i = 0; i < in.q.extent(3); ++i)
+        sum += at(in.p, b, t, h, i, H) * state[place(i, j, V)];
+    return sum;
+  }
   // what a token writes under its key at value j
   static E written(const inputs& in, int64 b, int64 t, int64 h, int64 j,
                    const std::vector<E>& decayed_state) {
-    const int64 H = in.heads(), V = in.v.extent(3);
-    E u(at(in.v, b, t, h, j, H));
-    if (in.p.given())
-      for (int64 i = 0; i < in.q.extent(3); ++i)
-        u = u - at(in.p, b, t, h, i, H) * decayed_state[place(i, j, V)];
-    return u;
+    const E v(at(in.v, b, t, h, j, in.heads()));
+    return in.b.given() ? v : v - removed(in, b, t, h, j, decayed_state);
   }
   static void update(const inputs& in, int64 b, int64 t, int64 h, std::vector<E>& S) {
     const int64 H = in.heads(), K = in.q.extent(3), V = in.v.extent(3);
+    const std::vector<E> before = S;
     S = decayed(in, b, t, h, S);
     for (int64 j = 0; j < V; ++j) {
       const E u = written(in, b, t, h, j, S);
       for (int64 i = 0; i < K; ++i)
         S[place(i, j, V)] = S[place(i, j, V)] + at(in.k, b, t, h, i, H) * u;
+      if (!in.b.given()) continue;
+      const E gone = removed(in, b, t, h, j, before);
+      for (int64 i = 0; i < K; ++i)
+        S[place(i, j, V)] = S[place(i, j, V)] - at(in.b, b, t, h, i, H) * gone;
     }
   }
   // what q reads of one entry
@@ -148,7 +160,7 @@ struct outer_product {
       const E o(dout.out.given() ? dout.out(b, t, h, j) : R{});
       const R v = at(in.v, b, t, h, j, H);
       const E u = written(in, b, t, h, j, kept);
-      E du{};
+      E du{}, d_gone{};
       for (int64 i = 0; i < K; ++i) {
         const E q = at(in.q, b, t, h, i, H);
         E& g = G[place(i, j, V)];
@@ -161,18 +173,25 @@ struct outer_product {
         }
         at(d.k, b, t, h, i, H) += g * conj(u);
         du += g * conj(at(in.k, b, t, h, i, H));
+        if (!in.b.given()) continue;
+        at(d.b, b, t, h, i, H) += (E{} - g) * conj(removed(in, b, t, h, j, before));
+        d_gone += (E{} - g) * conj(at(in.b, b, t, h, i, H));
       }
       at(d.v, b, t, h, j, H) += re(du);
       for (int64 i = 0; i < K; ++i) {
         const E a = at(in.a, b, t, h, i, H);
         E& g = G[place(i, j, V)];
-        if (in.p.given()) {
+        if (in.p.given() && !in.b.given()) {
           at(d.p, b, t, h, i, H) += (E{} - conj(kept[place(i, j, V)])) * du;
           g = g - conj(at(in.p, b, t, h, i, H)) * du;
         }
         at(d.a, b, t, h, i, H) += g * conj(before[place(i, j, V)]);
         g = keep(conj(a), g);
         if (in.own.given()) g += conj(at(in.q, b, t, h, i, H)) * o;
+        if (in.b.given()) {
+          at(d.p, b, t, h, i, H) += conj(before[place(i, j, V)]) * d_gone;
+          g += conj(at(in.p, b, t, h, i, H)) * d_gone;
+        }
       }
     }
   }

@@ -23,6 +23,7 @@ RECURRENCES = ()  # as the program lists them
 WITHOUT_KERNELS = (  # on CUDA
     "mamba2",
     "rwkv6",
+    "rwkv7",
     "gated_delta_net",
     "linear_attention",
     "mlstm",
@@ -143,6 +144,15 @@ def case(recurrence, L=3, dtype="F32"):
             "w": (1, L, 2, 2),
             "v": (1, L, 2, 3),
             "u": (2, 2),
+            "initial_state": (1, 2, 2, 3),
+        },
+        "rwkv7": {
+            "r": (1, L, 2, 2),
+            "w": (1, L, 2, 2),
+            "k": (1, L, 1, 2),
+            "a": (1, L, 2, 2),
+            "b": (1, L, 2, 2),
+            "v": (1, L, 2, 3),
             "initial_state": (1, 2, 2, 3),
         },
         "gated_delta_net": {
@@ -294,6 +304,13 @@ def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limit
         out = [scale * (o + own * x) for o, x in zip(read(S, r), v)]
         move(S, [cmath.exp(x) for x in w], k, v)
         return out
+
+    def rwkv7(S, t, h):
+        r, w, k, a, b = ([at(name, 0, t, h, i) for i in range(K)] for name in "rwkab")
+        removed = read(S, a)
+        move(S, [cmath.exp(x) for x in w], b, removed)
+        move(S, [1] * K, k, [at("v", 0, t, h, j) for j in range(V)])
+        return [scale * o for o in read(S, r)]
 
     def mamba2(S, t, h):
         step = step_size(at("dt", 0, t, h) + at("dt_bias", h), *limits)
@@ -566,6 +583,7 @@ class Results(ReplayTest):
     SWITCHES = {  # as the program takes them, and as `loops` does
         "gla": (["--scale", "0.5"], {"scale": 0.5}),
         "rwkv6": (["--scale", "0.5"], {"scale": 0.5}),
+        "rwkv7": (["--scale", "0.5"], {"scale": 0.5}),
         "retention": (["--scale", "0.5"], {"scale": 0.5}),
         "selective_scan": (["--softplus"], {"softplus": 1}),
         "mamba2": (
@@ -711,6 +729,7 @@ class Refusals(ReplayTest):
             ("mamba2", "B", [1, 3, 2, 2]),
             ("mamba2", "D", [2, 1]),
             ("rwkv6", "k", [1, 3, 2, 2]),
+            ("rwkv7", "b", [1, 3, 2, 2]),
             ("gated_delta_net", "log_decay", [1, 3, 2, 2]),
             ("hgrn2", "f", [1, 3, 2, 2]),
             ("retention", "k", [1, 3, 2, 2]),

@@ -62,7 +62,7 @@ consteval bool is_recurrence() {
       static_assert(!keyed || !gives_keys<R> || keys_fit_form<R>,
                     "gatescan: keys(x, at) does not return what form says: keys_of{q, k, gate}, "
                     "keys_and_own_of for readout::exclusive, corrected_keys_of for "
-                    "transition::corrected");
+                    "transition::corrected, low_rank_keys_of for transition::low_rank");
       static_assert(keyed || gives_gate<R>,
                     "gatescan: form says a gate a state entry, and there is no gate(x, at, w)");
       static_assert(

@@ -25,8 +25,9 @@
 //   output(x, at, w, h) -> out            output_adjoint(x, d, at, w, d_w&, h, d_out, d_h&), adds
 //   element_of(x, w) -> e    identity<E>() -> e    combine(later, earlier) -> e    apply(e, h) -> h
 //
-// `form` says which struct keys returns: keys_of, keys_and_own_of (readout::exclusive) or
-// corrected_keys_of (transition::corrected); its gradient comes back as the same struct.
+// `form` says which struct keys returns: keys_of, keys_and_own_of (readout::exclusive),
+// corrected_keys_of (transition::corrected) or low_rank_keys_of (transition::low_rank); its
+// gradient comes back as the same struct.
 //
 // Backward calls, for a token: output_adjoint (d_o, and what it adds to d_w), then keys_adjoint and
 // gate_adjoint, then values_adjoint with all of d_w, then
@@ -108,9 +109,8 @@ concept keys_fit_form = gives_keys<R> &&
     requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::token t) {
   probe<R>::stage::keys(x, at, t).gate;
   requires R::form.reads != readout::exclusive || requires { probe<R>::stage::keys(x, at, t).own; };
-  requires R::form.moves != transition::corrected || requires {
-    probe<R>::stage::keys(x, at, t).p;
-  };
+  requires R::form.moves == transition::diagonal || requires { probe<R>::stage::keys(x, at, t).p; };
+  requires R::form.moves != transition::low_rank || requires { probe<R>::stage::keys(x, at, t).b; };
 };
 template <class R>
 concept gives_value = gives_values<R> && requires(typename probe<R>::values w) {

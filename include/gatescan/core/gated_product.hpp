@@ -19,8 +19,10 @@ inline namespace GATESCAN_ABI {
 enum class gate_span { head, key, entry };
 
 /// What a token does to the state before it adds k v^T: multiplies by the gate, or also takes away
-/// what is stored under another row of keys p (the delta rule): v becomes v - p^T (gate * S).
-enum class transition { diagonal, corrected };
+/// what another row of keys p reads. corrected (the delta rule): p reads the decayed state, and the
+/// value itself becomes v - p^T (gate * S). low_rank: p reads the state before the gate, and what
+/// it reads is taken away under a key of its own, gate * S - b (p^T S).
+enum class transition { diagonal, corrected, low_rank };
 
 /// What a query reads: the state after its own token, or the one before it, and its own token by a
 /// key of its own: o_t = q_t^T (S_{t-1} + own_t v_t^T).
@@ -55,6 +57,11 @@ struct keys_and_own_of {
 template <class E>
 struct corrected_keys_of {
   E q, k, gate, p;
+};
+/// The same with transition::low_rank: under b is taken away what p reads.
+template <class E>
+struct low_rank_keys_of {
+  E q, k, gate, p, b;
 };
 
 /// The value side of one token at some values. A recurrence whose gates or outputs need more of the

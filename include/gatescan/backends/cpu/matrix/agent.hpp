@@ -29,7 +29,7 @@ class matrix_agent {
       in_steps, step_kernels<R, T>,
       std::conditional_t<corrects, corrected_chunk_kernels<R, T>, chunk_kernels<R, T>>>;
   using summary = std::conditional_t<corrects && Form == kernel_form::segments,
-                                     corrected_summary<typename reader::C>,
+                                     corrected_summary<typename reader::C, R::form.moves>,
                                      segment_summary<typename reader::C, reader::complex>>;
 
  public:

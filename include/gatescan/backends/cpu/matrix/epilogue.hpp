@@ -106,7 +106,9 @@ class matrix_epilogue {
         const auto adjoint = [&](const auto& g) {
           stage::keys_adjoint(x, to_keys, at, made, d_t, g);
         };
-        if constexpr (reader::corrects)
+        if constexpr (reader::low_rank)
+          adjoint(low_rank_keys_of<E>{dq, dk, da, load(d.dp), load(d.db)});
+        else if constexpr (reader::corrects)
           adjoint(corrected_keys_of<E>{dq, dk, da, load(d.dp)});
         else if constexpr (reader::has_own_key)
           adjoint(keys_and_own_of<E>{dq, dk, da, load(d.d_own)});

@@ -2,7 +2,7 @@
 // What a head reads: the operands of a chunk of tokens, through the recurrence's prologue, into
 // tiles.
 //
-//   q, k, a [tokens, K], with some recurrences p or own     v [tokens, V]
+//   q, k, a [tokens, K], with some recurrences p, b or own  v [tokens, V]
 //   head_gate [tokens] where keys share their gate
 
 #include <utility>
@@ -29,7 +29,8 @@ class matrix_reader {
   using register_type = simd::pack<C>;
 
   static constexpr bool complex = R::form.number == numbers::complex;
-  static constexpr bool corrects = R::form.moves == transition::corrected;  // there is a p
+  static constexpr bool corrects = R::form.moves != transition::diagonal;  // there is a p
+  static constexpr bool low_rank = R::form.moves == transition::low_rank;  // there is a b
   static constexpr bool has_own_key = R::form.reads == readout::exclusive;
   static constexpr index_t width = simd::lanes<C>;
   using key_cursor = cursor<C, complex, along::keys>;
@@ -188,6 +189,7 @@ class matrix_reader {
         if constexpr (WithQueries) store_quad(to.q + t * n.rows + i, n.key_pitch, key.q);
         store_quad(to.k + t * n.rows + i, n.key_pitch, key.k);
         if constexpr (corrects) store_quad(to.p + t * n.rows + i, n.key_pitch, key.p);
+        if constexpr (low_rank) store_quad(to.b + t * n.rows + i, n.key_pitch, key.b);
         if constexpr (has_own_key) store_quad(to.own + t * n.rows + i, n.key_pitch, key.own);
         if constexpr (WithGates) store_quad(to.a + t * n.rows + i, n.key_pitch, key.gate);
       }
@@ -204,6 +206,7 @@ class matrix_reader {
       if constexpr (WithQueries) key.q = masked(key.q, count, C(0));
       key.k = masked(key.k, count, C(0));
       if constexpr (corrects) key.p = masked(key.p, count, C(0));
+      if constexpr (low_rank) key.b = masked(key.b, count, C(0));
       if constexpr (has_own_key) key.own = masked(key.own, count, C(0));
       key.gate = masked(key.gate, count, C(1));
     }
@@ -211,6 +214,7 @@ class matrix_reader {
     if constexpr (WithQueries) store_keys<complex>(to.q + row, i, n.key_pitch, key.q);
     store_keys<complex>(to.k + row, i, n.key_pitch, key.k);
     if constexpr (corrects) store_keys<complex>(to.p + row, i, n.key_pitch, key.p);
+    if constexpr (low_rank) store_keys<complex>(to.b + row, i, n.key_pitch, key.b);
     if constexpr (has_own_key) store_keys<complex>(to.own + row, i, n.key_pitch, key.own);
     if constexpr (WithGates) store_keys<complex>(to.a + row, i, n.key_pitch, key.gate);
   }

@@ -54,7 +54,8 @@ template <class C>
 struct matrix_tiles {
   matrix_shape n{};
   C *q = nullptr, *k = nullptr, *a = nullptr;  // [token][rows]
-  C* p = nullptr;                              // [token][rows], with transition::corrected
+  C* p = nullptr;                              // [token][rows], where a transition corrects
+  C* b = nullptr;                              // [token][rows], with transition::low_rank
   C* own = nullptr;                            // [token][rows], with readout::exclusive
   C *v = nullptr, *o = nullptr;                // [token][value_pitch]
   C* head_gate = nullptr;       // [token]: instead of `a` where all keys have one gate
@@ -67,7 +68,8 @@ struct matrix_tiles {
     q = scratch.take<C>(tokens * n.rows), k = scratch.take<C>(tokens * n.rows);
     a = scratch.take<C>(tokens * n.rows);
     v = scratch.take<C>(tokens * n.value_pitch), o = scratch.take<C>(tokens * n.value_pitch);
-    if (form.moves == transition::corrected) p = scratch.take<C>(tokens * n.rows);
+    if (form.moves != transition::diagonal) p = scratch.take<C>(tokens * n.rows);
+    if (form.moves == transition::low_rank) b = scratch.take<C>(tokens * n.rows);
     if (form.reads == readout::exclusive) own = scratch.take<C>(tokens * n.rows);
   }
 };
@@ -77,7 +79,7 @@ template <class C>
 struct matrix_gradients {
   C* d_o = nullptr;                               // in:  [token][value_pitch]
   C *dq = nullptr, *dk = nullptr, *da = nullptr;  // out: [token][rows]; da [token] of a head gate
-  C* dp = nullptr;                                // out: [token][rows], as p
+  C *dp = nullptr, *db = nullptr;                 // out: [token][rows], as p and b
   C* d_own = nullptr;                             // out: [token][rows], as own
   C* dv = nullptr;                                // out: [token][value_pitch]
 
@@ -87,7 +89,8 @@ struct matrix_gradients {
     d_o = scratch.take<C>(tokens * n.value_pitch);
     dq = scratch.take<C>(tokens * n.rows), dk = scratch.take<C>(tokens * n.rows);
     da = scratch.take<C>(tokens * n.rows), dv = scratch.take<C>(tokens * n.value_pitch);
-    if (form.moves == transition::corrected) dp = scratch.take<C>(tokens * n.rows);
+    if (form.moves != transition::diagonal) dp = scratch.take<C>(tokens * n.rows);
+    if (form.moves == transition::low_rank) db = scratch.take<C>(tokens * n.rows);
     if (form.reads == readout::exclusive) d_own = scratch.take<C>(tokens * n.rows);
   }
 };

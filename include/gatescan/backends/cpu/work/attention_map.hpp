@@ -22,7 +22,8 @@ class map_rows {
   using E = element_t<C, IsComplex>;
   static constexpr index_t width = simd::lanes<C>;
   static constexpr bool per_key = R::form.gate != gate_span::entry;
-  static constexpr bool corrects = R::form.moves == transition::corrected;
+  static constexpr bool corrects = R::form.moves != transition::diagonal;
+  static constexpr bool low_rank = R::form.moves == transition::low_rank;
   static constexpr bool exclusive = R::form.reads == readout::exclusive;
 
   map_rows(const problem_of<R, T>& p, index_t sequence, index_t h)
@@ -105,7 +106,8 @@ class map_rows {
     const E by = stages<R>::denominator(x_, one_token{t, p_.n.keys}, token(t), E(n));
     for (index_t s = start; s <= t; ++s) sums[s] = sums[s] / by;
   }
-  // P_ts = y k_s. y is q_t at first; past token s it becomes a_s (.) (y - P_ts p_s).
+  // P_ts = y k_s. y is q_t at first; past token s it becomes a_s (.) (y - P_ts p_s), or with
+  // transition::low_rank a_s (.) y - (y b_s) p_s.
   void corrected_row(index_t start, index_t t, E* sums) {
     const auto for_each_key = [&](index_t s, auto&& f) {
       for (index_t i = 0; i < p_.n.keys; i += width) {
@@ -115,15 +117,21 @@ class map_rows {
     };
     for_each_key(t, [](const auto& key, C* y, int) { simd::store(y, key.q); });
     for (index_t s = t; s >= start; --s) {
-      E products(0);
+      E products(0), under(0);
       for_each_key(s, [&](const auto& key, const C* y, int count) {
         products = products + simd::first_lanes(simd::load(y) * key.k, count, E(0));
+        if constexpr (low_rank)
+          under = under + simd::first_lanes(simd::load(y) * key.b, count, E(0));
       });
-      const E score(simd::sum(products));
+      const E score(simd::sum(products)), taken(simd::sum(under));
       sums[s] = simd::first_lanes(score, 1, E(0));
       for_each_key(s, [&](const auto& key, C* y, int) {
-        const E rest = simd::fma(-score, key.p, simd::load(y));
-        simd::store(y, reset_to(key.gate, E(0), rest * key.gate));
+        const auto decayed = [&](const E& x) { return reset_to(key.gate, E(0), x * key.gate); };
+        const E here = simd::load(y);
+        if constexpr (low_rank)
+          simd::store(y, simd::fma(-taken, key.p, decayed(here)));
+        else
+          simd::store(y, decayed(simd::fma(-score, key.p, here)));
       });
     }
   }

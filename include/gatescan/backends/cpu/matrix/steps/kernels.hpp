@@ -12,7 +12,7 @@ namespace detail {
 /// What takes tokens, of one form.
 template <class R, class T, class Reader = matrix_reader<R, T>>
 using token_kernel =
-    std::conditional_t<Reader::corrects, corrected_token_steps<typename Reader::C>,
+    std::conditional_t<Reader::corrects, corrected_token_steps<typename Reader::C, R::form.moves>,
                        token_steps<typename Reader::C, Reader::complex, R::form.reads>>;
 
 template <class R, class T>
@@ -44,8 +44,9 @@ class step_kernels {
   }
 
  private:
-  using adjoint_kernel = std::conditional_t<reader::corrects, corrected_token_steps_adjoint<C>,
-                                            token_steps_adjoint<C, reader::complex, R::form.reads>>;
+  using adjoint_kernel =
+      std::conditional_t<reader::corrects, corrected_token_steps_adjoint<C, R::form.moves>,
+                         token_steps_adjoint<C, reader::complex, R::form.reads>>;
   token_kernel<R, T> forward_{};
   adjoint_kernel adjoint_{};
 };

@@ -7,8 +7,13 @@
 //   d = -dV, the gradient of what p read                       [C, V]
 //   G_in = (prod of all gates)[K] G + Q^^T dO + P^^T d         [K, V]
 //
-// dq, dp, dk and da are those of pairs (../key_gate/pairs.hpp): q with dO and p with d read, k with
-// U was written.
+// With transition::low_rank, where U is written under b and V under k,
+//
+//   dU = M_b^T dO + B^^ G,  (I + N_b)^T dU' = dU,  d = -dU'
+//   dV = M_k^T dO + N_k^T d + K^^ G
+//
+// dq, dp, dk, db and da are those of pairs (../key_gate/pairs.hpp): q with dO and p with d read, k
+// with U, or b with U and k with V, were written.
 
 #include <utility>
 
@@ -20,17 +25,23 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class C>
+template <class C, transition Moves>
 class corrected_gate_adjoint {
+  using gate = corrected_gate<C, Moves>;
+  static constexpr bool low_rank = gate::low_rank;
+  static constexpr index_t readers = gate::readers, writers = gate::writers;
+
  public:
   corrected_gate_adjoint() = default;
   /// Works in the scratch of `forward`, too.
-  corrected_gate_adjoint(arena& scratch, const matrix_shape& n, index_t tokens,
-                         const corrected_gate<C>& forward)
-      : forward_(forward), pairs_(scratch, n, tokens, 2), exact_(scratch, n, tokens) {
+  corrected_gate_adjoint(arena& scratch, const matrix_shape& n, index_t tokens, const gate& forward)
+      : forward_(forward),
+        pairs_(scratch, n, tokens, readers, writers),
+        exact_(scratch, n, tokens) {
     rows_ = scratch.take<C>(subchunk_tokens * n.rows);
-    d_read_ = scratch.take<C>(2 * tokens * n.value_pitch);
-    exact_d_ = matrix_gradients<C>(scratch, n, tokens, {.moves = transition::corrected});
+    d_read_ = scratch.take<C>(readers * tokens * n.value_pitch);
+    if (low_rank) du_ = scratch.take<C>(tokens * n.value_pitch);
+    exact_d_ = matrix_gradients<C>(scratch, n, tokens, {.moves = Moves});
     spare_g_ = scratch.take<C>(n.state_size());
   }
 
@@ -54,55 +65,68 @@ class corrected_gate_adjoint {
     c.memory->begin(products_backward<C>(n, subchunks));
     write_again(c);
 
-    token_chunk<C> written = c;
-    written.x.v = forward_.u();
     C* const d_read = d_read_ + c.tokens * vp;  // behind dO
     copy_numbers(d_read_, static_cast<const C*>(d.d_o), c.tokens * vp);
-    const auto q_decayed = forward_.decayed(), p_decayed = q_decayed.next_reader(c.tokens);
-    const state_reader<C> readers[] = {{c.x.q, d_read_, d.dq, true}, {c.x.p, d_read, d.dp, false}};
-    pairs_.begin(written, d);
-    pairs_.with_state_out(written, q_decayed, g, d);
-    pairs_.with_state_in(written, c.tokens, d_read_, d.dq);
+    const auto q_decayed = forward_.q_and(c.tokens), p_decayed = forward_.p_and(c.tokens);
+    const state_reader<C> by[] = {{c.x.q, d_read_, d.dq, true}, {c.x.p, d_read, d.dp, false}};
+    state_writer<C> written[std::size_t{writers}];
+    written[writers - 1] = {c.x.k, forward_.q_and(c.tokens, writers - 1).k, c.x.v, d.dk, d.dv};
+    if (low_rank)
+      written[0] = {c.x.b, q_decayed.k, forward_.u(), d.db, du_};
+    else
+      written[0].values = forward_.u();
+    pairs_.begin(c, written);
+    pairs_.with_state_out(c, q_decayed, g, written);
+    pairs_.with_state_in(c, c.tokens, d_read_, d.dq);
+    // to += the scores of subchunk r, transposed, x what was read: [tokens, later tokens] x
+    // [later tokens, V]
+    const auto add = [&](const auto& decayed, index_t r, const C* read, C* to) {
+      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
+      const C* const scores = decayed.scores_of(r);
+      simd::add_upper_product<C>(count, vp, simd::by_rows<C>(scores, subchunk_tokens),
+                                 {read + first * vp, vp}, {to + first * vp, vp});
+    };
     for (index_t r = subchunks - 1; r >= 0; --r) {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
-      C* const dv = d.dv + first * vp;
-      // [tokens, later tokens] x [later tokens, V]
-      simd::add_upper_product<C>(count, vp,
-                                 simd::by_rows<C>(q_decayed.scores_of(r), subchunk_tokens),
-                                 {d_read_ + first * vp, vp}, {dv, vp});
-      simd::solve_unit_upper<C>(
-          count, vp, simd::by_rows<C>(p_decayed.scores_of(r), subchunk_tokens), {dv, vp});
-      for (index_t i = 0; i < count * vp; ++i) d_read[first * vp + i] = -dv[i];
-      pairs_.with_state_in(written, count, d_read + first * vp, d.dp + first * n.rows);
-      pairs_.with_earlier_subchunks(written, r, q_decayed, readers[0], d);
-      pairs_.with_earlier_subchunks(written, r, p_decayed, readers[1], d);
-      pairs_.inside(written, r, readers, d);
+      C *const du = written[0].d_values, *const rows = du + first * vp;
+      const C* const scores = p_decayed.scores_of(r);
+      add(q_decayed, r, d_read_, du);
+      simd::solve_unit_upper<C>(count, vp, simd::by_rows<C>(scores, subchunk_tokens), {rows, vp});
+      for (index_t i = 0; i < count * vp; ++i) d_read[first * vp + i] = -rows[i];
+      if (low_rank) {
+        add(forward_.q_and(c.tokens, 1), r, d_read_, d.dv);
+        add(forward_.p_and(c.tokens, 1), r, d_read, d.dv);
+      }
+      pairs_.with_state_in(c, count, d_read + first * vp, d.dp + first * n.rows);
+      pairs_.with_earlier_subchunks(c, r, q_decayed, by[0], written);
+      pairs_.with_earlier_subchunks(c, r, p_decayed, by[1], written);
+      pairs_.template inside<readout::inclusive, gate::p_reads>(c, r, by, written, d.da);
     }
     const bool finite = incoming_gradient(c, g, g_in);
     const auto all_rows_finite = [&](const C* rows) {
       return all_finite(rows, c.tokens, n.rows, n.rows);
     };
     return finite && all_rows_finite(d.dq) && all_rows_finite(d.dp) && all_rows_finite(d.dk) &&
-           all_rows_finite(d.da) && all_finite(d.dv, c.tokens, vp, vp);
+           (!low_rank || all_rows_finite(d.db)) && all_rows_finite(d.da) &&
+           all_finite(d.dv, c.tokens, vp, vp);
   }
 
   // Products of both readers and U; q^ and p^ decay from their subchunks' first tokens.
   void write_again(const token_chunk<C>& c) const {
     const matrix_shape& n = c.x.n;
     const index_t vp = n.value_pitch;
-    const auto q_decayed = forward_.decayed(), p_decayed = q_decayed.next_reader(c.tokens);
-    const keys_in_tiles<C, false> queries(c.x), corrections(with_corrections_as_queries(c.x));
+    forward_.begin(c);
     for (index_t r = 0; r < subchunks_of(c.tokens); ++r) {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       C* const u = forward_.u() + first * vp;
-      q_decayed.set(queries, c.tokens, r);
-      p_decayed.set(corrections, c.tokens, r);
-      copy_numbers(rows_, static_cast<const C*>(p_decayed.q_of(r)), count * n.rows);
-      const auto p = forward_.read_subchunks(c, r, p_decayed, rows_, forward_.p_transposed(), u);
+      forward_.set_queries(c, r);
+      forward_.set_corrections(c, r);
+      const C* const p_rows = forward_.p_and(c.tokens).q_of(r);
+      copy_numbers(rows_, p_rows, count * n.rows);
+      const auto p = forward_.read_subchunks(c, r, rows_, forward_.p_transposed(), u);
       simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
         read_state(registers, n, count, p, c.state_in + j, u + j, prefetching{c.memory});
-        write_values<C>(registers * simd::lanes<C>, n, count, c.x.v + first * vp + j,
-                        p_decayed.scores_of(r), u + j);
+        forward_.write_values(c, r, j, registers * simd::lanes<C>);
       });
     }
   }
@@ -110,13 +134,13 @@ class corrected_gate_adjoint {
   // g_in from g, [dO; d] and q^ and p^ of the subchunks, which are used up; false where it is not
   // finite.
   bool incoming_gradient(const token_chunk<C>& c, const C* g, C* g_in) const {
-    const auto q_decayed = forward_.decayed(), p_decayed = q_decayed.next_reader(c.tokens);
+    const auto q_decayed = forward_.q_and(c.tokens), p_decayed = forward_.p_and(c.tokens);
     q_decayed.from_chunk_start(c.x, c.tokens);  // totals: from the chunk's start
     for (index_t r = 1; r < subchunks_of(c.tokens); ++r)
       scale_keys<false>(p_decayed.q_of(r), tokens_in_subchunk(c.tokens, r), c.x.n,
                         static_cast<const C*>(p_decayed.total_of(r - 1)), false);
-    return state_update<C, false>{c.x.n, 2 * c.tokens, q_decayed.q, d_read_, q_decayed.gates(),
-                                  g,     g_in}
+    return state_update<C, false>{
+        c.x.n, readers * c.tokens, q_decayed.q, d_read_, q_decayed.gates(), g, g_in}
         .all(prefetching{c.memory});
   }
 
@@ -131,19 +155,21 @@ class corrected_gate_adjoint {
     };
     replace_rows(d.dq, exact.dq), replace_rows(d.dp, exact.dp);
     replace_rows(d.dk, exact.dk), replace_rows(d.da, exact.da);
+    if (low_rank) replace_rows(d.db, exact.db);
     replace_non_finite(d.dv, static_cast<const C*>(exact.dv), c.tokens * n.value_pitch);
     replace_non_finite_state(g_in, static_cast<const C*>(g), n);
   }
 
-  corrected_gate<C> forward_{};
+  gate forward_{};
   pairs_adjoint<C, false> pairs_{};
-  corrected_token_steps_adjoint<C> exact_{};
+  corrected_token_steps_adjoint<C, Moves> exact_{};
   matrix_gradients<C> exact_d_{};
   C* rows_ = nullptr;     // [token][rows] of a subchunk: p^ on its way to the chunk's start
   C* d_read_ = nullptr;   // [reader][token][value_pitch]: dO, and d behind it
+  C* du_ = nullptr;       // [token][value_pitch]
   C* spare_g_ = nullptr;  // where g_in goes next
 };
-static_assert(chunk_adjoint<corrected_gate_adjoint<float>, float>);
+static_assert(chunk_adjoint<corrected_gate_adjoint<float, transition::corrected>, float>);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

@@ -8,6 +8,12 @@
 //   O = Q^ S_in + M U                                                        [C, V]
 //   S_out = (prod of all gates)[K] S_in + K^^T U                             [K, V]
 //
+// and with transition::low_rank, where p^ stops before its token's gate, U is written under b and V
+// under k, and a second letter says under which,
+//
+//   (I + N_b) U = -P^ S_in - N_k V           O = Q^ S_in + M_b U + M_k V
+//   S_out = (prod of all gates)[K] S_in + B^^T U + K^^T V
+//
 // The system is solved row after row. A series for its inverse would not do: for unit keys that are
 // alike and beta up to 2 its terms grow where the solution does not.
 
@@ -19,34 +25,18 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-// The tiles with p in the place of q.
-template <class C>
-matrix_tiles<C> with_corrections_as_queries(const matrix_tiles<C>& x) {
-  matrix_tiles<C> tiles = x;
-  tiles.q = x.p;
-  return tiles;
-}
-
-// A panel of U of a subchunk, in the place of what its p read of all that was before it.
-template <class C>
-void write_values(index_t columns, const matrix_shape& n, index_t count, const C* v,
-                  const C* scores, C* u) {
-  for (index_t t = 0; t < count; ++t)
-    for (index_t j = 0; j < columns; j += simd::lanes<C>) {
-      C* const at = u + t * n.value_pitch + j;
-      simd::store(at, simd::load(v + t * n.value_pitch + j) - simd::load(at));
-    }
-  simd::solve_unit_lower<C>(count, columns, simd::by_columns<C>(scores, subchunk_tokens),
-                            {u, n.value_pitch});
-}
-
-template <class C>
+template <class C, transition Moves>
 class corrected_gate {
  public:
+  static constexpr bool low_rank = Moves == transition::low_rank;
+  /// Rows that read states, q and p, and that are written under, k or b and k.
+  static constexpr index_t readers = 2, writers = low_rank ? 2 : 1;
+  static constexpr readout p_reads = low_rank ? readout::exclusive : readout::inclusive;
+
   corrected_gate() = default;
   corrected_gate(arena& scratch, const matrix_shape& n, index_t tokens)
-      : decayed_(scratch, n, tokens, 2) {
-    u_ = scratch.take<C>(tokens * n.value_pitch);
+      : decayed_(scratch, n, tokens, readers, writers) {
+    u_ = scratch.take<C>(writers * tokens * n.value_pitch);
     across_ = scratch.take<C>(subchunk_tokens * subchunk_tokens);
     q_transposed_ = scratch.take<C>(n.rows * subchunk_tokens);
     p_transposed_ = scratch.take<C>(n.rows * subchunk_tokens);
@@ -66,24 +56,74 @@ class corrected_gate {
                         });
   }
 
-  const decayed_subchunks<C, false>& decayed() const { return decayed_; }
-  /// [token][value_pitch]
+  /// Of q or p with what U is written under, or V with transition::low_rank.
+  decayed_subchunks<C, false> q_and(index_t tokens, index_t writer = 0) const {
+    return decayed_.of(tokens, 0, writer);
+  }
+  decayed_subchunks<C, false> p_and(index_t tokens, index_t writer = 0) const {
+    return decayed_.of(tokens, 1, writer);
+  }
+  /// [writer][token][value_pitch]: U, and with transition::low_rank V behind it
   C* u() const { return u_; }
+  void begin(const token_chunk<C>& c) const {
+    const index_t size = c.tokens * c.x.n.value_pitch;
+    if (low_rank) copy_numbers(u_ + size, static_cast<const C*>(c.x.v), size);
+  }
 
+  /// q^, or p^, of subchunk r and what it makes of every writer's keys there.
+  void set_queries(const token_chunk<C>& c, index_t r) const {
+    for (index_t w = 0; w < writers; ++w)
+      q_and(c.tokens, w).set(keys_in_tiles<C, false>(with_keys(c.x, c.x.q, w)), c.tokens, r);
+  }
+  void set_corrections(const token_chunk<C>& c, index_t r) const {
+    for (index_t w = 0; w < writers; ++w) {
+      const auto decayed = p_and(c.tokens, w);
+      decayed.set(keys_in_tiles<C, false, p_reads>(with_keys(c.x, c.x.p, w)), c.tokens, r);
+      for (index_t t = 0; low_rank && t < subchunk_tokens; ++t)  // p does not read its own token
+        decayed.scores_of(r)[t * subchunk_tokens + t] = C(0);
+    }
+  }
   /// to[token][value_pitch] = what a reader's rows of subchunk r read of the subchunks before it.
   /// The rows decay on to the chunk's first token; returns them as a left operand.
-  auto read_subchunks(const token_chunk<C>& c, index_t r,
-                      const decayed_subchunks<C, false>& decayed, C* rows, C* transposed,
-                      C* to) const {
+  auto read_subchunks(const token_chunk<C>& c, index_t r, C* rows, C* transposed, C* to) const {
     const matrix_shape& n = c.x.n;
     const index_t count = tokens_in_subchunk(c.tokens, r);
+    written_values<C> written[std::size_t{writers}];
+    for (index_t w = 0; w < writers; ++w)
+      written[w] = {q_and(c.tokens, w).k, u_ + w * c.tokens * n.value_pitch};
     fill(to, count * n.value_pitch, C(0));
-    read_earlier_subchunks<C, false>(decayed, n, c.tokens, r, rows, u_, to, across_);
+    read_earlier_subchunks<false>(decayed_, n, c.tokens, r, rows, written, to, across_);
     return left_of_products(static_cast<const C*>(rows), count, n, transposed);
+  }
+  /// A panel of U of subchunk r from column j on, in the place of what its p read of all that was
+  /// before the subchunk.
+  void write_values(const token_chunk<C>& c, index_t r, index_t j, index_t columns) const {
+    const index_t count = tokens_in_subchunk(c.tokens, r), vp = c.x.n.value_pitch;
+    const index_t at = r * subchunk_tokens * vp + j;
+    C* const u = u_ + at;
+    const auto scores = [&](index_t w) {
+      return simd::by_columns<C>(static_cast<const C*>(p_and(c.tokens, w).scores_of(r)),
+                                 subchunk_tokens);
+    };
+    if (low_rank) simd::add_lower_product<C>(count, columns, scores(1), {c.x.v + at, vp}, {u, vp});
+    for (index_t t = 0; t < count; ++t)
+      for (index_t i = t * vp; i < t * vp + columns; i += simd::lanes<C>)
+        simd::store(u + i,
+                    low_rank ? -simd::load(u + i) : simd::load(c.x.v + at + i) - simd::load(u + i));
+    simd::solve_unit_lower<C>(count, columns, scores(0), {u, vp});
   }
   C* p_transposed() const { return p_transposed_; }
 
  private:
+  // The tiles with a reader's rows as q and a writer's as k.
+  static matrix_tiles<C> with_keys(const matrix_tiles<C>& x, C* rows, index_t writer) {
+    matrix_tiles<C> tiles = x;
+    tiles.q = rows;
+    tiles.own = x.k;  // p reads none: its scores are set to 0
+    if (low_rank && writer == 0) tiles.k = x.b;
+    return tiles;
+  }
+
   // S_out and, with Outputs, o. False where one of them is not finite.
   template <bool Outputs>
   bool in_products(const token_chunk<C>& c, C* state_out) const {
@@ -93,32 +133,34 @@ class corrected_gate {
     const prefetching ahead{c.memory};
     c.memory->begin(panels_of<C>(n) *
                     ((Outputs ? 2 : 1) * simd::row_blocks(c.tokens) + simd::row_blocks(n.rows)));
-    const keys_in_tiles<C, false> queries(x), corrections(with_corrections_as_queries(x));
-    const auto q_decayed = decayed_, p_decayed = decayed_.next_reader(c.tokens);
-    const state_update<C, false> update{n,          c.tokens,  q_decayed.k, u_, q_decayed.gates(),
-                                        c.state_in, state_out, !Outputs};
+    begin(c);
+    const auto q_decayed = q_and(c.tokens), p_decayed = p_and(c.tokens);
+    const state_update<C, false> update{
+        n, writers * c.tokens, q_decayed.k, u_, q_decayed.gates(), c.state_in, state_out, !Outputs};
     simd::pack<C> watch(0);
     for (index_t r = 0; r < subchunks; ++r) {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       C *const u = u_ + first * vp, *const o = x.o + first * vp;
-      const C *const n_scores = p_decayed.scores_of(r), *const m_scores = q_decayed.scores_of(r);
-      p_decayed.set(corrections, c.tokens, r);
-      const auto p = read_subchunks(c, r, p_decayed, p_decayed.q_of(r), p_transposed_, u);
+      set_corrections(c, r);
+      const auto p = read_subchunks(c, r, p_decayed.q_of(r), p_transposed_, u);
       auto q = p;
       if (Outputs) {
-        q_decayed.set(queries, c.tokens, r);
-        q = read_subchunks(c, r, q_decayed, q_decayed.q_of(r), q_transposed_, o);
+        set_queries(c, r);
+        q = read_subchunks(c, r, q_decayed.q_of(r), q_transposed_, o);
       }
       const bool last = r + 1 == subchunks;
       if (last) q_decayed.to_chunk_end(x, c.tokens);
       simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
         const index_t columns = registers * simd::lanes<C>;
         read_state(registers, n, count, p, c.state_in + j, u + j, ahead);
-        write_values<C>(columns, n, count, x.v + first * vp + j, n_scores, u + j);
+        write_values(c, r, j, columns);
         if (Outputs) {
-          // [tokens, tokens before] x [tokens before, V]
-          simd::add_lower_product<C>(count, columns, simd::by_columns<C>(m_scores, subchunk_tokens),
-                                     {u + j, vp}, {o + j, vp});
+          for (index_t w = 0; w < writers; ++w) {
+            const C* const scores = q_and(c.tokens, w).scores_of(r);
+            // [tokens, tokens before] x [tokens before, V]
+            simd::add_lower_product<C>(count, columns, simd::by_columns<C>(scores, subchunk_tokens),
+                                       {u + w * c.tokens * vp + j, vp}, {o + j, vp});
+          }
           watch += read_state(registers, n, count, q, c.state_in + j, o + j, ahead);
         }
         if (last) watch += update.panel(registers, j, ahead);
@@ -132,18 +174,18 @@ class corrected_gate {
     exact.o = exact_o_;
     copy_numbers(exact_state_, c.state_in, n.part_size());
     fill(exact_state_ + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-    corrected_steps(exact, c.tokens, exact_state_, n.state_pitch);
+    corrected_steps<Moves>(exact, c.tokens, exact_state_, n.state_pitch);
     replace_non_finite(c.x.o, exact_o_, c.tokens * n.value_pitch);
     replace_non_finite_state(state_out, exact_state_, n);
   }
 
-  decayed_subchunks<C, false> decayed_{};  // of q; of p is its next reader
+  decayed_subchunks<C, false> decayed_{};  // of q and p with every writer
   C* u_ = nullptr;
   C* across_ = nullptr;                                  // [s][t]: scores between two subchunks
   C *q_transposed_ = nullptr, *p_transposed_ = nullptr;  // [rows][tokens], of a subchunk
   C *exact_state_ = nullptr, *exact_o_ = nullptr;        // of the token by token form
 };
-static_assert(chunk_kernel<corrected_gate<float>, float>);
+static_assert(chunk_kernel<corrected_gate<float, transition::corrected>, float>);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

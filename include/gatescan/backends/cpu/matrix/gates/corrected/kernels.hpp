@@ -51,8 +51,8 @@ class corrected_chunk_kernels {
   }
 
  private:
-  corrected_gate<C> forward_;
-  corrected_gate_adjoint<C> adjoint_{};
+  corrected_gate<C, R::form.moves> forward_;
+  corrected_gate_adjoint<C, R::form.moves> adjoint_{};
 };
 
 }  // namespace detail

@@ -8,6 +8,12 @@
 //   G' = G + p_t d_t^T                      da_t[i] = sum_j G'[i, j] S_{t-1}[i, j]
 //   G = a_t (.) G', 0 where a_t is 0
 //
+// and with transition::low_rank, where u = -S_{t-1}^T p_t is written under b and v under k,
+//
+//   du_t = G^T b_t, dv_t = G^T k_t          db_t = G u_t, dk_t = G v_t
+//   d_t = -du_t                             dp_t = S_{t-1} d_t
+//   da_t[i] = sum_j G[i, j] S_{t-1}[i, j]   G = a_t (.) G + p_t d_t^T
+//
 // What is independent is all keys of a panel of columns. Its states are kept before every token of
 // a block, those of earlier blocks at their starts.
 
@@ -53,23 +59,27 @@ GATESCAN_INLINE simd::pack<C> sum_over_registers(F&& f) {
   return sum;
 }
 
-// One token: g from the gradient of S_t without its own o to that of S_{t-1}. Adds to dq, dk, dp
-// and da.
-template <std::size_t Vecs, class C>
+// One token: g from the gradient of S_t without its own o to that of S_{t-1}. Adds to dq, dk, dp,
+// db and da.
+template <transition Moves, std::size_t Vecs, class C>
 GATESCAN_INLINE void corrected_step_adjoint(const matrix_tiles<C>& x, index_t t, index_t j,
                                             const C* before, const C* after, const C* u_row, C* g,
                                             const matrix_gradients<C>& d) {
   using P = simd::pack<C>;
   constexpr index_t width = simd::lanes<C>, pitch = index_t{Vecs} * width;
+  constexpr bool low_rank = Moves == transition::low_rank;
   const index_t row = t * x.n.rows, keys = x.n.keys, values = t * x.n.value_pitch + j;
   const C *q = x.q + row, *k = x.k + row, *p = x.p + row, *a = x.a + row;
   C *dq = d.dq + row, *dk = d.dk + row, *dp = d.dp + row, *da = d.da + row;
-  P d_o[Vecs], u[Vecs], du[Vecs], read[Vecs];
+  const C* const b = low_rank ? x.b + row : k;
+  C* const db = low_rank ? d.db + row : dk;
+  P d_o[Vecs], u[Vecs], v[Vecs], du[Vecs], dv[Vecs], read[Vecs];
 #pragma GCC unroll 4
   for (index_t c = 0; c < index_t{Vecs}; ++c) {
     d_o[c] = simd::load(d.d_o + values + c * width);
     u[c] = simd::load(u_row + c * width);
-    du[c] = P(0);
+    v[c] = simd::load(x.v + values + c * width);
+    du[c] = dv[c] = P(0);
   }
   const auto at = [](index_t i, index_t c) { return i * pitch + c * width; };
   const auto over_keys = [&](auto&& f) __attribute__((always_inline)) {
@@ -79,18 +89,19 @@ GATESCAN_INLINE void corrected_step_adjoint(const matrix_tiles<C>& x, index_t t,
     add_row_sums(
         count, dq + first, [&](index_t m) __attribute__((always_inline)) {
           const index_t i = first + m;
-          const P query(q[i]), key(k[i]);
+          const P query(q[i]), key(k[i]), under(b[i]);
           return sum_over_registers<Vecs, C>([&](index_t c) __attribute__((always_inline)) {
             const P here = simd::fma(query, d_o[c], simd::load(g + at(i, c)));
             simd::store(g + at(i, c), here);
-            du[c] = simd::fma(key, here, du[c]);
+            du[c] = simd::fma(under, here, du[c]);
+            if (low_rank) dv[c] = simd::fma(key, here, dv[c]);
             return simd::load(after + at(i, c)) * d_o[c];
           });
         });
   });
 #pragma GCC unroll 4
   for (index_t c = 0; c < index_t{Vecs}; ++c) {
-    simd::store(d.dv + values + c * width, du[c]);
+    simd::store(d.dv + values + c * width, low_rank ? dv[c] : du[c]);
     read[c] = -du[c];
   }
   over_keys([&](index_t first, index_t count) __attribute__((always_inline)) {
@@ -102,17 +113,24 @@ GATESCAN_INLINE void corrected_step_adjoint(const matrix_tiles<C>& x, index_t t,
             });
           });
     };
+    if (low_rank)
+      sums(
+          dk, [&](index_t i, index_t c)
+                  __attribute__((always_inline)) { return simd::load(g + at(i, c)) * v[c]; });
     sums(
-        dk, [&](index_t i, index_t c)
+        db, [&](index_t i, index_t c)
                 __attribute__((always_inline)) { return simd::load(g + at(i, c)) * u[c]; });
     sums(
         dp, [&](index_t i, index_t c) __attribute__((always_inline)) {
-          return decayed<true>(a[i], simd::load(before + at(i, c))) * read[c];
+          const P s = simd::load(before + at(i, c));
+          return (low_rank ? s : decayed<true>(a[i], s)) * read[c];
         });
     sums(
         da, [&](index_t i, index_t c) __attribute__((always_inline)) {
-          const P here = simd::fma(P(p[i]), read[c], simd::load(g + at(i, c)));
-          simd::store(g + at(i, c), decayed<true>(a[i], here));
+          const P after_gate = simd::load(g + at(i, c)), key(p[i]);
+          const P here = low_rank ? after_gate : simd::fma(key, read[c], after_gate);
+          const P next = decayed<true>(a[i], here);
+          simd::store(g + at(i, c), low_rank ? simd::fma(key, read[c], next) : next);
           return here * simd::load(before + at(i, c));
         });
   });
@@ -128,7 +146,7 @@ void copy_panel(index_t keys, const C* from, index_t from_pitch, C* to, index_t 
     }
 }
 
-template <std::size_t Vecs, class C>
+template <transition Moves, std::size_t Vecs, class C>
 __attribute__((noinline)) void corrected_adjoint_of_panel(
     const matrix_tiles<C>& tiles, index_t tokens, index_t j, const C* state_in, C* g,
     const matrix_gradients<C>& gradients, const corrected_steps_adjoint_scratch<C>& w) {
@@ -137,11 +155,12 @@ __attribute__((noinline)) void corrected_adjoint_of_panel(
   const auto d = held(gradients);
   const index_t keys = x.n.keys, size = keys * pitch;
   const auto step = [&](index_t t, const C* from, C* to, C* kept_u) {
-    simd::pack<C> u[Vecs];
-    correct<true>(x, t, j, from, pitch, u);
-    write_corrected<true, false>(x, t, j, from, to, pitch, u);
+    value_panel<Vecs, C> values;
+    correct<Moves, true>(x, t, j, from, pitch, values);
+    write_corrected<Moves, true, false>(x, t, j, from, to, pitch, values);
 #pragma GCC unroll 4
-    for (index_t c = 0; c < index_t{Vecs}; ++c) simd::store(kept_u + c * simd::lanes<C>, u[c]);
+    for (index_t c = 0; c < index_t{Vecs}; ++c)
+      simd::store(kept_u + c * simd::lanes<C>, values.u[c]);
   };
   const index_t blocks = ceil_divide(tokens, subchunk_tokens);
   copy_panel<Vecs>(keys, state_in + j, x.n.state_pitch, w.starts, pitch);
@@ -159,13 +178,13 @@ __attribute__((noinline)) void corrected_adjoint_of_panel(
     for (index_t t = 0; t < count; ++t)
       step(first + t, w.states + t * size, w.states + (t + 1) * size, w.u + t * pitch);
     for (index_t t = count - 1; t >= 0; --t)
-      corrected_step_adjoint<Vecs, C>(x, first + t, j, w.states + t * size,
-                                      w.states + (t + 1) * size, w.u + t * pitch, w.g, d);
+      corrected_step_adjoint<Moves, Vecs, C>(x, first + t, j, w.states + t * size,
+                                             w.states + (t + 1) * size, w.u + t * pitch, w.g, d);
   }
   copy_panel<Vecs>(keys, static_cast<const C*>(w.g), pitch, g + j, x.n.state_pitch);
 }
 
-template <class C>
+template <class C, transition Moves>
 class corrected_token_steps_adjoint {
  public:
   corrected_token_steps_adjoint() = default;
@@ -175,8 +194,9 @@ class corrected_token_steps_adjoint {
   /// g: the gradient of the state after the tokens, in place to that of the state before them.
   C* backward(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) const {
     for (C* const to : {d.dq, d.dk, d.dp, d.da}) fill(to, c.tokens * c.x.n.rows, C(0));
+    if (Moves == transition::low_rank) fill(d.db, c.tokens * c.x.n.rows, C(0));
     for_each_panel_of_state<C>(c.x.n, [&]<std::size_t Vecs>(index_t j) {
-      corrected_adjoint_of_panel<Vecs>(c.x, c.tokens, j, c.state_in, g, d, scratch_);
+      corrected_adjoint_of_panel<Moves, Vecs>(c.x, c.tokens, j, c.state_in, g, d, scratch_);
     });
     return g;
   }
@@ -184,7 +204,7 @@ class corrected_token_steps_adjoint {
  private:
   corrected_steps_adjoint_scratch<C> scratch_{};
 };
-static_assert(chunk_adjoint<corrected_token_steps_adjoint<float>, float>);
+static_assert(chunk_adjoint<corrected_token_steps_adjoint<float, transition::corrected>, float>);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

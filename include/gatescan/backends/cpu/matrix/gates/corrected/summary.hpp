@@ -8,7 +8,7 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
-template <class C>
+template <class C, transition Moves>
 class corrected_summary {
  public:
   corrected_summary(arena& scratch, const matrix_shape& shape, index_t tokens)
@@ -51,7 +51,7 @@ class corrected_summary {
 
  private:
   matrix_shape n_, square_;  // of S; of T
-  corrected_gate<C> kernel_;
+  corrected_gate<C, Moves> kernel_;
   C *next_ = nullptr, *v_ = nullptr, *o_ = nullptr;
 };
 

@@ -64,18 +64,19 @@ class key_gate_adjoint {
     const keys_in_tiles<C, IsComplex, Reads> keys(x);
     for (index_t r = 0; r < subchunks; ++r) decayed_.set(keys, c.tokens, r);
     const state_reader<C> queries[] = {{x.q, d.d_o, d.dq, !exclusive}};
-    pairs_.begin(c, d);
+    const state_writer<C> written[] = {{x.k, decayed_.k, x.v, d.dk, d.dv}};
+    pairs_.begin(c, written);
     pairs_.with_state_in(c, c.tokens, d.d_o, d.dq);
     for (index_t r = 0; r < subchunks; ++r)
-      pairs_.with_earlier_subchunks(c, r, decayed_, queries[0], d);
-    pairs_.with_state_out(c, decayed_, g, d);
+      pairs_.with_earlier_subchunks(c, r, decayed_, queries[0], written);
+    pairs_.with_state_out(c, decayed_, g, written);
     for (index_t r = 0; r < subchunks; ++r) {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       // [tokens, later tokens] x [later tokens, V]
       simd::add_upper_product<C>(count, vp,
                                  simd::by_rows<C>(decayed_.scores_of(r), subchunk_tokens),
                                  {d.d_o + first * vp, vp}, {d.dv + first * vp, vp});
-      pairs_.template inside<Reads>(c, r, queries, d);
+      pairs_.template inside<Reads>(c, r, queries, written, d.da);
     }
     if constexpr (exclusive) pairs_with_own_keys(c, d);
     const bool finite = incoming_gradient(c, d.d_o, g, g_in);

@@ -35,19 +35,29 @@ auto left_of_products(const C* queries, index_t tokens, const matrix_shape& n, C
     return simd::by_columns<C>(static_cast<const C*>(transposed), pitch);
   }
 }
-// o[t] += what queries of subchunk r read of what the subchunks before it wrote, `v`. They decay on
-// to the chunk's first token. `across` has room for the scores of two subchunks.
-template <class C, bool IsComplex>
+/// Values that a chunk's tokens write and the keys that they are written under.
+template <class C>
+struct written_values {
+  const C* k;  // [token][rows]: k^
+  const C* v;  // [token][value_pitch]
+};
+// o[t] += what queries of subchunk r read of what the subchunks before it wrote. They decay on to
+// the chunk's first token. `across` has room for the scores of two subchunks.
+template <bool IsComplex, class C, std::size_t Writers>
 void read_earlier_subchunks(const decayed_subchunks<C, IsComplex>& decayed, const matrix_shape& n,
-                            index_t tokens, index_t r, C* q, const C* v, C* o, C* across) {
+                            index_t tokens, index_t r, C* q,
+                            const written_values<C> (&written)[Writers], C* o, C* across) {
   const index_t count = tokens_in_subchunk(tokens, r), vp = n.value_pitch;
   for (index_t b = r - 1; b >= 0; --b) {
-    // [tokens, K] x [K, subchunk], x [subchunk, V]
-    simd::dot_products<C>(count, subchunk_tokens, n.rows, {q, n.rows}, {decayed.k_of(b), n.rows},
-                          {across, subchunk_tokens});
-    simd::add_product<C>(count, vp, subchunk_tokens,
-                         simd::by_columns<C>(static_cast<const C*>(across), subchunk_tokens),
-                         {v + b * subchunk_tokens * vp, vp}, {o, vp});
+    const index_t first = b * subchunk_tokens;
+    for (const auto& [k, v] : written) {
+      // [tokens, K] x [K, subchunk], x [subchunk, V]
+      simd::dot_products<C>(count, subchunk_tokens, n.rows, {q, n.rows},
+                            {k + first * n.rows, n.rows}, {across, subchunk_tokens});
+      simd::add_product<C>(count, vp, subchunk_tokens,
+                           simd::by_columns<C>(static_cast<const C*>(across), subchunk_tokens),
+                           {v + first * vp, vp}, {o, vp});
+    }
     scale_keys<IsComplex>(q, count, n, decayed.total_of(b), true);
   }
 }
@@ -116,6 +126,7 @@ class key_gate {
   void attend_inside(const token_chunk<C>& c) const {
     const matrix_tiles<C>& x = c.x;
     const index_t vp = x.n.value_pitch, subchunks = subchunks_of(c.tokens);
+    const written_values<C> written[] = {{decayed_.k, x.v}};
     c.memory->begin(products_forward<C>(x.n, c.tokens));
     for (index_t r = 0; r < subchunks; ++r) {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
@@ -126,7 +137,7 @@ class key_gate {
           count, vp,
           simd::by_columns<C>(static_cast<const C*>(decayed_.scores_of(r)), subchunk_tokens),
           {x.v + first * vp, vp}, {o, vp});
-      read_earlier_subchunks<C, IsComplex>(decayed_, x.n, c.tokens, r, q, x.v, o, across_);
+      read_earlier_subchunks<IsComplex>(decayed_, x.n, c.tokens, r, q, written, o, across_);
       prefetching{c.memory}();
     }
     decayed_.to_chunk_end(x, c.tokens);

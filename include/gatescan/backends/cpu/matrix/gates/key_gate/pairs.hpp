@@ -8,7 +8,7 @@
 //   Y_r(t) = sum_{s<t} dP_rs k_s prod_{s<j<t} a_j      what the keys before t look like to query r
 //   x_r(t) = q_r prod_{t<j<=r} a_j                     query r as seen from after t
 //
-//   conj(dq_r) = Y_r(r + 1), with readout::exclusive Y_r(r)
+//   conj(dq_r) = Y_r(r + 1), of readers whose readout is exclusive Y_r(r)
 //   conj(dk_t) = sum_{r>=t} x_r(t) dP_rt
 //   conj(da_t) = sum_{r>=t} x_r(t) Y_r(t)              strictly causal: exact at a_t = 0
 //   dv_s      += sum_{t>s} P_ts do_t + Re((k_s prod_{j>s} a_j)^H G)       t in later subchunks
@@ -43,25 +43,38 @@ struct state_reader {
   C* d_rows;              // [token][rows]: Y, and in the end the gradient of rows
   bool reads_own = true;  // what their own token writes, too
 };
+/// Keys with the values that are written under them.
+template <class C>
+struct state_writer {
+  const C* rows;     // [token][rows]
+  const C* decayed;  // [token][rows]: k^
+  const C* values;   // [token][value_pitch]
+  C* d_rows;         // [token][rows]: X, and in the end the gradient of rows
+  C* d_values;       // [token][value_pitch]
+};
 
 template <class C, bool IsComplex>
 class pairs_adjoint {
  public:
   pairs_adjoint() = default;
-  pairs_adjoint(arena& scratch, const matrix_shape& n, index_t tokens, index_t readers = 1) {
+  pairs_adjoint(arena& scratch, const matrix_shape& n, index_t tokens, index_t readers = 1,
+                index_t writers = 1) {
     const index_t subchunks = subchunks_of(tokens);
     transposed_ = scratch.take<C>(n.value_pitch * subchunks * subchunk_tokens);
     between_ = scratch.take<C>(subchunks * n.rows), z_ = scratch.take<C>(subchunks * n.rows);
     y_end_ = scratch.take<C>(n.rows);
-    rows_ = scratch.take<C>(subchunks * subchunk_tokens * n.rows);
+    rows_ = scratch.take<C>(writers * subchunks * subchunk_tokens * n.rows);
     columns_ = scratch.take<C>(subchunks * subchunk_tokens * n.rows);
     across_ = scratch.take<C>(subchunk_tokens * subchunk_tokens);
-    d_scores_ = scratch.take<C>(readers * subchunk_tokens * subchunk_tokens);
+    d_scores_ = scratch.take<C>(readers * writers * subchunk_tokens * subchunk_tokens);
   }
 
-  void begin(const token_chunk<C>& c, const matrix_gradients<C>& d) const {
-    fill(d.dk, c.tokens * c.x.n.rows, C(0));
-    fill(d.dv, c.tokens * c.x.n.value_pitch, C(0));
+  template <std::size_t Writers>
+  void begin(const token_chunk<C>& c, const state_writer<C> (&writers)[Writers]) const {
+    for (const state_writer<C>& w : writers) {
+      fill(w.d_rows, c.tokens * c.x.n.rows, C(0));
+      fill(w.d_values, c.tokens * c.x.n.value_pitch, C(0));
+    }
     fill(z_, subchunks_of(c.tokens) * c.x.n.rows, C(0));
   }
   /// S_in as a key of `tokens` readers: Y.
@@ -71,16 +84,15 @@ class pairs_adjoint {
                    prefetching{c.memory});
   }
   /// Readers of subchunk r, decayed from its first token, with the keys of those before it: their
-  /// Y, d.dk (X), d.dv and z.
+  /// Y, X and gradients of values, and z.
+  template <std::size_t Writers>
   void with_earlier_subchunks(const token_chunk<C>& c, index_t r,
                               const decayed_subchunks<C, IsComplex>& decayed,
                               const state_reader<C>& reader,
-                              const matrix_gradients<C>& gradients) const {
-    const auto x = held(c.x);
-    const auto d = held(gradients);
+                              const state_writer<C> (&writers)[Writers]) const {
     const auto s = held(*this);
     const auto w = held(decayed);
-    const auto n = held(x.n);
+    const auto n = held(c.x.n);
     const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
     const index_t kp = n.key_pitch, vp = n.value_pitch;
     const C* d_o = reader.d_read + first * vp;
@@ -91,7 +103,7 @@ class pairs_adjoint {
     set_between(n, r, decayed);
     for (index_t b = 0; b < r; ++b) {
       const index_t key = b * subchunk_tokens;
-      C *q = s.rows_, *k = w.k_of(b);
+      C* q = s.rows_;
       for (index_t i = 0; i < kp; i += simd::lanes<C>) {
         const auto gap = load_keys<IsComplex>(s.between_ + b * n.rows, i, kp);
         auto z = load_keys<IsComplex>(s.z_ + b * n.rows, i, kp);
@@ -102,131 +114,151 @@ class pairs_adjoint {
         }
         store_keys<IsComplex>(s.z_ + b * n.rows, i, kp, z);
       }
-      // dP: [keys, V] x [V, queries]; dk += dP x [queries, K]
-      simd::dot_products<C>(subchunk_tokens, count, vp, {x.v + key * vp, vp}, {d_o, vp},
-                            {s.d_scores_, subchunk_tokens});
-      simd::add_product<C>(subchunk_tokens, n.rows, count, transposed(s.d_scores_), {q, n.rows},
-                           {d.dk + key * n.rows, n.rows});
-      // P: [keys, K] x [K, queries]; dv += P x [queries, V]
-      simd::dot_products<C>(subchunk_tokens, count, n.rows, {k, n.rows}, {q, n.rows},
-                            {s.across_, subchunk_tokens});
-      simd::add_product<C>(subchunk_tokens, vp, count, transposed(s.across_), {d_o, vp},
-                           {d.dv + key * vp, vp});
       // Y = total Y + dP^T x [keys, K]
       scale_keys<IsComplex>(y, count, n, w.total_of(b), false);
-      simd::add_product<C>(count, n.rows, subchunk_tokens,
-                           simd::by_rows<C>(s.d_scores_, subchunk_tokens), {k, n.rows},
-                           {y, n.rows});
+      for (const state_writer<C>& written : writers) {
+        const C* const k = written.decayed + key * n.rows;
+        // dP: [keys, V] x [V, queries]; dk += dP x [queries, K]
+        simd::dot_products<C>(subchunk_tokens, count, vp, {written.values + key * vp, vp},
+                              {d_o, vp}, {s.d_scores_, subchunk_tokens});
+        simd::add_product<C>(subchunk_tokens, n.rows, count, transposed(s.d_scores_), {q, n.rows},
+                             {written.d_rows + key * n.rows, n.rows});
+        // P: [keys, K] x [K, queries]; dv += P x [queries, V]
+        simd::dot_products<C>(subchunk_tokens, count, n.rows, {k, n.rows}, {q, n.rows},
+                              {s.across_, subchunk_tokens});
+        simd::add_product<C>(subchunk_tokens, vp, count, transposed(s.across_), {d_o, vp},
+                             {written.d_values + key * vp, vp});
+        simd::add_product<C>(count, n.rows, subchunk_tokens,
+                             simd::by_rows<C>(s.d_scores_, subchunk_tokens), {k, n.rows},
+                             {y, n.rows});
+      }
     }
   }
 
-  /// S_out as a query: d.dk (X), d.dv and z, from its gradient g.
+  /// S_out as a query: X, gradients of values and z, from its gradient g.
+  template <std::size_t Writers>
   void with_state_out(const token_chunk<C>& c, const decayed_subchunks<C, IsComplex>& decayed,
-                      const C* g, const matrix_gradients<C>& gradients) const {
-    const auto x = held(c.x);
-    const auto d = held(gradients);
+                      const C* g, const state_writer<C> (&writers)[Writers]) const {
     const auto s = held(*this);
     const auto w = held(decayed);
-    const auto n = held(x.n);
+    const auto n = held(c.x.n);
     const index_t subchunks = subchunks_of(c.tokens), kp = n.key_pitch, vp = n.value_pitch;
     const prefetching ahead{c.memory};
     start_y_end(n, c.state_in, g);
     set_between(n, subchunks, decayed);
-    transpose_tokens(c.tokens, vp, static_cast<const C*>(x.v), s.transposed_);
-    contract_state(n, c.tokens, g, static_cast<const C*>(s.transposed_), s.columns_, s.rows_,
-                   ahead);
+    state_writer<C> written[Writers];
+    C* seen[Writers];  // [token][rows]: what G makes of the values
+    for (std::size_t m = 0; m < Writers; ++m) {
+      written[m] = writers[m];
+      seen[m] = s.rows_ + static_cast<index_t>(m) * subchunks * subchunk_tokens * n.rows;
+      transpose_tokens(c.tokens, vp, written[m].values, s.transposed_);
+      contract_state(n, c.tokens, g, static_cast<const C*>(s.transposed_), s.columns_, seen[m],
+                     ahead);
+    }
     for (index_t b = 0; b < subchunks; ++b) {
       const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(c.tokens, b);
-      C* u = s.rows_ + first * n.rows;
       for (index_t i = 0; i < kp; i += simd::lanes<C>) {
         const auto gap = load_keys<IsComplex>(s.between_ + b * n.rows, i, kp);
         auto y = load_keys<IsComplex>(s.y_end_, i, kp);
         store_keys<IsComplex>(s.z_ + b * n.rows, i, kp,
                               fma(gap, y, load_keys<IsComplex>(s.z_ + b * n.rows, i, kp)));
         y = y * load_keys<IsComplex>(w.total_of(b), i, kp);
-        for (index_t t = 0; t < count; ++t) {
-          const index_t row = (first + t) * n.rows;
-          const auto ut = load_keys<IsComplex>(u + t * n.rows, i, kp);
-          const auto k = load_keys<IsComplex>(w.k + row, i, kp);
-          store_keys<IsComplex>(d.dk + row, i, kp,
-                                fma(conj(gap), ut, load_keys<IsComplex>(d.dk + row, i, kp)));
-          y = fma(k, conj(ut), y);
-          store_keys<IsComplex>(u + t * n.rows, i, kp,
-                                k * gap);  // from here on k^ decayed to the chunk's end
-        }
+        for (std::size_t m = 0; m < Writers; ++m)
+          for (index_t row = first * n.rows; row < (first + count) * n.rows; row += n.rows) {
+            C *const u = seen[m] + row, *const dk = written[m].d_rows + row;
+            const auto ut = load_keys<IsComplex>(u, i, kp);
+            const auto k = load_keys<IsComplex>(written[m].decayed + row, i, kp);
+            store_keys<IsComplex>(dk, i, kp, fma(conj(gap), ut, load_keys<IsComplex>(dk, i, kp)));
+            y = fma(k, conj(ut), y);
+            store_keys<IsComplex>(u, i, kp, k * gap);  // from here on k^ decayed to the chunk's end
+          }
         store_keys<IsComplex>(s.y_end_, i, kp, y);
       }
-      // [tokens, K] x [K, V]
-      simd::add_product<C>(count, vp, n.rows, simd::by_rows<C>(u, n.rows), {g, n.state_pitch},
-                           {d.dv + first * vp, vp}, ahead);
+      for (std::size_t m = 0; m < Writers; ++m)  // [tokens, K] x [K, V]
+        simd::add_product<C>(count, vp, n.rows, simd::by_rows<C>(seen[m] + first * n.rows, n.rows),
+                             {g, n.state_pitch}, {written[m].d_values + first * vp, vp}, ahead);
     }
   }
-  /// Pairs inside subchunk b, and the way from Y, X, Z at its ends to d_rows, dk and da of every
-  /// token. With readout::exclusive readers do not meet the gate of their own token, nor its key.
-  template <readout Reads = readout::inclusive, std::size_t Readers>
-  void inside(const token_chunk<C>& c, index_t b, const state_reader<C> (&readers)[Readers],
-              const matrix_gradients<C>& gradients) const {
+  /// Pairs inside subchunk b, and the way from Y, X, Z at its ends to gradients of readers, writers
+  /// and gates of every token. Readers whose readout is exclusive do not meet the gate of their own
+  /// token, nor its keys.
+  template <readout... Reads, std::size_t Writers>
+  void inside(const token_chunk<C>& c, index_t b,
+              const state_reader<C> (&readers)[sizeof...(Reads)],
+              const state_writer<C> (&writers)[Writers], C* da) const {
     using E = element_t<C, IsComplex>;
+    constexpr std::size_t Readers = sizeof...(Reads);
+    constexpr bool exclusive[] = {(Reads == readout::exclusive)...};
     const auto x = held(c.x);
-    const auto d = held(gradients);
     const index_t kp = x.n.key_pitch, rows = x.n.rows, vp = x.n.value_pitch;
     const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(c.tokens, b);
-    const C* const z = z_ + b * rows;
-    const C *r_rows[Readers], *d_scores[Readers];
-    C* d_rows[Readers];
+    const C *const z = z_ + b * rows, *const gates = x.a + first * rows;
+    const C *r_rows[Readers], *d_scores[Readers][Writers], *w_rows[Writers];
+    C *d_read[Readers], *d_written[Writers];
+    for (std::size_t w = 0; w < Writers; ++w)
+      w_rows[w] = writers[w].rows + first * rows, d_written[w] = writers[w].d_rows + first * rows;
+    C* scores = d_scores_;
     for (std::size_t m = 0; m < Readers; ++m) {
-      r_rows[m] = readers[m].rows + first * rows, d_rows[m] = readers[m].d_rows + first * rows;
-      C* const to = d_scores_ + static_cast<index_t>(m) * subchunk_tokens * subchunk_tokens;
-      d_scores[m] = to;
-      // [tokens, V] x [V, tokens]
-      simd::dot_products<C>(count, count, vp, {x.v + first * vp, vp},
-                            {readers[m].d_read + first * vp, vp}, {to, subchunk_tokens});
-      for (index_t t = 0; !readers[m].reads_own && t < count; ++t)
-        to[t * subchunk_tokens + t] = C(0);
+      r_rows[m] = readers[m].rows + first * rows, d_read[m] = readers[m].d_rows + first * rows;
+      for (std::size_t w = 0; w < Writers; ++w, scores += subchunk_tokens * subchunk_tokens) {
+        d_scores[m][w] = scores;
+        // [tokens, V] x [V, tokens]
+        simd::dot_products<C>(count, count, vp, {writers[w].values + first * vp, vp},
+                              {readers[m].d_read + first * vp, vp}, {scores, subchunk_tokens});
+        for (index_t t = 0; !readers[m].reads_own && t < count; ++t)
+          scores[t * subchunk_tokens + t] = C(0);
+      }
     }
-    const auto row = [=](C* base, index_t t) { return base + (first + t) * rows; };
+    da += first * rows;
     for (index_t i = 0; i < kp; i += simd::lanes<C>) {
       E y[Readers][subchunk_tokens];
       for (std::size_t m = 0; m < Readers; ++m)
         for (index_t t = 0; t < count; ++t)
-          y[m][t] = load_keys<IsComplex>(d_rows[m] + t * rows, i, kp);
+          y[m][t] = load_keys<IsComplex>(d_read[m] + t * rows, i, kp);
       E y_end = load_keys<IsComplex>(z, i, kp);
       for (index_t t = 0; t < count; ++t) {
-        E decay = constant<IsComplex>(C(1)), sum_a = constant<IsComplex>(C(0)), sum_k = sum_a;
-        const auto meet = [&](index_t r) __attribute__((always_inline)) {
+        E decay = constant<IsComplex>(C(1)), sum_a = constant<IsComplex>(C(0)), sums[Writers];
+        for (E& sum : sums) sum = sum_a;
+        const auto meet = [&](index_t r, bool before_gate) __attribute__((always_inline)) {
 #pragma GCC unroll 2
           for (std::size_t m = 0; m < Readers; ++m) {
+            if (exclusive[m] != before_gate) continue;
             const E q = load_keys<IsComplex>(r_rows[m] + r * rows, i, kp) * decay;
             sum_a = fma(q, y[m][r], sum_a);
-            sum_k = fma(q, simd::pack<C>(d_scores[m][r * subchunk_tokens + t]), sum_k);
+#pragma GCC unroll 2
+            for (std::size_t w = 0; w < Writers; ++w)
+              sums[w] = fma(q, simd::pack<C>(d_scores[m][w][r * subchunk_tokens + t]), sums[w]);
           }
         };
-        const auto pass = [&](index_t r) __attribute__((always_inline)) {
-          decay = decay * load_keys<IsComplex>(row(x.a, r), i, kp);
-        };
-        if constexpr (Reads == readout::exclusive) {
-          for (index_t r = t + 1; r < count; ++r) meet(r), pass(r);
-        } else {
-          for (index_t r = t;;) {
-            meet(r);
-            if (++r == count) break;
-            pass(r);
-          }
+        meet(t, false);
+        for (index_t r = t + 1; r < count; ++r) {
+          meet(r, true);
+          decay = decay * load_keys<IsComplex>(gates + r * rows, i, kp);
+          meet(r, false);
         }
-        const E x_end = conj(load_keys<IsComplex>(row(d.dk, t), i, kp));
         sum_a = fma(decay, y_end, sum_a);
-        sum_k = fma(decay, x_end, sum_k);
-        store_keys<IsComplex>(row(d.da, t), i, kp, conj(sum_a));
-        store_keys<IsComplex>(row(d.dk, t), i, kp, conj(sum_k));
+        store_keys<IsComplex>(da + t * rows, i, kp, conj(sum_a));
 
-        const E a = load_keys<IsComplex>(row(x.a, t), i, kp),
-                k = load_keys<IsComplex>(row(x.k, t), i, kp);
-        y_end = fma(a, y_end, k * x_end);
+        const E a = load_keys<IsComplex>(gates + t * rows, i, kp);
+        E k[Writers], written = constant<IsComplex>(C(0));
+#pragma GCC unroll 2
+        for (std::size_t w = 0; w < Writers; ++w) {
+          C* const dk = d_written[w] + t * rows;
+          const E x_end = conj(load_keys<IsComplex>(dk, i, kp));
+          store_keys<IsComplex>(dk, i, kp, conj(fma(decay, x_end, sums[w])));
+          k[w] = load_keys<IsComplex>(w_rows[w] + t * rows, i, kp);
+          written = w == 0 ? k[w] * x_end : fma(k[w], x_end, written);
+        }
+        y_end = fma(a, y_end, written);
 #pragma GCC unroll 2
         for (std::size_t m = 0; m < Readers; ++m) {
-          for (index_t r = t + (Reads == readout::exclusive ? 1 : 0); r < count; ++r)
-            y[m][r] = fma(k, simd::pack<C>(d_scores[m][r * subchunk_tokens + t]), a * y[m][r]);
-          store_keys<IsComplex>(d_rows[m] + t * rows, i, kp, conj(y[m][t]));
+          for (index_t r = t + (exclusive[m] ? 1 : 0); r < count; ++r) {
+            y[m][r] = a * y[m][r];
+#pragma GCC unroll 2
+            for (std::size_t w = 0; w < Writers; ++w)
+              y[m][r] = fma(k[w], simd::pack<C>(d_scores[m][w][r * subchunk_tokens + t]), y[m][r]);
+          }
+          store_keys<IsComplex>(d_read[m] + t * rows, i, kp, conj(y[m][t]));
         }
       }
     }
@@ -272,10 +304,10 @@ class pairs_adjoint {
   C* between_ = nullptr;   // [subchunk][rows]: product of the subchunks between it and the query's
   C* z_ = nullptr;         // [subchunk][rows]
   C* y_end_ = nullptr;     // [rows]
-  C* rows_ = nullptr;      // [token][rows]
+  C* rows_ = nullptr;      // [writer][token][rows]
   C* columns_ = nullptr;   // [rows][token of whole subchunks]
   C* across_ = nullptr;    // [s][t]: P between two subchunks
-  C* d_scores_ = nullptr;  // [t][s]: dP of two subchunks, or of one for every reader
+  C* d_scores_ = nullptr;  // [t][s]: dP of two subchunks, or of one for every reader and writer
 };
 
 }  // namespace detail

@@ -37,29 +37,32 @@ template <class C, bool IsComplex>
 class decayed_subchunks {
  public:
   C* q = nullptr;       // [token][rows]: conj(q^); conjugated so that products take the real part
-  C* k = nullptr;       // [token][rows]: k^
+  C* k = nullptr;       // [token][rows]: k^; those of other writers lie behind them
   C* totals = nullptr;  // [subchunk][rows]
 
   decayed_subchunks() = default;
-  /// Queries are one of `readers` of the same keys.
-  decayed_subchunks(arena& scratch, const matrix_shape& shape, index_t tokens, index_t readers = 1)
-      : n(shape) {
+  /// Queries are one of `readers` of the state, keys one of `writers` to it.
+  decayed_subchunks(arena& scratch, const matrix_shape& shape, index_t tokens, index_t readers = 1,
+                    index_t writers = 1)
+      : n(shape), readers_(readers), writers_(writers) {
     const index_t subchunks = subchunks_of(tokens);
     q = scratch.take<C>(readers * tokens * n.rows);
-    k = scratch.take<C>(tokens * n.rows);
+    k = scratch.take<C>(writers * tokens * n.rows);
     totals = scratch.take<C>(subchunks * n.rows);
     product_ = scratch.take<C>(n.rows), product_low_ = scratch.take<C>(n.rows);
-    scores_ = scratch.take<C>(readers * subchunks * subchunk_tokens * subchunk_tokens);
+    scores_ = scratch.take<C>(readers * writers * subchunks * subchunk_tokens * subchunk_tokens);
     q_quad_ = scratch.take<C>(quad_tokens * n.rows);
     quad_total_ = scratch.take<C>(n.rows);
   }
 
-  /// The same for the next reader, whose rows and scores lie behind those of this one.
-  decayed_subchunks next_reader(index_t tokens) const {
-    decayed_subchunks next = *this;
-    next.q += tokens * n.rows;
-    next.scores_ += subchunks_of(tokens) * subchunk_tokens * subchunk_tokens;
-    return next;
+  /// The same of another reader and writer, whose rows lie `tokens` behind those before them.
+  decayed_subchunks of(index_t tokens, index_t reader, index_t writer) const {
+    decayed_subchunks other = *this;
+    other.q += reader * tokens * n.rows;
+    other.k += writer * tokens * n.rows;
+    other.scores_ +=
+        (writer * readers_ + reader) * subchunks_of(tokens) * subchunk_tokens * subchunk_tokens;
+    return other;
   }
 
   C* q_of(index_t r) const { return q + r * subchunk_tokens * n.rows; }
@@ -128,11 +131,13 @@ class decayed_subchunks {
     }
   }
 
-  /// k^ decays on to the chunk's end.
+  /// k^ of all writers decays on to the chunk's end.
   void to_chunk_end(const matrix_tiles<C>& x, index_t tokens) const {
     for (index_t r = subchunks_of(tokens) - 2; r >= 0; --r) {
       const C* later = total_of(r + 1);
-      scale_keys<IsComplex>(k_of(r), tokens_in_subchunk(tokens, r), n, later, false);
+      for (index_t w = 0; w < writers_; ++w)
+        scale_keys<IsComplex>(k_of(r) + w * tokens * n.rows, tokens_in_subchunk(tokens, r), n,
+                              later, false);
       scale_keys<IsComplex>(total_of(r), 1, n, later, false);
     }
     set_gate_product<IsComplex>(x, static_cast<const C*>(totals), product_, product_low_);
@@ -150,8 +155,9 @@ class decayed_subchunks {
 
  private:
   matrix_shape n{};
+  index_t readers_ = 1, writers_ = 1;
   C *product_ = nullptr, *product_low_ = nullptr;  // [rows]
-  C* scores_ = nullptr;                            // [subchunk][s][t]
+  C* scores_ = nullptr;                            // [writer][reader][subchunk][s][t]
   C *q_quad_ = nullptr, *quad_total_ = nullptr;
 };
 
