@@ -148,9 +148,11 @@ class machine {
     tiles_ = matrix_tiles<C>(memory, n, n_.tokens, {.moves = transition::corrected});
     gradients_ = matrix_gradients<C>(memory, n, n_.tokens, {.moves = transition::corrected});
     state_ = memory.take<C>(n.state_size()), next_ = memory.take<C>(n.state_size());
-    chunk_ = kernels::corrected_gate<C>(memory, n, n_.tokens);
-    chunk_adjoint_ = kernels::corrected_gate_adjoint<C>(memory, n, n_.tokens, chunk_);
-    steps_adjoint_ = kernels::corrected_token_steps_adjoint<C>(memory, n, n_.tokens);
+    chunk_ = kernels::corrected_gate<C, transition::corrected>(memory, n, n_.tokens);
+    chunk_adjoint_ =
+        kernels::corrected_gate_adjoint<C, transition::corrected>(memory, n, n_.tokens, chunk_);
+    steps_adjoint_ =
+        kernels::corrected_token_steps_adjoint<C, transition::corrected>(memory, n, n_.tokens);
   }
   kernels::token_chunk<C> chunk() { return {tiles_, n_.tokens, state_, &ahead_}; }
   // In two pieces: a state that streams is the same.
@@ -160,7 +162,7 @@ class machine {
     rest.q += half * rest.n.rows, rest.p += half * rest.n.rows, rest.k += half * rest.n.rows;
     rest.a += half * rest.n.rows;
     rest.v += half * rest.n.value_pitch, rest.o += half * rest.n.value_pitch;
-    kernels::corrected_token_steps<C> steps;
+    kernels::corrected_token_steps<C, transition::corrected> steps;
     steps.forward({tiles_, half, state_, &ahead_}, next_);
     steps.forward({rest, n_.tokens - half, next_, &ahead_}, next_);
   }
@@ -204,9 +206,9 @@ class machine {
   matrix_tiles<C> tiles_{};
   matrix_gradients<C> gradients_{};
   C *state_ = nullptr, *next_ = nullptr;
-  kernels::corrected_gate<C> chunk_{};
-  kernels::corrected_gate_adjoint<C> chunk_adjoint_{};
-  kernels::corrected_token_steps_adjoint<C> steps_adjoint_{};
+  kernels::corrected_gate<C, transition::corrected> chunk_{};
+  kernels::corrected_gate_adjoint<C, transition::corrected> chunk_adjoint_{};
+  kernels::corrected_token_steps_adjoint<C, transition::corrected> steps_adjoint_{};
   kernels::prefetcher ahead_{};
 };
 
