@@ -729,7 +729,7 @@ class Refusals(ReplayTest):
             ("mamba2", "B", [1, 3, 2, 2]),
             ("mamba2", "D", [2, 1]),
             ("rwkv6", "k", [1, 3, 2, 2]),
-            ("rwkv7", "b", [1, 3, 2, 2]),
+            ("rwkv7", "k", [1, 3, 2, 2]),
             ("gated_delta_net", "log_decay", [1, 3, 2, 2]),
             ("hgrn2", "f", [1, 3, 2, 2]),
             ("retention", "k", [1, 3, 2, 2]),
