@@ -15,7 +15,7 @@ inline namespace GATESCAN_ABI {
 ///          not of what a reads. b against a (RWKV-7's own: a = -kappa, b = kappa * rate, of
 ///          |kappa| = 1 and rates in [0, 1]) keeps the state bounded; others may grow it.
 /// Errors:  shape_error before the first write.
-/// Source:  Peng et al., arXiv 2503.14456, equation 15.
+/// Source:  Peng et al., arXiv 2503.14456.
 struct rwkv7 : matrix_state<rwkv7>, plain_values, plain_output {
   static constexpr const char* name = "rwkv7";
   static constexpr recurrence_form form{.gate = gate_span::key, .moves = transition::low_rank};
