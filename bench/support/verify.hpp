@@ -176,10 +176,15 @@ class check {
   template <class State, class E>
   void read_state(const State& from, tensor<E>& to) {
     std::map<gatescan::state_part, tensor<E>> parts;
-    gatescan::detail::for_each_part<R>([&](gatescan::state_part which, const char*, const axes& a,
-                                           const auto& x) { read(x, a, w_, parts[which]); },
-                                       from);
     using enum gatescan::state_part;
+    gatescan::detail::for_each_part<R>(
+        [&](gatescan::state_part which, const char*, const axes& a, const auto& x) {
+          support::extents& shape = (read(x, a, w_, parts[which]), parts[which].shape);
+          if (!gatescan::detail::has_parts<State> || !x.given() || which == log_scale) return;
+          if (!a.has(axis::key)) shape.insert(shape.begin() + 2, 1);
+          if (which == product && !a.has(axis::value)) shape.push_back(1);
+        },
+        from);
     to = parts[product];
     if constexpr (gatescan::detail::has_parts<State>) {
       if (!parts[normaliser].given()) return;

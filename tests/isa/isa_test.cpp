@@ -36,6 +36,7 @@ TEST(isa, rg_lru) { check_kernels<rg_lru>(); }
 TEST(isa, linear_attention) { check_kernels<linear_attention>(); }
 TEST(isa, mlstm) { check_kernels<mlstm>(); }
 TEST(isa, aaren) { check_kernels<aaren>(); }
+TEST(isa, rwkv4) { check_kernels<rwkv4>(); }
 
 }  // namespace
 }  // namespace grid

@@ -150,6 +150,40 @@ TEST(attention_map, of_elementwise) {
   }
 }
 
+// Rows of an average's map times v are the output, and what they lack to 1 is the initial state's
+// weight.
+TEST(attention_map, of_rwkv4) {
+  for (const gates gate : {gates::mild, gates::one, gates::strong, gates::resets})
+    for (const int64 sequences : {0, 3}) {
+      options c;
+      c.gate = gate;
+      c.sequences = sequences;
+      auto in = problem<rwkv4>({sequences > 0 ? 1 : 2, 40, 2, 1, 11}, c, 185);
+      constexpr double first = 3;  // of every initial average
+      for (int64 n = 0; n < in.initial_state.extent(0); ++n)
+        for (int64 d = 0; d < 22; ++d)
+          in.initial_state(n, d, 0, 0) = first * in.initial_state(n, d, 0, 1);
+      auto want = rwkv4::forward(in).out;
+      prepared<rwkv4, double> p(in, {});
+      const int64 B = in.k.extent(0);
+      const auto map = run_map<double>(p.lib, {B, 22, 40, 40}, 2);
+      tensor<double> applied(want.shape);
+      for (int64 b = 0; b < B; ++b)
+        for (int64 d = 0; d < 22; ++d)
+          for (int64 t = 0; t < 40; ++t) {
+            double sum = 0;
+            for (int64 s = 0; s < 40; ++s) {
+              sum += map(b, d, t, s);
+              applied(b, t, d) += map(b, d, t, s) * in.v(b, s, d);
+              EXPECT_TRUE(s <= t || map(b, d, t, s) == 0);
+            }
+            // where nothing has been written no weight is
+            applied(b, t, d) += (want(b, t, d) == 0 && sum == 0 ? 0 : 1 - sum) * first;
+          }
+      EXPECT_LE(relative_rms(applied, want, 0, 0), 1e-13) << gate << " " << sequences;
+    }
+}
+
 // the map times the values is the output
 TEST(attention_map, applied_to_the_values_is_the_output) {
   options c;

@@ -35,6 +35,9 @@ void set_log_gates(real_elementwise::inputs& in, double g) {
 void set_log_gates(complex_elementwise::inputs& in, double g) {
   for (auto& x : in.a.data) x = {0.6 * std::exp(g), 0.8 * std::exp(g)};
 }
+void set_log_gates(rwkv4::inputs& in, double g) {
+  for (double& x : in.w.data) x = g;
+}
 void set_log_gates(rwkv6::inputs& in, double g) {
   for (double& x : in.w.data) x = g;
 }

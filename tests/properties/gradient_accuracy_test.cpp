@@ -93,6 +93,10 @@ TEST(quality, N8_gradients_of_mlstm) {
   expect_gradient_rms<mlstm, float>(1e-5);
   expect_gradient_rms<mlstm, wide<float>>(1e-6);
 }
+TEST(quality, N8_gradients_of_rwkv4) {
+  expect_gradient_rms<rwkv4, float>(1e-5);
+  expect_gradient_rms<rwkv4, wide<float>>(1e-6);
+}
 TEST(quality, N8_gradients_of_aaren) {
   expect_gradient_rms<aaren, float>(1e-5);
   expect_gradient_rms<aaren, wide<float>>(1e-6);

@@ -61,7 +61,7 @@ using cells = ::testing::Types<
     cell<gla, float>, cell<gla, bf16>, cell<selective_scan, float>, cell<mamba2, float>,
     cell<rwkv6, float>, cell<gated_delta_net, float>, cell<hgrn2, float>, cell<retention, float>,
     cell<hgrn, float>, cell<min_gru, float>, cell<min_lstm, float>, cell<rg_lru, float>,
-    cell<linear_attention, float>, cell<mlstm, float>, cell<aaren, float>>;
+    cell<linear_attention, float>, cell<mlstm, float>, cell<aaren, float>, cell<rwkv4, float>>;
 TYPED_TEST_SUITE(guard_pages, cells);
 
 TYPED_TEST(guard_pages, M1_nothing_beyond_the_ends_is_touched) {

@@ -145,6 +145,8 @@ TEST(quality, M3_out_may_be_an_operand) {
   expect_in_place<linear_attention>("v");
   expect_in_place<mlstm>("v");
   expect_in_place<aaren>("v");
+  expect_in_place<rwkv4>("k");
+  expect_in_place<rwkv4>("v");
 }
 
 // M3: and the gradient of the initial state may replace that of the final state

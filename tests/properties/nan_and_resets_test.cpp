@@ -236,6 +236,9 @@ void reset_at(rg_lru::inputs& in, int64 t) {
     for (int64 d = 0; d < in.r.extent(3); ++d) in.r(0, t, h, d) = inf;
 }
 // their gates are parameters of all tokens: reset everywhere
+void reset_at(rwkv4::inputs& in, int64) {
+  for (double& w : in.w.data) w = -inf;
+}
 void reset_at(selective_scan::inputs& in, int64) {
   for (double& a : in.A.data) a = -inf;
 }
@@ -253,6 +256,10 @@ void poison_at(gateloop::inputs& in, int64 t, double bad) {
   poke(in.v, {0, t, 1}, bad);
 }
 void poison_at(gla::inputs& in, int64 t, double bad) {
+  poke(in.k, {0, t, 0}, bad);
+  poke(in.v, {0, t, 1}, bad);
+}
+void poison_at(rwkv4::inputs& in, int64 t, double bad) {
   poke(in.k, {0, t, 0}, bad);
   poke(in.v, {0, t, 1}, bad);
 }

@@ -114,6 +114,7 @@ TYPED_TEST(sequences, S11_the_state_gradient_goes_through) {
   // with weights in log space gates are 1 where none outweighs m
   if constexpr (requires { in.i, in.held; }) in.i = tensor<double>(in.i.shape, -100);
   if constexpr (requires { in.s, in.held; }) in.s = tensor<double>(in.s.shape, -100);
+  if constexpr (requires { in.u, in.held; }) in.k = tensor<double>(in.k.shape, -100);
   auto dout = random_gradients<O>(O::forward(in), 11);
   dout.out = {};
   if constexpr (requires { in.held; }) {  // m, the last column, has no gradient

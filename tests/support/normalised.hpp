@@ -48,6 +48,23 @@ tensor<double> log_scale_of_state(const tensor<R>& parts, int64 sequences, int64
   return m;
 }
 
+// A state's tensor with S and n at the m of another one: what they mean, S e^m, is compared, as m
+// itself may drift by its rounding.
+template <class T>
+tensor<T> at_log_scale_of(tensor<T> parts, const tensor<T>& other) {
+  if constexpr (std::is_same_v<T, double>)
+    if (parts.shape.size() == 7 && parts.shape == other.shape) {
+      const auto m = log_scale_of_state(parts, parts.extent(0), parts.extent(1));
+      const auto wanted = log_scale_of_state(other, parts.extent(0), parts.extent(1));
+      each_place({parts.extent(0), parts.extent(1), parts.extent(2), parts.extent(3) - 1},
+                 [&](int64 n, int64 h, int64 i, int64 j) {
+                   if (std::isfinite(m(n, h)) && std::isfinite(wanted(n, h)))
+                     parts(n, h, i, j) *= std::exp(m(n, h) - wanted(n, h));
+                 });
+    }
+  return parts;
+}
+
 template <class R>
 tensor<R> without_last_value(const tensor<R>& v) {
   extents shape = v.shape;

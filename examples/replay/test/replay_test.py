@@ -28,12 +28,9 @@ WITHOUT_KERNELS = (  # on CUDA
     "linear_attention",
     "mlstm",
     "aaren",
+    "rwkv4",
 )
 MODES = ("recurrent", "scan", "chunked", "attention")
-
-
-def modes_of(recurrence):
-    return [m for m in MODES if (recurrence, m) != ("gated_delta_net", "scan")]
 
 
 class Tensor:
@@ -208,6 +205,15 @@ def case(recurrence, L=3, dtype="F32"):
             "initial_state.den": (1, 2),
             "initial_state.m": (1, 2),
         },
+        "rwkv4": {
+            "k": (1, L, 4),
+            "v": (1, L, 4),
+            "w": (4,),
+            "u": (4,),
+            "initial_state.num": (1, 4),
+            "initial_state.den": (1, 4),
+            "initial_state.m": (1, 4),
+        },
         "hgrn2": {
             "q": (1, L, 2, 2),
             "f": (1, L, 1, 2),
@@ -216,13 +222,14 @@ def case(recurrence, L=3, dtype="F32"):
             "initial_state": (1, 2, 2, 3),
         },
     }[recurrence]
-    made["d_out"] = (1, L, 4) if recurrence == "selective_scan" else (1, L, 2, 3)
+    made["d_out"] = (1, L, 4) if recurrence in ("selective_scan", "rwkv4") else (1, L, 2, 3)
     for name in [name for name in made if name.startswith("initial_state")]:
         if not name.endswith(".m"):  # which has no gradient
             made[name.replace("initial", "d_final")] = made[name]
     tensors = {name: tensor(*shape, dtype=dtype) for name, shape in made.items()}
     if "initial_state.den" in tensors:
-        tensors["initial_state.den"].values = [abs(x) + 1 for x in numbers(2)]
+        den = tensors["initial_state.den"]
+        den.values = [abs(x) + 1 for x in numbers(len(den.values))]
     for gate in ("log_decay", "log_magnitude", "A", "w"):
         if gate in tensors:
             tensors[gate].values = [-abs(x) for x in tensors[gate].values]
@@ -360,6 +367,16 @@ def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limit
         move(S, [math.exp(before - m[h])], [cmath.exp(s - m[h])], v)
         return [x / S[0][V] for x in S[0][:V]]
 
+    def rwkv4(S, t, d):
+        k, v = (at(name, 0, t, d) for name in "kv")
+        w, own = at("w", d), at("u", d) + k
+        most, (num, den) = max(m[d], own.real), S[0]
+        before, weight = math.exp(m[d] - most), cmath.exp(own - most)
+        out = (before * num + weight * v) / (before * den + weight)
+        last, m[d] = m[d], max(m[d] + w.real, k.real)  # held: no derivative
+        move(S, [cmath.exp(last - m[d] + w)], [cmath.exp(k - m[d])], [v, 1])
+        return [out]
+
     def channels(of_channel):  # gate and input of channel j
         def token(S, t, h):
             moves = [of_channel(t, h, j) for j in range(V)]
@@ -407,7 +424,7 @@ def loops(recurrence, tensors, scale=1, eps=1e-6, softplus=0, normalise=0, limit
     L, H = tensors["d_out"].shape[1:3]
     names = [name for name in tensors if name.startswith("initial_state")]  # m is the last
     last = tensors[names[0]].shape
-    K, V = (1, last[-1]) if len(last) == 3 else last[-2:]
+    K, V = (1, last[-1]) if len(last) == 3 else last[-2:] if len(last) == 4 else (1, 1)
     if recurrence == "selective_scan":
         K, V = last[-1], 1
     numbers = iter(tensors[names[0]].values)
@@ -622,7 +639,7 @@ class Results(ReplayTest):
     def test_results_are_those_of_plain_loops_in_every_mode(self):
         def check(recurrence, tensors, flags, switches):
             out, states = loops(recurrence, tensors, **switches)
-            for mode in modes_of(recurrence):
+            for mode in MODES:
                 chunk = ["--chunk", "2"] if mode == "chunked" else []
                 got = self.results(tensors, recurrence, mode, *flags, *chunk)
                 self.assert_close(got["out"].values, [x.real for x in out], 1e-14)

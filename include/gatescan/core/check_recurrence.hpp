@@ -50,7 +50,7 @@ consteval bool is_recurrence() {
                 "gatescan: there is no values(x, at), nor plain_values inherited, or it does not "
                 "compile for a cursor");
   if constexpr (gives_values<R>) {
-    constexpr bool product = names_keys<R> || gives_gate<R>;
+    constexpr bool product = names_keys<R> || gives_gate<R> || averages_channels<R>;
     static_assert(
         product || names_step<R>,
         "gatescan: there is neither the gated product's keys(x, at) or gate(x, at, w), nor "
@@ -63,23 +63,27 @@ consteval bool is_recurrence() {
                     "gatescan: keys(x, at) does not return what form says: keys_of{q, k, gate}, "
                     "keys_and_own_of for readout::exclusive, corrected_keys_of for "
                     "transition::corrected, low_rank_keys_of for transition::low_rank");
-      static_assert(keyed || gives_gate<R>,
+      static_assert(!averages_channels<R> || average_form<R>,
+                    "gatescan: form says a normaliser and a gate a state entry: that needs "
+                    "readout::exclusive, real numbers, and log_weights(x, at) that returns "
+                    "log_weights_and_own_of");
+      static_assert(keyed || averages_channels<R> || gives_gate<R>,
                     "gatescan: form says a gate a state entry, and there is no gate(x, at, w)");
       static_assert(
-          keyed || has_unit_keys<R>() || gives_keys<R>,
+          keyed || averages_channels<R> || has_unit_keys<R>() || gives_keys<R>,
           "gatescan: form says a gate a state entry, and there is neither keys(x, at) nor "
           "unit_keys");
       static_assert(
           !keyed || has_log_gate<R> ||
               !requires(typename probe<R>::fields x) { R::has_log_gate(x); },
           "gatescan: has_log_gate(x) without log_gate(x, at)");
-      static_assert(!R::form.normaliser || gives_denominator<R>,
+      static_assert(!keyed || !R::form.normaliser || gives_denominator<R>,
                     "gatescan: form says a normaliser, and there is no denominator(x, at, n)");
-      static_assert(!R::form.normaliser ||
-                        (keyed && R::form.moves == transition::diagonal &&
+      static_assert(!keyed || !R::form.normaliser ||
+                        (R::form.moves == transition::diagonal &&
                          R::form.reads == readout::inclusive && R::form.number == numbers::real),
-                    "gatescan: a normaliser needs a gate a head or key, real numbers, and a state "
-                    "that is read inclusively and not corrected");
+                    "gatescan: a normaliser of a gate a head or key needs real numbers, and a "
+                    "state that is read inclusively and not corrected");
       static_assert(gives_output<R>,
                     "gatescan: there is no output(x, at, w, o), nor plain_output inherited");
     }
@@ -94,6 +98,7 @@ consteval bool is_recurrence() {
 template <class R>
 consteval bool is_differentiable() {
   constexpr bool keyed = keyed_product<R>, entries = per_entry_product<R>;
+  constexpr bool averages = average_form<R>;
   static_assert(has_values_adjoint<R>,
                 "gatescan: backward needs the recurrence's adjoints: there is no "
                 "values_adjoint(x, d, at, w, d_w)");
@@ -103,13 +108,16 @@ consteval bool is_differentiable() {
   static_assert(!entries || has_gate_adjoint<R>,
                 "gatescan: backward needs the recurrence's adjoints: there is no "
                 "gate_adjoint(x, d, at, w, d_w, a, d_a)");
-  static_assert(!(keyed || entries) || has_output_adjoint<R>,
+  static_assert(!averages || has_log_weights_adjoint<R>,
+                "gatescan: backward needs the recurrence's adjoints: there is no "
+                "log_weights_adjoint(x, d, at, g) of what log_weights returns");
+  static_assert(!(keyed || entries || averages) || has_output_adjoint<R>,
                 "gatescan: backward needs the recurrence's adjoints: there is no "
                 "output_adjoint(x, d, at, w, d_w, o, d_out)");
-  static_assert(keyed || entries || has_step_adjoint<R>,
+  static_assert(keyed || entries || averages || has_step_adjoint<R>,
                 "gatescan: backward needs the recurrence's adjoints: there is no "
                 "step_adjoint(x, w, d_w, h, d_h)");
-  static_assert(keyed || entries || has_state_output_adjoint<R>,
+  static_assert(keyed || entries || averages || has_state_output_adjoint<R>,
                 "gatescan: backward needs the recurrence's adjoints: there is no "
                 "output_adjoint(x, d, at, w, d_w, h, d_out, d_h)");
   static_assert(!has_token<R> || has_token_adjoint<R>,

@@ -47,6 +47,9 @@
 //     instead of a token stage, where gates and weights of keys are exponentials of any size: the
 //     other members get t.gate and t.key, both at most 1, t.log_gate, and t.log_scale, the m by
 //     which what they make is scaled (core/token_weights.hpp). g is the gradient at fixed m.
+//     With a normaliser and a gate a state entry: instead of gate and keys. It returns
+//     log_weights_and_own_of{gate, key, own} of a channel, and o is the average of all values by
+//     the weights their tokens had, own being that of the token that reads.
 //   denominator(x, at, n) -> divisor      denominator_adjoint(x, at, n, d_divisor) -> d_n
 //     with form.normaliser: what o is divided by before `output` gets it. Both may take t, as keys.
 //   has_normaliser(x)                     whether it has one, where a switch says so
@@ -146,6 +149,19 @@ template <class R>
 concept per_entry_product = R::form.gate == gate_span::entry&& gives_gate<R> &&
                             (has_unit_keys<R>() || gives_keys<R>)&&gives_value<R>&& gives_output<R>;
 
+/// An average a channel, of weights in log space.
+template <class R>
+concept averages_channels = R::form.gate == gate_span::entry&& R::form.normaliser;
+template <class R>
+concept average_form = averages_channels<R> && R::form.reads ==
+                       readout::exclusive&& R::form.number ==
+                       numbers::real&& gives_value<R>&& gives_output<R>&& requires(
+                           typename probe<R>::fields x, typename probe<R>::at at) {
+  R::log_weights(x, at).gate;
+  R::log_weights(x, at).key;
+  R::log_weights(x, at).own;
+};
+
 template <class R>
 concept has_step = gives_values<R> &&
     requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::values w,
@@ -189,16 +205,19 @@ concept has_output_adjoint = requires(typename probe<R>::fields x, typename prob
   probe<R>::stage::output_adjoint(x, d, at, t, t, w, w, o, probe<R>::stage::output(x, at, t, w, o));
 };
 template <class R>
-concept has_token_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
-                                     typename probe<R>::at at, typename probe<R>::token t) {
-  R::token_stage_adjoint(x, d, at, t, t);
-}
-|| requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at) {
+concept has_log_weights_adjoint = requires(typename probe<R>::fields x, typename probe<R>::sinks d,
+                                           typename probe<R>::at at) {
   R::log_weights_adjoint(x, d, at, R::log_weights(x, at));
 };
 template <class R>
+concept has_token_adjoint = has_log_weights_adjoint<R> ||
+    requires(typename probe<R>::fields x, typename probe<R>::sinks d, typename probe<R>::at at,
+             typename probe<R>::token t) {
+  R::token_stage_adjoint(x, d, at, t, t);
+};
+template <class R>
 concept has_denominator_adjoint =
-    !R::form.normaliser ||
+    !R::form.normaliser || averages_channels<R> ||
     requires(typename probe<R>::fields x, typename probe<R>::at at, typename probe<R>::token t) {
   probe<R>::stage::denominator_adjoint(x, at, t, 1.0, 1.0);
 };
@@ -290,7 +309,8 @@ GATESCAN_HD GATESCAN_INLINE D without_gate(const D& d) {
 
 /// The gated product with its prologue: every mode can be run.
 template <class R>
-concept attention_form = detail::keyed_product<R> || detail::per_entry_product<R>;
+concept attention_form =
+    detail::keyed_product<R> || detail::per_entry_product<R> || detail::average_form<R>;
 
 /// Something with an associative operator: time can be split.
 template <class R>
@@ -306,6 +326,8 @@ concept differentiable =
     recurrence<R> && detail::has_values_adjoint<R> &&
     ((detail::keyed_product<R> && detail::has_keys_adjoint<R> && detail::has_output_adjoint<R>) ||
      (detail::per_entry_product<R> && detail::has_keys_adjoint<R> && detail::has_gate_adjoint<R> &&
+      detail::has_output_adjoint<R>) ||
+     (detail::average_form<R> && detail::has_log_weights_adjoint<R> &&
       detail::has_output_adjoint<R>) ||
      (!attention_form<R> && detail::has_step_adjoint<R> && detail::has_state_output_adjoint<R>)) &&
     (!detail::has_token<R> || detail::has_token_adjoint<R>)&&detail::has_denominator_adjoint<R>;

@@ -39,7 +39,8 @@ struct recurrence_form {
   readout reads = readout::inclusive;
   numbers number = numbers::real;
   /// o is divided by what `denominator` makes of n_t = q_t^T n, where n is one more column of the
-  /// state, of values that are all 1.
+  /// state, of values that are all 1. With a gate a state entry o_t is an average, of weights whose
+  /// logarithms `log_weights` gives.
   bool normaliser = false;
 };
 
@@ -74,6 +75,11 @@ struct value_of {
 template <class E>
 struct log_weights_of {
   E gate, key;
+};
+/// The same of a channel, and of the weight under which a token reads its own value.
+template <class E>
+struct log_weights_and_own_of {
+  E gate, key, own;
 };
 /// What a token stage makes of a query and a key.
 template <class E>

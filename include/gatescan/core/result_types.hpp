@@ -85,6 +85,24 @@ struct grouped_channel_state : result_types<Recurrence> {
   };
 };
 
+/// An average a channel: state parts [sequences, channels] and out [batch, time, channels].
+template <class Recurrence, template <class> class State>
+struct average_state : result_types<Recurrence, view, State> {
+  static constexpr axes out_axes{axis::batch, axis::time, axis::channel};
+  static constexpr axes state_axes{axis::sequence, axis::channel};
+  static constexpr index_t states = 1;
+
+  template <class T>
+  struct problem {
+    using recurrence = Recurrence;
+    using format = T;
+    index_t batch = 1, time = 0, channels = 1;
+    index_t sequences = 0;  // packed sequences, when batch is 1; 0: as many as batch
+
+    sizes size() const { return {sequences ? sequences : batch, batch, time, 1, 1, channels}; }
+  };
+};
+
 /// One number a channel: a state [sequences, heads, channels] and out [batch, time, heads,
 /// channels]. The channels are `axis::value` of the operands.
 template <class Recurrence, template <class> class View = view>

@@ -38,12 +38,14 @@ concept has_token_stage = requires(typename R::template fields<operand<const dou
                                    probe_cursor<probe_element<R>> at) {
   R::token_stage(x, at);
 };
-/// Weights in log space are made before all tokens, and stand in a token stage's place.
 template <class R>
-concept has_log_weights = requires(typename R::template fields<operand<const double>> x,
-                                   probe_cursor<probe_element<R>> at) {
+concept gives_log_weights = requires(typename R::template fields<operand<const double>> x,
+                                     probe_cursor<probe_element<R>> at) {
   R::log_weights(x, at);
 };
+/// Weights in log space of heads are made before all tokens, and stand in a token stage's place.
+template <class R>
+concept has_log_weights = R::form.gate != gate_span::entry&& gives_log_weights<R>;
 template <class R>
 concept has_token = has_token_stage<R> || has_log_weights<R>;
 

@@ -15,6 +15,7 @@
 #include "mlstm.hpp"
 #include "retention.hpp"
 #include "rg_lru.hpp"
+#include "rwkv4.hpp"
 #include "rwkv6.hpp"
 #include "rwkv7.hpp"
 #include "selective_scan.hpp"
@@ -26,7 +27,7 @@ template <class... R>
 struct type_list {};
 using all_recurrences =
     type_list<elementwise, gateloop, gla, selective_scan, mamba2, rwkv6, gated_delta_net, retention,
-              hgrn, hgrn2, min_gru, min_lstm, rg_lru, linear_attention, mlstm, aaren, rwkv7>;
+              hgrn, hgrn2, min_gru, min_lstm, rg_lru, linear_attention, mlstm, aaren, rwkv7, rwkv4>;
 
 }  // namespace GATESCAN_ABI
 }  // namespace gatescan

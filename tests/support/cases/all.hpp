@@ -15,6 +15,7 @@
 #include "mlstm.hpp"             // IWYU pragma: export
 #include "retention.hpp"         // IWYU pragma: export
 #include "rg_lru.hpp"            // IWYU pragma: export
+#include "rwkv4.hpp"             // IWYU pragma: export
 #include "rwkv6.hpp"             // IWYU pragma: export
 #include "rwkv7.hpp"             // IWYU pragma: export
 #include "selective_scan.hpp"    // IWYU pragma: export
@@ -26,7 +27,7 @@ namespace support {
 #define GATESCAN_TEST_CASES                                                                        \
   real_elementwise, complex_elementwise, gateloop, gla, selective_scan, mamba2, rwkv6,             \
       gated_delta_net, retention, hgrn, hgrn2, min_gru, min_lstm, rg_lru, linear_attention, mlstm, \
-      aaren, rwkv7
+      aaren, rwkv7, rwkv4
 #endif
 template <template <class...> class List>
 using every_case = List<GATESCAN_TEST_CASES>;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <span>
 
+#include "channel_averages/agent.hpp"
 #include "diagonal/agent.hpp"
 #include "diagonal/token_agent.hpp"
 #include "matrix/agent.hpp"
@@ -36,6 +37,8 @@ auto with_agent(const problem_of<R, T>& p, F&& f) {
     return f.template operator()<stepwise_agent<R, T, form>>();
   } else if constexpr (R::form.gate != gate_span::entry) {
     return f.template operator()<matrix_agent<R, T, form>>();
+  } else if constexpr (average_form<R>) {
+    return f.template operator()<channel_average_agent<R, T, form>>();
   } else if constexpr (R::form.number == numbers::complex) {
     return f.template operator()<diagonal_agent<R, T, true, form>>();
   } else {
@@ -52,6 +55,9 @@ auto with_token_agent(const problem_of<R, T>& p, F&& f) {
     return f.template operator()<token_by_forward<stepwise_agent<R, T, kernel_form::steps>>>();
   } else if constexpr (R::form.gate != gate_span::entry) {
     return f.template operator()<matrix_token_agent<R, T>>();
+  } else if constexpr (average_form<R>) {
+    using by_token = channel_average_agent<R, T, kernel_form::steps>;
+    return f.template operator()<token_by_forward<by_token>>();
   } else if constexpr (R::form.number == numbers::complex) {
     return f.template operator()<diagonal_token_agent<R, T, true>>();
   } else {

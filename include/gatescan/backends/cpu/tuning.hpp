@@ -24,6 +24,9 @@ struct tuning_parameters {
   // lines, a block's states stay in L1. Not measured yet against 32 or 128.
   index_t scalar_heads_chunk = 64, scalar_heads_width = 64;
 
+  // Averages of channels: tokens a chunk forward. Not measured yet against 16 or 256.
+  index_t channel_averages_chunk = 64;
+
   // Numbers of a head's state from which on chunks are faster than one token after another, which
   // automatic mode asks. Float, L 256, 4 heads, one after another / in chunks, us (AVX2, Zen 3, one
   // core): GLA with a gate a key, forward, K = V = 32 121 / 166, 64 386 / 396, 128 1434 / 1221,

@@ -101,6 +101,7 @@ class matrix_agent {
   }
   gradient_tile<C> state_tile(C* state) const { return states_.tile(state); }
   gradient_tile<C> normaliser_tile(C* state) const { return states_.normaliser_tile(state); }
+  index_t normaliser_values() const { return 1; }
   /// The state as it stands, for what knows nothing of rotating frames.
   void leave_frame(C* state) const {
     if constexpr (!in_steps) kernels_.leave_frame(states_.n, state);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../../../core/problem.hpp"
+#include "../channel_averages/average.hpp"
 #include "../operands/token_cursor.hpp"
 #include "../simd/selects.hpp"
 #include "../threads/parallel_for.hpp"
@@ -38,7 +39,9 @@ class map_rows {
   // sums[s] for s in [start, t], channels [v, v + width) along the lanes (per key: lanes add up)
   void row(index_t start, index_t t, index_t v, E* sums) {
     for (index_t s = start; s <= t; ++s) sums[s] = constant<IsComplex>(C(0));
-    if constexpr (corrects) {
+    if constexpr (average_form<R>) {
+      averaged_row(start, t, v, sums);
+    } else if constexpr (corrects) {
       corrected_row(start, t, sums);
     } else if constexpr (per_key) {
       simd::pack<C> initial(0);  // what is read of the normaliser's initial state
@@ -134,6 +137,34 @@ class map_rows {
           simd::store(y, decayed(simd::fma(-score, key.p, here)));
       });
     }
+  }
+  // e^(log weight of s) by the sum of all, and of the initial state's; each divided by the largest.
+  void averaged_row(index_t start, index_t t, index_t v, E* sums) const {
+    using average = channel_average<C>;
+    const int count = static_cast<int>((std::min)(width, p_.n.values - v));
+    const auto state_part = [&](const operand<const C>& x) {
+      return simd::load<C>(x.re + x.offset(sequence_, 0, head_) + v * x.value, x.value, count);
+    };
+    E gates(0), largest(average::never);  // of the tokens between; of all weights
+    const auto forgotten = [&] { return gates.v == -std::numeric_limits<C>::infinity(); };
+    const auto weigh = [&](E weight) {
+      weight = E{forgotten() ? E(average::never).v : larger(E(average::never), weight).v};
+      largest = larger(largest, weight);
+      return weight;
+    };
+    for (index_t s = t; s >= start; --s) {
+      const auto logs = R::log_weights(x_, value_cursor{s, 0, v, count});
+      sums[s] = weigh(s == t ? logs.own : logs.key + gates);
+      if (s < t) gates = gates + logs.gate;
+    }
+    E all(0);
+    if (const auto& state = p_.initial_state; state.given) {
+      const E weight = weigh(state_part(state.log_scale) + gates);
+      all = exp(weight - largest) * state_part(state.normaliser);
+    }
+    for (index_t s = start; s <= t; ++s)
+      all = all + (sums[s] = unless_zero(sums[s] - E(average::never), exp(sums[s] - largest)));
+    for (index_t s = start; s <= t; ++s) sums[s] = unless_zero(all, sums[s] / all);
   }
   static void add_real(simd::pack<C>& to, simd::pack<C> x) { to = to + x; }
   static void add_real(cplx<simd::pack<C>>& to, simd::pack<C> x) { to.re = to.re + x; }

@@ -107,7 +107,8 @@ class backward_pass {
       flush_state(w, slot, state_target_, w.agent.state_tile(w.g), w.agent.value_count());
     if constexpr (R::form.normaliser)
       if (normaliser_target_.to.given)
-        flush_state(w, slot, normaliser_target_, w.agent.normaliser_tile(w.g), 1);
+        flush_state(w, slot, normaliser_target_, w.agent.normaliser_tile(w.g),
+                    w.agent.normaliser_values());
   }
   // The state before the item, and the gradient of the state after it.
   void start(worker_type& w, index_t item) const {

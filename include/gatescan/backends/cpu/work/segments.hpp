@@ -119,10 +119,10 @@ class segments {
     if constexpr (states_in_frame<A>) w.agent.leave_frame(w.state);
     copy_numbers(to, w.state, w.size());
   }
-  // A segment's gates, and in w.state what it makes of 0.
+  // A segment's gates, and in w.state what it makes of no state.
   void summarise(worker_type& w, C* summary) const {
     w.agent.clear_summary(summary);
-    fill(w.state, size_, C(0));
+    w.agent.load_state(state_operands<const C>{}, w.state);
     w.for_each_chunk(summary_chunk(), [&](index_t t, index_t count) {
       w.agent.advance(t, count, w.state, w.next);
       w.agent.extend_summary(summary, count);

@@ -1,0 +1,251 @@
+#pragma once
+// The agent of a block of channels that are averages with weights in log space (../agent.hpp): in
+// all modes token by token, the channels of a row beside each other. A segment's summary is the
+// logarithm of what its gates make together, and its own average.
+//
+// States are [3][channels]: num, den and m (average.hpp); their gradients have no m.
+
+#include <algorithm>
+
+#include "../../../core/compensated.hpp"
+#include "../agent.hpp"
+#include "../diagonal/shape.hpp"
+#include "../operands/unit_strides.hpp"
+#include "average.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T, kernel_form Form>
+class channel_average_agent {
+ public:
+  using recurrence = R;
+  using format = T;
+  using storage = storage_t<T>;
+  using C = state_t<T>;
+  using problem = problem_of<R, T>;
+  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
+  using targets = gradient_targets_of<R, T>;
+
+  static constexpr kernel_form form = Form;
+  static constexpr bool scans = true, adjoint_scans = false;
+
+  template <class S>
+  static bool adds_lanes(const operand<S>& to) {
+    return to.value == 0;
+  }
+  static preferences preferred(const problem&) { return {}; }
+  static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width_for(n)); }
+  static schedule adapt(schedule how) {
+    how.forward_chunk = tuning.channel_averages_chunk;
+    how.backward_chunk = subchunk_tokens;
+    return how;
+  }
+
+  channel_average_agent(arena& scratch, const problem& p, const schedule&, bool backward)
+      : p_(&p), width_(width_for(p.n)), x_(p.x) {
+    if (!backward) return;
+    history_ = scratch.take<C>((subchunk_tokens + 1) * state_size());
+    weights_ = scratch.take<C>(subchunk_tokens * 2 * width_);
+  }
+
+  index_t state_size() const { return 3 * width_; }
+  index_t key_pitch() const { return 1; }
+  index_t value_pitch() const { return width_; }
+  index_t first_value() const { return v_; }
+  index_t value_count() const { return (std::min)(width_, p_->n.values - v_); }
+  index_t head() const { return h_; }
+  index_t batch() const { return b_; }
+  index_t sequence() const { return s_; }
+
+  void seek(index_t sequence, index_t head, index_t block) {
+    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width_;
+    for_each_field<R>([&](const auto& all, auto& own) { own = all.of_head(b_, h_, v_); }, p_->x,
+                      x_);
+  }
+  /// A gradient comes without m.
+  template <class S>
+  void load_state(const state_operands<S>& from, C* to) const {
+    fill(to, 2 * width_, C(0));
+    fill(to + 2 * width_, width_, average::never);
+    load_part(from, to);
+    load_part(from.normaliser, to + width_);
+    load_part(from.log_scale, to + 2 * width_);
+    if (!from.log_scale.given) return;
+    for (index_t i = 0; i < width_; ++i) {
+      C& m = to[2 * width_ + i];
+      if (m >= average::never || m != m) continue;
+      m = average::never, to[i] = to[width_ + i] = 0;
+    }
+  }
+  void store_state(const state_operands<C>& to, C* from) const {
+    store_part(to, from);
+    store_part(to.normaliser, from + width_);
+    for (index_t i = 0; i < width_; ++i)
+      if (C& m = from[2 * width_ + i]; m == average::never) m = -std::numeric_limits<C>::infinity();
+    store_part(to.log_scale, from + 2 * width_);
+  }
+  gradient_tile<C> state_tile(C* g) const { return {g, nullptr, 0, width_, 1, true}; }
+  gradient_tile<C> normaliser_tile(C* g) const { return state_tile(g + width_); }
+  index_t normaliser_values() const { return value_count(); }
+
+  void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) const {
+    const operand<storage> result = to.out.of_head(b_, h_, v_);
+    copy_numbers(out, in, state_size());
+    for_each(
+        t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+          const auto logs = R::log_weights(x, at);
+          const auto w = R::values(x, at);
+          const average s = load(out, at.value);
+          if (result.given)
+            simd::store(result.re + at.t * result.time + at.value * result.value, result.value,
+                        at.count, R::output(x, at, w, s.average(s.read(logs.own), w.v)));
+          store(out, at.value, s.next(s.weigh(logs.gate, logs.key), w.v, P(1)));
+        });
+  }
+  void advance(index_t t, index_t count, const C* in, C* out) {
+    copy_numbers(out, in, state_size());
+    for_each(
+        t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+          const auto logs = R::log_weights(x, at);
+          const average s = load(out, at.value);
+          store(out, at.value, s.next(s.weigh(logs.gate, logs.key), R::values(x, at).v, P(1)));
+        });
+    last_advanced_ = t;
+  }
+
+  template <class Bracket>
+  C* backward(const backward_results<R, T>& results, const tiles_of_gradients& into, index_t t,
+              index_t count, const C* in, C* g, const Bracket& bracket) const {
+    const operand<const storage> d_out = results.out.of_head(b_, h_, v_);
+    copy_numbers(history_, in, state_size());
+    for_each(
+        t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+          const auto logs = R::log_weights(x, at);
+          C* const before = history_ + (at.t - t) * state_size();
+          const average s = load(before, at.value);
+          const auto w = s.weigh(logs.gate, logs.key);
+          store(before + state_size(), at.value, s.next(w, R::values(x, at).v, P(1)));
+          C* const weights = weights_ + (at.t - t) * 2 * width_;
+          simd::store(weights + at.value, w.state), simd::store(weights + width_ + at.value, w.key);
+        });
+    bracket.open(t, count);
+    const tiles_of_gradients d = held(into);
+    for (index_t i = count - 1; i >= 0; --i)
+      for_each(
+          t + i, 1, [&](const operands_type& x, place at) __attribute__((always_inline)) {
+            at.tile_t = i;
+            const C* const weights = weights_ + i * 2 * width_;
+            const P d_o = d_out.given ? simd::first_lanes(at(d_out), at.count, P(0)) : P(0);
+            token_adjoint(x, d, at, load(history_ + i * state_size(), at.value),
+                          simd::load(weights + at.value), simd::load(weights + width_ + at.value),
+                          d_o, g + at.value);
+          });
+    bracket.close(t, count);
+    return g;
+  }
+
+  // The logarithm of the gates' product, and what rounding took of it: [2][channels].
+  index_t summary_size() const { return 2 * width_; }
+  void clear_summary(C* to) const { fill(to, summary_size(), C(0)); }
+  void extend_summary(C* to, index_t count) const {
+    for_each(
+        last_advanced_,
+        count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+          C *const high = to + at.value, *const low = high + width_;
+          const auto sum = exact_sum(simd::load(high), P(R::log_weights(x, at).gate));
+          simd::store(high, sum.value);
+          simd::store(low, unless_finite(sum.error, simd::load(low) + sum.error, P(0)));
+        });
+  }
+  bool apply_summary(const C* gates, const C* local, const C* in, C* out) const {
+    P check(0);
+    for (index_t i = 0; i < width_; i += lanes) {
+      const average s = load(in, i), own = load(local, i);
+      const average after = s.next(
+          s.weigh(simd::load(gates + i), own.m, simd::load(gates + width_ + i)), own.num, own.den);
+      store(out, i, after);
+      check = check + (after.num + after.den) * P(0);
+    }
+    return is_zero(check);
+  }
+
+ private:
+  static constexpr index_t lanes = simd::lanes<C>;
+  using average = channel_average<C>;
+  using P = simd::pack<C>;
+  using operands_type = operands_of<R, T>;
+  using place = cursor<C, false, along::values>;
+
+  static index_t width_for(sizes n) {
+    n.keys = 3;  // numbers a channel
+    return diagonal_width<C>(n);
+  }
+  // f(operands, place) for every register of channels of tokens [t, t + count)
+  template <class F>
+  void for_each(index_t t, index_t count, F&& f) const {
+    const operands_type x = held(x_), dense = with_values_side_by_side<R>(x_);
+    const index_t channels = value_count();
+    const index_t whole = values_side_by_side<R>(x) ? channels / lanes * lanes : 0;
+    for (index_t i = t; i < t + count; ++i) {
+      for (index_t j = 0; j < whole; j += lanes) f(dense, place{i, 0, j, static_cast<int>(lanes)});
+      for (index_t j = whole; j < channels; j += lanes)
+        f(x, place{i, 0, j, static_cast<int>((std::min)(lanes, channels - j))});
+    }
+  }
+  // From g of the state after the token to that of the one before it.
+  GATESCAN_INLINE void token_adjoint(const operands_type& x, const tiles_of_gradients& d,
+                                     const place& at, const average& s, P kept, P key, P d_out,
+                                     C* g) const {
+    const auto logs = R::log_weights(x, at);
+    const auto w = R::values(x, at);
+    auto d_w = w;
+    P d_num = simd::load(g), d_den = simd::load(g + width_);
+    const P d_key = unless_zero(key, key * fma(d_num, w.v, d_den));
+    const P d_gate = unless_zero(kept, kept * fma(d_num, s.num, d_den * s.den));
+    d_w.v = key * d_num;
+    d_num = unless_zero(kept, kept * d_num), d_den = unless_zero(kept, kept * d_den);
+
+    const auto r = s.read(logs.own);
+    const P o = s.average(r, w.v);
+    const P d_sum = unless_zero(r.all, R::output_adjoint(x, d, at, w, d_w, o, d_out) / r.all);
+    d_w.v = fma(r.own, d_sum, d_w.v);
+    simd::store(g, fma(r.state, d_sum, d_num));
+    simd::store(g + width_, fma(-(r.state * d_sum), o, d_den));
+    R::log_weights_adjoint(
+        x, d, at,
+        log_weights_and_own_of<P>{d_gate, d_key, unless_zero(r.own, r.own * d_sum * (w.v - o))});
+    R::values_adjoint(x, d, at, w, d_w);
+  }
+
+  template <class S>
+  void load_part(const operand<S>& from, C* to) const {
+    if (from.given) copy_numbers(to, 1, from.re + place_of_state(from), from.value, value_count());
+  }
+  void store_part(const operand<C>& to, const C* from) const {
+    if (to.given) copy_numbers(to.re + place_of_state(to), to.value, from, 1, value_count());
+  }
+  template <class S>
+  index_t place_of_state(const operand<S>& x) const {
+    return x.offset(s_, 0, h_) + v_ * x.value;
+  }
+  GATESCAN_INLINE average load(const C* from, index_t at) const {
+    return {simd::load(from + at), simd::load(from + width_ + at),
+            simd::load(from + 2 * width_ + at)};
+  }
+  GATESCAN_INLINE void store(C* to, index_t at, const average& s) const {
+    simd::store(to + at, s.num), simd::store(to + width_ + at, s.den);
+    simd::store(to + 2 * width_ + at, s.m);
+  }
+
+  const problem* p_;
+  index_t width_;    // channels a block
+  operands_type x_;  // of these channels
+  C *history_ = nullptr, *weights_ = nullptr;
+  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0, last_advanced_ = 0;
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan

@@ -1,0 +1,66 @@
+#pragma once
+// A register of channels' averages, with weights that are exponentials of any size: num e^m and
+// den e^m are the sums of what was written and of its weights, whose logarithms are given.
+//
+//   m' = max(m + gate, key)     s' = e^((m - m') + gate) s + e^(key - m') (v, 1)     s = (num, den)
+//   o = (num e^m + v e^own) / (den e^m + e^own)
+//
+// Gradients are those at fixed m, which are exact: o does not depend on it.
+
+#include <limits>
+
+#include "../../../core/gated_product.hpp"
+#include "../simd/selects.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class C>
+struct channel_average {
+  using P = simd::pack<C>;
+  /// m where nothing has been written: -inf would make NaN of a difference.
+  static constexpr C never = std::numeric_limits<C>::lowest();
+
+  P num, den, m;
+
+  /// Weights of the state and of the token's own value in o, the larger of which is 1, and of both.
+  struct reading {
+    P state, own, all;
+  };
+  GATESCAN_INLINE reading read(P own) const {
+    const P before = m - own, smaller = exp(-abs(before));
+    reading r{select_negative(before, smaller, P(1)), select_negative(before, P(1), smaller), P(0)};
+    r.all = fma(den, r.state, r.own);
+    return r;
+  }
+  /// o; 0 where nothing has been written.
+  GATESCAN_INLINE P average(const reading& r, P v) const {
+    return unless_zero(r.all, fma(num, r.state, r.own * v) / r.all);
+  }
+
+  /// Weights of the state and of what comes to it, and the new m.
+  struct writing {
+    P state, key, m;
+  };
+  /// Of a gate whose logarithm is gate + low: low is what rounding took of a sum. The larger weight
+  /// is 1 but for what rounding did to m, so that one exponential does.
+  GATESCAN_INLINE writing weigh(P gate, P key, P low = P(0)) const {
+    const P kept = larger(P(never), m + gate), after = larger(kept, key);
+    const P by_gate = ((m - after) + gate) + low;
+    const auto grows = kept.v < key.v;
+    const P smaller = exp(P{grows ? by_gate.v : (key - after).v});
+    const P lost = larger(by_gate, P(-1));  // far from 0 only where nothing has been written
+    const P state{grows ? smaller.v : fma(lost, fma(lost, P(C(0.5)), P(1)), P(1)).v};
+    const auto reset = gate.v == -std::numeric_limits<C>::infinity();
+    return {P{reset ? P(0).v : state.v}, P{grows ? P(1).v : smaller.v}, after};
+  }
+  GATESCAN_INLINE channel_average next(const writing& w, P value, P weight) const {
+    return {unless_zero(w.state, w.state * num) + w.key * value,
+            unless_zero(w.state, w.state * den) + w.key * weight, w.m};
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
