@@ -92,9 +92,10 @@ TYPED_TEST(shared_gradients, a_stride_of_0_gets_the_sum) {
 // each two.
 TYPED_TEST(shared_gradients, a_group_of_heads_gets_the_sum) {
   in_each_mode<TypeParam>([](const auto& mode) {
-    int checked = 0;
+    int checked = 0, with_heads = 0;
     dense_problem<TypeParam> p;
     p.for_each_operand([&](const std::string& name, const gatescan::axes& a, auto& x, auto& d) {
+      with_heads += a.has(axis::head) || a.has(axis::group);
       int head = 0;
       while (head < a.rank && a.of[head] != axis::head && a.of[head] != axis::group) ++head;
       if (!x.given() || head == a.rank) return;
@@ -129,7 +130,7 @@ TYPED_TEST(shared_gradients, a_group_of_heads_gets_the_sum) {
       expect_near(sum, want);
       x = dense, d = dense_gradient;
     });
-    EXPECT_GT(checked, 0);
+    EXPECT_TRUE(checked > 0 || with_heads == 0);
   });
 }
 

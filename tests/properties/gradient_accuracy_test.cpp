@@ -13,6 +13,26 @@ const mode attention{mode::attention, 0};
 
 const std::vector<mode> all_modes{recurrent, scan, chunked, {mode::chunked, 64}, attention};
 
+// With m as the format rounds it. A gradient of the final state counts in units of e^m, which a
+// decay that is the same at every token rounds the same way 2048 times.
+template <class T, class In>
+In at_own_log_scales(In in) {
+  if constexpr (std::is_same_v<In, rwkv4::inputs>) {
+    using C = gatescan::state_t<T>;
+    in = rwkv4::hold(in);
+    tensor<double>& m = in.held.after;
+    for (int64 b = 0; b < m.extent(0); ++b)
+      for (int64 d = 0; d < m.extent(2); ++d) {
+        C last = static_cast<C>(in.held.first(b, d));
+        for (int64 t = 0; t < m.extent(1); ++t) {
+          last = std::max(last + static_cast<C>(in.w(d)), static_cast<C>(in.k(b, t, d)));
+          m(b, t, d) = last;
+        }
+      }
+  }
+  return in;
+}
+
 // every gradient, under log gates from 0 to -20 and resets
 template <class O, class T>
 void expect_gradient_rms(double bound, options c = {}, const sizes& n = {1, 2048, 1, 4, 4},
@@ -22,7 +42,7 @@ void expect_gradient_rms(double bound, options c = {}, const sizes& n = {1, 2048
     c.gate = gate;
     const auto in = rounded<O, T>(problem<O>(n, c, 140));
     const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), 141));
-    const auto want = as_returned<O>(in, O::backward(in, dout));
+    const auto want = as_returned<O>(in, O::backward(at_own_log_scales<T>(in), dout));
     auto tolerance = tolerance_of<T>();
     tolerance.gradient = tolerance.state_gradient = bound;
     for (const mode& m : modes_of<O>(modes)) {

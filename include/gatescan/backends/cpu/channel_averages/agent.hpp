@@ -47,7 +47,7 @@ class channel_average_agent {
       : p_(&p), width_(width_for(p.n)), x_(p.x) {
     if (!backward) return;
     history_ = scratch.take<C>((subchunk_tokens + 1) * state_size());
-    weights_ = scratch.take<C>(subchunk_tokens * 2 * width_);
+    weights_ = scratch.take<C>(subchunk_tokens * 3 * width_);
   }
 
   index_t state_size() const { return 3 * width_; }
@@ -127,8 +127,9 @@ class channel_average_agent {
           const average s = load(before, at.value);
           const auto w = s.weigh(logs.gate, logs.key);
           store(before + state_size(), at.value, s.next(w, R::values(x, at).v, P(1)));
-          C* const weights = weights_ + (at.t - t) * 2 * width_;
-          simd::store(weights + at.value, w.state), simd::store(weights + width_ + at.value, w.key);
+          C* const weights = weights_ + (at.t - t) * 3 * width_ + at.value;
+          simd::store(weights, w.state), simd::store(weights + width_, w.lost);
+          simd::store(weights + 2 * width_, w.key);
         });
     bracket.open(t, count);
     const tiles_of_gradients d = held(into);
@@ -136,10 +137,11 @@ class channel_average_agent {
       for_each(
           t + i, 1, [&](const operands_type& x, place at) __attribute__((always_inline)) {
             at.tile_t = i;
-            const C* const weights = weights_ + i * 2 * width_;
+            const C* const weights = weights_ + i * 3 * width_ + at.value;
             const P d_o = d_out.given ? simd::first_lanes(at(d_out), at.count, P(0)) : P(0);
             token_adjoint(x, d, at, load(history_ + i * state_size(), at.value),
-                          simd::load(weights + at.value), simd::load(weights + width_ + at.value),
+                          {simd::load(weights), simd::load(weights + width_),
+                           simd::load(weights + 2 * width_), P(0)},
                           d_o, g + at.value);
           });
     bracket.close(t, count);
@@ -196,23 +198,23 @@ class channel_average_agent {
   }
   // From g of the state after the token to that of the one before it.
   GATESCAN_INLINE void token_adjoint(const operands_type& x, const tiles_of_gradients& d,
-                                     const place& at, const average& s, P kept, P key, P d_out,
-                                     C* g) const {
+                                     const place& at, const average& s,
+                                     const typename average::writing& by, P d_out, C* g) const {
     const auto logs = R::log_weights(x, at);
     const auto w = R::values(x, at);
     auto d_w = w;
     P d_num = simd::load(g), d_den = simd::load(g + width_);
-    const P d_key = unless_zero(key, key * fma(d_num, w.v, d_den));
+    const P d_key = unless_zero(by.key, by.key * fma(d_num, w.v, d_den));
+    d_w.v = by.key * d_num;
+    const P kept = by.state + by.lost;
     const P d_gate = unless_zero(kept, kept * fma(d_num, s.num, d_den * s.den));
-    d_w.v = key * d_num;
-    d_num = unless_zero(kept, kept * d_num), d_den = unless_zero(kept, kept * d_den);
 
     const auto r = s.read(logs.own);
     const P o = s.average(r, w.v);
     const P d_sum = unless_zero(r.all, R::output_adjoint(x, d, at, w, d_w, o, d_out) / r.all);
     d_w.v = fma(r.own, d_sum, d_w.v);
-    simd::store(g, fma(r.state, d_sum, d_num));
-    simd::store(g + width_, fma(-(r.state * d_sum), o, d_den));
+    simd::store(g, by.carry(d_num, r.state * d_sum));
+    simd::store(g + width_, by.carry(d_den, -(r.state * d_sum) * o));
     R::log_weights_adjoint(
         x, d, at,
         log_weights_and_own_of<P>{d_gate, d_key, unless_zero(r.own, r.own * d_sum * (w.v - o))});

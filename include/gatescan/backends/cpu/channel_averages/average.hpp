@@ -39,25 +39,29 @@ struct channel_average {
     return unless_zero(r.all, fma(num, r.state, r.own * v) / r.all);
   }
 
-  /// Weights of the state and of what comes to it, and the new m.
+  /// Weights of the state and of what comes to it, and the new m. The larger weight is 1 but for what
+  /// rounding did to m: that of the state is state + lost, state being 1 or lost 0.
   struct writing {
-    P state, key, m;
+    P state, lost, key, m;
+    /// The state's weight times x, and more. A weight near 1 that is the same at every token would
+    /// always be rounded the same way: it is added to what comes.
+    GATESCAN_INLINE P carry(P x, P more) const {
+      return unless_zero(state, state * x) + (unless_zero(lost, lost * x) + more);
+    }
   };
-  /// Of a gate whose logarithm is gate + low: low is what rounding took of a sum. The larger weight
-  /// is 1 but for what rounding did to m, so that one exponential does.
+  /// Of a gate whose logarithm is gate + low: low is what rounding took of a sum.
   GATESCAN_INLINE writing weigh(P gate, P key, P low = P(0)) const {
     const P kept = larger(P(never), m + gate), after = larger(kept, key);
     const P by_gate = ((m - after) + gate) + low;
     const auto grows = kept.v < key.v;
+    const auto forgets = gate.v == -std::numeric_limits<C>::infinity() || m.v == never;
     const P smaller = exp(P{grows ? by_gate.v : (key - after).v});
-    const P lost = larger(by_gate, P(-1));  // far from 0 only where nothing has been written
-    const P state{grows ? smaller.v : fma(lost, fma(lost, P(C(0.5)), P(1)), P(1)).v};
-    const auto reset = gate.v == -std::numeric_limits<C>::infinity();
-    return {P{reset ? P(0).v : state.v}, P{grows ? P(1).v : smaller.v}, after};
+    const P state{grows ? smaller.v : P(1).v}, weight{grows ? P(1).v : smaller.v};
+    const P lost{grows ? P(0).v : fma(by_gate * P(C(0.5)), by_gate, by_gate).v};
+    return {P{forgets ? P(0).v : state.v}, P{forgets ? P(0).v : lost.v}, weight, after};
   }
   GATESCAN_INLINE channel_average next(const writing& w, P value, P weight) const {
-    return {unless_zero(w.state, w.state * num) + w.key * value,
-            unless_zero(w.state, w.state * den) + w.key * weight, w.m};
+    return {w.carry(num, w.key * value), w.carry(den, w.key * weight), w.m};
   }
 };
 
