@@ -80,15 +80,18 @@ class block {
     machine_.wait(machine::waits::exchange);
     const int lanes = gatescan::detail::warp_threads, warp = thread_ / lanes * lanes,
               lane = thread_ % lanes;
+    float x[2][Depth], y[2][Depth];  // of this lane's rows and columns
+    for (int k = 0; k < Depth; ++k)
+      for (int i = 0; i < 2; ++i) {
+        const int row = lane / 4 + i * 8, column = lane % 4 * 2 + i;
+        x[i][k] = a_at(machine_.fragments(warp + row % 8 * 4 + lane_of(k)).data(), row, k);
+        y[i][k] = b_at(machine_.fragments(warp + column * 4 + lane_of(k)).data(), k);
+      }
     for (int i = 0; i < 4; ++i) {
-      const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
       std::array<float, static_cast<std::size_t>(Depth + 1)> terms;
       terms[static_cast<std::size_t>(Depth)] = sum[i];
-      for (int k = 0; k < Depth; ++k) {
-        const float x = a_at(machine_.fragments(warp + row % 8 * 4 + lane_of(k)).data(), row, k),
-                    y = b_at(machine_.fragments(warp + column * 4 + lane_of(k)).data(), k);
-        terms[static_cast<std::size_t>(k)] = x * y;  // exact
-      }
+      for (int k = 0; k < Depth; ++k)
+        terms[static_cast<std::size_t>(k)] = x[i / 2][k] * y[i % 2][k];  // exact
       sum[i] = truncated_sum(terms);
     }
     machine_.wait(machine::waits::exchange);

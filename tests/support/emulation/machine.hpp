@@ -291,16 +291,16 @@ class machine {
     return true;
   }
 
-  moment here() const {
+  [[gnu::always_inline]] moment here() const {
     const thread& t = threads_[static_cast<std::size_t>(current_)];
     return {static_cast<std::int16_t>(current_), static_cast<std::uint16_t>(t.warp_barriers),
             t.block_barriers};
   }
-  static bool same_time(const moment& a, const moment& b) {
+  [[gnu::always_inline]] static bool same_time(const moment& a, const moment& b) {
     return a.block_barriers == b.block_barriers && a.warp_barriers == b.warp_barriers &&
            a.thread / gatescan::detail::warp_threads == b.thread / gatescan::detail::warp_threads;
   }
-  static bool races(const moment& before, const moment& now) {
+  [[gnu::always_inline]] static bool races(const moment& before, const moment& now) {
     if (before.thread < 0 || before.thread == now.thread) return false;
     if (before.block_barriers != now.block_barriers) return false;
     const int warp = gatescan::detail::warp_threads;
