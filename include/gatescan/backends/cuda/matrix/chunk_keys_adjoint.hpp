@@ -8,7 +8,7 @@
 //   conj(dq_r) = Y_r(r+1)
 //
 // and G is one more query, after the last token: x = 1, dP_s = conj(G) v_s. Strictly causal, so
-// exact at a gate of 0. A thread has one key and every so manieth query; tokens by 16, whose sums
+// exact at a gate of 0. Queries that read before their token writes have no dP_rr. A thread has one key and every so manieth query; tokens by 16, whose sums
 // are in registers: Y goes up through them, then x down.
 
 #include <algorithm>
@@ -43,9 +43,10 @@ struct chunk_keys_adjoint {
 
   problem_of<R, T> p;
   time_split chunks;
-  stored_states<R, T> states, adjoints;
+  stored_states<R, T> states, adjoints;  // adjoints: none, where others see to those
   output_gradient<R, T> d_o{};
   gradient_stores<R, T> gradients{};
+  bool before_writing = false;  // what queries read
 
   index_t blocks() const { return chunks.slot_count() * p.n.heads * ceil_divide(p.n.keys, keys); }
   int threads() const { return config::threads; }
@@ -149,7 +150,7 @@ struct chunk_keys_adjoint {
             const bool inside = i < p.n.keys && j < p.n.values;
             const index_t from =
                 row / keys * states.plane() + (inside ? i * p.n.values + j : index_t(0));
-            const C g = adjoints.state(chunk.slot, head)[from],
+            const C g = adjoints.states != nullptr ? adjoints.state(chunk.slot, head)[from] : C(0),
                     h = states.state(chunk.slot, head)[from];
             return {inside ? h : C(0), !inside ? C(0) : row < keys ? g : -g};
           },
@@ -167,7 +168,9 @@ struct chunk_keys_adjoint {
                             number_at<E>(state, j * row_pitch + thread, keys);
     }
     block.sync();
-    d_scores.for_each(thread, [&](int r, int s, C sum) { a.d_scores[r * pitch + s] = sum; });
+    d_scores.for_each(thread, [&](int r, int s, C sum) {
+      a.d_scores[r * pitch + s] = before_writing && r == s ? C(0) : sum;
+    });
     from_start.for_each(thread, [&](int r, int row, C sum) { a.y[y_at(0, r, row)] = sum; });
     from_end.for_each(thread, [&](int s, int row, C sum) { a.d_end[s * rows + row] = sum; });
     if (thread < keys) put_number(a.y, y_at(0, tokens, thread), keys, both);
@@ -292,7 +295,8 @@ struct chunk_keys_adjoint {
         const auto d_q = a.d_end, d_k = a.d_scores, d_gate = a.d_scores + tokens * rows;
         const replay_memory<typename arrays<Block>::array> memory{a.x, d_q, d_k, d_gate};
         static_assert(2 * tokens * rows <= tokens * pitch);
-        replay_keys(p, x, chunk, head, key, states, adjoints, d_o, memory, rows, column, keys);
+        replay_keys(p, x, chunk, head, key, states, adjoints, d_o, before_writing, memory, rows,
+                    column, keys);
         // what was finite stays as it is: a NaN changes no bit of what does not depend on it
         for (int t = 0; t < count; ++t) {
           const int at = t * rows + column;

@@ -22,8 +22,8 @@ template <class R, class T, class Array>
 GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_config<R, T>::fields& x,
                              const segment& chunk, index_t head, index_t key,
                              const stored_states<R, T>& states, const stored_states<R, T>& adjoints,
-                             const output_gradient<R, T>& d_o, const replay_memory<Array>& w,
-                             int pitch, int column, int plane) {
+                             const output_gradient<R, T>& d_o, bool before_writing,
+                             const replay_memory<Array>& w, int pitch, int column, int plane) {
   using config = tile_config<R, T>;
   using C = typename config::C;
   using E = typename config::E;
@@ -50,14 +50,19 @@ GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_conf
     for (int t = 0; t < count; ++t) {
       put(w.state, t, state);
       const auto token = keys_at(t);
-      state = decayed(token.gate, state) + token.k * value_at(t, j);
-      put(w.d_q, t, get(w.d_q, t) + conj(state) * d_out_at(t, j));
+      const E before = decayed(token.gate, state);
+      state = before + token.k * value_at(t, j);
+      put(w.d_q, t, get(w.d_q, t) + conj(before_writing ? before : state) * d_out_at(t, j));
     }
-    E d = number_at<E>(adjoints.state(chunk.slot, head), key * p.n.values + j, adjoints.plane());
+    E d{};
+    if (adjoints.states != nullptr)
+      d = number_at<E>(adjoints.state(chunk.slot, head), key * p.n.values + j, adjoints.plane());
     for (int t = count - 1; t >= 0; --t) {
       const auto token = keys_at(t);
-      d = d + conj(token.q) * d_out_at(t, j);
+      const E read = conj(token.q) * d_out_at(t, j);
+      if (!before_writing) d = d + read;
       put(w.d_k, t, get(w.d_k, t) + d * value_at(t, j));
+      if (before_writing) d = d + read;
       put(w.d_gate, t, get(w.d_gate, t) + d * conj(get(w.state, t)));
       d = decayed(conj(token.gate), d);
     }

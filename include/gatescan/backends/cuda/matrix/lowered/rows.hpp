@@ -1,0 +1,102 @@
+#pragma once
+// A recurrence lowered to the product of its numbers: its prologue leaves q, k, gates and v of every
+// token in scratch, as rows of the state's numbers, and programs of matrix states then work on
+// those. They know no recurrence any more, so that they are compiled once for all lowered ones.
+
+#include "../../../../core/result_types.hpp"
+#include "../tile_config.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+namespace gpu {
+namespace matrix {
+
+/// S_t = diag(gate_t) S_{t-1} + k_t v_t^T,   out_t = S_t^T q_t
+struct row_product : matrix_state<row_product>, plain_values, plain_output {
+  static constexpr const char* name = "row_product";
+  using adds_once = row_product;
+  static constexpr recurrence_form form{.gate = gate_span::key};
+
+  template <class V>
+  struct fields {
+    using recurrence = row_product;
+    using format = format_of<V>;
+    real_field<V> q{}, k{}, v{}, gate{};
+    real_state_field<V> initial_state{};
+    offsets_field<V> sequence_offsets{};
+  };
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
+    using enum axis;
+    using enum presence;
+    f("q", axes{batch, time, head, key}, required, s.q...);
+    f("k", axes{batch, time, head, key}, required, s.k...);
+    f("v", axes{batch, time, head, value}, required, s.v...);
+    f("gate", axes{batch, time, head, key}, required, s.gate...);
+  }
+  GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
+    return keys_of<decltype(at(x.q))>{at(x.q), at(x.k), at(x.gate)};
+  }
+  GATESCAN_MEMBER void keys_adjoint(const auto&, const auto& d, const auto& at, const auto& g) {
+    at.add(d.q, g.q), at.add(d.k, g.k), at.add(d.gate, g.gate);
+  }
+};
+
+/// [batch][time][head] of rows: keys of q, k, gates and p, values of v.
+template <class C>
+struct token_rows {
+  C *q = nullptr, *k = nullptr, *gate = nullptr, *v = nullptr;
+  C* p = nullptr;  // with a corrected transition
+};
+
+inline index_t row_count(const sizes& n) { return n.batch * n.time * n.heads; }
+/// The row of a token.
+GATESCAN_HD inline index_t row_at(const sizes& n, index_t batch, index_t time, index_t head) {
+  return (batch * n.time + time) * n.heads + head;
+}
+template <class C>
+C* take_key_rows(arena& memory, const sizes& n) {
+  return memory.take<C>(row_count(n) * n.keys);
+}
+template <class C>
+C* take_value_rows(arena& memory, const sizes& n) {
+  return memory.take<C>(row_count(n) * n.values);
+}
+
+template <class S>
+operand<S> operand_of_rows(S* rows, const sizes& n, index_t width) {
+  operand<S> x;
+  x.re = rows, x.given = true;
+  x.head = width, x.time = n.heads * width, x.batch = n.time * x.time;
+  return x;
+}
+/// Rows as operands; a plan's have no memory yet.
+template <class S>
+operand<S> key_rows(S* rows, const sizes& n) {
+  operand<S> x = operand_of_rows(rows, n, n.keys);
+  x.key = 1;
+  return x;
+}
+template <class S>
+operand<S> value_rows(S* rows, const sizes& n) {
+  operand<S> x = operand_of_rows(rows, n, n.values);
+  x.value = 1;
+  return x;
+}
+
+template <class T>
+problem_of<row_product, T> problem_of_rows(const sizes& n, const index_t* offsets,
+                                           const token_rows<state_t<T>>& rows) {
+  problem_of<row_product, T> p;
+  p.n = n, p.offsets = offsets;
+  using C = state_t<T>;
+  p.x.q = key_rows<const C>(rows.q, n), p.x.k = key_rows<const C>(rows.k, n);
+  p.x.gate = key_rows<const C>(rows.gate, n), p.x.v = value_rows<const C>(rows.v, n);
+  return p;
+}
+
+}  // namespace matrix
+}  // namespace gpu
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
