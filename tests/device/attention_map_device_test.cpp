@@ -46,6 +46,12 @@ void check(bool complex, Shape shape) {
 TEST(attention_map, of_gla_on_a_device) {
   check<gla>(false, [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; });
 }
+TEST(attention_map, of_gated_delta_net_on_a_device) {
+  check<gated_delta_net>(false, [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; });
+}
+TEST(attention_map, of_mamba2_on_a_device) {
+  check<mamba2>(false, [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; });
+}
 TEST(attention_map, of_gateloop_on_a_device) {
   check<gateloop>(false, [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; });
 }

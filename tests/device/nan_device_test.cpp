@@ -24,7 +24,8 @@ const std::vector<mode> modes{{mode::recurrent, 0},
 template <class Cell>
 class nan_device : public ::testing::Test {};
 using recurrences = ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
-                                     grid::cell<gla, gatescan::bf16>>;
+                                     grid::cell<gla, gatescan::bf16>,
+                                     grid::cell<gated_delta_net, float>>;
 TYPED_TEST_SUITE(nan_device, recurrences);
 
 template <class T>

@@ -59,16 +59,20 @@ class corrected_runner {
   template <class Device>
   void forward(const Device& gpu, const operand<C>& out, const operand<C>& final_state) const {
     if (!by_chunks()) return launch(gpu, steps(out, final_state));
+    const problem solved = with_values(u_);
+    if (how_.form == kernel_form::attention) {  // the final state may replace the initial one
+      find_states(gpu, {});
+      if (out.given)
+        launch(gpu, matrix::chunk_scan<R, T, false>{
+                        solved, {p_.n, p_.offsets, p_.n.time}, {}, {}, out, nullptr, {}});
+      if (final_state.given)
+        launch(gpu, matrix::corrected_final<T>{passing_forward(final_state)});
+      return;
+    }
     find_states(gpu, final_state);
     if (!out.given) return;
     if (how_.segments > 1) return launch(gpu, steps(out, {}));
-    const problem solved = with_values(u_);
-    if (how_.form == kernel_form::attention)
-      launch(gpu, matrix::chunk_scan<R, T, false>{
-                      solved, time_split(p_.n, p_.offsets, p_.n.time), {}, {}, out, nullptr, {}});
-    else
-      launch(gpu,
-             matrix::chunk_scan<R, T, false>{solved, chunks_, states_, {}, out, nullptr, {}});
+    launch(gpu, matrix::chunk_scan<R, T, false>{solved, chunks_, states_, {}, out, nullptr, {}});
   }
 
   void lay_out_backward(arena& memory, const gradient_sink<C, C>& initial_state,
@@ -183,8 +187,10 @@ class corrected_runner {
            matrix::chunk_decays<T>{p_.n, chunks_, rows_, p_decayed_, k_decayed_, states_});
     launch(gpu, matrix::corrected_system<T, false>{with_queries(rows_.p), chunks_, rows_.v,
                                                    p_decayed_, u_, reads_});
-    launch(gpu,
-           passing<false>(rows_, k_decayed_, u_, states_, p_.initial_state, final_state, {}));
+    launch(gpu, passing_forward(final_state));
+  }
+  auto passing_forward(const operand<C>& final_state) const {
+    return passing<false>(rows_, k_decayed_, u_, states_, p_.initial_state, final_state, {});
   }
 
   const problem& p_;

@@ -66,27 +66,33 @@ struct corrected_passing {
     const auto values = block.template shared<C>(tokens * columns);  // U, or dV
     const panel<Block> mine{block, keys_by_16, values_by_16, values, head, first_value};
 
-    for (index_t i = block.thread(); i < panel_size(); i += config::threads) {
-      const index_t value = first_value + i % columns;
-      carry[i] = value < n.values
-                     ? double(load_state<C>(from, sequence, head, i / columns, value))
-                     : 0.0;
-    }
+    for_each_entry(block.thread(), first_value, [&](index_t i, index_t key, index_t value) {
+      carry[i] = double(load_state<C>(from, sequence, head, key, value));
+    });
     for (index_t done = 0; done < count; ++done)
       pass(mine, chunks.of(sequence, Adjoint ? count - 1 - done : done), carry);
     block.sync();
-    for (index_t i = block.thread(); i < panel_size(); i += config::threads) {
-      const index_t value = first_value + i % columns, key = i / columns;
-      if (value >= n.values) continue;
-      if constexpr (Adjoint) {
+    if constexpr (Adjoint) {
+      for_each_entry(block.thread(), first_value, [&](index_t i, index_t key, index_t value) {
         accumulator<C> sum;
         const typename config::cursor here{sequence, 0, head, key, value};
         here.add(sum, C(carry[i]));
         initial_state.store(here, sequence, 0, sum);
-      } else {
-        store_state(final_state, sequence, head, key, value, C(carry[i]));
-      }
+      });
+    } else {
+      store_final(block);
     }
+  }
+  /// Forward: the final states, which are still carried.
+  template <class Block>
+  GATESCAN_HD void store_final(Block& block) const {
+    index_t rest = block.index();
+    const index_t first_value = rest % panels() * columns;
+    const index_t head = (rest /= panels()) % n.heads, sequence = rest / n.heads;
+    const double* const carry = carried + block.index() * panel_size();
+    for_each_entry(block.thread(), first_value, [&](index_t i, index_t key, index_t value) {
+      store_state(final_state, sequence, head, key, value, C(carry[i]));
+    });
   }
 
  private:
@@ -97,6 +103,12 @@ struct corrected_passing {
     array keys_by_16, values_by_16, values;
     index_t head, first_value;
   };
+  // f(place in the panel, key, value)
+  template <class F>
+  GATESCAN_HD void for_each_entry(int thread, index_t first_value, F&& f) const {
+    for (index_t i = thread; i < panel_size(); i += config::threads)
+      if (first_value + i % columns < n.values) f(i, i / columns, first_value + i % columns);
+  }
   GATESCAN_HD index_t row(const segment& chunk, index_t t, index_t head) const {
     return row_at(n, chunk.batch, chunk.tokens.first + t, head);
   }
@@ -108,14 +120,12 @@ struct corrected_passing {
     C* const state = at.state(chunk.slot, mine.head);
     const double* const product = at.product(chunk.slot, mine.head);
     block.sync();  // of the chunk before, what other threads carry
-    for (index_t i = thread; i < panel_size(); i += config::threads) {
-      const index_t key = i / columns, value = mine.first_value + i % columns;
-      if (value >= n.values) continue;
+    for_each_entry(thread, mine.first_value, [&](index_t i, index_t key, index_t value) {
       C& entry = state[key * n.values + value];
       const C added = Adjoint ? entry : C(0);
       entry = C(carry[i]);
       carry[i] = decayed(product[key], carry[i]) + double(added);
-    }
+    });
     block.sync();
     bool non_finite = solve(mine, chunk, count, state);
     block.sync();
@@ -125,8 +135,9 @@ struct corrected_passing {
       replay(chunk, mine.head, mine.first_value + thread, state,
              exact + block.index() * panel_size() + thread);
     block.sync();
-    for (index_t i = thread; i < panel_size(); i += config::threads)
-      if (!is_finite(carry[i])) carry[i] = exact[block.index() * panel_size() + i];
+    for_each_entry(thread, mine.first_value, [&](index_t i, index_t, index_t) {
+      if (!is_finite(carry[i])) carry[i] = double(exact[block.index() * panel_size() + i]);
+    });
   }
 
   // U = U0 - W S, or dV = dV0 + Z G, to `values` and to rows
@@ -236,6 +247,16 @@ struct corrected_passing {
       C& to = solved[at_row * n.values + value];
       if (!is_finite(to)) to = result;
     }
+  }
+};
+
+/// The final states alone, after passing: where others read the initial ones, which they may
+/// replace, in between.
+template <class T>
+struct corrected_final : corrected_passing<T, false> {
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    this->store_final(block);
   }
 };
 

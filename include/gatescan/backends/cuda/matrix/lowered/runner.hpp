@@ -12,10 +12,6 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace gpu {
 
-/// With a corrected transition or a token stage.
-template <class R>
-inline constexpr bool is_lowered = R::form.moves != transition::diagonal || has_token_stage<R>;
-
 template <class R, class T>
 class lowered_runner {
   using config = matrix::tile_config<R, T>;
