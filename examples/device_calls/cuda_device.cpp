@@ -25,10 +25,12 @@ class cuda_device final : public device {
                                                                 : "the driver lists none"));
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
     add_elementwise(kernels_);
+    add_gated_delta_net(kernels_);
     add_gateloop(kernels_);
     add_gla(kernels_);
     add_hgrn(kernels_);
     add_hgrn2(kernels_);
+    add_mamba2(kernels_);
     add_min_gru(kernels_);
     add_min_lstm(kernels_);
     add_retention(kernels_);

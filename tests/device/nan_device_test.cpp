@@ -23,9 +23,9 @@ const std::vector<mode> modes{{mode::recurrent, 0},
 
 template <class Cell>
 class nan_device : public ::testing::Test {};
-using recurrences = ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
-                                     grid::cell<gla, gatescan::bf16>,
-                                     grid::cell<gated_delta_net, float>>;
+using recurrences =
+    ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
+                     grid::cell<gla, gatescan::bf16>, grid::cell<gated_delta_net, float>>;
 TYPED_TEST_SUITE(nan_device, recurrences);
 
 // numbers of a token and head

@@ -11,10 +11,10 @@
 
 #include "../../core/concepts.hpp"
 #include "../../core/problem.hpp"
-#include "../../core/stages.hpp"
-#include "matrix/tile_config.hpp"
+#include "matrix/lowered/attention_map.hpp"
 #include "numbers.hpp"
-#include "operands/token_cursor.hpp"
+#include "operands/cursor.hpp"
+#include "operands/map_place.hpp"
 #include "time_split.hpp"
 #include "toolbox.hpp"
 #include "tuning.hpp"
@@ -23,17 +23,6 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 namespace gpu {
-
-/// A real number of a map, which may be complex.
-template <class Map, class C>
-GATESCAN_HD void put_real(const Map& map, index_t at, C x) {
-  if constexpr (requires { map.im; }) {
-    map.re[at] = convert<std::remove_reference_t<decltype(*map.re)>>(x);
-    if (map.im != nullptr) map.im[at] = convert<std::remove_reference_t<decltype(*map.im)>>(C(0));
-  } else {
-    map.data[at] = convert<std::remove_reference_t<decltype(*map.data)>>(x);
-  }
-}
 
 template <class R, class T, bool IsComplex, class Map>
 struct attention_map_rows {
@@ -133,8 +122,7 @@ struct attention_map_rows {
   GATESCAN_HD void put(index_t at, E x) const {
     put_real(map, at, real_part(x));
     if constexpr (IsComplex && !per_key && requires { map.im; })
-      if (map.im != nullptr)
-        map.im[at] = convert<std::remove_reference_t<decltype(*map.im)>>(x.im);
+      if (map.im != nullptr) map.im[at] = convert<std::remove_reference_t<decltype(*map.im)>>(x.im);
   }
   template <class Array>
   GATESCAN_HD static void keep(const Array& re, const Array& im, index_t at, E x) {
@@ -160,90 +148,12 @@ struct attention_map_rows {
   }
 };
 
-// The same, a warp a column P_s, where rows know too little: x, a column of what token s writes,
-// goes through the tokens after it as a state does,
-//
-//   x = k_s;  for t = s .. L-1:  P_ts = q_t x after its gate and, with a corrected transition, less
-//   what p_t reads of it: x = a_t x, x = x - k_t (p_t x)
-//
-// and the warp makes the token stages that it meets.
-template <class R, class T, class Map>
-struct attention_map_columns {
-  using C = state_t<T>;
-  static constexpr bool corrected = R::form.moves == transition::corrected;
-
-  problem_of<R, T> p;
-  Map map;
-  time_split split;
-  int block_threads = tuned.block_threads;
-
-  attention_map_columns(const problem_of<R, T>& of, const Map& to)
-      : p(of), map(to), split(of.n, of.offsets, of.n.time) {
-    while (block_threads > warp_threads && shared_bytes() > tuned.map_shared_bytes)
-      block_threads /= 2;
-  }
-  index_t keys_a_lane() const { return ceil_divide(p.n.keys, warp_threads); }
-  index_t blocks() const {
-    return ceil_divide(p.n.batch * p.n.heads * p.n.time * warp_threads, threads());
-  }
-  int threads() const { return block_threads; }
-  int shared_bytes() const { return shared_size<C>(keys_a_lane() * block_threads); }
-
-  template <class Block>
-  GATESCAN_HD void operator()(Block& block) const {
-    const auto x = block.template shared<C>(ceil_divide(p.n.keys, warp_threads) * block.threads());
-    const index_t column = (block.index() * block.threads() + block.thread()) / warp_threads;
-    if (column >= p.n.batch * p.n.heads * p.n.time) return;
-    const index_t s = column % p.n.time, head = column / p.n.time % p.n.heads,
-                  batch = column / p.n.time / p.n.heads;
-    const index_t sequence = split.sequence_at(batch, s);
-    const index_t last = sequence < 0 ? s : split.tokens_of(sequence).last;
-    const int lane = block.thread() % warp_threads;
-    const auto of_head = matrix::head_operands(p, batch, head);
-    const index_t to = batch * map.stride[0] + head * map.stride[1] + s * map.stride[map.rank - 1],
-                  row = map.stride[map.rank - 2];
-    for (index_t t = lane; t < p.n.time; t += warp_threads)
-      if (t < s || t >= last) put_real(map, to + t * row, C(0));
-    for (index_t t = s; t < last; ++t) {
-      const token_cursor<C, Block> at{block, t, p.n.keys};
-      const auto token = stages<R>::token(of_head, at, token_weight<C>{});
-      const auto keys = [&](index_t key) { return stages<R>::keys(of_head, at.at_key(key), token); };
-      const auto sum_over_keys = [&](const auto& f) {  // f(key, its place in x)
-        index_t place = block.thread();
-        C sum = 0;
-        for (index_t key = lane; key < p.n.keys; key += warp_threads, place += block.threads())
-          sum = sum + f(key, place);
-        for (int m = warp_threads / 2; m > 0; m /= 2) sum = sum + block.shuffle_xor(sum, m);
-        return sum;
-      };
-      C read = 0;
-      if (t > s)
-        read = sum_over_keys([&](index_t key, index_t place) {
-          const auto here = keys(key);
-          const C decayed_x = decayed(C(here.gate), C(x[place]));
-          x[place] = decayed_x;
-          if constexpr (corrected)
-            return here.p * decayed_x;
-          else
-            return C(0);
-        });
-      const C sum = sum_over_keys([&](index_t key, index_t place) {
-        const auto here = keys(key);
-        const C next = t == s ? C(here.k) : corrected ? fma(-C(here.k), read, C(x[place])) : C(x[place]);
-        x[place] = next;
-        return C(here.q) * next;
-      });
-      if (lane == 0) put_real(map, to + t * row, sum);
-    }
-  }
-};
-
 }  // namespace gpu
 
 template <device_backend Device, class R, class T, class Map>
 void write_attention_map(const Device& gpu, const problem_of<R, T>& p, const Map& map) {
   if constexpr (gpu::matrix::is_lowered<R>) {
-    launch(gpu, gpu::attention_map_columns<R, T, Map>(p, map));
+    launch(gpu, gpu::matrix::attention_map_columns<R, T, Map>(p, map));
   } else {
     if constexpr (R::form.number != numbers::real)
       if (p.complex) return launch(gpu, gpu::attention_map_rows<R, T, true, Map>(p, map));

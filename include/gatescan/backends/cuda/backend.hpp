@@ -13,7 +13,7 @@ namespace detail {
 /// The forms that there are kernels for.
 template <class R>
 concept has_device_kernels =
-    R::form.moves != transition::low_rank && R::form.reads == readout::inclusive &&
+    R::form.moves != transition::low_rank&& R::form.reads == readout::inclusive &&
     !R::form.normaliser && !has_log_weights<R>;
 
 }  // namespace detail

@@ -8,8 +8,9 @@
 //   conj(dq_r) = Y_r(r+1)
 //
 // and G is one more query, after the last token: x = 1, dP_s = conj(G) v_s. Strictly causal, so
-// exact at a gate of 0. Queries that read before their token writes have no dP_rr. A thread has one key and every so manieth query; tokens by 16, whose sums
-// are in registers: Y goes up through them, then x down.
+// exact at a gate of 0. Queries that read before their own token writes have no dP_rr. A thread has
+// one key and every so manieth query; tokens by 16, whose sums are in registers: Y goes up through
+// them, then x down.
 
 #include <algorithm>
 

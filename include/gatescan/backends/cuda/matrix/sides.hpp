@@ -18,10 +18,9 @@ using key_numbers =
 
 /// What R makes of a token and head before its keys and values.
 template <class R, class T>
-using stage_of =
-    decltype(stages<R>::token(operands_of<R, T>{},
-                              recording_cursor<state_t<T>, tile_config<R, T>::complex>{},
-                              token_weight<state_t<T>>{}));
+using stage_of = decltype(stages<R>::token(
+    operands_of<R, T>{}, recording_cursor<state_t<T>, tile_config<R, T>::complex>{},
+    token_weight<state_t<T>>{}));
 
 /// A plan knows shapes only: there all operands are taken to be given.
 template <class R, class T>

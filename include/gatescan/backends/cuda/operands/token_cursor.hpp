@@ -1,6 +1,7 @@
 #pragma once
 // Where a token stage reads: one token of one head, whose keys the lanes of a warp share.
 
+#include "../toolbox.hpp"
 #include "cursor.hpp"
 
 namespace gatescan {

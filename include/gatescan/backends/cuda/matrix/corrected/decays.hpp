@@ -1,5 +1,5 @@
 #pragma once
-// What meets the states at a chunk's ends with a corrected transition, and the product of all gates:
+// What of a corrected chunk meets the states at its ends, and the product of all gates:
 //
 //   p^_t = p_t prod_{j<=t} a_j        k^_s = k_s prod_{j>s} a_j
 //

@@ -2,10 +2,10 @@
 // A corrected transition on a device, on rows: the order of programs in each mode.
 //
 //   recurrent        steps
-//   chunked          decays, system, passing: U of all tokens, states; chunk_scan with U for values
+//   chunked          decays, system, passing: U of all tokens, states; chunk_scan with values U
 //   scan             the same up to the states; steps inside each segment, of a chunk at most
 //   attention        the same; chunk_scan with the whole sequence for a chunk
-//   backward         recurrent: steps_adjoint; else what chunked does before chunk_scan, then M^T dO
+//   backward         recurrent: steps_adjoint; else what chunked does up to the states, M^T dO
 //                    (chunk_scan against time), system and passing back, and chunk_keys_adjoint for
 //                    both readers, q and p
 
@@ -65,8 +65,7 @@ class corrected_runner {
       if (out.given)
         launch(gpu, matrix::chunk_scan<R, T, false>{
                         solved, {p_.n, p_.offsets, p_.n.time}, {}, {}, out, nullptr, {}});
-      if (final_state.given)
-        launch(gpu, matrix::corrected_final<T>{passing_forward(final_state)});
+      if (final_state.given) launch(gpu, matrix::corrected_final<T>{passing_forward(final_state)});
       return;
     }
     find_states(gpu, final_state);
@@ -92,9 +91,10 @@ class corrected_runner {
   /// d_o: rows.
   template <class Device>
   void backward(const Device& gpu, const C* d_o, const operand<const C>& d_final) const {
-    using namespace matrix;
+    using matrix::chunk_keys_adjoint, matrix::chunk_scan, matrix::chunk_state;
+    using matrix::key_rows, matrix::value_rows, matrix::output_gradient;
     if (!by_chunks()) {
-      corrected_steps_adjoint<C> back = back_;
+      matrix::corrected_steps_adjoint<C> back = back_;
       back.rows = rows_, back.initial_state = p_.initial_state;
       back.d_o = d_o, back.d_final = d_final, back.d_initial = d_initial_;
       back.d = {d_.of.q, d_.of.k, d_.of.gate, d_.of.v, d_.of_p.q};
@@ -108,12 +108,12 @@ class corrected_runner {
     solved.initial_state = {};  // no gradient of a state: M^T dO alone
     typename config::operands_to to{};
     to.v = value_rows(d_.of.v, p_.n);
-    launch(gpu, chunk_scan<R, T, true>{
-                    solved, chunks_, {}, from_o, {}, nullptr, {solved, to, chunks_}});
-    launch(gpu, corrected_system<T, true>{with_queries(rows_.p), chunks_, d_.of.v, k_decayed_,
-                                          d_.of.v, reads_});
+    launch(gpu,
+           chunk_scan<R, T, true>{solved, chunks_, {}, from_o, {}, nullptr, {solved, to, chunks_}});
+    launch(gpu, matrix::corrected_system<T, true>{with_queries(rows_.p), chunks_, d_.of.v,
+                                                  k_decayed_, d_.of.v, reads_});
     launch(gpu, chunk_state<R, T, true>{solved, chunks_, adjoints_, from_o});
-    token_rows<C> rows = rows_;
+    matrix::token_rows<C> rows = rows_;
     rows.v = const_cast<C*>(d_o);
     launch(gpu, passing<true>(rows, p_decayed_, d_.of.v, adjoints_, d_final, {}, d_initial_));
     to = {};
@@ -160,15 +160,9 @@ class corrected_runner {
   }
   matrix::corrected_steps<C> steps(const operand<C>& out, const operand<C>& final_state) const {
     const bool scan = by_chunks();
-    return {p_.n,
-            scan,
-            scan ? chunks_ : time_split(p_.n, p_.offsets, p_.n.time),
-            rows_,
-            states_.states,
-            p_.initial_state,
-            out,
-            final_state,
-            steps_.spilled};
+    return {p_.n,  scan,           scan ? chunks_ : time_split(p_.n, p_.offsets, p_.n.time),
+            rows_, states_.states, p_.initial_state,
+            out,   final_state,    steps_.spilled};
   }
   template <bool Adjoint>
   matrix::corrected_passing<T, Adjoint> passing(const matrix::token_rows<C>& rows, const C* writes,
@@ -177,14 +171,13 @@ class corrected_runner {
                                                 const operand<const C>& from,
                                                 const operand<C>& final_state,
                                                 const gradient_sink<C, C>& d_initial) const {
-    return {p_.n, chunks_, rows,        reads_,    writes,          solved,       states,
-            from, final_state, d_initial, passed_.carried, passed_.exact};
+    return {p_.n,   chunks_, rows,        reads_,    writes,          solved,
+            states, from,    final_state, d_initial, passed_.carried, passed_.exact};
   }
   // U of all tokens, states at the starts of chunks, and the last one
   template <class Device>
   void find_states(const Device& gpu, const operand<C>& final_state) const {
-    launch(gpu,
-           matrix::chunk_decays<T>{p_.n, chunks_, rows_, p_decayed_, k_decayed_, states_});
+    launch(gpu, matrix::chunk_decays<T>{p_.n, chunks_, rows_, p_decayed_, k_decayed_, states_});
     launch(gpu, matrix::corrected_system<T, false>{with_queries(rows_.p), chunks_, rows_.v,
                                                    p_decayed_, u_, reads_});
     launch(gpu, passing_forward(final_state));

@@ -29,16 +29,16 @@ struct corrected_passing {
   static constexpr int key_pitch = keys + config::apart;
 
   sizes n;
-  time_split chunks;                     // of no more than 64 tokens
-  token_rows<C> rows{};                  // for what is not finite; v: values, backward d_o
+  time_split chunks;                            // of no more than 64 tokens
+  token_rows<C> rows{};                         // for what is not finite; v: values, backward d_o
   const C *reads = nullptr, *writes = nullptr;  // W and k^, or Z and p^
-  C* solved = nullptr;                   // U0, or dV0
-  stored_states<row_product, T> at{};    // backward holds what the outputs add
-  operand<const C> from{};               // the initial state, or the gradient of the final one
-  operand<C> final_state{};              // forward
-  gradient_sink<C, C> initial_state{};   // backward
-  double* carried = nullptr;             // of blocks, [key][column]
-  C* exact = nullptr;                    // the same: of a chunk, token by token
+  C* solved = nullptr;                          // U0, or dV0
+  stored_states<row_product, T> at{};           // backward holds what the outputs add
+  operand<const C> from{};              // the initial state, or the gradient of the final one
+  operand<C> final_state{};             // forward
+  gradient_sink<C, C> initial_state{};  // backward
+  double* carried = nullptr;            // of blocks, [key][column]
+  C* exact = nullptr;                   // the same: of a chunk, token by token
 
   GATESCAN_HD index_t panels() const { return ceil_divide(n.values, columns); }
   GATESCAN_HD index_t panel_size() const { return n.keys * columns; }

@@ -60,15 +60,17 @@ template <class C>
 struct corrected_steps {
   sizes n;
   bool scan = false;
-  time_split segments;        // of a scan; else sequences are whole
+  time_split segments;  // of a scan; else sequences are whole
   token_rows<C> rows{};
   const C* starts = nullptr;  // of a scan: states at segments' starts, [slot][head][key][value]
   operand<const C> initial_state{};
   operand<C> out{}, final_state{};
-  C* spilled = nullptr;       // states of blocks, where they are too large for shared memory
+  C* spilled = nullptr;  // states of blocks, where they are too large for shared memory
 
   GATESCAN_HD index_t panels() const { return ceil_divide(n.values, panel_lane::columns); }
-  index_t items() const { return (scan ? segments.slot_count() : n.sequences) * n.heads * panels(); }
+  index_t items() const {
+    return (scan ? segments.slot_count() : n.sequences) * n.heads * panels();
+  }
   GATESCAN_HD index_t state_size() const { return panel_lane::panel_size(n.keys); }
   GATESCAN_HD bool spills() const {
     return state_size() * index_t(sizeof(C)) > index_t(tuned.most_panel_bytes);

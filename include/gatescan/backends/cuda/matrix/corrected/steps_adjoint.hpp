@@ -29,10 +29,10 @@ struct corrected_steps_adjoint {
   index_t run = 16;
   token_rows<C> rows{};
   operand<const C> initial_state{};
-  const C* d_o = nullptr;       // rows
+  const C* d_o = nullptr;  // rows
   operand<const C> d_final{};
   gradient_sink<C, C> d_initial{};
-  token_rows<C> d{};            // d.p: the negative of p's gradient
+  token_rows<C> d{};  // d.p: the negative of p's gradient
   C *kept = nullptr, *replayed = nullptr, *writes = nullptr, *adjoint = nullptr;  // of blocks
 
   index_t blocks() const { return sequences.slot_count() * n.heads; }
@@ -91,8 +91,7 @@ struct corrected_steps_adjoint {
       return in_range ? of[row(t) * n.values + value] : C(0);
     };
     lane.for_each_key(n.keys, [&](index_t key, index_t at) {
-      starts[at] =
-          in_range ? load_state<C>(initial_state, chunk.sequence, head, key, value) : C(0);
+      starts[at] = in_range ? load_state<C>(initial_state, chunk.sequence, head, key, value) : C(0);
       g[at] = in_range ? load_state<C>(d_final, chunk.sequence, head, key, value) : C(0);
     });
     const index_t pieces = ceil_divide(count, run);
@@ -126,9 +125,9 @@ struct corrected_steps_adjoint {
   }
 
   template <class Block, class Array>
-  GATESCAN_HD void step_back(Block& block, const panel_lane& lane, index_t row,
-                             index_t first_value, C d_out, C u, const C* before, const C* after,
-                             C* g, const Array& partial) const {
+  GATESCAN_HD void step_back(Block& block, const panel_lane& lane, index_t row, index_t first_value,
+                             C d_out, C u, const C* before, const C* after, C* g,
+                             const Array& partial) const {
     const row_of<C> token(rows, n, row);
     const index_t value = first_value + lane.column();
     const bool adds = first_value > 0, in_range = value < n.values;  // 0 times Inf is not nothing
@@ -169,24 +168,22 @@ struct corrected_steps_adjoint {
         registers<C, N> sums = {};
         if (first + m - lane.part() >= n.keys) break;  // of all lanes
         if (first + m < n.keys) f(first + m, at, sums);
-        for (int i = 0; i < N; ++i) {
+        unrolled<N>([&](int i) {
           for (int x = 1; x < panel_lane::a_warp; x *= 2)
             sums[i] = sums[i] + block.shuffle_xor(sums[i], x);
           if (block.thread() % panel_lane::a_warp == 0)
             partial[(i * warps + warp) * together + m] = sums[i];
-        }
+        });
       }
       block.sync();
-      for (int m = block.thread(); m < N * together; m += tuned.block_threads) {
-        const index_t key = first + m % together;
-        if (key >= n.keys) continue;
-        const int i = m / together;
-        C& sum = to.to[i][row * n.keys + key];
+      const int m = block.thread();
+      unrolled<N>([&](int i) {
+        if (m >= together || first + m >= n.keys) return;
+        C& sum = to.to[i][row * n.keys + first + m];
         C total = adds ? sum : C(0);
-        for (int w = 0; w < warps; ++w)
-          total = total + C(partial[(i * warps + w) * together + m % together]);
+        for (int w = 0; w < warps; ++w) total = total + C(partial[(i * warps + w) * together + m]);
         sum = total;
-      }
+      });
     }
   }
 };

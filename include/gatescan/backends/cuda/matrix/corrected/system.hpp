@@ -25,7 +25,7 @@ struct corrected_system {
   using scoring = chunk_scores<row_product, T, Adjoint>;
   static constexpr int tokens = config::tokens, subchunk = config::subchunk,
                        subchunks = tokens / subchunk;
-  static constexpr int pitch = tokens + 1;   // of [row][token]
+  static constexpr int pitch = tokens + 1;  // of [row][token]
   static constexpr int system_pitch = tokens + config::apart;
 
   problem_of<row_product, T> p;  // with p for its queries
@@ -49,7 +49,7 @@ struct corrected_system {
                other = block.template shared<C>(config::rows * pitch),
                gates = block.template shared<C>(config::rows * pitch),
                system = block.template shared<C>(tokens * system_pitch),  // [other][own]
-               scores = block.template shared<C>(subchunk * config::score_pitch),
+        scores = block.template shared<C>(subchunk * config::score_pitch),
                between = block.template shared<C>(4 * config::rows);
     const auto x = head_operands(p, chunk.batch, head);
     const int thread = block.thread(), count = static_cast<int>(chunk.tokens.count());

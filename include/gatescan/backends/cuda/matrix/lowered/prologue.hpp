@@ -111,7 +111,8 @@ struct epilogue_adjoint : warp_a_token<R, T> {
       base::for_each_lane(block.thread(), p.n.values, [&](index_t value) {
         const auto here = base::at_value(at.time, value);
         const auto w = stages<R>::values(x, here, token);
-        auto d_w = decltype(w){}, d_token = token;
+        std::remove_const_t<decltype(w)> d_w{};
+        std::remove_const_t<decltype(token)> d_token{};
         const index_t at_row = row * p.n.values + value;
         to[at_row] = stages<R>::output_adjoint(x, typename base::config::sums{}, here, token,
                                                d_token, w, d_w, o != nullptr ? o[at_row] : C(0),

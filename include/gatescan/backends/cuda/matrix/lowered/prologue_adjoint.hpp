@@ -12,8 +12,8 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-/// What backward leaves in rows. With a corrected transition p is a second reader, that reads with a
-/// minus: of_p.q is the negative of its gradient, and what it takes from k's and the gates' may be
+/// What backward leaves in rows. With a corrected transition p is a second reader, with a minus:
+/// of_p.q is the negative of its gradient, and what it takes from those of k and the gates may be
 /// left apart too.
 template <class C>
 struct row_gradients {

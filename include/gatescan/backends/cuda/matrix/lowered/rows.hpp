@@ -1,6 +1,6 @@
 #pragma once
-// A recurrence lowered to the product of its numbers: its prologue leaves q, k, gates and v of every
-// token in scratch, as rows of the state's numbers, and programs of matrix states then work on
+// A recurrence lowered to the product of its numbers: its prologue leaves q, k, gates and v of all
+// tokens in scratch, as rows of the state's numbers, and programs of matrix states then work on
 // those. They know no recurrence any more, so that they are compiled once for all lowered ones.
 
 #include "../../../../core/result_types.hpp"

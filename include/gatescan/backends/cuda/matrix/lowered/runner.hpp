@@ -1,6 +1,6 @@
 #pragma once
-// Matrix states whose recurrence is lowered to rows: its prologue first, then programs on rows, then
-// its epilogue; backward the adjoints of both round those of the rows.
+// Matrix states whose recurrence is lowered to rows: its prologue, then programs on rows, then its
+// epilogue; backward the adjoints of both round those of the rows.
 
 #include <type_traits>
 
@@ -31,7 +31,11 @@ class lowered_runner {
   using format = T;
 
   lowered_runner(const problem_of<R, T>& p, const schedule& how)
-      : p_(p), how_(how), sequences_(p.n, p.offsets, p.n.time), rows_problem_(lowered()), runs_([&] {
+      : p_(p),
+        how_(how),
+        sequences_(p.n, p.offsets, p.n.time),
+        rows_problem_(lowered()),
+        runs_([&] {
           if constexpr (corrected)
             return rows_runner(rows_problem_, rows_, how);
           else
@@ -69,8 +73,7 @@ class lowered_runner {
     gradients_ = matrix::gradient_stores<R, T>(p_, r.d, chunks_);
     gradients_.take(memory);
     if constexpr (corrected) {
-      d_initial_ =
-          gradient_sink<C, C>(r.initial_state, R::state_axes, p_.n, chunks_.packed, 1);
+      d_initial_ = gradient_sink<C, C>(r.initial_state, R::state_axes, p_.n, chunks_.packed, 1);
       d_initial_.take(memory);
       d_rows_.take_of_p(memory, p_.n, rows_runner::leaves_p_apart(how_));
       runs_.lay_out_backward(memory, d_initial_, d_rows_);
