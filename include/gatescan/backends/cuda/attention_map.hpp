@@ -11,6 +11,7 @@
 
 #include "../../core/concepts.hpp"
 #include "../../core/problem.hpp"
+#include "backend.hpp"
 #include "matrix/lowered/attention_map.hpp"
 #include "numbers.hpp"
 #include "operands/cursor.hpp"
@@ -152,7 +153,7 @@ struct attention_map_rows {
 
 template <device_backend Device, class R, class T, class Map>
 void write_attention_map(const Device& gpu, const problem_of<R, T>& p, const Map& map) {
-  if constexpr (gpu::matrix::is_lowered<R>) {
+  if constexpr (attention_form<R> && !is_plain_product<R>) {
     launch(gpu, gpu::matrix::attention_map_columns<R, T, Map>(p, map));
   } else {
     if constexpr (R::form.number != numbers::real)

@@ -2,7 +2,6 @@
 // Matrix states, what the programs share: the types of a problem, the sizes of its tiles, and the
 // operands and states of one head.
 
-#include "../../../core/stages.hpp"
 #include "../operands/gradients.hpp"
 #include "../time_split.hpp"
 #include "../tuning.hpp"
@@ -58,11 +57,6 @@ struct tile_config {
                        score_pitch = tokens + apart;
   static constexpr int key_side_rows = rows / 2, key_side_keys = keys / 2;
 };
-
-/// Recurrences whose numbers are made first and left in scratch (lowered/rows.hpp): their programs
-/// are told no more.
-template <class R>
-inline constexpr bool is_lowered = R::form.moves != transition::diagonal || has_token_stage<R>;
 
 template <class R, class T>
 GATESCAN_HD auto head_operands(const problem_of<R, T>& p, index_t batch, index_t head) {

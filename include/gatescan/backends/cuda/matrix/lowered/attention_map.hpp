@@ -4,7 +4,8 @@
 //
 //   x = k_s      P_ss = q_s x      and for t > s   x = a_t x,  x = x - k_t (p_t x),  P_ts = q_t x
 //
-// the second only with a corrected transition. The warp makes the token stages that it meets.
+// the second only with a corrected transition. With readout::exclusive P_ss = q_s own_s, and other
+// queries read x before their gate. The warp makes the token stages that it meets.
 
 #include "../../operands/map_place.hpp"
 #include "../../operands/token_cursor.hpp"
@@ -19,7 +20,8 @@ namespace matrix {
 template <class R, class T, class Map>
 struct attention_map_columns {
   using C = state_t<T>;
-  static constexpr bool corrected = R::form.moves == transition::corrected;
+  static constexpr bool corrected = R::form.moves == transition::corrected,
+                        exclusive = R::form.reads == readout::exclusive;
 
   problem_of<R, T> p;
   Map map;
@@ -68,7 +70,7 @@ struct attention_map_columns {
         return sum;
       };
       C read = 0;
-      if (t > s)
+      if (!exclusive && t > s)
         read = sum_over_keys([&](index_t key, index_t place) {
           const auto here = keys(key);
           const C decayed_x = decayed(C(here.gate), C(x[place]));
@@ -80,11 +82,17 @@ struct attention_map_columns {
         });
       const C sum = sum_over_keys([&](index_t key, index_t place) {
         const auto here = keys(key);
-        const C next = t == s      ? C(here.k)
-                       : corrected ? fma(-C(here.k), read, C(x[place]))
-                                   : C(x[place]);
-        x[place] = next;
-        return C(here.q) * next;
+        if constexpr (exclusive) {
+          const C seen = t == s ? C(here.own) : C(x[place]);
+          x[place] = t == s ? C(here.k) : decayed(C(here.gate), seen);
+          return C(here.q) * seen;
+        } else {
+          const C next = t == s      ? C(here.k)
+                         : corrected ? fma(-C(here.k), read, C(x[place]))
+                                     : C(x[place]);
+          x[place] = next;
+          return C(here.q) * next;
+        }
       });
       if (lane == 0) put_real(map, to + t * row, sum);
     }

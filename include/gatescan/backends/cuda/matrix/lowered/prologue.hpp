@@ -12,8 +12,8 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-/// The token of a warp: f(x, at, row) with its head's operands, a cursor for the token stage and
-/// the token's row.
+/// The token of a warp: f(x, at, place) with its head's operands, a cursor for the token stage and
+/// the token's place among rows.
 template <class R, class T>
 struct warp_a_token {
   using config = tile_config<R, T>;
@@ -22,7 +22,7 @@ struct warp_a_token {
   static constexpr int warps = config::threads / warp_threads;
 
   problem_of<R, T> p;
-  time_split sequences;
+  row_layout<R> layout;
 
   index_t blocks() const { return ceil_divide(row_count(p.n), warps); }
   int threads() const { return config::threads; }
@@ -30,12 +30,14 @@ struct warp_a_token {
 
   template <class Block, class F>
   GATESCAN_HD void with_token(Block& block, F&& f) const {
-    const index_t row = block.index() * warps + block.thread() / warp_threads;
-    if (row >= p.n.batch * p.n.time * p.n.heads) return;
-    const index_t head = row % p.n.heads, time = row / p.n.heads % p.n.time,
-                  batch = row / p.n.heads / p.n.time;
-    if (sequences.sequence_at(batch, time) < 0) return;
-    f(head_operands(p, batch, head), token_cursor<C, Block>{block, time, p.n.keys}, row);
+    const index_t token = block.index() * warps + block.thread() / warp_threads;
+    if (token >= p.n.batch * p.n.time * p.n.heads) return;
+    const index_t head = token % p.n.heads, time = token / p.n.heads % p.n.time,
+                  batch = token / p.n.heads / p.n.time;
+    const index_t sequence = layout.sequences.sequence_at(batch, time);
+    if (sequence < 0) return;
+    f(head_operands(p, batch, head), token_cursor<C, Block>{block, time, p.n.keys},
+      layout.place(sequence, time, head));
   }
   template <class F>
   GATESCAN_HD static void for_each_lane(int thread, index_t count, F&& f) {
@@ -50,23 +52,85 @@ template <class R, class T>
 struct prologue : warp_a_token<R, T> {
   using base = warp_a_token<R, T>;
   using base::p;
-  token_rows<typename base::C> to;
+  using C = typename base::C;
+  token_rows<C> to;
+  C* own_scores;  // with readout::exclusive, of tokens: q own
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    this->with_token(block, [&](const auto& x, const auto& at, index_t row) {
-      const auto token = stages<R>::token(x, at, token_weight<typename base::C>{});
+    this->with_token(block, [&](const auto& x, const auto& at, const token_place& place) {
+      const auto token = stages<R>::token(x, at, token_weight<C>{});
+      C own_score = 0;
       base::for_each_lane(block.thread(), p.n.keys, [&](index_t key) {
         const auto of = stages<R>::keys(x, at.at_key(key), token);
-        const index_t here = row * p.n.keys + key;
-        to.q[here] = of.q, to.k[here] = of.k, to.gate[here] = of.gate;
+        const index_t here = place.row * p.n.keys + key;
+        to.q[place.query * p.n.keys + key] = of.q;
+        to.k[here] = of.k, to.gate[here] = of.gate;
         if constexpr (R::form.moves == transition::corrected) to.p[here] = of.p;
+        if constexpr (row_layout<R>::exclusive) own_score = fma(C(of.q), C(of.own), own_score);
       });
       base::for_each_lane(block.thread(), p.n.values, [&](index_t value) {
-        to.v[row * p.n.values + value] =
+        to.v[place.row * p.n.values + value] =
             stages<R>::values(x, base::at_value(at.time, value), token).v;
       });
+      if constexpr (row_layout<R>::exclusive) {
+        own_score = add_over_lanes<C>(block, own_score, warp_threads);
+        if (block.thread() % warp_threads == 0) own_scores[place.token] = own_score;
+      }
     });
+  }
+};
+
+/// With readout::exclusive the rows at a sequence's ends that are no token's, a warp a sequence and
+/// head, and where sequences begin among rows.
+template <class R, class T>
+struct rows_between {
+  using C = state_t<T>;
+  static constexpr int warps = tuned.block_threads / warp_threads;
+  row_layout<R> layout;
+  token_rows<C> to;
+  C* d_o;  // backward
+
+  index_t blocks() const { return ceil_divide(layout.n.sequences * layout.n.heads, warps); }
+  int threads() const { return tuned.block_threads; }
+  int shared_bytes() const { return 0; }
+
+  template <class Block>
+  GATESCAN_HD void operator()(Block& block) const {
+    const sizes& n = layout.n;
+    const index_t item = block.index() * warps + block.thread() / warp_threads;
+    const index_t head = item % n.heads, sequence = item / n.heads;
+    if (sequence >= n.sequences) return;
+    const token_range all = layout.sequences.tokens_of(sequence);
+    const index_t batch = layout.sequences.batch_of(sequence), between = layout.between(sequence),
+                  first = layout.row(batch, all.first + between, head),
+                  last = layout.row(batch, all.last + between, head);
+    const int lane = block.thread() % warp_threads;
+    for (index_t key = lane; key < n.keys; key += warp_threads) {
+      to.k[first * n.keys + key] = C(0), to.gate[first * n.keys + key] = C(1);
+      to.q[last * n.keys + key] = C(0);
+    }
+    for (index_t value = lane; value < n.values; value += warp_threads) {
+      to.v[first * n.values + value] = C(0);
+      if (d_o != nullptr) d_o[last * n.values + value] = C(0);
+    }
+    if (layout.sequences.offsets == nullptr || head > 0 || lane > 0) return;
+    layout.offsets[sequence] = all.first + between;
+    if (sequence + 1 == n.sequences) layout.offsets[n.sequences] = all.last + between + 1;
+  }
+};
+
+/// What a query reads: o of its row, and its own token.
+template <class R, class C>
+struct outputs_of_rows {
+  const C *o = nullptr, *own_scores = nullptr;
+
+  GATESCAN_HD C at(const sizes& n, const token_place& place, index_t value, C v) const {
+    const C sum = o[place.query * n.values + value];
+    if constexpr (row_layout<R>::exclusive)
+      return fma(own_scores[place.token], v, sum);
+    else
+      return sum;
   }
 };
 
@@ -75,19 +139,20 @@ struct epilogue : warp_a_token<R, T> {
   using base = warp_a_token<R, T>;
   using base::p;
   using S = typename base::config::S;
-  const typename base::C* o;
+  outputs_of_rows<R, typename base::C> o;
   operand<S> out;
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    this->with_token(block, [&](const auto& x, const auto& at, index_t row) {
+    this->with_token(block, [&](const auto& x, const auto& at, const token_place& place) {
       const auto token = stages<R>::token(x, at, token_weight<typename base::C>{});
-      const auto head_out = out.of_head(row / p.n.heads / p.n.time, row % p.n.heads, 0);
+      const index_t head = place.token % p.n.heads, batch = place.token / p.n.heads / p.n.time;
+      const auto head_out = out.of_head(batch, head, 0);
       base::for_each_lane(block.thread(), p.n.values, [&](index_t value) {
         const auto here = base::at_value(at.time, value);
         const auto w = stages<R>::values(x, here, token);
         head_out.re[at.time * head_out.time + value * head_out.value] =
-            convert<S>(stages<R>::output(x, here, token, w, o[row * p.n.values + value]));
+            convert<S>(stages<R>::output(x, here, token, w, o.at(p.n, place, value, w.v)));
       });
     });
   }
@@ -99,24 +164,25 @@ struct epilogue_adjoint : warp_a_token<R, T> {
   using base = warp_a_token<R, T>;
   using base::p;
   using C = typename base::C;
-  const C* o;  // where the epilogue's adjoint needs it
+  outputs_of_rows<R, C> o;  // none, where the epilogue's adjoint needs it not
   operand<const typename base::config::S> d_out;
   C* to;
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    this->with_token(block, [&](const auto& x, const auto& at, index_t row) {
+    this->with_token(block, [&](const auto& x, const auto& at, const token_place& place) {
       const auto token = stages<R>::token(x, at, token_weight<C>{});
-      const auto head_d_out = d_out.of_head(row / p.n.heads / p.n.time, row % p.n.heads, 0);
+      const index_t head = place.token % p.n.heads, batch = place.token / p.n.heads / p.n.time;
+      const auto head_d_out = d_out.of_head(batch, head, 0);
       base::for_each_lane(block.thread(), p.n.values, [&](index_t value) {
         const auto here = base::at_value(at.time, value);
         const auto w = stages<R>::values(x, here, token);
         std::remove_const_t<decltype(w)> d_w{};
         std::remove_const_t<decltype(token)> d_token{};
-        const index_t at_row = row * p.n.values + value;
-        to[at_row] = stages<R>::output_adjoint(x, typename base::config::sums{}, here, token,
-                                               d_token, w, d_w, o != nullptr ? o[at_row] : C(0),
-                                               d_out.given ? here(head_d_out) : C(0));
+        to[place.query * p.n.values + value] =
+            stages<R>::output_adjoint(x, typename base::config::sums{}, here, token, d_token, w,
+                                      d_w, o.o != nullptr ? o.at(p.n, place, value, w.v) : C(0),
+                                      d_out.given ? here(head_d_out) : C(0));
       });
     });
   }

@@ -29,12 +29,16 @@ struct row_gradients {
     else
       of_p.q = take_key_rows<C>(memory, n);
   }
+  /// At a key of the token's row and of its query's; own: of the key that its query reads.
   template <class R>
-  GATESCAN_HD key_numbers<R, C> keys(index_t at) const {
+  GATESCAN_HD key_numbers<R, C> keys(index_t at, index_t at_query, C own) const {
+    const C q = of.q[at_query], k = less(of.k, of_p.k, at), gate = less(of.gate, of_p.gate, at);
     if constexpr (R::form.moves == transition::corrected)
-      return {of.q[at], less(of.k, of_p.k, at), less(of.gate, of_p.gate, at), -of_p.q[at]};
+      return {q, k, gate, -of_p.q[at]};
+    else if constexpr (row_layout<R>::exclusive)
+      return {q, k, gate, own};
     else
-      return {of.q[at], of.k[at], of.gate[at]};
+      return {q, k, gate};
   }
 
  private:
@@ -54,20 +58,25 @@ struct prologue_adjoint {
   using sums_t = typename config::sums;
   using stage = stages<R>;
   using token = stage_of<R, T>;
-  static constexpr bool staged = has_token_stage<R>;
+  static constexpr bool staged = has_token_stage<R>, exclusive = row_layout<R>::exclusive;
   static constexpr int warps = config::threads / warp_threads;
   static constexpr int numbers = staged ? static_cast<int>(sizeof(token) / sizeof(C)) : 0;
 
   problem_of<R, T> p;
+  row_layout<R> layout;
   time_split chunks;
   operand<const typename config::S> d_out{};
-  const C* o = nullptr;
+  outputs_of_rows<R, C> o{};
+  const C* d_o = nullptr;  // rows
   row_gradients<C> rows{};
   gradient_stores<R, T> gradients{};
 
   index_t blocks() const { return chunks.slot_count() * p.n.heads; }
   int threads() const { return config::threads; }
-  int shared_bytes() const { return 2 * shared_size<C>(config::tokens * numbers); }
+  int shared_bytes() const {
+    return 2 * shared_size<C>(config::tokens * numbers) +
+           shared_size<C>(exclusive ? config::tokens : 0);
+  }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
@@ -75,14 +84,14 @@ struct prologue_adjoint {
     const segment chunk = chunks.at(block.index() / p.n.heads);
     const auto x = head_operands(p, chunk.batch, head);
     const auto stages_of = block.template shared<C>(config::tokens * numbers),
-               gradients_of = block.template shared<C>(config::tokens * numbers);
+               gradients_of = block.template shared<C>(config::tokens * numbers),
+               d_own_scores = block.template shared<C>(exclusive ? config::tokens : 0);
     const int count = static_cast<int>(chunk.tokens.count()), thread = block.thread();
-    if constexpr (staged) {
+    if constexpr (staged || exclusive) {
       for (int t = thread / warp_threads; t < count; t += warps)
-        collect(block, x, chunk, head, t, stages_of, gradients_of);
+        collect(block, x, chunk, head, t, stages_of, gradients_of, d_own_scores);
       block.sync();
     }
-    const index_t row = row_at(p.n, chunk.batch, chunk.tokens.first, head);
     const int group = thread / config::key_side_keys;
     for (index_t key = thread % config::key_side_keys; key < p.n.keys;
          key += config::key_side_keys) {
@@ -92,7 +101,9 @@ struct prologue_adjoint {
         const token of = get(stages_of, t);
         token dropped{};
         const typename config::cursor at{0, time, 0, key, 0};
-        stage::keys_adjoint(x, sums, at, of, dropped, at_key(row + t * p.n.heads, key));
+        const C d_own_score = exclusive ? C(d_own_scores[t]) : C(0);
+        differentiate_key(x, layout.place(chunk.sequence, time, head), at, of, d_own_score, dropped,
+                          sums);
         if constexpr (staged)
           stage::token_adjoint(x, sums, token_adjoint_cursor<C>{at, key == 0}, of,
                                get(gradients_of, t));
@@ -114,38 +125,64 @@ struct prologue_adjoint {
   }
 
  private:
-  GATESCAN_HD key_numbers<R, C> at_key(index_t row, index_t key) const {
-    return rows.template keys<R>(row * p.n.keys + key);
+  GATESCAN_HD void differentiate_key(const typename config::fields& x, const token_place& place,
+                                     const typename config::cursor& at, const token& of,
+                                     C d_own_score, token& d_token, const sums_t& sums) const {
+    C own = 0, more_q = 0;
+    if constexpr (exclusive) {
+      const auto keys = stage::keys(x, at, of);
+      own = d_own_score * keys.q, more_q = d_own_score * keys.own;
+    }
+    auto g =
+        rows.template keys<R>(place.row * p.n.keys + at.key, place.query * p.n.keys + at.key, own);
+    if constexpr (exclusive) g.q = g.q + more_q;
+    stage::keys_adjoint(x, sums, at, of, d_token, g);
   }
   GATESCAN_HD void differentiate_value(const typename config::fields& x, const segment& chunk,
                                        index_t head, index_t time, index_t value, const token& of,
                                        token& d_token, const sums_t& sums) const {
     const typename config::cursor at{0, time, 0, 0, value};
-    const index_t here = row_at(p.n, chunk.batch, time, head) * p.n.values + value;
+    const token_place place = layout.place(chunk.sequence, time, head);
     const auto w = stage::values(x, at, of);
     std::remove_const_t<decltype(w)> d_w{};
     const C g = d_out.given ? at(d_out.of_head(chunk.batch, head, 0)) : C(0);
-    stage::output_adjoint(x, sums, at, of, d_token, w, d_w, o != nullptr ? o[here] : C(0), g);
-    d_w.v = d_w.v + rows.of.v[here];
+    stage::output_adjoint(x, sums, at, of, d_token, w, d_w,
+                          o.o != nullptr ? o.at(p.n, place, value, w.v) : C(0), g);
+    d_w.v = d_w.v + rows.of.v[place.row * p.n.values + value];
+    if constexpr (exclusive)
+      d_w.v = fma(o.own_scores[place.token], d_o[place.query * p.n.values + value], d_w.v);
     stage::values_adjoint(x, sums, at, of, d_token, w, d_w);
   }
 
-  // a token's stage and the whole of its gradient
+  // a token's stage, the whole of its gradient, and that of q own
   template <class Block, class Array>
   GATESCAN_HD void collect(Block& block, const typename config::fields& x, const segment& chunk,
-                           index_t head, int t, const Array& stages_of,
-                           const Array& gradients_of) const {
-    const index_t time = chunk.tokens.first + t, row = row_at(p.n, chunk.batch, time, head);
+                           index_t head, int t, const Array& stages_of, const Array& gradients_of,
+                           const Array& d_own_scores) const {
+    const index_t time = chunk.tokens.first + t;
+    const token_place place = layout.place(chunk.sequence, time, head);
     const int lane = block.thread() % warp_threads;
     const token_cursor<C, Block> at{block, time, p.n.keys};
     const token of = stage::token(x, at, token_weight<C>{});
-    token d_token{};
-    for (index_t key = lane; key < p.n.keys; key += warp_threads)
-      stage::keys_adjoint(x, sums_t{}, at.at_key(key), of, d_token, at_key(row, key));
-    for (index_t value = lane; value < p.n.values; value += warp_threads)
-      differentiate_value(x, chunk, head, time, value, of, d_token, sums_t{});
-    put(stages_of, t, of, lane == 0);
-    put(gradients_of, t, add_over_lanes<C>(block, d_token, warp_threads), lane == 0);
+    C d_own_score = 0;
+    if constexpr (exclusive) {
+      for (index_t value = lane; value < p.n.values; value += warp_threads) {
+        const typename config::cursor here{0, time, 0, 0, value};
+        d_own_score = fma(d_o[place.query * p.n.values + value], C(stage::values(x, here, of).v),
+                          d_own_score);
+      }
+      d_own_score = add_over_lanes<C>(block, d_own_score, warp_threads);
+      if (lane == 0) d_own_scores[t] = d_own_score;
+    }
+    if constexpr (staged) {
+      token d_token{};
+      for (index_t key = lane; key < p.n.keys; key += warp_threads)
+        differentiate_key(x, place, at.at_key(key), of, d_own_score, d_token, sums_t{});
+      for (index_t value = lane; value < p.n.values; value += warp_threads)
+        differentiate_value(x, chunk, head, time, value, of, d_token, sums_t{});
+      put(stages_of, t, of, lane == 0);
+      put(gradients_of, t, add_over_lanes<C>(block, d_token, warp_threads), lane == 0);
+    }
   }
   struct numbers_of {
     registers<C, (numbers > 0 ? numbers : 1)> of;

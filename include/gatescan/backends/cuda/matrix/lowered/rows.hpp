@@ -63,6 +63,50 @@ C* take_value_rows(arena& memory, const sizes& n) {
   return memory.take<C>(row_count(n) * n.values);
 }
 
+/// Where a token's numbers lie among rows.
+struct token_place {
+  index_t token;  // of [batch][time][head]
+  index_t row;    // of k, the gate, p and v
+  index_t query;  // of q, o and its gradient
+};
+
+/// With readout::exclusive a query lies in the row before its token's, whose state it reads: rows
+/// begin with one that writes nothing, and the last one has no query. What a query reads of its own
+/// token is added in the epilogue.
+template <class R>
+struct row_layout {
+  static constexpr bool exclusive = R::form.reads == readout::exclusive;
+  sizes n;  // of tokens
+  time_split sequences;
+  index_t* offsets = nullptr;  // of rows, where they are not those of tokens
+
+  explicit row_layout(const sizes& of, const index_t* token_offsets)
+      : n(of), sequences(of, token_offsets, of.time) {}
+  void take(arena& memory) {
+    if (exclusive) offsets = memory.take<index_t>(n.sequences + 1);
+  }
+  sizes of_rows() const {
+    sizes rows = n;
+    if (exclusive) rows.time += sequences.packed ? n.sequences : 1;
+    return rows;
+  }
+  const index_t* offsets_of_rows() const {
+    return exclusive && sequences.offsets != nullptr ? offsets : sequences.offsets;
+  }
+  /// The rows before a sequence's that no token has.
+  GATESCAN_HD index_t between(index_t sequence) const { return sequences.packed ? sequence : 0; }
+  GATESCAN_HD index_t row(index_t batch, index_t time, index_t head) const {
+    const index_t more = !exclusive ? 0 : sequences.packed ? n.sequences : 1;
+    return (batch * (n.time + more) + time) * n.heads + head;
+  }
+  GATESCAN_HD token_place place(index_t sequence, index_t time, index_t head) const {
+    const index_t batch = sequences.batch_of(sequence),
+                  first = exclusive ? time + between(sequence) : time;
+    return {row_at(n, batch, time, head), row(batch, exclusive ? first + 1 : first, head),
+            row(batch, first, head)};
+  }
+};
+
 template <class S>
 operand<S> operand_of_rows(S* rows, const sizes& n, index_t width) {
   operand<S> x;
