@@ -36,6 +36,7 @@ class cuda_device final : public device {
     add_retention(kernels_);
     add_rg_lru(kernels_);
     add_rwkv6(kernels_);
+    add_rwkv7(kernels_);
     add_selective_scan(kernels_);
   }
   cuda_device(const cuda_device&) = delete;

@@ -24,6 +24,7 @@ void add_min_lstm(table& to);
 void add_retention(table& to);
 void add_rg_lru(table& to);
 void add_rwkv6(table& to);
+void add_rwkv7(table& to);
 void add_selective_scan(table& to);
 
 }  // namespace device_calls

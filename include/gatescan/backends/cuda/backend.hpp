@@ -17,7 +17,7 @@ concept is_plain_product =
 /// The forms that there are kernels for.
 template <class R>
 concept has_device_kernels =
-    R::form.moves != transition::low_rank && !R::form.normaliser && !has_log_weights<R> &&
+    !R::form.normaliser && !has_log_weights<R> &&
     (is_plain_product<R> || (R::form.gate != gate_span::entry && R::form.number == numbers::real));
 
 }  // namespace detail

@@ -8,7 +8,8 @@
 //   conj(dq_r) = Y_r(r+1)
 //
 // and G is one more query, after the last token: x = 1, dP_s = conj(G) v_s. Strictly causal, so
-// exact at a gate of 0. Queries that read before their own token writes have no dP_rr. A thread has
+// exact at a gate of 0. Queries that read before their
+// own token writes have no dP_rr, and may not meet its gate. A thread has
 // one key and every so manieth query; tokens by 16, whose sums are in registers: Y goes up through
 // them, then x down.
 
@@ -47,7 +48,7 @@ struct chunk_keys_adjoint {
   stored_states<R, T> states, adjoints;  // adjoints: none, where others see to those
   output_gradient<R, T> d_o{};
   gradient_stores<R, T> gradients{};
-  bool before_writing = false;  // what queries read
+  query_reads reads = query_reads::own_token;
 
   index_t blocks() const { return chunks.slot_count() * p.n.heads * ceil_divide(p.n.keys, keys); }
   int threads() const { return config::threads; }
@@ -170,7 +171,7 @@ struct chunk_keys_adjoint {
     }
     block.sync();
     d_scores.for_each(thread, [&](int r, int s, C sum) {
-      a.d_scores[r * pitch + s] = before_writing && r == s ? C(0) : sum;
+      a.d_scores[r * pitch + s] = reads != query_reads::own_token && r == s ? C(0) : sum;
     });
     from_start.for_each(thread, [&](int r, int row, C sum) { a.y[y_at(0, r, row)] = sum; });
     from_end.for_each(thread, [&](int s, int row, C sum) { a.d_end[s * rows + row] = sum; });
@@ -216,6 +217,9 @@ struct chunk_keys_adjoint {
       if (r < count || r == tokens) f(r);
   }
 
+  // the last token whose gate a query meets
+  GATESCAN_HD int last_gate(int r) const { return reads == query_reads::before_gate ? r - 1 : r; }
+
   // Y at the starts of all blocks
   template <class Block>
   GATESCAN_HD void sweep_forward(int column, int group, int count, const arrays<Block>& a) const {
@@ -242,7 +246,7 @@ struct chunk_keys_adjoint {
         E number = number_at<E>(a.y, y_at(b, r, column), keys);
         for (int n = 0; n < subchunk; ++n) {
           y[n] = number;
-          if (first + n > r) continue;
+          if (first + n > last_gate(r)) continue;
           const int at = (first + n) * rows + column;
           number = decayed(number_at<E>(a.gates, at, keys), number) +
                    number_at<E>(a.k, at, keys) * d_score(a, r, first + n, column);
@@ -250,7 +254,7 @@ struct chunk_keys_adjoint {
         if (r / subchunk == b) put_number(a.y, y_at(b, r, column), keys, number);
         number = number_at<E>(a.x, r * rows + column, keys);
         for (int n = subchunk - 1; n >= 0; --n) {
-          if (first + n > r) continue;
+          if (first + n > last_gate(r)) continue;
           da[n] = da[n] + number * y[n];
           dk[n] = dk[n] + number * d_score(a, r, first + n, column);
           number = decayed(number_at<E>(a.gates, (first + n) * rows + column, keys), number);
@@ -296,8 +300,8 @@ struct chunk_keys_adjoint {
         const auto d_q = a.d_end, d_k = a.d_scores, d_gate = a.d_scores + tokens * rows;
         const replay_memory<typename arrays<Block>::array> memory{a.x, d_q, d_k, d_gate};
         static_assert(2 * tokens * rows <= tokens * pitch);
-        replay_keys(p, x, chunk, head, key, states, adjoints, d_o, before_writing, memory, rows,
-                    column, keys);
+        replay_keys(p, x, chunk, head, key, states, adjoints, d_o, reads, memory, rows, column,
+                    keys);
         // what was finite stays as it is: a NaN changes no bit of what does not depend on it
         for (int t = 0; t < count; ++t) {
           const int at = t * rows + column;

@@ -11,6 +11,10 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
+/// Which state the queries of a pass read: after their token wrote, or before, its gate counting or
+/// not.
+enum class query_reads { own_token, after_gate, before_gate };
+
 /// A number a token and key each.
 template <class Array>
 struct replay_memory {
@@ -22,7 +26,7 @@ template <class R, class T, class Array>
 GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_config<R, T>::fields& x,
                              const segment& chunk, index_t head, index_t key,
                              const stored_states<R, T>& states, const stored_states<R, T>& adjoints,
-                             const output_gradient<R, T>& d_o, bool before_writing,
+                             const output_gradient<R, T>& d_o, query_reads reads,
                              const replay_memory<Array>& w, int pitch, int column, int plane) {
   using config = tile_config<R, T>;
   using C = typename config::C;
@@ -51,8 +55,12 @@ GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_conf
       put(w.state, t, state);
       const auto token = keys_at(t);
       const E before = decayed(token.gate, state);
-      state = before + token.k * value_at(t, j);
-      put(w.d_q, t, get(w.d_q, t) + conj(before_writing ? before : state) * d_out_at(t, j));
+      const E after = before + token.k * value_at(t, j);
+      const E seen = reads == query_reads::own_token    ? after
+                     : reads == query_reads::after_gate ? before
+                                                        : state;
+      state = after;
+      put(w.d_q, t, get(w.d_q, t) + conj(seen) * d_out_at(t, j));
     }
     E d{};
     if (adjoints.states != nullptr)
@@ -60,11 +68,12 @@ GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_conf
     for (int t = count - 1; t >= 0; --t) {
       const auto token = keys_at(t);
       const E read = conj(token.q) * d_out_at(t, j);
-      if (!before_writing) d = d + read;
+      if (reads == query_reads::own_token) d = d + read;
       put(w.d_k, t, get(w.d_k, t) + d * value_at(t, j));
-      if (before_writing) d = d + read;
+      if (reads == query_reads::after_gate) d = d + read;
       put(w.d_gate, t, get(w.d_gate, t) + d * conj(get(w.state, t)));
       d = decayed(conj(token.gate), d);
+      if (reads == query_reads::before_gate) d = d + read;
     }
   }
 }

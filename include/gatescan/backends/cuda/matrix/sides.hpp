@@ -14,8 +14,10 @@ namespace matrix {
 /// The struct that a recurrence of R's form returns from `keys`.
 template <class R, class E>
 using key_numbers = std::conditional_t<
-    R::form.moves == transition::corrected, corrected_keys_of<E>,
-    std::conditional_t<R::form.reads == readout::exclusive, keys_and_own_of<E>, keys_of<E>>>;
+    R::form.moves == transition::low_rank, low_rank_keys_of<E>,
+    std::conditional_t<
+        R::form.moves == transition::corrected, corrected_keys_of<E>,
+        std::conditional_t<R::form.reads == readout::exclusive, keys_and_own_of<E>, keys_of<E>>>>;
 
 /// What R makes of a token and head before its keys and values.
 template <class R, class T>

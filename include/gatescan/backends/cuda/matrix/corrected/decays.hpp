@@ -3,6 +3,8 @@
 //
 //   p^_t = p_t prod_{j<=t} a_j        k^_s = k_s prod_{j>s} a_j
 //
+// and j<t with transition::low_rank.
+//
 // A thread has a key.
 
 #include "../lowered/rows.hpp"
@@ -14,7 +16,7 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class T>
+template <class T, transition Moves>
 struct chunk_decays {
   using C = state_t<T>;
 
@@ -42,9 +44,9 @@ struct chunk_decays {
     C decay = 1;
     double product = 1;
     for (index_t t = chunk.tokens.first; t < chunk.tokens.last; ++t) {
-      const C gate = rows.gate[at(t)];
+      const C gate = rows.gate[at(t)], before = decay;
       decay = decayed(gate, decay), product = decayed(double(gate), product);
-      p_decayed[at(t)] = rows.p[at(t)] * decay;
+      p_decayed[at(t)] = rows.p[at(t)] * (Moves == transition::low_rank ? before : decay);
     }
     to.product(chunk.slot, head)[key] = product;
     decay = 1;

@@ -23,12 +23,15 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 namespace gpu {
 
-template <class T>
+/// With transition::low_rank p reads before its token's gate.
+template <class T, transition Moves>
 class corrected_runner {
   using R = matrix::row_product;
   using config = matrix::tile_config<R, T>;
   using C = typename config::C;
   using problem = problem_of<R, T>;
+  static constexpr auto p_reads = Moves == transition::low_rank ? matrix::query_reads::before_gate
+                                                                : matrix::query_reads::after_gate;
 
  public:
   corrected_runner(const problem& p, const matrix::token_rows<C>& rows, const schedule& how)
@@ -65,7 +68,8 @@ class corrected_runner {
       if (out.given)
         launch(gpu, matrix::chunk_scan<R, T, false>{
                         solved, {p_.n, p_.offsets, p_.n.time}, {}, {}, out, nullptr, {}});
-      if (final_state.given) launch(gpu, matrix::corrected_final<T>{passing_forward(final_state)});
+      if (final_state.given)
+        launch(gpu, matrix::corrected_final<T, Moves>{passing_forward(final_state)});
       return;
     }
     find_states(gpu, final_state);
@@ -94,7 +98,7 @@ class corrected_runner {
     using matrix::chunk_keys_adjoint, matrix::chunk_scan, matrix::chunk_state;
     using matrix::key_rows, matrix::value_rows, matrix::output_gradient;
     if (!by_chunks()) {
-      matrix::corrected_steps_adjoint<C> back = back_;
+      matrix::corrected_steps_adjoint<C, Moves> back = back_;
       back.rows = rows_, back.initial_state = p_.initial_state;
       back.d_o = d_o, back.d_final = d_final, back.d_initial = d_initial_;
       back.d = {d_.of.q, d_.of.k, d_.of.gate, d_.of.v, d_.of_p.q};
@@ -110,8 +114,8 @@ class corrected_runner {
     to.v = value_rows(d_.of.v, p_.n);
     launch(gpu,
            chunk_scan<R, T, true>{solved, chunks_, {}, from_o, {}, nullptr, {solved, to, chunks_}});
-    launch(gpu, matrix::corrected_system<T, true>{with_queries(rows_.p), chunks_, d_.of.v,
-                                                  k_decayed_, d_.of.v, reads_});
+    launch(gpu, matrix::corrected_system<T, Moves, true>{with_queries(rows_.p), chunks_, d_.of.v,
+                                                         k_decayed_, d_.of.v, reads_});
     launch(gpu, chunk_state<R, T, true>{solved, chunks_, adjoints_, from_o});
     matrix::token_rows<C> rows = rows_;
     rows.v = const_cast<C*>(d_o);
@@ -125,7 +129,7 @@ class corrected_runner {
     to.q = key_rows(d_.of_p.q, p_.n), to.k = key_rows(d_.of_p.k, p_.n);
     to.gate = key_rows(d_.of_p.gate, p_.n);
     launch(gpu, chunk_keys_adjoint<R, T>{
-                    solved, chunks_, states_, {}, from_p, {solved, to, chunks_}, true});
+                    solved, chunks_, states_, {}, from_p, {solved, to, chunks_}, p_reads});
   }
 
  private:
@@ -158,28 +162,30 @@ class corrected_runner {
     p.x.q = matrix::key_rows<const C>(rows, p.n);
     return p;
   }
-  matrix::corrected_steps<C> steps(const operand<C>& out, const operand<C>& final_state) const {
+  matrix::corrected_steps<C, Moves> steps(const operand<C>& out,
+                                          const operand<C>& final_state) const {
     const bool scan = by_chunks();
     return {p_.n,  scan,           scan ? chunks_ : time_split(p_.n, p_.offsets, p_.n.time),
             rows_, states_.states, p_.initial_state,
             out,   final_state,    steps_.spilled};
   }
   template <bool Adjoint>
-  matrix::corrected_passing<T, Adjoint> passing(const matrix::token_rows<C>& rows, const C* writes,
-                                                C* solved,
-                                                const matrix::stored_states<R, T>& states,
-                                                const operand<const C>& from,
-                                                const operand<C>& final_state,
-                                                const gradient_sink<C, C>& d_initial) const {
+  matrix::corrected_passing<T, Moves, Adjoint> passing(const matrix::token_rows<C>& rows,
+                                                       const C* writes, C* solved,
+                                                       const matrix::stored_states<R, T>& states,
+                                                       const operand<const C>& from,
+                                                       const operand<C>& final_state,
+                                                       const gradient_sink<C, C>& d_initial) const {
     return {p_.n,   chunks_, rows,        reads_,    writes,          solved,
             states, from,    final_state, d_initial, passed_.carried, passed_.exact};
   }
   // U of all tokens, states at the starts of chunks, and the last one
   template <class Device>
   void find_states(const Device& gpu, const operand<C>& final_state) const {
-    launch(gpu, matrix::chunk_decays<T>{p_.n, chunks_, rows_, p_decayed_, k_decayed_, states_});
-    launch(gpu, matrix::corrected_system<T, false>{with_queries(rows_.p), chunks_, rows_.v,
-                                                   p_decayed_, u_, reads_});
+    launch(gpu,
+           matrix::chunk_decays<T, Moves>{p_.n, chunks_, rows_, p_decayed_, k_decayed_, states_});
+    launch(gpu, matrix::corrected_system<T, Moves, false>{with_queries(rows_.p), chunks_, rows_.v,
+                                                          p_decayed_, u_, reads_});
     launch(gpu, passing_forward(final_state));
   }
   auto passing_forward(const operand<C>& final_state) const {
@@ -191,12 +197,12 @@ class corrected_runner {
   schedule how_;
   time_split chunks_{};
   matrix::stored_states<R, T> states_{}, adjoints_{};
-  matrix::corrected_steps<C> steps_{};
-  matrix::corrected_passing<T, false> passed_{};
+  matrix::corrected_steps<C, Moves> steps_{};
+  matrix::corrected_passing<T, Moves, false> passed_{};
   C *p_decayed_ = nullptr, *k_decayed_ = nullptr, *reads_ = nullptr, *u_ = nullptr;
   matrix::row_gradients<C> d_{};
   gradient_sink<C, C> d_initial_{};
-  matrix::corrected_steps_adjoint<C> back_{};
+  matrix::corrected_steps_adjoint<C, Moves> back_{};
 };
 
 }  // namespace gpu

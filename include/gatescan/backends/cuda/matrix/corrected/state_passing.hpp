@@ -20,8 +20,9 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class T, bool Adjoint>
+template <class T, transition Moves, bool Adjoint>
 struct corrected_passing {
+  static constexpr bool before_gate = Moves == transition::low_rank;  // p reads
   using config = tile_config<row_product, T>;
   using C = typename config::C;
   static constexpr int tokens = config::tokens, depth = config::subchunk;
@@ -236,13 +237,19 @@ struct corrected_passing {
       C sum = 0;
       for (index_t i = 0; i < n.keys; ++i) {
         C& x = column[i * columns];
+        const C before = x;
         x = Adjoint ? fma(q[i], v, x) : decayed(gate[i], x);
-        sum = fma(Adjoint ? k[i] : p_row[i], x, sum);
+        sum = fma(Adjoint ? k[i] : p_row[i], !Adjoint && before_gate ? before : x, sum);
       }
       const C result = Adjoint ? sum : v - sum;
       for (index_t i = 0; i < n.keys; ++i) {
         C& x = column[i * columns];
-        x = Adjoint ? decayed(gate[i], fma(-p_row[i], result, x)) : fma(k[i], result, x);
+        if (!Adjoint)
+          x = fma(k[i], result, x);
+        else if (before_gate)
+          x = fma(-p_row[i], result, decayed(gate[i], x));
+        else
+          x = decayed(gate[i], fma(-p_row[i], result, x));
       }
       C& to = solved[at_row * n.values + value];
       if (!is_finite(to)) to = result;
@@ -252,8 +259,8 @@ struct corrected_passing {
 
 /// The final states alone, after passing: where others read the initial ones, which they may
 /// replace, in between.
-template <class T>
-struct corrected_final : corrected_passing<T, false> {
+template <class T, transition Moves>
+struct corrected_final : corrected_passing<T, Moves, false> {
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
     this->store_final(block);

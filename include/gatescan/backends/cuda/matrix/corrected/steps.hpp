@@ -3,7 +3,7 @@
 //
 //   S' = a_t * S_{t-1}      u_t = v_t - S'^T p_t      S_t = S' + k_t u_t^T      o_t = S_t^T q_t
 //
-// What a token writes depends on all keys, so that a block has 32 columns of a head's state with
+// and u_t = v_t - S_{t-1}^T p_t with transition::low_rank. // What a token writes depends on all keys, so that a block has 32 columns of a head's state with
 // all of them: a warp 8 columns, four lanes share the keys of one. The order of every sum depends
 // on keys only, so that time may be split anywhere.
 
@@ -56,7 +56,13 @@ struct row_of {
         v(of.v + row * n.values) {}
 };
 
-template <class C>
+/// What p reads of a state's entry.
+template <transition Moves, class C>
+GATESCAN_HD C seen_by_p(C gate, C state) {
+  return Moves == transition::low_rank ? state : decayed(gate, state);
+}
+
+template <class C, transition Moves>
 struct corrected_steps {
   sizes n;
   bool scan = false;
@@ -115,7 +121,7 @@ struct corrected_steps {
       const row_of<C> token(rows, n, row_at(n, chunk.batch, t, head));
       C read = 0, o = 0;
       lane.for_each_key(n.keys, [&](index_t key, index_t at) {
-        read = fma(token.p[key], decayed(token.gate[key], C(state[at])), read);
+        read = fma(token.p[key], seen_by_p<Moves>(token.gate[key], C(state[at])), read);
       });
       const C u = (in_range ? token.v[value] : C(0)) - lane.over_keys(block, read);
       lane.for_each_key(n.keys, [&](index_t key, index_t at) {

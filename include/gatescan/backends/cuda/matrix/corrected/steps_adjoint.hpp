@@ -7,6 +7,8 @@
 //   G' = G - p_t dv_t^T                   dp_t = -S' dv_t
 //   da_t = sum over values of G' * S_{t-1}                     G_{t-1} = a_t * G'
 //
+// and with transition::low_rank dp_t = -S_{t-1} dv_t, G_{t-1} = a_t * G - p_t dv_t^T.
+//
 // States are kept at the starts of chunks of about sqrt(L) tokens and computed again chunk by
 // chunk, as forward computes them. A block has one head and works through panels of 32 values, all
 // keys of each.
@@ -19,7 +21,7 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class C>
+template <class C, transition Moves>
 struct corrected_steps_adjoint {
   static constexpr int warps = tuned.block_threads / warp_threads;
   static constexpr int together = 64;  // keys whose sums over values are added up at once
@@ -64,7 +66,7 @@ struct corrected_steps_adjoint {
                      const C* from, C* to) const {
     C read = 0;
     lane.for_each_key(n.keys, [&](index_t key, index_t at) {
-      read = fma(token.p[key], decayed(token.gate[key], from[at]), read);
+      read = fma(token.p[key], seen_by_p<Moves>(token.gate[key], from[at]), read);
     });
     const C u = v - lane.over_keys(block, read);
     lane.for_each_key(n.keys, [&](index_t key, index_t at) {
@@ -144,10 +146,16 @@ struct corrected_steps_adjoint {
                          if (!in_range) return;
                          const C gate = token.gate[key];
                          sums[0] = g[at] * u;
-                         sums[1] = decayed(gate, before[at]) * d_value;
-                         const C after_gate = fma(-token.p[key], d_value, g[at]);
-                         sums[2] = after_gate * before[at];
-                         g[at] = decayed(gate, after_gate);
+                         sums[1] = seen_by_p<Moves>(gate, before[at]) * d_value;
+                         const C minus_p = -token.p[key];
+                         if (Moves == transition::low_rank) {
+                           sums[2] = g[at] * before[at];
+                           g[at] = fma(minus_p, d_value, decayed(gate, g[at]));
+                         } else {
+                           const C after_gate = fma(minus_p, d_value, g[at]);
+                           sums[2] = after_gate * before[at];
+                           g[at] = decayed(gate, after_gate);
+                         }
                        });
     if (in_range && lane.part() == 0) d.v[row * n.values + value] = d_value;
   }

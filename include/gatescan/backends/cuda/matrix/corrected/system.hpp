@@ -18,11 +18,11 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class T, bool Adjoint>
+template <class T, transition Moves, bool Adjoint>
 struct corrected_system {
   using config = tile_config<row_product, T>;
   using C = typename config::C;
-  using scoring = chunk_scores<row_product, T, Adjoint>;
+  using scoring = chunk_scores<row_product, T, Adjoint, Moves == transition::low_rank>;
   static constexpr int tokens = config::tokens, subchunk = config::subchunk,
                        subchunks = tokens / subchunk;
   static constexpr int pitch = tokens + 1;  // of [row][token]

@@ -4,7 +4,8 @@
 //
 //   x = k_s      P_ss = q_s x      and for t > s   x = a_t x,  x = x - k_t (p_t x),  P_ts = q_t x
 //
-// the second only with a corrected transition. With readout::exclusive P_ss = q_s own_s, and other
+// the second only with a corrected transition; with transition::low_rank p_t reads x before the
+// gate, and b_t stands for k_t. With readout::exclusive P_ss = q_s own_s, and other
 // queries read x before their gate. The warp makes the token stages that it meets.
 
 #include "../../operands/map_place.hpp"
@@ -20,7 +21,8 @@ namespace matrix {
 template <class R, class T, class Map>
 struct attention_map_columns {
   using C = state_t<T>;
-  static constexpr bool corrected = R::form.moves == transition::corrected,
+  static constexpr bool corrected = R::form.moves != transition::diagonal,
+                        low_rank = R::form.moves == transition::low_rank,
                         exclusive = R::form.reads == readout::exclusive;
 
   problem_of<R, T> p;
@@ -73,10 +75,10 @@ struct attention_map_columns {
       if (!exclusive && t > s)
         read = sum_over_keys([&](index_t key, index_t place) {
           const auto here = keys(key);
-          const C decayed_x = decayed(C(here.gate), C(x[place]));
-          x[place] = decayed_x;
+          const C before = x[place], after = decayed(C(here.gate), before);
+          x[place] = after;
           if constexpr (corrected)
-            return here.p * decayed_x;
+            return here.p * (low_rank ? before : after);
           else
             return C(0);
         });
@@ -87,9 +89,12 @@ struct attention_map_columns {
           x[place] = t == s ? C(here.k) : decayed(C(here.gate), seen);
           return C(here.q) * seen;
         } else {
-          const C next = t == s      ? C(here.k)
-                         : corrected ? fma(-C(here.k), read, C(x[place]))
-                                     : C(x[place]);
+          C next = t == s ? C(here.k) : C(x[place]);
+          if constexpr (low_rank) {
+            if (t > s) next = fma(-C(here.b), read, next);
+          } else if constexpr (corrected) {
+            if (t > s) next = fma(-C(here.k), read, next);
+          }
           x[place] = next;
           return C(here.q) * next;
         }

@@ -63,15 +63,20 @@ struct prologue : warp_a_token<R, T> {
       C own_score = 0;
       base::for_each_lane(block.thread(), p.n.keys, [&](index_t key) {
         const auto of = stages<R>::keys(x, at.at_key(key), token);
-        const index_t here = place.row * p.n.keys + key;
+        const index_t here = place.row * p.n.keys + key, at_gate = place.gate * p.n.keys + key;
         to.q[place.query * p.n.keys + key] = of.q;
-        to.k[here] = of.k, to.gate[here] = of.gate;
-        if constexpr (R::form.moves == transition::corrected) to.p[here] = of.p;
+        to.k[here] = of.k, to.gate[at_gate] = of.gate;
+        if constexpr (R::form.moves != transition::diagonal) to.p[at_gate] = of.p;
+        if constexpr (row_layout<R>::low_rank) {
+          to.q[at_gate] = C(0), to.k[at_gate] = of.b;
+          to.gate[here] = C(1), to.p[here] = C(0);
+        }
         if constexpr (row_layout<R>::exclusive) own_score = fma(C(of.q), C(of.own), own_score);
       });
       base::for_each_lane(block.thread(), p.n.values, [&](index_t value) {
         to.v[place.row * p.n.values + value] =
             stages<R>::values(x, base::at_value(at.time, value), token).v;
+        if (row_layout<R>::low_rank) to.v[place.gate * p.n.values + value] = C(0);
       });
       if constexpr (row_layout<R>::exclusive) {
         own_score = add_over_lanes<C>(block, own_score, warp_threads);
@@ -81,8 +86,8 @@ struct prologue : warp_a_token<R, T> {
   }
 };
 
-/// With readout::exclusive the rows at a sequence's ends that are no token's, a warp a sequence and
-/// head, and where sequences begin among rows.
+/// Where sequences begin among rows, and with readout::exclusive the rows at their ends that are no
+/// token's: a warp a sequence and head.
 template <class R, class T>
 struct rows_between {
   using C = state_t<T>;
@@ -103,20 +108,21 @@ struct rows_between {
     if (sequence >= n.sequences) return;
     const token_range all = layout.sequences.tokens_of(sequence);
     const index_t batch = layout.sequences.batch_of(sequence), between = layout.between(sequence),
-                  first = layout.row(batch, all.first + between, head),
-                  last = layout.row(batch, all.last + between, head);
+                  begin = all.first * layout.a_token + between,
+                  end = all.last * layout.a_token + between;
+    const index_t first = layout.row(batch, begin, head), last = layout.row(batch, end, head);
     const int lane = block.thread() % warp_threads;
-    for (index_t key = lane; key < n.keys; key += warp_threads) {
+    for (index_t key = lane; layout.exclusive && key < n.keys; key += warp_threads) {
       to.k[first * n.keys + key] = C(0), to.gate[first * n.keys + key] = C(1);
       to.q[last * n.keys + key] = C(0);
     }
-    for (index_t value = lane; value < n.values; value += warp_threads) {
+    for (index_t value = lane; layout.exclusive && value < n.values; value += warp_threads) {
       to.v[first * n.values + value] = C(0);
       if (d_o != nullptr) d_o[last * n.values + value] = C(0);
     }
     if (layout.sequences.offsets == nullptr || head > 0 || lane > 0) return;
-    layout.offsets[sequence] = all.first + between;
-    if (sequence + 1 == n.sequences) layout.offsets[n.sequences] = all.last + between + 1;
+    layout.offsets[sequence] = begin;
+    if (sequence + 1 == n.sequences) layout.offsets[n.sequences] = layout.exclusive ? end + 1 : end;
   }
 };
 
@@ -183,6 +189,7 @@ struct epilogue_adjoint : warp_a_token<R, T> {
             stages<R>::output_adjoint(x, typename base::config::sums{}, here, token, d_token, w,
                                       d_w, o.o != nullptr ? o.at(p.n, place, value, w.v) : C(0),
                                       d_out.given ? here(head_d_out) : C(0));
+        if (row_layout<R>::low_rank) to[place.gate * p.n.values + value] = C(0);
       });
     });
   }

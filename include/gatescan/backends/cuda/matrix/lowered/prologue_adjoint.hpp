@@ -29,12 +29,17 @@ struct row_gradients {
     else
       of_p.q = take_key_rows<C>(memory, n);
   }
-  /// At a key of the token's row and of its query's; own: of the key that its query reads.
+  /// At a key of a token's rows; own: of the key under which its query reads its own value.
   template <class R>
-  GATESCAN_HD key_numbers<R, C> keys(index_t at, index_t at_query, C own) const {
-    const C q = of.q[at_query], k = less(of.k, of_p.k, at), gate = less(of.gate, of_p.gate, at);
-    if constexpr (R::form.moves == transition::corrected)
-      return {q, k, gate, -of_p.q[at]};
+  GATESCAN_HD key_numbers<R, C> keys(const token_place& place, index_t keys, index_t key,
+                                     C own) const {
+    const index_t at = place.row * keys + key, at_gate = place.gate * keys + key;
+    const C q = of.q[place.query * keys + key], k = less(of.k, of_p.k, at),
+            gate = less(of.gate, of_p.gate, at_gate);
+    if constexpr (R::form.moves == transition::low_rank)
+      return {q, k, gate, -of_p.q[at_gate], less(of.k, of_p.k, at_gate)};
+    else if constexpr (R::form.moves == transition::corrected)
+      return {q, k, gate, -of_p.q[at_gate]};
     else if constexpr (row_layout<R>::exclusive)
       return {q, k, gate, own};
     else
@@ -133,8 +138,7 @@ struct prologue_adjoint {
       const auto keys = stage::keys(x, at, of);
       own = d_own_score * keys.q, more_q = d_own_score * keys.own;
     }
-    auto g =
-        rows.template keys<R>(place.row * p.n.keys + at.key, place.query * p.n.keys + at.key, own);
+    auto g = rows.template keys<R>(place, p.n.keys, at.key, own);
     if constexpr (exclusive) g.q = g.q + more_q;
     stage::keys_adjoint(x, sums, at, of, d_token, g);
   }

@@ -66,16 +66,22 @@ C* take_value_rows(arena& memory, const sizes& n) {
 /// Where a token's numbers lie among rows.
 struct token_place {
   index_t token;  // of [batch][time][head]
-  index_t row;    // of k, the gate, p and v
+  index_t row;    // of k and v
   index_t query;  // of q, o and its gradient
+  index_t gate;   // of the gate and p
 };
 
 /// With readout::exclusive a query lies in the row before its token's, whose state it reads: rows
 /// begin with one that writes nothing, and the last one has no query. What a query reads of its own
-/// token is added in the epilogue.
+/// token is added in the epilogue. With transition::low_rank a token has two rows: one with its gate, p, and b
+/// for a key, and one with k, v and q, whose gate is 1.
 template <class R>
 struct row_layout {
-  static constexpr bool exclusive = R::form.reads == readout::exclusive;
+  static constexpr bool exclusive = R::form.reads == readout::exclusive,
+                        low_rank = R::form.moves == transition::low_rank;
+  static constexpr bool differ = exclusive || low_rank;  // rows from tokens
+  static constexpr index_t a_token = low_rank ? 2 : 1;
+  static_assert(!exclusive || !low_rank);
   sizes n;  // of tokens
   time_split sequences;
   index_t* offsets = nullptr;  // of rows, where they are not those of tokens
@@ -83,27 +89,32 @@ struct row_layout {
   explicit row_layout(const sizes& of, const index_t* token_offsets)
       : n(of), sequences(of, token_offsets, of.time) {}
   void take(arena& memory) {
-    if (exclusive) offsets = memory.take<index_t>(n.sequences + 1);
+    if (differ) offsets = memory.take<index_t>(n.sequences + 1);
   }
   sizes of_rows() const {
     sizes rows = n;
+    rows.time *= a_token;
     if (exclusive) rows.time += sequences.packed ? n.sequences : 1;
     return rows;
   }
   const index_t* offsets_of_rows() const {
-    return exclusive && sequences.offsets != nullptr ? offsets : sequences.offsets;
+    return differ && sequences.offsets != nullptr ? offsets : sequences.offsets;
   }
   /// The rows before a sequence's that no token has.
-  GATESCAN_HD index_t between(index_t sequence) const { return sequences.packed ? sequence : 0; }
+  GATESCAN_HD index_t between(index_t sequence) const {
+    return exclusive && sequences.packed ? sequence : 0;
+  }
   GATESCAN_HD index_t row(index_t batch, index_t time, index_t head) const {
     const index_t more = !exclusive ? 0 : sequences.packed ? n.sequences : 1;
-    return (batch * (n.time + more) + time) * n.heads + head;
+    return (batch * (n.time * a_token + more) + time) * n.heads + head;
   }
   GATESCAN_HD token_place place(index_t sequence, index_t time, index_t head) const {
-    const index_t batch = sequences.batch_of(sequence),
-                  first = exclusive ? time + between(sequence) : time;
-    return {row_at(n, batch, time, head), row(batch, exclusive ? first + 1 : first, head),
-            row(batch, first, head)};
+    const index_t batch = sequences.batch_of(sequence);
+    const index_t token = row_at(n, batch, time, head),
+                  first = row(batch, time * a_token + between(sequence), head);
+    if (exclusive) return {token, first + n.heads, first, first + n.heads};
+    const index_t last = low_rank ? first + n.heads : first;
+    return {token, last, last, first};
   }
 };
 

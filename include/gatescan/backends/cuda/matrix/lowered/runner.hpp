@@ -17,26 +17,23 @@ class lowered_runner {
   using config = matrix::tile_config<R, T>;
   using C = typename config::C;
   using S = typename config::S;
-  static constexpr bool corrected = R::form.moves == transition::corrected;
+  static constexpr bool corrected = R::form.moves != transition::diagonal;
   static constexpr bool needs_o = matrix::output_gradient<R, T>::needs_o;
   // o goes straight to the output
   static constexpr bool exclusive = matrix::row_layout<R>::exclusive;
-  static constexpr bool plain = !needs_o && !exclusive && std::is_same_v<S, C>;
+  static constexpr bool differ = matrix::row_layout<R>::differ;  // rows from tokens
+  static constexpr bool plain = !needs_o && !differ && std::is_same_v<S, C>;
   using rows_format = std::conditional_t<is_tf32<T>, with_tf32<C>, C>;
   using product = matrix::row_product;
 
-  using rows_runner = std::conditional_t<corrected, corrected_runner<rows_format>,
+  using rows_runner = std::conditional_t<corrected, corrected_runner<rows_format, R::form.moves>,
                                          matrix_runner<product, rows_format>>;
 
  public:
   using format = T;
 
   lowered_runner(const problem_of<R, T>& p, const schedule& how)
-      : p_(p),
-        how_(how),
-        layout_(p.n, p.offsets),
-        rows_problem_(lowered()),
-        runs_([&] {
+      : p_(p), how_(how), layout_(p.n, p.offsets), rows_problem_(lowered()), runs_([&] {
           if constexpr (corrected)
             return rows_runner(rows_problem_, rows_, how);
           else
@@ -122,7 +119,8 @@ class lowered_runner {
   template <class Device>
   void make_rows(const Device& gpu, C* d_o) const {
     launch(gpu, matrix::prologue<R, T>{{p_, layout_}, rows_, own_scores_});
-    if constexpr (exclusive) launch(gpu, matrix::rows_between<R, T>{layout_, rows_, d_o});
+    if constexpr (differ)
+      launch(gpu, matrix::rows_between<R, T>{layout_, rows_, d_o});
   }
   template <class Device>
   void rows_forward(const Device& gpu, const operand<C>& out, const operand<C>& state) const {
