@@ -189,9 +189,9 @@ TEST(replay_on_a_device, refuses_recurrences_that_cuda_has_no_kernels_of) {
   const auto entries = f.entries();
   auto device = make_device();
   replay::options asked;
-  asked.recurrence = "mamba2", asked.mode = "chunked";
+  asked.recurrence = "mlstm", asked.mode = "chunked";
   EXPECT_EQ(words_of([&] { replay::run(asked, entries, &device); }),
-            "cuda has no kernels of mamba2");
+            "cuda has no kernels of mlstm");
   EXPECT_EQ(device.allocated(), 0);
 }
 

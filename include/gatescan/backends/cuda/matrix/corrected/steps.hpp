@@ -3,9 +3,10 @@
 //
 //   S' = a_t * S_{t-1}      u_t = v_t - S'^T p_t      S_t = S' + k_t u_t^T      o_t = S_t^T q_t
 //
-// and u_t = v_t - S_{t-1}^T p_t with transition::low_rank. // What a token writes depends on all keys, so that a block has 32 columns of a head's state with
-// all of them: a warp 8 columns, four lanes share the keys of one. The order of every sum depends
-// on keys only, so that time may be split anywhere.
+// and u_t = v_t - S_{t-1}^T p_t with transition::low_rank. What a token writes depends on all keys,
+// so that a block has 32 columns of a head's state with all of them: a warp 8 columns, four lanes
+// share the keys of one. The order of every sum depends on keys only, so that time may be split
+// anywhere.
 
 #include "../lowered/rows.hpp"
 #include "../stored_states.hpp"

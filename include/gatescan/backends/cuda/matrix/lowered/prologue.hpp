@@ -60,7 +60,7 @@ struct prologue : warp_a_token<R, T> {
   GATESCAN_HD void operator()(Block& block) const {
     this->with_token(block, [&](const auto& x, const auto& at, const token_place& place) {
       const auto token = stages<R>::token(x, at, token_weight<C>{});
-      C own_score = 0;
+      [[maybe_unused]] C own_score = 0;
       base::for_each_lane(block.thread(), p.n.keys, [&](index_t key) {
         const auto of = stages<R>::keys(x, at.at_key(key), token);
         const index_t here = place.row * p.n.keys + key, at_gate = place.gate * p.n.keys + key;

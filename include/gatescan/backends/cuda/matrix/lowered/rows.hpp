@@ -73,8 +73,8 @@ struct token_place {
 
 /// With readout::exclusive a query lies in the row before its token's, whose state it reads: rows
 /// begin with one that writes nothing, and the last one has no query. What a query reads of its own
-/// token is added in the epilogue. With transition::low_rank a token has two rows: one with its gate, p, and b
-/// for a key, and one with k, v and q, whose gate is 1.
+/// token is added in the epilogue. With transition::low_rank a token has two rows: one with its
+/// gate, p, and b for a key, and one with k, v and q, whose gate is 1.
 template <class R>
 struct row_layout {
   static constexpr bool exclusive = R::form.reads == readout::exclusive,
