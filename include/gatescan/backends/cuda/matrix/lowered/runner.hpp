@@ -119,8 +119,7 @@ class lowered_runner {
   template <class Device>
   void make_rows(const Device& gpu, C* d_o) const {
     launch(gpu, matrix::prologue<R, T>{{p_, layout_}, rows_, own_scores_});
-    if constexpr (differ)
-      launch(gpu, matrix::rows_between<R, T>{layout_, rows_, d_o});
+    if constexpr (differ) launch(gpu, matrix::rows_between<R, T>{layout_, rows_, d_o});
   }
   template <class Device>
   void rows_forward(const Device& gpu, const operand<C>& out, const operand<C>& state) const {
