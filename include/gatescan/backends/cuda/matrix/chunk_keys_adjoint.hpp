@@ -24,9 +24,10 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class R, class T>
+template <class R, class T, query_reads Reads = query_reads::own_token>
 struct chunk_keys_adjoint {
   using config = tile_config<R, T>;
+  static constexpr bool has_end = Reads == query_reads::own_token;  // else others see to G
   using C = typename config::C;
   using E = typename config::E;
   static constexpr int tokens = config::tokens, subchunk = config::subchunk,
@@ -45,10 +46,9 @@ struct chunk_keys_adjoint {
 
   problem_of<R, T> p;
   time_split chunks;
-  stored_states<R, T> states, adjoints;  // adjoints: none, where others see to those
+  stored_states<R, T> states, adjoints;
   output_gradient<R, T> d_o{};
   gradient_stores<R, T> gradients{};
-  query_reads reads = query_reads::own_token;
 
   index_t blocks() const { return chunks.slot_count() * p.n.heads * ceil_divide(p.n.keys, keys); }
   int threads() const { return config::threads; }
@@ -152,7 +152,7 @@ struct chunk_keys_adjoint {
             const bool inside = i < p.n.keys && j < p.n.values;
             const index_t from =
                 row / keys * states.plane() + (inside ? i * p.n.values + j : index_t(0));
-            const C g = adjoints.states != nullptr ? adjoints.state(chunk.slot, head)[from] : C(0),
+            const C g = has_end ? adjoints.state(chunk.slot, head)[from] : C(0),
                     h = states.state(chunk.slot, head)[from];
             return {inside ? h : C(0), !inside ? C(0) : row < keys ? g : -g};
           },
@@ -171,7 +171,7 @@ struct chunk_keys_adjoint {
     }
     block.sync();
     d_scores.for_each(thread, [&](int r, int s, C sum) {
-      a.d_scores[r * pitch + s] = reads != query_reads::own_token && r == s ? C(0) : sum;
+      a.d_scores[r * pitch + s] = !has_end && r == s ? C(0) : sum;
     });
     from_start.for_each(thread, [&](int r, int row, C sum) { a.y[y_at(0, r, row)] = sum; });
     from_end.for_each(thread, [&](int s, int row, C sum) { a.d_end[s * rows + row] = sum; });
@@ -218,7 +218,7 @@ struct chunk_keys_adjoint {
   }
 
   // the last token whose gate a query meets
-  GATESCAN_HD int last_gate(int r) const { return reads == query_reads::before_gate ? r - 1 : r; }
+  GATESCAN_HD static int last_gate(int r) { return Reads == query_reads::before_gate ? r - 1 : r; }
 
   // Y at the starts of all blocks
   template <class Block>
@@ -300,8 +300,8 @@ struct chunk_keys_adjoint {
         const auto d_q = a.d_end, d_k = a.d_scores, d_gate = a.d_scores + tokens * rows;
         const replay_memory<typename arrays<Block>::array> memory{a.x, d_q, d_k, d_gate};
         static_assert(2 * tokens * rows <= tokens * pitch);
-        replay_keys(p, x, chunk, head, key, states, adjoints, d_o, reads, memory, rows, column,
-                    keys);
+        replay_keys<R, T, Reads>(p, x, chunk, head, key, states, adjoints, d_o, memory, rows,
+                                 column, keys);
         // what was finite stays as it is: a NaN changes no bit of what does not depend on it
         for (int t = 0; t < count; ++t) {
           const int at = t * rows + column;

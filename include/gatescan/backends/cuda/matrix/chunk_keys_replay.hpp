@@ -22,12 +22,12 @@ struct replay_memory {
 };
 
 /// Token t's numbers of the key lie at t * pitch + column, imaginary parts `plane` further on.
-template <class R, class T, class Array>
+template <class R, class T, query_reads Reads, class Array>
 GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_config<R, T>::fields& x,
                              const segment& chunk, index_t head, index_t key,
                              const stored_states<R, T>& states, const stored_states<R, T>& adjoints,
-                             const output_gradient<R, T>& d_o, query_reads reads,
-                             const replay_memory<Array>& w, int pitch, int column, int plane) {
+                             const output_gradient<R, T>& d_o, const replay_memory<Array>& w,
+                             int pitch, int column, int plane) {
   using config = tile_config<R, T>;
   using C = typename config::C;
   using E = typename config::E;
@@ -56,24 +56,24 @@ GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_conf
       const auto token = keys_at(t);
       const E before = decayed(token.gate, state);
       const E after = before + token.k * value_at(t, j);
-      const E seen = reads == query_reads::own_token    ? after
-                     : reads == query_reads::after_gate ? before
+      const E seen = Reads == query_reads::own_token    ? after
+                     : Reads == query_reads::after_gate ? before
                                                         : state;
       state = after;
       put(w.d_q, t, get(w.d_q, t) + conj(seen) * d_out_at(t, j));
     }
     E d{};
-    if (adjoints.states != nullptr)
+    if (Reads == query_reads::own_token)
       d = number_at<E>(adjoints.state(chunk.slot, head), key * p.n.values + j, adjoints.plane());
     for (int t = count - 1; t >= 0; --t) {
       const auto token = keys_at(t);
       const E read = conj(token.q) * d_out_at(t, j);
-      if (reads == query_reads::own_token) d = d + read;
+      if (Reads == query_reads::own_token) d = d + read;
       put(w.d_k, t, get(w.d_k, t) + d * value_at(t, j));
-      if (reads == query_reads::after_gate) d = d + read;
+      if (Reads == query_reads::after_gate) d = d + read;
       put(w.d_gate, t, get(w.d_gate, t) + d * conj(get(w.state, t)));
       d = decayed(conj(token.gate), d);
-      if (reads == query_reads::before_gate) d = d + read;
+      if (Reads == query_reads::before_gate) d = d + read;
     }
   }
 }

@@ -128,8 +128,8 @@ class corrected_runner {
     solved.x.q = key_rows<const C>(rows_.p, p_.n);
     to.q = key_rows(d_.of_p.q, p_.n), to.k = key_rows(d_.of_p.k, p_.n);
     to.gate = key_rows(d_.of_p.gate, p_.n);
-    launch(gpu, chunk_keys_adjoint<R, T>{
-                    solved, chunks_, states_, {}, from_p, {solved, to, chunks_}, p_reads});
+    launch(gpu, chunk_keys_adjoint<R, T, p_reads>{
+                    solved, chunks_, states_, {}, from_p, {solved, to, chunks_}});
   }
 
  private:
