@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "../../../core/scalar.hpp"
+#include "../../../core/view.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
