@@ -43,8 +43,10 @@ class operand_columns {
 ///   void make_gates(const matrix& plain)         sets gates_ from them
 ///   void give_gates(auto& x, auto& gates, const operand_columns& at) const
 ///                                                sets operands, or gradients, to their columns
-///   void give_options(inputs& x) const           sets switches
+///   void give_options(inputs& x) const           sets switches, and operands without a gradient
 ///   void gates_backward(plain, d_plain) const    sets d_plain's columns from d_gates_
+/// and, where queries, keys and values have other names than q, k and v:
+///   static void give_rows(auto& x, q, k, v)
 template <class Mixer, class Recurrence>
 class matrix_mixer : public mixer {
  public:
@@ -112,6 +114,9 @@ class matrix_mixer : public mixer {
   using recurrence_inputs = typename Recurrence::template inputs<float>;
   using recurrence_gradients = typename Recurrence::template gradients<float>;
 
+  static void give_rows(auto& x, const auto& q, const auto& k, const auto& v) {
+    x.q = q, x.k = k, x.v = v;
+  }
   index all_keys() const { return heads_ * keys_; }
   index all_values() const { return heads_ * values_; }
   /// Of key c of all heads: 0 for the first of its head, 1 for the last.
@@ -139,9 +144,8 @@ class matrix_mixer : public mixer {
   }
   template <class X, class Matrix>
   void give_convolved(X& x, Matrix& convolved, const operand_columns& at) const {
-    x.q = at.of_heads(convolved, 0, keys_);
-    x.k = at.of_heads(convolved, all_keys(), keys_);
-    x.v = at.of_heads(convolved, 2 * all_keys(), values_);
+    Mixer::give_rows(x, at.of_heads(convolved, 0, keys_), at.of_heads(convolved, all_keys(), keys_),
+                     at.of_heads(convolved, 2 * all_keys(), values_));
   }
   recurrence_inputs operands(const matrix& convolved, const operand_columns& at) const {
     recurrence_inputs x;

@@ -45,11 +45,11 @@ class mixer {
                                                 const execution& how) = 0;
 };
 
-inline const std::vector<std::string> recurrence_names = {"gateloop", "gla", "selective_scan",
-                                                          "gated_delta_net", "mlstm"};
+inline const std::vector<std::string> recurrence_names = {
+    "gateloop", "gla", "selective_scan", "mamba2", "gated_delta_net", "rwkv7", "mlstm"};
 /// Those that CUDA has kernels of.
-inline const std::vector<std::string> device_recurrence_names = {"gateloop", "gla",
-                                                                 "selective_scan"};
+inline const std::vector<std::string> device_recurrence_names = {
+    "gateloop", "gla", "selective_scan", "mamba2", "gated_delta_net", "rwkv7"};
 
 /// `name` is one of recurrence_names.
 std::unique_ptr<mixer> make_mixer(const std::string& name, blueprint& b, index width, index heads);

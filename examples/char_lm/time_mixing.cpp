@@ -5,7 +5,9 @@
 #include "gated_delta_net_mixer.hpp"
 #include "gateloop_mixer.hpp"
 #include "gla_mixer.hpp"
+#include "mamba2_mixer.hpp"
 #include "mlstm_mixer.hpp"
+#include "rwkv7_mixer.hpp"
 #include "selective_scan_mixer.hpp"
 
 namespace char_lm {
@@ -14,7 +16,9 @@ std::unique_ptr<mixer> make_mixer(const std::string& name, blueprint& b, index w
   if (name == "gated_delta_net") return std::make_unique<gated_delta_net_mixer>(b, width, heads);
   if (name == "gateloop") return std::make_unique<gateloop_mixer>(b, width, heads);
   if (name == "gla") return std::make_unique<gla_mixer>(b, width, heads);
+  if (name == "mamba2") return std::make_unique<mamba2_mixer>(b, width, heads);
   if (name == "mlstm") return std::make_unique<mlstm_mixer>(b, width, heads);
+  if (name == "rwkv7") return std::make_unique<rwkv7_mixer>(b, width, heads);
   if (name == "selective_scan") return std::make_unique<selective_scan_mixer>(b, width, heads);
   throw std::invalid_argument("unknown recurrence " + name);
 }

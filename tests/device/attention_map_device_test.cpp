@@ -46,6 +46,15 @@ void check(bool complex, Shape shape) {
 TEST(attention_map, of_gla_on_a_device) {
   check<gla>(false, [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; });
 }
+TEST(attention_map, of_gated_delta_net_on_a_device) {
+  check<gated_delta_net>(false, [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; });
+}
+TEST(attention_map, of_mamba2_and_rwkv_on_a_device) {
+  const auto shape = [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; };
+  check<mamba2>(false, shape);
+  check<rwkv6>(false, shape);
+  check<rwkv7>(false, shape);
+}
 TEST(attention_map, of_gateloop_on_a_device) {
   check<gateloop>(false, [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; });
 }

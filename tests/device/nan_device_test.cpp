@@ -23,18 +23,24 @@ const std::vector<mode> modes{{mode::recurrent, 0},
 
 template <class Cell>
 class nan_device : public ::testing::Test {};
-using recurrences = ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
-                                     grid::cell<gla, gatescan::bf16>>;
+using recurrences =
+    ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
+                     grid::cell<gla, gatescan::bf16>, grid::cell<gated_delta_net, float>>;
 TYPED_TEST_SUITE(nan_device, recurrences);
 
+// numbers of a token and head
+template <class T>
+int64 row_of(const tensor<T>& x) {
+  return x.shape.size() > 3 ? x.extent(3) : 1;
+}
 template <class T>
 void poke(tensor<T>& x, double value) {
-  x.data[static_cast<std::size_t>((where * n.H + head) * x.extent(3))] = value;
+  x.data[static_cast<std::size_t>((where * n.H + head) * row_of(x))] = value;
 }
 // numbers [1, L, H, ...] are the same but where changed(t) in the head
 template <class T, class F>
 bool same_elsewhere(const tensor<T>& x, const tensor<T>& y, F changed) {
-  const int64 row = x.extent(3);
+  const int64 row = row_of(x);
   for (int64 t = 0; t < n.L; ++t)
     for (int64 h = 0; h < n.H; ++h) {
       const auto at = static_cast<std::size_t>((t * n.H + h) * row);
@@ -112,7 +118,7 @@ TYPED_TEST(nan_device, N3_resets_forget) {
       const auto want_d = run_backward<O, T>(m, in, d), got_d = run_backward<O, T>(m, dirty, d);
       const auto near = [](const auto& x, const auto& y) {  // after the reset
         double error = 0, size = 0;
-        const auto from = static_cast<std::size_t>((where + 1) * n.H * x.extent(3));
+        const auto from = static_cast<std::size_t>((where + 1) * n.H * row_of(x));
         for (std::size_t i = from; i < x.data.size(); ++i) {
           error += square(x.data[i] - y.data[i]);
           size += square(y.data[i]);

@@ -17,6 +17,7 @@ import xml.etree.ElementTree
 
 CHAR_LM = ""
 HAS_CUDA = False  # built with nvcc, which says nothing about this machine
+RECURRENCES = ("gla", "gateloop", "selective_scan", "mamba2", "gated_delta_net", "rwkv7", "mlstm")
 SMALL = ("--width", "16", "--depth", "2", "--heads", "2", "--context", "64", "--batch", "2",
          "--threads", "1", "--sample", "20", "--prompt", "a")  # fmt: skip
 
@@ -45,12 +46,12 @@ class CharLm(unittest.TestCase):
         return done.stdout
 
     def test_says_what_cuda_does_not_have(self):
-        done = self.run_char_lm("--recurrence", "gated_delta_net", "--backend", "cuda")
+        done = self.run_char_lm("--recurrence", "mlstm", "--backend", "cuda")
         self.assertEqual(done.returncode, 2)
-        self.assertIn("--recurrence gated_delta_net: --backend cuda does not have it", done.stderr)
+        self.assertIn("--recurrence mlstm: --backend cuda does not have it", done.stderr)
 
     def test_trains_and_writes_its_files(self):
-        for recurrence in ("gla", "gateloop", "selective_scan", "gated_delta_net", "mlstm"):
+        for recurrence in RECURRENCES:
             with self.subTest(recurrence=recurrence):
                 self.train("--recurrence", recurrence, "--steps", "3")
                 self.assertGreater(self.size("checkpoint.bin"), 10000)

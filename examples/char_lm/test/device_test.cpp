@@ -17,6 +17,9 @@ device_calls::emulated_device make_device() {
   d.add_kernels<gatescan::gla, float>();
   d.add_kernels<gatescan::gateloop, float>();
   d.add_kernels<gatescan::selective_scan, float>();
+  d.add_kernels<gatescan::mamba2, float>();
+  d.add_kernels<gatescan::gated_delta_net, float>();
+  d.add_kernels<gatescan::rwkv7, float>();
   return d;
 }
 

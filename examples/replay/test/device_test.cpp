@@ -185,13 +185,13 @@ TEST(replay_on_a_device, refuses_offsets_that_a_device_would_not_check) {
 
 TEST(replay_on_a_device, refuses_recurrences_that_cuda_has_no_kernels_of) {
   file<float> f;
-  f.add("x", {1, 5, 2, 3});
+  f.add("q", {1, 5, 2, 3});
   const auto entries = f.entries();
   auto device = make_device();
   replay::options asked;
-  asked.recurrence = "mamba2", asked.mode = "chunked";
+  asked.recurrence = "mlstm", asked.mode = "chunked";
   EXPECT_EQ(words_of([&] { replay::run(asked, entries, &device); }),
-            "cuda has no kernels of mamba2");
+            "cuda has no kernels of mlstm");
   EXPECT_EQ(device.allocated(), 0);
 }
 

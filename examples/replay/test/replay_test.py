@@ -21,10 +21,6 @@ REPLAY = ""
 HAS_CUDA = False  # built with nvcc, which says nothing about this machine
 RECURRENCES = ()  # as the program lists them
 WITHOUT_KERNELS = (  # on CUDA
-    "mamba2",
-    "rwkv6",
-    "rwkv7",
-    "gated_delta_net",
     "linear_attention",
     "mlstm",
     "aaren",

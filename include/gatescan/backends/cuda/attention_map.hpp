@@ -11,8 +11,11 @@
 
 #include "../../core/concepts.hpp"
 #include "../../core/problem.hpp"
+#include "backend.hpp"
+#include "matrix/lowered/attention_map.hpp"
 #include "numbers.hpp"
 #include "operands/cursor.hpp"
+#include "operands/map_place.hpp"
 #include "time_split.hpp"
 #include "toolbox.hpp"
 #include "tuning.hpp"
@@ -118,14 +121,9 @@ struct attention_map_rows {
     return batch * map.stride[0] + head * map.stride[1] + value * map.stride[2];
   }
   GATESCAN_HD void put(index_t at, E x) const {
-    if constexpr (requires { map.im; }) {
-      using element = std::remove_reference_t<decltype(*map.re)>;
-      map.re[at] = convert<element>(real_part(x));
-      if constexpr (IsComplex)
-        if (map.im != nullptr) map.im[at] = convert<element>(per_key ? C(0) : x.im);
-    } else {
-      map.data[at] = convert<std::remove_reference_t<decltype(*map.data)>>(real_part(x));
-    }
+    put_real(map, at, real_part(x));
+    if constexpr (IsComplex && !per_key && requires { map.im; })
+      if (map.im != nullptr) map.im[at] = convert<std::remove_reference_t<decltype(*map.im)>>(x.im);
   }
   template <class Array>
   GATESCAN_HD static void keep(const Array& re, const Array& im, index_t at, E x) {
@@ -155,10 +153,14 @@ struct attention_map_rows {
 
 template <device_backend Device, class R, class T, class Map>
 void write_attention_map(const Device& gpu, const problem_of<R, T>& p, const Map& map) {
-  if constexpr (R::form.number != numbers::real)
-    if (p.complex) return launch(gpu, gpu::attention_map_rows<R, T, true, Map>(p, map));
-  if constexpr (R::form.number != numbers::complex)
-    launch(gpu, gpu::attention_map_rows<R, T, false, Map>(p, map));
+  if constexpr (attention_form<R> && !is_plain_product<R>) {
+    launch(gpu, gpu::matrix::attention_map_columns<R, T, Map>(p, map));
+  } else {
+    if constexpr (R::form.number != numbers::real)
+      if (p.complex) return launch(gpu, gpu::attention_map_rows<R, T, true, Map>(p, map));
+    if constexpr (R::form.number != numbers::complex)
+      launch(gpu, gpu::attention_map_rows<R, T, false, Map>(p, map));
+  }
 }
 
 }  // namespace detail

@@ -9,7 +9,9 @@
 #include "../../core/workspace.hpp"
 #include "../../modes/schedule.hpp"
 #include "attention_map.hpp"
+#include "backend.hpp"
 #include "diagonal/runner.hpp"
+#include "matrix/lowered/runner.hpp"
 #include "matrix/runner.hpp"
 #include "runner.hpp"
 #include "stepwise/runner.hpp"
@@ -50,6 +52,8 @@ template <class Device, class R, class T, class F>
 auto with_runner(const problem_of<R, T>& p, F&& f) {
   if constexpr (!attention_form<R>) {
     return with_checked<gpu::stepwise_runner<R, T>, R>(f);
+  } else if constexpr (!is_plain_product<R>) {
+    return with_checked<gpu::lowered_runner<R, matrix_format<Device, T>>, R>(f);
   } else if constexpr (R::form.gate != gate_span::entry) {
     return with_checked<gpu::matrix_runner<R, matrix_format<Device, T>>, R>(f);
   } else {

@@ -1,7 +1,8 @@
 #pragma once
 // What a runner is: it knows the programs of one form of state, the order in which they run in each
-// mode, and the scratch between them. execute.hpp picks one for a recurrence; there are three:
-// matrix/ (a gate a row of the state), diagonal/ (a gate a number), stepwise/ (a step of its own).
+// mode, and the scratch between them. execute.hpp picks one for a recurrence; there are four:
+// matrix/ (a gate a row of the state), matrix/lowered/ (the same where a program makes the prologue
+// first), diagonal/ (a gate a number), stepwise/ (a step of its own).
 
 #include <concepts>
 

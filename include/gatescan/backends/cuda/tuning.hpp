@@ -17,11 +17,12 @@ struct tuning {
   int block_threads = 128;  // of nearly all programs: four warps, which share a tile's rows
 
   // ---- matrix states: tiles in shared memory
-  int tile_tokens = 64;           // of the tile that a block's own side has
-  int tile_bytes = 256;           // of keys (and of values) in a row of a tile: 64 float, 32 double
-  int subchunk = 16;              // tokens that are paired one by one; the depth of a product
-  int value_depth = 16;           // values that the key side's adjoint stages together
-  int chunks_ahead = 4;           // that state_passing fetches before it needs them
+  int tile_tokens = 64;  // of the tile that a block's own side has
+  int tile_bytes = 256;  // of keys (and of values) in a row of a tile: 64 float, 32 double
+  int subchunk = 16;     // tokens that are paired one by one; the depth of a product
+  int value_depth = 16;  // values that the key side's adjoint stages together
+  int most_panel_bytes = 64 * 1024;  // of 32 columns of a corrected state in shared memory
+  int chunks_ahead = 4;              // that state_passing fetches before it needs them
   index_t longest_segment = 512;  // of a scan. For accuracy: inside a segment gates are multiplied
                                   // in float, and the rounding of one that stays the same adds up,
                                   // after so many tokens to 3e-5

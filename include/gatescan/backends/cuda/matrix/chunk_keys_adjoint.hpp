@@ -8,8 +8,10 @@
 //   conj(dq_r) = Y_r(r+1)
 //
 // and G is one more query, after the last token: x = 1, dP_s = conj(G) v_s. Strictly causal, so
-// exact at a gate of 0. A thread has one key and every so manieth query; tokens by 16, whose sums
-// are in registers: Y goes up through them, then x down.
+// exact at a gate of 0. Queries that read before their
+// own token writes have no dP_rr, and may not meet its gate. A thread has
+// one key and every so manieth query; tokens by 16, whose sums are in registers: Y goes up through
+// them, then x down.
 
 #include <algorithm>
 
@@ -22,9 +24,10 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class R, class T>
+template <class R, class T, query_reads Reads = query_reads::own_token>
 struct chunk_keys_adjoint {
   using config = tile_config<R, T>;
+  static constexpr bool has_end = Reads == query_reads::own_token;  // else others see to G
   using C = typename config::C;
   using E = typename config::E;
   static constexpr int tokens = config::tokens, subchunk = config::subchunk,
@@ -149,7 +152,7 @@ struct chunk_keys_adjoint {
             const bool inside = i < p.n.keys && j < p.n.values;
             const index_t from =
                 row / keys * states.plane() + (inside ? i * p.n.values + j : index_t(0));
-            const C g = adjoints.state(chunk.slot, head)[from],
+            const C g = has_end ? adjoints.state(chunk.slot, head)[from] : C(0),
                     h = states.state(chunk.slot, head)[from];
             return {inside ? h : C(0), !inside ? C(0) : row < keys ? g : -g};
           },
@@ -167,7 +170,9 @@ struct chunk_keys_adjoint {
                             number_at<E>(state, j * row_pitch + thread, keys);
     }
     block.sync();
-    d_scores.for_each(thread, [&](int r, int s, C sum) { a.d_scores[r * pitch + s] = sum; });
+    d_scores.for_each(thread, [&](int r, int s, C sum) {
+      a.d_scores[r * pitch + s] = !has_end && r == s ? C(0) : sum;
+    });
     from_start.for_each(thread, [&](int r, int row, C sum) { a.y[y_at(0, r, row)] = sum; });
     from_end.for_each(thread, [&](int s, int row, C sum) { a.d_end[s * rows + row] = sum; });
     if (thread < keys) put_number(a.y, y_at(0, tokens, thread), keys, both);
@@ -212,6 +217,9 @@ struct chunk_keys_adjoint {
       if (r < count || r == tokens) f(r);
   }
 
+  // the last token whose gate a query meets
+  GATESCAN_HD static int last_gate(int r) { return Reads == query_reads::before_gate ? r - 1 : r; }
+
   // Y at the starts of all blocks
   template <class Block>
   GATESCAN_HD void sweep_forward(int column, int group, int count, const arrays<Block>& a) const {
@@ -238,7 +246,7 @@ struct chunk_keys_adjoint {
         E number = number_at<E>(a.y, y_at(b, r, column), keys);
         for (int n = 0; n < subchunk; ++n) {
           y[n] = number;
-          if (first + n > r) continue;
+          if (first + n > last_gate(r)) continue;
           const int at = (first + n) * rows + column;
           number = decayed(number_at<E>(a.gates, at, keys), number) +
                    number_at<E>(a.k, at, keys) * d_score(a, r, first + n, column);
@@ -246,7 +254,7 @@ struct chunk_keys_adjoint {
         if (r / subchunk == b) put_number(a.y, y_at(b, r, column), keys, number);
         number = number_at<E>(a.x, r * rows + column, keys);
         for (int n = subchunk - 1; n >= 0; --n) {
-          if (first + n > r) continue;
+          if (first + n > last_gate(r)) continue;
           da[n] = da[n] + number * y[n];
           dk[n] = dk[n] + number * d_score(a, r, first + n, column);
           number = decayed(number_at<E>(a.gates, (first + n) * rows + column, keys), number);
@@ -292,7 +300,8 @@ struct chunk_keys_adjoint {
         const auto d_q = a.d_end, d_k = a.d_scores, d_gate = a.d_scores + tokens * rows;
         const replay_memory<typename arrays<Block>::array> memory{a.x, d_q, d_k, d_gate};
         static_assert(2 * tokens * rows <= tokens * pitch);
-        replay_keys(p, x, chunk, head, key, states, adjoints, d_o, memory, rows, column, keys);
+        replay_keys<R, T, Reads>(p, x, chunk, head, key, states, adjoints, d_o, memory, rows,
+                                 column, keys);
         // what was finite stays as it is: a NaN changes no bit of what does not depend on it
         for (int t = 0; t < count; ++t) {
           const int at = t * rows + column;

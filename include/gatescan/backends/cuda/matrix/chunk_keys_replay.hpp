@@ -11,6 +11,10 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
+/// Which state the queries of a pass read: after their token wrote, or before, its gate counting or
+/// not.
+enum class query_reads { own_token, after_gate, before_gate };
+
 /// A number a token and key each.
 template <class Array>
 struct replay_memory {
@@ -18,7 +22,7 @@ struct replay_memory {
 };
 
 /// Token t's numbers of the key lie at t * pitch + column, imaginary parts `plane` further on.
-template <class R, class T, class Array>
+template <class R, class T, query_reads Reads, class Array>
 GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_config<R, T>::fields& x,
                              const segment& chunk, index_t head, index_t key,
                              const stored_states<R, T>& states, const stored_states<R, T>& adjoints,
@@ -50,16 +54,26 @@ GATESCAN_HD void replay_keys(const problem_of<R, T>& p, const typename tile_conf
     for (int t = 0; t < count; ++t) {
       put(w.state, t, state);
       const auto token = keys_at(t);
-      state = decayed(token.gate, state) + token.k * value_at(t, j);
-      put(w.d_q, t, get(w.d_q, t) + conj(state) * d_out_at(t, j));
+      const E before = decayed(token.gate, state);
+      const E after = before + token.k * value_at(t, j);
+      const E seen = Reads == query_reads::own_token    ? after
+                     : Reads == query_reads::after_gate ? before
+                                                        : state;
+      state = after;
+      put(w.d_q, t, get(w.d_q, t) + conj(seen) * d_out_at(t, j));
     }
-    E d = number_at<E>(adjoints.state(chunk.slot, head), key * p.n.values + j, adjoints.plane());
+    E d{};
+    if (Reads == query_reads::own_token)
+      d = number_at<E>(adjoints.state(chunk.slot, head), key * p.n.values + j, adjoints.plane());
     for (int t = count - 1; t >= 0; --t) {
       const auto token = keys_at(t);
-      d = d + conj(token.q) * d_out_at(t, j);
+      const E read = conj(token.q) * d_out_at(t, j);
+      if (Reads == query_reads::own_token) d = d + read;
       put(w.d_k, t, get(w.d_k, t) + d * value_at(t, j));
+      if (Reads == query_reads::after_gate) d = d + read;
       put(w.d_gate, t, get(w.d_gate, t) + d * conj(get(w.state, t)));
       d = decayed(conj(token.gate), d);
+      if (Reads == query_reads::before_gate) d = d + read;
     }
   }
 }

@@ -11,7 +11,8 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class R, class T, bool Adjoint>
+/// Queries read after their gate, or before it.
+template <class R, class T, bool Adjoint, bool BeforeGate = false>
 struct chunk_scores {
   using config = tile_config<R, T>;
   using C = typename config::C;
@@ -73,10 +74,12 @@ struct chunk_scores {
       E number = number_at<E>(own, row + mine, plane);
       for (int n = 0; n < config::subchunk; ++n) {
         const int s = Adjoint ? n : config::subchunk - 1 - n;
-        if (Adjoint ? s < mine : s > mine) continue;
-        if (Adjoint && s > mine) number = decayed(number_at<E>(gates, row + s, plane), number);
+        if (Adjoint ? s < mine : s > mine || (BeforeGate && s == mine)) continue;
+        if (Adjoint && !BeforeGate && s > mine)
+          number = decayed(number_at<E>(gates, row + s, plane), number);
         score[s] = score[s] + real_part(number * number_at<E>(other, row + s, plane));
-        if (!Adjoint) number = decayed(number_at<E>(gates, row + s, plane), number);
+        if (!Adjoint || (BeforeGate && s > mine))
+          number = decayed(number_at<E>(gates, row + s, plane), number);
       }
       put_number(own, row + mine, plane, number);
     }
@@ -99,9 +102,9 @@ struct chunk_scores {
       for (int n = 0; n < config::subchunk; ++n) {
         const int s = Adjoint ? n : config::subchunk - 1 - n;
         const E gate = number_at<E>(gates, row + s, plane);
-        if (Adjoint) product = decayed(gate, product);
+        if (Adjoint && !BeforeGate) product = decayed(gate, product);
         put_number(other, row + s, plane, conj(number_at<E>(other, row + s, plane) * product));
-        if (!Adjoint) product = decayed(gate, product);
+        if (!Adjoint || BeforeGate) product = decayed(gate, product);
       }
       put_number(between, b * config::rows + i, config::keys, product);
     }

@@ -5,6 +5,7 @@
 #include "../../../core/complex.hpp"
 #include "../../../core/operand.hpp"
 #include "../../../core/scalar.hpp"
+#include "../numbers.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

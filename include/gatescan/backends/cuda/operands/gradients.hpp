@@ -38,7 +38,7 @@ struct gradient_sink {
     if (!to.given) return;
     has_time = a.has(axis::time);
     has_key = a.has(axis::key) || a.has(axis::key_or_one);
-    has_value = a.has(axis::value) || a.has(axis::channel);
+    has_value = a.has(axis::value) || a.has(axis::value_or_one) || a.has(axis::channel);
     lead_is_sequence = !has_time;
     leads = lead_is_sequence ? n.sequences : n.batch;
     tokens = has_time ? n.time : 1;

@@ -18,6 +18,7 @@ struct adds_to {
 
 template <class C, bool IsComplex>
 struct recording_cursor {
+  using register_type = C;
   using element_t = number_t<C, IsComplex>;
   side from;
 
@@ -36,6 +37,15 @@ struct recording_cursor {
   GATESCAN_HD void add(const adds_to& d, G) const {
     (from == side::keys ? d.keys : d.values) = true;
   }
+  template <class F>
+  GATESCAN_HD C sum_over_keys(F&& f) const {
+    return f(*this);
+  }
+  template <class F>
+  GATESCAN_HD void for_each_key(F&& f) const {
+    f(*this);
+  }
+  GATESCAN_HD C total(C x) const { return x; }
 };
 
 }  // namespace gpu

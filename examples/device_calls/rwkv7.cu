@@ -1,0 +1,5 @@
+#include "on_cuda.cuh"
+
+namespace device_calls {
+void add_rwkv7(table& to) { add_formats<gatescan::retention>(to); }
+}  // namespace device_calls
