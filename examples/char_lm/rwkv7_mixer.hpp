@@ -26,11 +26,8 @@ class rwkv7_mixer final : public matrix_mixer<rwkv7_mixer, gatescan::rwkv7> {
   void gates_backward(const matrix& plain, matrix& d_plain) const;
 
  private:
-  // Squared lengths of a head's rows of u, before they are made 1.
-  auto squares(const matrix& plain, index head) const {
-    return plain.middleCols(all_keys() + head * keys_, keys_).array().square().rowwise().sum() +
-           1e-6f;
-  }
+  // 1 by the length of a head's rows of u, as they are projected.
+  Eigen::ArrayXf inverse_lengths(const matrix& plain, index head) const;
 };
 
 }  // namespace char_lm
