@@ -61,63 +61,15 @@ struct both {
 template <class O, class T>
 both<O> run(const sequence_parallel& where, int segments, const typename O::inputs& in,
             const typename O::outputs& dout) {
-  using R = recurrence_of<O>;
-  using s = gatescan::storage_t<T>;
-  using S = gatescan::state_t<T>;
-  const settings how;
-  prepared<O, T> p(in, how);
+  const gatescan::scan mode{segments};
   both<O> result;
-  const typename O::outputs like = O::blank(in);
-  constexpr bool complex_state = requires { like.final_state.data[0].re; };
-  constexpr bool complex_out = requires { like.out.data[0].re; };
-  auto out = room<s>(like.out, complex_out, how);
-  auto state = room<S>(like.final_state, complex_state, how);
-  typename R::template outputs<T> results;
-  results.out = out;
-  results.final_state = state;
-  gatescan::forward(where, gatescan::scan{segments}, p.lib, results);
-  EXPECT_TRUE(out.guards_intact() && state.guards_intact());
-  out.read(result.out.out);
-  state.read(result.out.final_state);
-
-  auto d_out = room<s>(dout.out, complex_out, how);
-  auto d_state = room<S>(dout.final_state, complex_state, how);
-  d_out.write(dout.out);
-  d_state.write(dout.final_state);
-  typename R::template output_gradients<T> given;
-  given.out = d_out;
-  given.final_state = d_state;
-  leave_out_fixed_part(given.final_state);
-  operand_set<T> made;
-  O::operands(
-      [&](const char* name, auto& x) {
-        if (!x.given()) return;
-        const bool complex = goes_as_complex(name, x);
-        if (std::string(name) == "initial_state")
-          made.state = room<S>(x, complex, how);
-        else
-          with_storage<R, T>(
-              name, [&]<class G>() { made.template of<G>(name) = room<G>(x, complex, how); });
-      },
-      in);
-  typename R::template gradients<T> gradients;
-  set_operands<R>(gradients, made);
-  gatescan::backward(where, gatescan::scan{segments}, p.lib, given, gradients);
-  O::operands(
-      [&](const char* name, auto& x) {
-        if (std::string(name) == "initial_state") {
-          EXPECT_TRUE(made.state.guards_intact()) << name;
-          if (made.state.given()) made.state.read(x);
-          return;
-        }
-        with_storage<R, T>(name, [&]<class G>() {
-          const auto& gradient = made.template of<G>(name);
-          if (!gradient.given()) return;
-          EXPECT_TRUE(gradient.guards_intact()) << name;
-          gradient.read(x);
-        });
-      },
-      result.gradients);
+  result.out = call_forward<O, T>(in, {}, [&](const auto& lib_in, const auto& lib) {
+    gatescan::forward(where, mode, lib_in, lib);
+  });
+  result.gradients = call_backward<O, T>(
+      in, dout, {}, [&](const auto& lib_in, const auto& lib_dout, const auto& lib) {
+        gatescan::backward(where, mode, lib_in, lib_dout, lib);
+      });
   return result;
 }
 
