@@ -124,20 +124,21 @@ TYPED_TEST(over_ranks, random_pieces_are_the_whole) {
   }
 }
 
-// n ranks of 2 segments are scan{2 n}: pieces of 2 x 64 tokens, which every chunk divides.
-TYPED_TEST(over_ranks, pieces_of_scan_give_its_bits) {
-  using O = TypeParam;
-  const pieces cut = equal_pieces(128);
+// n ranks of some segments of `tokens` each are scan{n segments}: every chunk divides those.
+template <class O>
+void expect_bits_of_scan(int64 tokens_a_segment, int segments, std::vector<gates> kinds) {
+  const pieces cut = equal_pieces(segments * tokens_a_segment);
   const int64 tokens = cut.ends.back();
-  for (const gates gate : {gates::mild, gates::resets}) {
+  for (const gates gate : kinds) {
+    SCOPED_TRACE(gate);
     options c;
     c.gate = gate;
     const auto in = rounded<O, float>(problem<O>({1, tokens, 2, 3, 5}, c, 9));
     const auto dout = rounded_results<O, float>(random_gradients<O>(O::forward(in), 9));
-    const mode scan{mode::scan, 2 * rank_count()};
+    const mode scan{mode::scan, segments * rank_count()};
     const both<O> whole{run_forward<O, float>(scan, in), run_backward<O, float>(scan, in, dout)};
     const auto want = piece_of<O>(whole, cut, cut.first(), cut.last());
-    auto got = run<O, float>({MPI_COMM_WORLD, {.threads = 1}}, 2,
+    auto got = run<O, float>({MPI_COMM_WORLD, {.threads = 1}}, segments,
                              slice_inputs<O>(in, cut.begin(rank()), cut.end(rank())),
                              slice_results<O>(dout, cut.begin(rank()), cut.end(rank())));
     if (!cut.last()) got.out.final_state = {};
@@ -150,6 +151,14 @@ TYPED_TEST(over_ranks, pieces_of_scan_give_its_bits) {
         },
         got.gradients, want.gradients);
   }
+}
+TYPED_TEST(over_ranks, pieces_of_scan_give_its_bits) {
+  expect_bits_of_scan<TypeParam>(64, 2, {gates::mild, gates::resets});
+}
+// Segments long enough to be run before their states are known: results of gates that forget stay,
+// of others they are written again.
+TYPED_TEST(over_ranks, early_results_have_the_bits_of_scan) {
+  expect_bits_of_scan<TypeParam>(1024, 1, {gates::near_one, gates::one});
 }
 
 // Rows [first, end) of a state.

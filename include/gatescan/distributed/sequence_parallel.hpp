@@ -45,12 +45,12 @@ consteval bool is_over_ranks() {
       "which is scan{} there)");
   return fits;
 }
+/// Ranks cut time: a rank's own tokens are one segment of it unless more are asked for.
 template <class Mode>
 scan scan_of(const Mode& mode) {
   if constexpr (std::is_same_v<Mode, scan>)
-    return mode;
-  else
-    return {};
+    if (mode.segments != 0) return mode;
+  return {.segments = 1};
 }
 
 /// A call on this rank: what it was given, and what there has to be before all ranks begin.
