@@ -135,7 +135,7 @@ struct failure {
 /// The ways of a piece's states to the nearest ranks that have tokens.
 struct path {
   const ranks* all = nullptr;
-  int before = 0, after = 0;
+  int before = 0, after = 0, last = 0;  // ranks that have tokens
   neighbours beside{};
   bool nobody_has_tokens = false;
   std::vector<MPI_Request> leaving{};
