@@ -79,7 +79,7 @@ class ranks {
 
   template <class F>
   static void in_parts(std::size_t bytes, F&& f) {
-    constexpr std::size_t most = std::numeric_limits<int>::max();
+    constexpr std::size_t most = (std::numeric_limits<int>::max)();
     for (std::size_t at = 0; at < bytes; at += most)
       f(at, static_cast<int>((std::min)(bytes - at, most)));
   }
