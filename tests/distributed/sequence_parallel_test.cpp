@@ -130,6 +130,15 @@ TYPED_TEST(over_ranks, random_pieces_are_the_whole) {
   }
 }
 
+// Pieces that are run before their states are known, some of them, and some to no avail.
+TYPED_TEST(over_ranks, long_random_pieces_are_the_whole) {
+  for (const gates gate : {gates::near_one, gates::mixed}) {
+    options c;
+    c.gate = gate;
+    expect_whole<TypeParam, double>({1, 3000, 2, 3, 5}, c, random_pieces(3000, 4), 4, false);
+  }
+}
+
 // n ranks of some segments of `tokens` each are scan{n segments}: every chunk divides those.
 template <class O>
 void expect_bits_of_scan(int64 tokens_a_segment, int segments, std::vector<gates> kinds) {
