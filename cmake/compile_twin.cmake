@@ -1,8 +1,10 @@
-# cmake -D COMPILER= -D INCLUDE= -D SOURCE= -D SENTENCE= -P compile_twin.cmake
+# cmake -D COMPILER= -D INCLUDES= -D SOURCE= -D SENTENCE= -P compile_twin.cmake
 cmake_minimum_required(VERSION 3.25)
 
 set(ENV{LC_ALL} C)
-set(command ${COMPILER} -std=c++20 -fsyntax-only -I${INCLUDE})
+string(REPLACE ":" ";" INCLUDES "${INCLUDES}")
+list(TRANSFORM INCLUDES PREPEND -I)
+set(command ${COMPILER} -std=c++20 -fsyntax-only ${INCLUDES})
 
 execute_process(COMMAND ${command} ${SOURCE} RESULT_VARIABLE result ERROR_VARIABLE said)
 if(NOT result EQUAL 0)

@@ -68,15 +68,19 @@ endfunction()
 
 # gatescan_add_compile_twin(file.cpp): the file compiles as it is; with GATESCAN_WRONG defined it does
 # not, and the compiler says the sentence that the file promises in a line `// says: sentence`.
+# INCLUDES: folders besides the library's.
 function(gatescan_add_compile_twin source)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "INCLUDES")
   cmake_path(GET source STEM name)
   file(STRINGS ${source} sentence REGEX "^// says: ")
   if(NOT sentence)
     message(FATAL_ERROR "${source} has no line `// says: sentence`")
   endif()
   string(REPLACE "// says: " "" sentence "${sentence}")
+  list(PREPEND arg_INCLUDES ${PROJECT_SOURCE_DIR}/include)
+  list(JOIN arg_INCLUDES ":" includes)
   gatescan_add_test(compile.${name} COMMAND ${CMAKE_COMMAND}
-    -D COMPILER=${CMAKE_CXX_COMPILER} -D INCLUDE=${PROJECT_SOURCE_DIR}/include
+    -D COMPILER=${CMAKE_CXX_COMPILER} -D INCLUDES=${includes}
     -D SOURCE=${source} -D SENTENCE=${sentence} -P ${PROJECT_SOURCE_DIR}/cmake/compile_twin.cmake)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
 endfunction()

@@ -2,6 +2,10 @@
 // The standard library is not expected to, so it goes first.
 #pragma once
 
+#if __has_include(<mpi.h>)
+#include <mpi.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <atomic>

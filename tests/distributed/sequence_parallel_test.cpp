@@ -61,63 +61,19 @@ struct both {
 template <class O, class T>
 both<O> run(const sequence_parallel& where, int segments, const typename O::inputs& in,
             const typename O::outputs& dout) {
-  using R = recurrence_of<O>;
-  using s = gatescan::storage_t<T>;
-  using S = gatescan::state_t<T>;
-  const settings how;
-  prepared<O, T> p(in, how);
+  const gatescan::scan mode{segments};
   both<O> result;
-  const typename O::outputs like = O::blank(in);
-  constexpr bool complex_state = requires { like.final_state.data[0].re; };
-  constexpr bool complex_out = requires { like.out.data[0].re; };
-  auto out = room<s>(like.out, complex_out, how);
-  auto state = room<S>(like.final_state, complex_state, how);
-  typename R::template outputs<T> results;
-  results.out = out;
-  results.final_state = state;
-  gatescan::forward(where, gatescan::scan{segments}, p.lib, results);
-  EXPECT_TRUE(out.guards_intact() && state.guards_intact());
-  out.read(result.out.out);
-  state.read(result.out.final_state);
-
-  auto d_out = room<s>(dout.out, complex_out, how);
-  auto d_state = room<S>(dout.final_state, complex_state, how);
-  d_out.write(dout.out);
-  d_state.write(dout.final_state);
-  typename R::template output_gradients<T> given;
-  given.out = d_out;
-  given.final_state = d_state;
-  leave_out_fixed_part(given.final_state);
-  operand_set<T> made;
-  O::operands(
-      [&](const char* name, auto& x) {
-        if (!x.given()) return;
-        const bool complex = goes_as_complex(name, x);
-        if (std::string(name) == "initial_state")
-          made.state = room<S>(x, complex, how);
-        else
-          with_storage<R, T>(
-              name, [&]<class G>() { made.template of<G>(name) = room<G>(x, complex, how); });
-      },
-      in);
-  typename R::template gradients<T> gradients;
-  set_operands<R>(gradients, made);
-  gatescan::backward(where, gatescan::scan{segments}, p.lib, given, gradients);
-  O::operands(
-      [&](const char* name, auto& x) {
-        if (std::string(name) == "initial_state") {
-          EXPECT_TRUE(made.state.guards_intact()) << name;
-          if (made.state.given()) made.state.read(x);
-          return;
-        }
-        with_storage<R, T>(name, [&]<class G>() {
-          const auto& gradient = made.template of<G>(name);
-          if (!gradient.given()) return;
-          EXPECT_TRUE(gradient.guards_intact()) << name;
-          gradient.read(x);
-        });
-      },
-      result.gradients);
+  result.out = call_forward<O, T>(in, {}, [&](const auto& lib_in, const auto& lib) {
+    workspace w(gatescan::workspace_bytes(where, mode, lib_in), poison_nan);
+    gatescan::forward(where, mode, lib_in, lib, {w.span()});
+    EXPECT_TRUE(w.guards_intact()) << "workspace";
+  });
+  result.gradients = call_backward<O, T>(
+      in, dout, {}, [&](const auto& lib_in, const auto& lib_dout, const auto& lib) {
+        workspace w(gatescan::workspace_bytes(where, mode, lib_in, lib), poison_nan);
+        gatescan::backward(where, mode, lib_in, lib_dout, lib, {w.span()});
+        EXPECT_TRUE(w.guards_intact()) << "workspace";
+      });
   return result;
 }
 
@@ -142,7 +98,8 @@ class over_ranks : public ::testing::Test {};
 TYPED_TEST_SUITE(over_ranks, every_case<::testing::Types>);
 
 template <class O, class T>
-void expect_whole(const sizes& n, const options& c, const pieces& cut, std::uint32_t seed) {
+void expect_whole(const sizes& n, const options& c, const pieces& cut, std::uint32_t seed,
+                  bool state_everywhere) {
   SCOPED_TRACE(::testing::Message()
                << n << " " << c << " seed " << seed << " rank " << rank() << " of " << rank_count()
                << ": " << cut.begin(rank()) << " to " << cut.end(rank()));
@@ -151,11 +108,11 @@ void expect_whole(const sizes& n, const options& c, const pieces& cut, std::uint
   whole.out = O::forward(in);
   const auto dout = rounded_results<O, T>(random_gradients<O>(whole.out, seed));
   whole.gradients = as_returned<O>(in, O::backward(in, dout));
-  const auto want = piece_of<O>(whole, cut, cut.first(), cut.last());
-  auto got = run<O, T>({MPI_COMM_WORLD, {.threads = 1}}, 2,
+  const auto want = piece_of<O>(whole, cut, cut.first(), cut.last() || state_everywhere);
+  auto got = run<O, T>({MPI_COMM_WORLD, {.threads = 1}, false, state_everywhere}, 2,
                        slice_inputs<O>(in, cut.begin(rank()), cut.end(rank())),
                        slice_results<O>(dout, cut.begin(rank()), cut.end(rank())));
-  if (!cut.last()) expect_untouched(got.out.final_state);
+  if (!cut.last() && !state_everywhere) expect_untouched(got.out.final_state);
   if (!cut.first()) expect_untouched(got.gradients.initial_state);
   const tolerance bound = tolerance_of<T>();
   expect_results<O>(got.out, want.out, bound);
@@ -167,25 +124,36 @@ TYPED_TEST(over_ranks, random_pieces_are_the_whole) {
   for (const gates gate : {gates::mild, gates::resets, gates::one}) {
     options c;
     c.gate = gate;
-    expect_whole<TypeParam, double>({2, 75, 2, 3, 5}, c, random_pieces(75, seed), seed);
+    expect_whole<TypeParam, double>({2, 75, 2, 3, 5}, c, random_pieces(75, seed), seed,
+                                    seed % 2 == 0);
     ++seed;
   }
 }
 
-// n ranks of 2 segments are scan{2 n}: pieces of 2 x 64 tokens, which every chunk divides.
-TYPED_TEST(over_ranks, pieces_of_scan_give_its_bits) {
-  using O = TypeParam;
-  const pieces cut = equal_pieces(128);
+// Pieces that are run before their states are known, some of them, and some to no avail.
+TYPED_TEST(over_ranks, long_random_pieces_are_the_whole) {
+  for (const gates gate : {gates::near_one, gates::mixed}) {
+    options c;
+    c.gate = gate;
+    expect_whole<TypeParam, double>({1, 3000, 2, 3, 5}, c, random_pieces(3000, 4), 4, false);
+  }
+}
+
+// n ranks of some segments of `tokens` each are scan{n segments}: every chunk divides those.
+template <class O>
+void expect_bits_of_scan(int64 tokens_a_segment, int segments, std::vector<gates> kinds) {
+  const pieces cut = equal_pieces(segments * tokens_a_segment);
   const int64 tokens = cut.ends.back();
-  for (const gates gate : {gates::mild, gates::resets}) {
+  for (const gates gate : kinds) {
+    SCOPED_TRACE(gate);
     options c;
     c.gate = gate;
     const auto in = rounded<O, float>(problem<O>({1, tokens, 2, 3, 5}, c, 9));
     const auto dout = rounded_results<O, float>(random_gradients<O>(O::forward(in), 9));
-    const mode scan{mode::scan, 2 * rank_count()};
+    const mode scan{mode::scan, segments * rank_count()};
     const both<O> whole{run_forward<O, float>(scan, in), run_backward<O, float>(scan, in, dout)};
     const auto want = piece_of<O>(whole, cut, cut.first(), cut.last());
-    auto got = run<O, float>({MPI_COMM_WORLD, {.threads = 1}}, 2,
+    auto got = run<O, float>({MPI_COMM_WORLD, {.threads = 1}}, segments,
                              slice_inputs<O>(in, cut.begin(rank()), cut.end(rank())),
                              slice_results<O>(dout, cut.begin(rank()), cut.end(rank())));
     if (!cut.last()) got.out.final_state = {};
@@ -198,6 +166,14 @@ TYPED_TEST(over_ranks, pieces_of_scan_give_its_bits) {
         },
         got.gradients, want.gradients);
   }
+}
+TYPED_TEST(over_ranks, pieces_of_scan_give_its_bits) {
+  expect_bits_of_scan<TypeParam>(64, 2, {gates::mild, gates::resets});
+}
+// Segments long enough to be run before their states are known: results of gates that forget stay,
+// of others they are written again.
+TYPED_TEST(over_ranks, early_results_have_the_bits_of_scan) {
+  expect_bits_of_scan<TypeParam>(1024, 1, {gates::near_one, gates::one});
 }
 
 // Rows [first, end) of a state.

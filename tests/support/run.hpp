@@ -188,9 +188,9 @@ struct workspace {
   std::size_t first_ = 0, bytes_ = 0;
 };
 
-template <class O, class T>
-typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
-                                const settings& how = {}) {
+// call(inputs, results) in the library's terms, which it is to write. Returns what they hold then.
+template <class O, class T, class Call>
+typename O::outputs call_forward(const typename O::inputs& in, const settings& how, Call call) {
   using R = recurrence_of<O>;
   using F = typename backend_of<T>::format;
   prepared<O, F> p(in, how);
@@ -203,18 +203,7 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
   lib.out = out;
   const bool wants_state = how.unwanted.count("final_state") == 0;
   if (wants_state) lib.final_state = state;
-  with_mode<O>(m, [&](auto chosen) {
-    const auto backend = backend_of<T>::make(how);
-    if (how.planned) {
-      const gatescan::plan plan(backend, chosen, problem_of<R>(p.lib));
-      workspace w(plan.workspace_bytes(), how.poison);
-      plan.forward(p.lib, lib, {w.span()});
-      EXPECT_TRUE(w.guards_intact()) << "workspace";
-    } else {
-      gatescan::forward(backend, chosen, p.lib, lib);
-    }
-    finish(backend);
-  });
+  call(p.lib, lib);
   EXPECT_TRUE(out.guards_intact()) << "out";
   EXPECT_TRUE(state.guards_intact()) << "final_state";
   out.read(result.out);
@@ -222,10 +211,29 @@ typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
   return result;
 }
 
-// dout: an absent tensor is not given
 template <class O, class T>
-typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
-                                const typename O::outputs& dout, const settings& how = {}) {
+typename O::outputs run_forward(const mode& m, const typename O::inputs& in,
+                                const settings& how = {}) {
+  return call_forward<O, T>(in, how, [&](const auto& lib_in, const auto& lib) {
+    with_mode<O>(m, [&](auto chosen) {
+      const auto backend = backend_of<T>::make(how);
+      if (how.planned) {
+        const gatescan::plan plan(backend, chosen, problem_of<recurrence_of<O>>(lib_in));
+        workspace w(plan.workspace_bytes(), how.poison);
+        plan.forward(lib_in, lib, {w.span()});
+        EXPECT_TRUE(w.guards_intact()) << "workspace";
+      } else {
+        gatescan::forward(backend, chosen, lib_in, lib);
+      }
+      finish(backend);
+    });
+  });
+}
+
+// The same of call(inputs, gradients of results, gradients). dout: an absent tensor is not given
+template <class O, class T, class Call>
+typename O::inputs call_backward(const typename O::inputs& in, const typename O::outputs& dout,
+                                 const settings& how, Call call) {
   using R = recurrence_of<O>;
   using s = gatescan::storage_t<T>;
   using S = gatescan::state_t<T>;
@@ -260,18 +268,7 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
   typename R::template gradients<Format> lib_gradients;
   set_operands<R>(lib_gradients, made);
 
-  with_mode<O>(m, [&](auto chosen) {
-    const auto backend = backend_of<T>::make(how);
-    if (how.planned) {
-      const gatescan::plan plan(backend, chosen, problem_of<R>(p.lib));
-      workspace w(plan.workspace_bytes(p.lib, lib_gradients), how.poison);
-      plan.backward(p.lib, lib_dout, lib_gradients, {w.span()});
-      EXPECT_TRUE(w.guards_intact()) << "workspace";
-    } else {
-      gatescan::backward(backend, chosen, p.lib, lib_dout, lib_gradients);
-    }
-    finish(backend);
-  });
+  call(p.lib, lib_dout, lib_gradients);
 
   typename O::inputs result;
   O::operands(
@@ -290,6 +287,25 @@ typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
       },
       result);
   return result;
+}
+template <class O, class T>
+typename O::inputs run_backward(const mode& m, const typename O::inputs& in,
+                                const typename O::outputs& dout, const settings& how = {}) {
+  return call_backward<O, T>(
+      in, dout, how, [&](const auto& lib_in, const auto& lib_dout, const auto& lib_gradients) {
+        with_mode<O>(m, [&](auto chosen) {
+          const auto backend = backend_of<T>::make(how);
+          if (how.planned) {
+            const gatescan::plan plan(backend, chosen, problem_of<recurrence_of<O>>(lib_in));
+            workspace w(plan.workspace_bytes(lib_in, lib_gradients), how.poison);
+            plan.backward(lib_in, lib_dout, lib_gradients, {w.span()});
+            EXPECT_TRUE(w.guards_intact()) << "workspace";
+          } else {
+            gatescan::backward(backend, chosen, lib_in, lib_dout, lib_gradients);
+          }
+          finish(backend);
+        });
+      });
 }
 
 }  // namespace support

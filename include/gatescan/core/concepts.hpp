@@ -279,6 +279,8 @@ concept runs_as_channels = requires {
 /// The output is o: its adjoint does not need it.
 template <class R>
 concept has_plain_output = std::is_base_of_v<plain_output, R>;
+template <class R>
+concept has_linear_output = has_plain_output<R> || std::is_base_of_v<linear_output, R>;
 
 /// Whether the state of these operands (or inputs) has a normaliser's column.
 template <class R, class X>

@@ -38,9 +38,13 @@ struct plain_output {
   }
 };
 
+/// For a recurrence whose output is linear in o, so that the gradient of o does not depend on o:
+/// backward does not compute o where gradients of states are all that is asked for.
+struct linear_output {};
+
 /// For a recurrence whose output is (o + D u) silu(z), with operands D and z if they are given and
 /// u a member of what `values` returns.
-struct skip_and_gated_output {
+struct skip_and_gated_output : linear_output {
   GATESCAN_MEMBER auto output(const auto& x, const auto& at, const auto& w, auto o) {
     if (x.D.given) o = fma(at(x.D), w.u, o);
     if (x.z.given) o = o * silu(at(x.z));

@@ -30,13 +30,20 @@ class agreement {
                             p.n.keys,
                             p.n.values,
                             p.normalised,
-                            static_cast<index_t>(simd::register_bytes)};
+                            static_cast<index_t>(simd::register_bytes),
+                            0,
+                            0};
     std::copy(std::begin(same), std::end(same), mine_.begin() + at_same);
     R::operands(
         [&](const char*, const axes&, presence, const auto& x, const auto& to) {
           mine_.push_back((x.given() ? given : 0) | (to.complex ? complex : 0));
         },
         in, p.x);
+  }
+  /// Of forward: whether all ranks get the final state, and give it room.
+  void wants_state_everywhere(bool wanted, index_t numbers_of_room) {
+    mine_[at_same + at_everywhere] = wanted;
+    mine_[at_same + at_everywhere + 1] = wanted ? numbers_of_room : 0;
   }
   /// Of backward: which gradients the ranks want.
   template <class Gradients>
@@ -73,15 +80,23 @@ class agreement {
     const bool goes_on = way.after < all.count();
     way.beside.before = any && (packed ? t(here, at_continues) != 0 : way.before >= 0);
     way.beside.after = any && goes_on && (!packed || t(way.after, at_continues) != 0);
+    way.last = (std::max)(t.nearest(all.count(), -1), 0);
     way.nobody_has_tokens = !any && !goes_on && way.before < 0;
   }
 
  private:
   static constexpr std::size_t at_failure = 0, at_time = 1, at_continues = 2, at_same = 3,
-                               at_packed = 1, first_operand = 11;
-  static constexpr const char* names[] = {
-      "backward", "packed sequences", "batch",        "heads",
-      "keys",     "values",           "a normaliser", "bytes of a register"};
+                               at_packed = 1, at_everywhere = 8, first_operand = 13;
+  static constexpr const char* names[] = {"backward",
+                                          "packed sequences",
+                                          "batch",
+                                          "heads",
+                                          "keys",
+                                          "values",
+                                          "a normaliser",
+                                          "bytes of a register",
+                                          "final_state_everywhere",
+                                          "numbers of final_state"};
 
   static index_t length() {
     typename R::template fields<operand<const T>> x{};

@@ -32,6 +32,18 @@ class ranks {
       MPI_Send(static_cast<const char*>(data) + at, some, MPI_BYTE, to, tag, comm_);
     });
   }
+  /// Requests of what leaves later: `data` stays where it is until then.
+  void begin_to_send(int to, const void* data, std::size_t bytes,
+                     std::vector<MPI_Request>& leaving) const {
+    in_parts(bytes, [&](std::size_t at, int some) {
+      MPI_Isend(static_cast<const char*>(data) + at, some, MPI_BYTE, to, tag, comm_,
+                &leaving.emplace_back());
+    });
+  }
+  static void wait(std::vector<MPI_Request>& leaving) {
+    MPI_Waitall(static_cast<int>(leaving.size()), leaving.data(), MPI_STATUSES_IGNORE);
+    leaving.clear();
+  }
   void receive(int from, void* data, std::size_t bytes) const {
     in_parts(bytes, [&](std::size_t at, int some) {
       MPI_Recv(static_cast<char*>(data) + at, some, MPI_BYTE, from, tag, comm_, MPI_STATUS_IGNORE);
@@ -67,7 +79,7 @@ class ranks {
 
   template <class F>
   static void in_parts(std::size_t bytes, F&& f) {
-    constexpr std::size_t most = std::numeric_limits<int>::max();
+    constexpr std::size_t most = (std::numeric_limits<int>::max)();
     for (std::size_t at = 0; at < bytes; at += most)
       f(at, static_cast<int>((std::min)(bytes - at, most)));
   }
@@ -123,9 +135,10 @@ struct failure {
 /// The ways of a piece's states to the nearest ranks that have tokens.
 struct path {
   const ranks* all = nullptr;
-  int before = 0, after = 0;
+  int before = 0, after = 0, last = 0;  // ranks that have tokens
   neighbours beside{};
   bool nobody_has_tokens = false;
+  std::vector<MPI_Request> leaving{};
 
   int rank_of(side x) const { return x == side::before ? before : after; }
   /// Where `beside` finds its context: this stays where it is.
@@ -137,9 +150,10 @@ struct path {
       p.all->receive(p.rank_of(from), data, bytes);
     };
     beside.send = [](void* here, side to, const void* data, std::size_t bytes) {
-      const path& p = *static_cast<const path*>(here);
-      p.all->send(p.rank_of(to), data, bytes);
+      path& p = *static_cast<path*>(here);
+      p.all->begin_to_send(p.rank_of(to), data, bytes, p.leaving);
     };
+    beside.settle = [](void* here) { ranks::wait(static_cast<path*>(here)->leaving); };
   }
 };
 

@@ -28,10 +28,13 @@ inline namespace GATESCAN_ABI {
 /// continues: with sequence_offsets, which are those of this rank's own tokens and begin at 0:
 ///            whether its first sequence is the rest of the last one of the nearest rank before
 ///            that has tokens. Without offsets all sequences of the batch go through all ranks.
+/// final_state_everywhere: without sequence_offsets, every rank gets final_state, not the last one
+///            that has tokens alone: all of them give it room, and one broadcast fills it.
 struct sequence_parallel {
   MPI_Comm comm;
   cpu backend{};
   bool continues = false;
+  bool final_state_everywhere = false;
 };
 
 namespace detail {
@@ -45,12 +48,27 @@ consteval bool is_over_ranks() {
       "which is scan{} there)");
   return fits;
 }
+/// Ranks cut time: a rank's own tokens are one segment of it unless more are asked for.
 template <class Mode>
 scan scan_of(const Mode& mode) {
   if constexpr (std::is_same_v<Mode, scan>)
-    return mode;
-  else
-    return {};
+    if (mode.segments != 0) return mode;
+  return {.segments = 1};
+}
+
+/// f(number) for every number of all parts of states.
+template <class R, class T, class F>
+void for_each_number(const problem_of<R, T>& p, const state_operands<state_t<T>>& state, F&& f) {
+  const auto part = [&](const operand<state_t<T>>& x, index_t keys, index_t values) {
+    const index_t one = keys * values;
+    for (auto* const plane : {x.re, x.im})
+      for (index_t i = 0; x.given && plane != nullptr && i < p.n.sequences * p.n.heads * one; ++i)
+        f(plane[x.offset(i / (p.n.heads * one), 0, i / one % p.n.heads) +
+                i / values % keys * x.key + i % values * x.value]);
+  };
+  part(state, p.n.keys, p.n.values);
+  part(state.normaliser, p.n.keys, 1);
+  part(state.log_scale, 1, 1);
 }
 
 /// A call on this rank: what it was given, and what there has to be before all ranks begin.
@@ -77,6 +95,14 @@ struct call_of_rank {
     p.beside = &way.beside;
     backend = for_one_call(where.backend, p);
     mine.emplace(p, in, where.continues, what);
+  }
+  void wants_state_everywhere(const state_operands<state_t<T>>& to) {
+    if (where.final_state_everywhere && p.offsets != nullptr)
+      fail<std::invalid_argument>(
+          "final_state_everywhere: packed sequences end on ranks of their own");
+    index_t numbers = 0;
+    for_each_number(p, to, [&](const auto&) { ++numbers; });
+    mine->wants_state_everywhere(where.final_state_everywhere, numbers);
   }
   void take(const workspace& given, std::size_t bytes) { scratch.emplace(backend, given, bytes); }
   workspace memory() const { return {scratch->memory()}; }
@@ -123,6 +149,17 @@ void sum_shared_gradients(const ranks& all, const problem_of<R, T>& p, const Gra
   for_each_shared([&](auto& x) { x = convert<std::remove_cvref_t<decltype(x)>>(*next++); });
 }
 
+/// What rank `from` holds of a state becomes that of all.
+template <class R, class T>
+void spread_state(const ranks& all, int from, const problem_of<R, T>& p,
+                  const state_operands<state_t<T>>& state) {
+  std::vector<state_t<T>> numbers;
+  for_each_number(p, state, [&](const auto& x) { numbers.push_back(x); });
+  all.broadcast(from, numbers.data(), numbers.size() * sizeof(state_t<T>));
+  auto next = numbers.begin();
+  for_each_number(p, state, [&](auto& x) { x = *next++; });
+}
+
 }  // namespace detail
 
 /// Forward of one problem over all ranks: the operands and results of a rank are those of its
@@ -147,9 +184,12 @@ void forward(const sequence_parallel& where, const Mode& mode, const In& in,
     call.agree([&] {
       call.bind(in, direction::forward);
       to = detail::bind_outputs(p, in, out);
+      call.wants_state_everywhere(to.final_state);
       call.take(scratch, detail::forward_bytes_of(call.backend, how, p));
     });
     if (call.takes_part()) detail::run_forward_of(call.backend, how, p, to, call.memory());
+    if (where.final_state_everywhere)
+      detail::spread_state(call.all, call.way.last, p, to.final_state);
   }
 }
 
@@ -180,6 +220,27 @@ void backward(const sequence_parallel& where, const Mode& mode, const In& in,
     if (!call.takes_part() || (!p.begins(0) && p.offsets == nullptr)) r.initial_state = {};
     detail::run_backward_of(call.backend, how, p, r, call.memory());
     detail::sum_shared_gradients(call.all, p, d, r);
+  }
+}
+
+/// Bytes of scratch that forward takes on this rank. No message is sent.
+template <class Mode, class In>
+std::size_t workspace_bytes(const sequence_parallel& where, const Mode& mode, const In& in) {
+  if constexpr (detail::is_over_ranks<Mode>() && detail::is_a_call<cpu, scan, In>()) {
+    detail::call_of_rank<In> call(where);
+    call.bind(in, direction::forward);
+    return detail::forward_bytes_of(call.backend, detail::scan_of(mode), call.p);
+  }
+}
+/// The same of backward into these gradients.
+template <class Mode, class In>
+std::size_t workspace_bytes(const sequence_parallel& where, const Mode& mode, const In& in,
+                            const detail::gradients_of<In>& d) {
+  if constexpr (detail::is_over_ranks<Mode>() && detail::is_a_backward_call<cpu, scan, In>()) {
+    detail::call_of_rank<In> call(where);
+    call.bind(in, direction::backward);
+    const auto r = detail::bind_gradients(call.p, in, {}, d);
+    return detail::backward_bytes_of(call.backend, detail::scan_of(mode), call.p, r);
   }
 }
 

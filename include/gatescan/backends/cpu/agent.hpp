@@ -112,6 +112,9 @@ inline constexpr bool heads_go_together = false;
 /// comes_before(state), before backward: the state that the call after this one starts from.
 template <class A>
 inline constexpr bool sees_state_before = false;
+/// retreat_reads_states(problem): whether retreat's result depends on the states that it is given.
+template <class A>
+inline constexpr bool says_what_retreat_reads = false;
 /// leave_frame(state): makes a state what `load_state` would have made of it.
 template <class A>
 inline constexpr bool states_in_frame = false;

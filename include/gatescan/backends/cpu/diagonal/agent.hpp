@@ -39,6 +39,9 @@ class diagonal_agent {
   static constexpr bool scans = true, adjoint_scans = true;
 
   static preferences preferred(const problem&) { return {}; }
+  static bool retreat_reads_states(const problem&) {
+    return !has_linear_output<R>;
+  }
   static index_t value_blocks(const sizes& n) {
     return ceil_divide(n.values, diagonal_width<C>(n));
   }
@@ -163,6 +166,10 @@ class diagonal_agent {
   bool apply_summary(const C* product, const C* local, const C* in, C* out) const {
     return layout_.template apply_summary<false>(product, local, in, out, value_count());
   }
+  bool forgets(const C* product, C bound) const {
+    return layout_.forgets(product, bound, value_count());
+  }
+  bool same_state(const C* x, const C* y) const { return layout_.same(x, y, value_count()); }
   bool apply_summary_adjoint(const C* product, const C* local, const C* in, C* out) const {
     return layout_.template apply_summary<true>(product, local, in, out, value_count());
   }
@@ -350,6 +357,8 @@ class diagonal_agent {
   C *products_ = nullptr, *row_states_ = nullptr;
 };
 
+template <class R, class T, bool IsComplex, kernel_form Form>
+inline constexpr bool says_what_retreat_reads<diagonal_agent<R, T, IsComplex, Form>> = true;
 template <class R, class T, bool IsComplex, kernel_form Form>
 inline constexpr bool sees_state_before<diagonal_agent<R, T, IsComplex, Form>> = true;
 

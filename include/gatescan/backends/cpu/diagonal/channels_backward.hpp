@@ -215,7 +215,7 @@ struct channels_backward : channels<R, T, IsComplex> {
       for (index_t r = 0; r < pairs; ++r) {
         const Tokens here = this->template at<Tokens>(first + r * size, i);
         const elements a = gates[i * most + r] = this->gate(here, value[r]);
-        if constexpr (!KeepStates && simple_output) continue;
+        if constexpr (!KeepStates && has_linear_output<R>) continue;
         elements h;
         if constexpr (unit_keys) {
           walks.next(a, value[r].v, h);

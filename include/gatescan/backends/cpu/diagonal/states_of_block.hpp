@@ -3,6 +3,8 @@
 // the number itself or, between chunks, what it lacks of the exact one.
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #include "../operands/cursor.hpp"
 #include "../simd/planes.hpp"
@@ -68,6 +70,20 @@ struct states_of_block {
     for_each_register(values, [&](index_t i) {
       high(product).store(i, high(product).load(i) * high(more).load(i));
     });
+  }
+  /// Whether every gate of the product is less than `bound`.
+  bool forgets(const C* product, C bound, index_t values) const {
+    for (index_t row = 0; row < part(); row += n.width)
+      for (index_t i = 0; i < values; ++i)
+        if (!(std::abs(product[row + i]) < bound)) return false;
+    return true;
+  }
+  /// Whether two states have the same bits where there are channels.
+  bool same(const C* x, const C* y, index_t values) const {
+    for (index_t row = 0; row < size(); row += n.width)
+      if (std::memcmp(x + row, y + row, static_cast<std::size_t>(values) * sizeof(C)) != 0)
+        return false;
+    return true;
   }
   /// out = product in + local, with the conjugate for gradients; false where that is not finite.
   template <bool Conjugate>

@@ -63,6 +63,10 @@ class matrix_agent {
   }
   static constexpr bool simple_output = epilogue::simple_output;
 
+  static bool retreat_reads_states(const problem& p) {
+    return corrects || !has_linear_output<R> || p.normalised;
+  }
+
   static index_t value_blocks(const sizes&) { return 1; }
   static schedule adapt(const schedule& how) { return how; }
   /// Without a key or value axis, the lanes of a register are added up when the tile is flushed.
@@ -132,7 +136,7 @@ class matrix_agent {
               index_t count, const C* in, C* g, const Sink& sink) {
     if constexpr (reader::may_have_head_gate_adjoint) reader_.note_gate_gradient(results.d);
     const auto d_out = results.out.of_head(batch(), head(), 0);
-    read_backward(d_out, t, count, in);
+    read_backward<!simple_output>(d_out, t, count, in);
     lookahead_.look_back(reader_, results, d, t, count);
     if (const C* const state = std::exchange(state_before_, nullptr))
       lookahead_.add_state(states_.n, state);
@@ -157,7 +161,7 @@ class matrix_agent {
   /// The gradient of the state before the tokens only, in the place of that after them. `in` is
   /// read where the output's adjoint needs o.
   void retreat(const backward_results<R, T>& results, index_t t, index_t count, const C* in, C* g) {
-    read_backward(results.out.of_head(batch(), head(), 0), t, count, in);
+    read_backward<!has_linear_output<R>>(results.out.of_head(batch(), head(), 0), t, count, in);
     copy_numbers(next_state_, g, states_.size);
     lookahead_.clear();
     kernels_.retreat(reader_, chunk(count, in), gradients_, next_state_, g);
@@ -173,6 +177,8 @@ class matrix_agent {
     kernels_.enter_frame(states_.n, out);
     return summary_.apply(product, local, in, out, false);
   }
+  bool forgets(const C* product, C bound) const { return summary_.forgets(product, bound); }
+  bool same_state(const C* x, const C* y) const { return states_.same(x, y); }
   bool apply_summary_adjoint(const C* product, const C* local, const C* in, C* out) const {
     return summary_.apply(product, local, in, out, true);
   }
@@ -201,9 +207,10 @@ class matrix_agent {
   token_chunk<C> chunk(index_t count, const C* in) {
     return {reader_.tiles(), count, in, lookahead_.memory()};
   }
+  template <bool NeedsOutput>
   void read_backward(const operand<const storage>& d_out, index_t t, index_t count, const C* in) {
     kernels_.read(reader_, t, count);
-    if (!simple_output || normalises()) kernels_.compute(reader_, chunk(count, in), next_state_);
+    if (NeedsOutput || normalises()) kernels_.compute(reader_, chunk(count, in), next_state_);
     divide(t, count);
     epilogue::read_output_gradients(reader_, d_out, t, count, gradients_);
     if constexpr (R::form.normaliser)
@@ -224,6 +231,8 @@ template <class R, class T, kernel_form Form>
 inline constexpr bool heads_go_together<matrix_agent<R, T, Form>> = true;
 template <class R, class T, kernel_form Form>
 inline constexpr bool sees_state_before<matrix_agent<R, T, Form>> = true;
+template <class R, class T, kernel_form Form>
+inline constexpr bool says_what_retreat_reads<matrix_agent<R, T, Form>> = true;
 template <class R, class T, kernel_form Form>
 inline constexpr bool states_in_frame<matrix_agent<R, T, Form>> = true;
 

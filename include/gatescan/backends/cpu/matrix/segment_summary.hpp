@@ -2,6 +2,8 @@
 // A segment of time as a whole, S_out = product[K] S_in[K, V] + local[K, V]: the product of its
 // gates, in two parts, and the state that it makes from 0.
 
+#include <cmath>
+
 #include "carry.hpp"
 
 namespace gatescan {
@@ -22,6 +24,13 @@ class segment_summary {
   template <class Kernels, class Reader>
   void extend(C* product, const Kernels& kernels, const Reader& reader, index_t) const {
     multiply_products<IsComplex>(product, product + n_.rows, kernels.gates(reader), n_);
+  }
+  /// Whether every gate of the product is less than `bound`.
+  bool forgets(const C* product, C bound) const {
+    for (index_t row = 0; row < n_.rows; row += n_.key_pitch)
+      for (index_t i = 0; i < n_.keys; ++i)
+        if (!(std::abs(product[row + i]) < bound)) return false;
+    return true;
   }
   /// out = product in + local, or conj(product) in + local. False where that is not finite and has
   /// to be found token by token.

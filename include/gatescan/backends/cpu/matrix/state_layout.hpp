@@ -2,6 +2,8 @@
 // The state of one head as kernels keep it, and as the caller has it: rows of values, one a key,
 // for real parts and then for imaginary ones, padded; [K, V] of any strides there.
 
+#include <cstring>
+
 #include "../../../core/state.hpp"
 #include "../operands/gradients.hpp"
 #include "tiles.hpp"
@@ -52,6 +54,14 @@ struct state_layout {
   }
   gradient_tile<C> normaliser_tile(C* state) const {
     return {state + n.values, nullptr, 0, n.state_pitch, 0, true};
+  }
+  /// Whether two states have the same bits, apart from what no kernel reads.
+  bool same(const C* x, const C* y) const {
+    const auto row = static_cast<std::size_t>(n.value_pitch) * sizeof(C);
+    for (index_t at = 0; at < n.state_size(); at += n.state_pitch)
+      if (std::memcmp(x + at, y + at, row) != 0) return false;
+    const auto behind = static_cast<std::size_t>(size - n.state_size()) * sizeof(C);
+    return behind == 0 || std::memcmp(x + n.state_size(), y + n.state_size(), behind) == 0;
   }
   /// Whether the caller's rows are whole registers as they lie.
   bool rows_are_whole(const operand<C>& to) const {

@@ -36,10 +36,7 @@ class backward_pass {
     arena memory(scratch);
     lay_out(memory);
     if constexpr (may_go_by_segments)
-      if (goes_by_segments()) {
-        segments_.scan_states(workers_);
-        segments_.scan_gradients(workers_, r_);
-      }
+      if (goes_by_segments()) segments_.scan(workers_, r_);
     parallel_for(call_.backend, call_.split.slot_count, [&](index_t slot, int thread) {
       for_each_target([&](auto& target) { target.clear_partial(slot); });
       const index_t end = call_.split.first_item(slot + 1);

@@ -45,6 +45,8 @@ struct call {
     return segment_of(item) == split.segments - 1 && p.ends(split.sequence_of(item));
   }
 
+  index_t chains_a_sequence() const { return split.heads * split.value_blocks; }
+
   index_t segment_tokens(index_t tokens) const {
     return split.segments == 1 ? tokens
                                : round_up(ceil_divide(tokens, split.segments), how.forward_chunk);

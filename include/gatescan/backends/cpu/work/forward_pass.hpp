@@ -90,20 +90,41 @@ class forward_pass {
   }
 
   void go_by_segments(const auto& in_time, const workers<A, false>& all, const results& to) const {
-    in_time.for_each_item(all, [&](worker_type& w, index_t item, bool) {
-      w.for_each_chunk(call_.how.forward_chunk, [&](index_t t, index_t count) {
-        w.agent.forward(to, t, count, w.state, w.next);
-        std::swap(w.state, w.next);
-      });
-      simd::fence();
-      if (call_.ends_sequence(item)) w.agent.store_state(to.final_state, w.state);
-    });
+    // what is in the place of an operand is not written early
+    bool in_place = false;
+    for_each_field<typename A::recurrence>(
+        [&](const auto& x) {
+          in_place = in_place || (x.given && static_cast<const void*>(x.re) == to.out.re);
+        },
+        call_.p.x);
+    results early = to;
+    if (in_place) early.out = {};
+    in_time.for_each_item(all, results_of_tokens{call_, to, early});
   }
+  struct results_of_tokens {
+    static constexpr bool has_results = true;
+    const call<A>& c;
+    const results& to;
+    const results& to_early;
+
+    void operator()(worker_type& w, index_t t, index_t count) const { take(w, t, count, to); }
+    void early(worker_type& w, index_t t, index_t count) const { take(w, t, count, to_early); }
+    static void take(worker_type& w, index_t t, index_t count, const results& written) {
+      w.agent.forward(written, t, count, w.state, w.next);
+      std::swap(w.state, w.next);
+    }
+    bool writes_early() const { return to_early.out.given || !to.out.given; }
+    void end(worker_type& w, index_t item) const {
+      simd::fence();
+      if (c.ends_sequence(item)) w.agent.store_state(to.final_state, w.state);
+    }
+  };
 
   // Rows of neighbouring heads lie in the same pages: heads that go through time together read
   // memory in order. As many as leave work for every thread and states in the outer cache.
   index_t heads_together() const {
-    if constexpr (!heads_go_together<A> || by_segments) return 1;
+    if constexpr (!heads_go_together<A>) return 1;
+    if (by_segments && (call_.p.beside == nullptr || call_.split.segments > 1)) return 1;
     if (call_.how.forward_chunk >= call_.longest_sequence()) return 1;
     arena one;
     const A agent(one, call_.p, call_.how, false);

@@ -68,6 +68,7 @@ void pass_log_scales_on(const cpu& backend, const problem_of<R, T>& p, state_t<T
     }
     if (!p.ends(sequence)) beside.send(beside.context, side::after, m, bytes);
   }
+  beside.settle(beside.context);
 }
 
 /// f(problem, scratch) with the weights of all tokens; m after the last ones goes to log_scale.

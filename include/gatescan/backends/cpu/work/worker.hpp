@@ -14,6 +14,7 @@ namespace detail {
 template <agent A, bool Backward>
 struct worker {
   using C = typename A::C;
+  using agent_type = A;
 
   A agent;
   C *state, *next;                  // of every head that goes together; of the one worked on

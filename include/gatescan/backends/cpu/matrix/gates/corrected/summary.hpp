@@ -2,6 +2,8 @@
 // A segment of time whose transition is corrected as a whole, S_out = T[K, K] S_in[K, V] +
 // local[K, V]: T is what the segment's tokens make of the identity where they write no values.
 
+#include <cmath>
+
 #include "forward.hpp"
 
 namespace gatescan {
@@ -32,6 +34,13 @@ class corrected_summary {
     c.x.n = square_, c.x.v = v_, c.x.o = o_;
     kernel_.advance(c, next_);
     copy_numbers(t, static_cast<const C*>(next_), size());
+  }
+  /// Whether every number of T is less than `bound`.
+  bool forgets(const C* t, C bound) const {
+    for (index_t i = 0; i < n_.keys; ++i)
+      for (index_t j = 0; j < n_.keys; ++j)
+        if (!(std::abs(t[i * square_.state_pitch + j]) < bound)) return false;
+    return true;
   }
   /// out = T in + local, or T^T in + local. False where that is not finite and has to be found
   /// token by token. What T keeps in a second part is less than a product rounds off.
