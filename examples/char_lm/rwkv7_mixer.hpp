@@ -1,6 +1,6 @@
 // RWKV-7: per head S_t = diag(exp(w_t)) S_{t-1} + b_t (a_t^T S_{t-1}) + k_t v_t^T, o_t = S_t^T r_t.
-// a = -u and b = u rate, u being a projection of length 1, w = -e^(-1/2) sigmoid(projection) and rate
-// = sigmoid(projection), numbers a key.
+// a = -u and b = u rate, u being a projection of length 1, w = -e^(-1/2) sigmoid(projection) and
+// rate = sigmoid(projection), numbers a key.
 #pragma once
 
 #include "matrix_mixer.hpp"

@@ -39,8 +39,8 @@ struct channel_average {
     return unless_zero(r.all, fma(num, r.state, r.own * v) / r.all);
   }
 
-  /// Weights of the state and of what comes to it, and the new m. The larger weight is 1 but for what
-  /// rounding did to m: that of the state is state + lost, state being 1 or lost 0.
+  /// Weights of the state and of what comes to it, and the new m. The larger weight is 1 but for
+  /// what rounding did to m: that of the state is state + lost, state being 1 or lost 0.
   struct writing {
     P state, lost, key, m;
     /// The state's weight times x, and more. A weight near 1 that is the same at every token would

@@ -162,7 +162,8 @@ class segments {
     if constexpr (states_in_frame<A>) w.agent.leave_frame(w.state);
     copy_numbers(to, w.state, w.size());
   }
-  // A segment's gates, and in w.state what it makes of no state. Returns whether its results were written.
+  // A segment's gates, and in w.state what it makes of no state. Returns whether its results were
+  // written.
   template <class Run>
   bool summarise(worker_type& w, const Run& run, C* summary, C* kept) const {
     run_from_zero<A, Run> zero{&run, summary, kept};
