@@ -12,6 +12,7 @@ namespace {
 shape rwkv7_shape(index_t B, index_t L, index_t H, index_t K, index_t V) {
   shape s = matrix_shape(B, L, H, K, V);
   s.each = {8, 22, limit::fma};
+  s.as_keys = {"a", "b"};  // others would let the state grow beyond all numbers
   s.forget = {{"w", -std::numeric_limits<double>::infinity()}, {"k", 0}, {"a", 0}};
   return s;
 }

@@ -85,9 +85,8 @@ inline range range_of(std::string_view name, const sizes& n) {
 }
 
 template <class S>
-void fill(array<S>& x, std::string_view name, const sizes& n) {
+void fill(array<S>& x, std::string_view name, const range& r) {
   const stream u(name);
-  const range r = range_of(name, n);
   const auto number = [&](std::uint64_t i) { return r.low + (r.high - r.low) * u(i); };
   for (std::size_t i = 0; i < x.re.size(); ++i) {
     if (x.im.empty()) {
@@ -142,7 +141,7 @@ struct state_arrays {
   void fill(const sizes& n) {
     for (auto& [which, x] : parts) {
       if (which == gatescan::state_part::log_scale) continue;
-      bench::fill(x, "state", n);
+      bench::fill(x, "state", range_of("state", n));
       if (which == gatescan::state_part::normaliser)
         for (S& e : x.re) e = std::abs(e);
     }
@@ -161,7 +160,7 @@ struct operands {
           if (is_in(s.absent, name)) return;
           auto& x = numbers[name] =
               array<storage>(dense(a, s, is_in(s.shared, name)), is_in(s.complex, name));
-          fill(x, name, s.n);
+          fill(x, name, range_of(is_in(s.as_keys, name) ? "k" : name, s.n));
           if (is_in(s.positive, name))
             for (storage& e : x.re)
               e = gatescan::convert<storage>(std::abs(gatescan::convert<double>(e)));
@@ -177,7 +176,7 @@ struct operands {
     final_state.show(outputs.final_state);
     if (!backward) return;
 
-    fill(out, "d_out", s.n);
+    fill(out, "d_out", range_of("d_out", s.n));
     out.show(output_gradients.out);
     R::operands(
         [&](const char* name, const axes& a, gatescan::presence, auto& view) {

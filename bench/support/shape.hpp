@@ -41,8 +41,9 @@ struct shape {
   std::vector<std::string_view> complex = {};  // operands; with any, states are complex too
   std::vector<std::string_view> absent = {};   // operands that are not given, switches that are off
   std::vector<std::string_view> positive = {};
-  std::vector<std::string_view> shared = {};  // operands of one head for all
-  bool head_gate = false;                     // extent 1 of `key_or_one`
+  std::vector<std::string_view> as_keys = {};  // operands with rows of length about 1
+  std::vector<std::string_view> shared = {};   // operands of one head for all
+  bool head_gate = false;                      // extent 1 of `key_or_one`
 
   bool is_complex() const { return !complex.empty(); }
 };

@@ -230,7 +230,12 @@ struct gradient_target {
     for (; j < n; ++j) to[2 * j] = convert<S>(re[j]), to[2 * j + 1] = convert<S>(im[j]);
   }
   void add_row(const C* from, index_t step, index_t n, C* sum) const {
-    for_each_element(from, step, n, [=](index_t j, C x) { sum[j] += x; });
+    constexpr index_t width = simd::lanes<C>;
+    index_t done = 0;
+    for (; step == 1 && !adds_lanes && done + width <= n; done += width)
+      simd::store(sum + done, simd::load(sum + done) + simd::load(from + done));
+    for_each_element(from + done * step, step, n - done,
+                     [to = sum + done](index_t j, C x) { to[j] += x; });
   }
   // One token of one plane, whose partial sums begin at `plane`.
   void reduce_token(const work_split& split, index_t b, index_t t, index_t plane, S* result) const {

@@ -119,8 +119,7 @@ class corrected_gate_adjoint {
     for (index_t r = 0; r < subchunks_of(c.tokens); ++r) {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       C* const u = forward_.u() + first * vp;
-      forward_.set_queries(c, r);
-      forward_.set_corrections(c, r);
+      forward_.set_products(c, r);
       const C* const p_rows = forward_.p_and(c.tokens).q_of(r);
       copy_numbers(rows_, p_rows, count * n.rows);
       const auto p = forward_.read_subchunks(c, r, rows_, forward_.p_transposed(), u);

@@ -109,16 +109,6 @@ class head_gate {
     }
     decays_.set_gates(x, before);
   }
-  // [s][t] = q_t . k_s of a subchunk's tokens, s <= t.
-  static void multiply_keys(const matrix_shape& n, index_t count, const C* k, const C* q_transposed,
-                            index_t pitch, C* products) {
-    constexpr index_t side = subchunk_tokens, width = simd::lanes<C>;
-    // [keys, K] x [K, their tokens and later ones]
-    for (index_t s = 0; s < count; s += width)
-      simd::set_product<C>((std::min)(width, count - s), side - s, n.rows,
-                           simd::by_rows<C>(k + s * n.rows, n.rows), {q_transposed + s, pitch},
-                           {products + s * side + s, side});
-  }
   // o += from_start q S_in, and S_out. Returns zeros, or NaN where one of them is not finite.
   simd::pack<C> through_state(const token_chunk<C>& c, C* state_out) const {
     using P = simd::pack<C>;

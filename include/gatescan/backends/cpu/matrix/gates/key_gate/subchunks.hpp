@@ -8,7 +8,7 @@
 //
 // and with readout::exclusive as quads.hpp says.
 
-#include "quads.hpp"
+#include "division.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -51,6 +51,11 @@ class decayed_subchunks {
     totals = scratch.take<C>(subchunks * n.rows);
     product_ = scratch.take<C>(n.rows), product_low_ = scratch.take<C>(n.rows);
     scores_ = scratch.take<C>(readers * writers * subchunks * subchunk_tokens * subchunk_tokens);
+    if (readers * writers > 1) {
+      k_divided_ = scratch.take<C>(writers * subchunk_tokens * n.rows);
+      q_transposed_ = scratch.take<C>(subchunk_tokens * n.rows);
+      aside_ = scratch.take<C>(readers * subchunk_tokens * (n.rows + writers * subchunk_tokens));
+    }
     q_quad_ = scratch.take<C>(quad_tokens * n.rows);
     quad_total_ = scratch.take<C>(n.rows);
   }
@@ -88,6 +93,46 @@ class decayed_subchunks {
                             {scores + t, subchunk_tokens});
       scale_keys<IsComplex>(k_begin, t, n, quad_total_, false);
     }
+  }
+  /// The same for the readers from `reader` on and all writers at once, whose gates are gone
+  /// through once. Returns of how many tokens it is of use, the first ones. The diagonal of an
+  /// exclusive reader is 0.
+  template <readout... Reads, std::size_t Writers>
+  index_t divide(const pairs_in_tiles<C, sizeof...(Reads), Writers>& from, index_t tokens,
+                 index_t r, index_t reader) const {
+    constexpr std::size_t Readers = sizeof...(Reads);
+    constexpr bool exclusive[] = {(Reads == readout::exclusive)...};
+    constexpr index_t side = subchunk_tokens;
+    const index_t count = tokens_in_subchunk(tokens, r), rest = tokens * n.rows;
+    divided_rows<C, Readers, Writers> rows{{}, {}, {}, total_of(r)};
+    for (std::size_t m = 0; m < Readers; ++m)
+      rows.q[m] = q_of(r) + (reader + static_cast<index_t>(m)) * rest;
+    for (std::size_t w = 0; w < Writers; ++w) {
+      rows.k[w] = k_of(r) + static_cast<index_t>(w) * rest;
+      rows.k_divided[w] = k_divided_ + static_cast<index_t>(w) * side * n.rows;
+    }
+    const index_t safe = divide_rows<Reads...>(n.rows, count, from, rows);
+    for (std::size_t m = 0; m < Readers; ++m) {
+      if (count < side) fill(q_transposed_, side * n.rows, C(0));
+      simd::transpose<C>(count, n.rows, {rows.q[m], n.rows}, {q_transposed_, side});
+      for (std::size_t w = 0; w < Writers; ++w) {
+        C* const scores =
+            of(tokens, reader + static_cast<index_t>(m), static_cast<index_t>(w)).scores_of(r);
+        multiply_keys(n, count, static_cast<const C*>(rows.k_divided[w]),
+                      static_cast<const C*>(q_transposed_), side, scores);
+        for (index_t t = 0; t < count; ++t)  // a quad's other half, and what does not read its own
+          for (index_t s = t + (exclusive[m] ? 0 : 1); s < count && s / 4 == t / 4; ++s)
+            scores[s * side + t] = C(0);
+      }
+    }
+    return safe;
+  }
+  /// What the first tokens of subchunk r have, of all readers and writers, is put aside, and back.
+  void put_aside(index_t tokens, index_t r, index_t count) const {
+    exchange_first(tokens, r, count, [](C& aside, C& x) { aside = x; });
+  }
+  void put_back(index_t tokens, index_t r, index_t count) const {
+    exchange_first(tokens, r, count, [](C& aside, C& x) { x = aside; });
   }
   /// k^ and the totals alone.
   void set_keys(const matrix_tiles<C>& x, index_t tokens) const {
@@ -154,11 +199,26 @@ class decayed_subchunks {
   }
 
  private:
+  template <class F>
+  void exchange_first(index_t tokens, index_t r, index_t count, F&& f) const {
+    C* aside = aside_;
+    for (index_t m = 0; m < readers_; ++m)
+      for (index_t i = 0; i < count * n.rows; ++i) f(*aside++, of(tokens, m, 0).q_of(r)[i]);
+    for (index_t pair = 0; pair < readers_ * writers_; ++pair) {
+      C* const scores = of(tokens, pair % readers_, pair / readers_).scores_of(r);
+      for (index_t s = 0; s < count; ++s)
+        for (index_t t = 0; t < count; ++t) f(*aside++, scores[s * subchunk_tokens + t]);
+    }
+  }
+
   matrix_shape n{};
   index_t readers_ = 1, writers_ = 1;
   C *product_ = nullptr, *product_low_ = nullptr;  // [rows]
   C* scores_ = nullptr;                            // [writer][reader][subchunk][s][t]
   C *q_quad_ = nullptr, *quad_total_ = nullptr;
+  C* k_divided_ = nullptr;     // [writer][token][rows] of a subchunk: k_s / P_s
+  C* q_transposed_ = nullptr;  // [rows][token] of a subchunk
+  C* aside_ = nullptr;         // [reader]: [token][rows] and [writer][s][t] of a subchunk
 };
 
 }  // namespace detail
