@@ -22,16 +22,18 @@ auto shape_only(const Problem& problem, bool normalised) {
   return p;
 }
 
-// All gradients, dense, each operand with all the heads it can have.
+// All gradients, dense, each operand with all the heads it can have; with one key and value where
+// it may have `ones`.
 template <class R, class T>
-backward_results<R, T> every_gradient(const problem_of<R, T>& p) {
+backward_results<R, T> every_gradient(const problem_of<R, T>& p, bool ones) {
   backward_results<R, T> r;
   const auto dense = [&](const axes& a, auto& to) {
     layout x;
     x.rank = a.rank;
     index_t step = 1;
     for (int i = a.rank - 1; i >= 0; --i) {
-      x.shape[i] = extent(p.n, a.of[i]);
+      const bool one = ones && (a.of[i] == axis::key_or_one || a.of[i] == axis::value_or_one);
+      x.shape[i] = one ? 1 : extent(p.n, a.of[i]);
       x.stride[i] = step;
       step *= std::max<index_t>(x.shape[i], 1);
     }
@@ -57,7 +59,8 @@ template <class Backend, class Mode, class R, class T>
 std::size_t bytes_of_shape(const Backend& where, const Mode& mode, const problem_of<R, T>& p) {
   const std::size_t bytes = (std::max)(forward_bytes_of(where, mode, p), step_bytes(where, p));
   if constexpr (differentiable<R>)
-    return (std::max)(bytes, backward_bytes_of(where, mode, p, every_gradient(p)));
+    return (std::max)({bytes, backward_bytes_of(where, mode, p, every_gradient(p, false)),
+                       backward_bytes_of(where, mode, p, every_gradient(p, true))});
   else
     return bytes;
 }

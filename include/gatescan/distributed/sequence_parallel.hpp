@@ -67,8 +67,9 @@ void for_each_number(const problem_of<R, T>& p, const state_operands<state_t<T>>
                 i / values % keys * x.key + i % values * x.value]);
   };
   part(state, p.n.keys, p.n.values);
-  part(state.normaliser, p.n.keys, 1);
-  part(state.log_scale, 1, 1);
+  const auto values_of = [&](const auto& x) { return x.value != 0 ? p.n.values : 1; };
+  part(state.normaliser, p.n.keys, values_of(state.normaliser));
+  part(state.log_scale, 1, values_of(state.log_scale));
 }
 
 /// A call on this rank: what it was given, and what there has to be before all ranks begin.
@@ -199,8 +200,8 @@ void forward(const sequence_parallel& where, const Mode& mode, const In& in,
 /// all of them: each rank's rounded once, added in the order of ranks.
 ///
 /// Cost: as forward, three readings of the piece; a gradient of a state a head more, the other way.
-///       A recurrence of an own `combine` has no summary of gradients: there one rank goes back
-///       after the other. Everything else as forward.
+///       rwkv4 and a recurrence of an own `combine` have no summary of gradients: there one rank
+///       goes back after the other. Everything else as forward.
 template <class Mode, class In>
 void backward(const sequence_parallel& where, const Mode& mode, const In& in,
               const detail::output_gradients_of<In>& d_out, const detail::gradients_of<In>& d,

@@ -3,11 +3,10 @@
 // all modes token by token, the channels of a row beside each other. A segment's summary is the
 // logarithm of what its gates make together, and its own average.
 //
-// States are [3][channels]: num, den and m (average.hpp); their gradients have no m.
+// States are [4][channels]: num, den, m and its low part (average.hpp); their gradients have no m.
 
 #include <algorithm>
 
-#include "../../../core/compensated.hpp"
 #include "../agent.hpp"
 #include "../diagonal/shape.hpp"
 #include "../operands/unit_strides.hpp"
@@ -50,7 +49,7 @@ class channel_average_agent {
     weights_ = scratch.take<C>(subchunk_tokens * 3 * width_);
   }
 
-  index_t state_size() const { return 3 * width_; }
+  index_t state_size() const { return 4 * width_; }
   index_t key_pitch() const { return 1; }
   index_t value_pitch() const { return width_; }
   index_t first_value() const { return v_; }
@@ -69,6 +68,7 @@ class channel_average_agent {
   void load_state(const state_operands<S>& from, C* to) const {
     fill(to, 2 * width_, C(0));
     fill(to + 2 * width_, width_, average::never);
+    fill(to + 3 * width_, width_, C(0));
     load_part(from, to);
     load_part(from.normaliser, to + width_);
     load_part(from.log_scale, to + 2 * width_);
@@ -141,7 +141,7 @@ class channel_average_agent {
             const P d_o = d_out.given ? simd::first_lanes(at(d_out), at.count, P(0)) : P(0);
             token_adjoint(x, d, at, load(history_ + i * state_size(), at.value),
                           {simd::load(weights), simd::load(weights + width_),
-                           simd::load(weights + 2 * width_), P(0)},
+                           simd::load(weights + 2 * width_), P(0), P(0)},
                           d_o, g + at.value);
           });
     bracket.close(t, count);
@@ -165,8 +165,8 @@ class channel_average_agent {
     P check(0);
     for (index_t i = 0; i < width_; i += lanes) {
       const average s = load(in, i), own = load(local, i);
-      const average after = s.next(
-          s.weigh(simd::load(gates + i), own.m, simd::load(gates + width_ + i)), own.num, own.den);
+      const auto w = s.weigh(simd::load(gates + i), own.m, simd::load(gates + width_ + i), own.low);
+      const average after = s.next(w, own.num, own.den);
       store(out, i, after);
       check = check + (after.num + after.den) * P(0);
     }
@@ -175,13 +175,13 @@ class channel_average_agent {
 
  private:
   static constexpr index_t lanes = simd::lanes<C>;
-  using average = channel_average<C>;
+  using average = channel_average<C, Form == kernel_form::steps>;
   using P = simd::pack<C>;
   using operands_type = operands_of<R, T>;
   using place = cursor<C, false, along::values>;
 
   static index_t width_for(sizes n) {
-    n.keys = 3;  // numbers a channel
+    n.keys = 4;  // numbers a channel
     return diagonal_width<C>(n);
   }
   // f(operands, place) for every register of channels of tokens [t, t + count)
@@ -234,11 +234,11 @@ class channel_average_agent {
   }
   GATESCAN_INLINE average load(const C* from, index_t at) const {
     return {simd::load(from + at), simd::load(from + width_ + at),
-            simd::load(from + 2 * width_ + at)};
+            simd::load(from + 2 * width_ + at), simd::load(from + 3 * width_ + at)};
   }
   GATESCAN_INLINE void store(C* to, index_t at, const average& s) const {
     simd::store(to + at, s.num), simd::store(to + width_ + at, s.den);
-    simd::store(to + 2 * width_ + at, s.m);
+    simd::store(to + 2 * width_ + at, s.m), simd::store(to + 3 * width_ + at, s.low);
   }
 
   const problem* p_;

@@ -19,13 +19,14 @@ struct diagonal_shape {
 };
 
 /// Channels a block: rows of memory are read in long pieces, a block's states stay in L1, and there
-/// is work for many threads. Depends on the shape only.
+/// is work for many threads. Depends on what all pieces of a sequence have in common, since states
+/// go from one to the other as they lie: not on how many sequences are packed.
 template <class C>
 index_t diagonal_width(const sizes& n) {
   index_t width = simd::lanes<C>;
   while (width < n.values && 2 * width * n.keys <= tuning.most_block_states) {
     if (width >= tuning.least_channels &&
-        n.sequences * n.heads * ceil_divide(n.values, 2 * width) < tuning.wanted_blocks)
+        n.batch * n.heads * ceil_divide(n.values, 2 * width) < tuning.wanted_blocks)
       break;
     width *= 2;
   }

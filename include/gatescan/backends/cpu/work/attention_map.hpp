@@ -140,7 +140,7 @@ class map_rows {
   }
   // e^(log weight of s) by the sum of all, and of the initial state's; each divided by the largest.
   void averaged_row(index_t start, index_t t, index_t v, E* sums) const {
-    using average = channel_average<C>;
+    using average = channel_average<C, true>;
     const int count = static_cast<int>((std::min)(width, p_.n.values - v));
     const auto state_part = [&](const operand<const C>& x) {
       return simd::load<C>(x.re + x.offset(sequence_, 0, head_) + v * x.value, x.value, count);

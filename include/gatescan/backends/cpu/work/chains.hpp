@@ -58,7 +58,8 @@ struct chains {
     const bool comes = !(forward ? c.p.begins(first) : c.p.ends(first));
     const bool goes = !(forward ? c.p.ends(first) : c.p.begins(first));
     const index_t all = c.chains_a_sequence(), bytes = size * static_cast<index_t>(sizeof(C));
-    const index_t a_message = std::clamp<index_t>(tuning.message_bytes / bytes, 1, all);
+    const index_t wanted = comes || goes ? tuning.message_bytes / bytes : 1;
+    const index_t a_message = std::clamp<index_t>(wanted, 1, all);
     const index_t together = (std::min)(round_up(group, a_message), all);
     const index_t groups = ceil_divide(all, together), jobs = (end - first) * groups;
     const index_t slot = c.p.offsets != nullptr && first > 0 ? 1 : first;

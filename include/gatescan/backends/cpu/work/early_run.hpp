@@ -78,7 +78,10 @@ struct run_from_zero {
   void end(Worker& w) {
     if constexpr (states_in_frame<A>)
       if (early && to_the_end) w.agent.leave_frame(w.state);
-    if constexpr (runs_early<A, Run>) early = early && run->writes_early();
+    if constexpr (runs_early<A, Run>) {
+      if (early) simd::fence();  // another thread may write these results again
+      early = early && run->writes_early();
+    }
   }
 
  private:

@@ -95,7 +95,7 @@ class segments {
         [&](index_t first, index_t count, int thread, C* gradients) {
           for (index_t i = 0; i < count; ++i)
             pass_gradients_along(all, r, first + i * call_->split.segments, thread,
-                                 gradients + i * size_);
+                                 gradients == nullptr ? nullptr : gradients + i * size_);
         },
         [](index_t, index_t, int) {});
     settle();
@@ -239,7 +239,8 @@ class segments {
     }
     if (begins && step == 1 && wants<Run>(firsts.first)) run_exactly(all, run, firsts);
     for (index_t i = 0; i < firsts.count; ++i)
-      pass_state_along(all, firsts.first + i * step, firsts.thread, edge + i * size_);
+      pass_state_along(all, firsts.first + i * step, firsts.thread,
+                       edge == nullptr ? nullptr : edge + i * size_);
   }
   template <class Run>
   bool wants(index_t item) const {

@@ -1,6 +1,7 @@
 #pragma once
 // The products of a subchunk for several readers (q) and writers (k) at once, by a division a key
-// and token, where no product of gates leaves the range in which nothing is lost:
+// and token, where no product of gates is so small or large that operands of ordinary size lose
+// bits below the smallest normal number:
 //
 //   P_t = prod_{f<=j<=t} a_j, f the first token       q^_t = q_t P_t                [K] each
 //   k^_s = k_s prod of the subchunk's gates after s
@@ -33,9 +34,9 @@ struct divided_rows {
   C* total;               // [rows]: product of all gates
 };
 
-// Products of gates that are far enough from where a float loses bits.
+// rwkv7's fastest decay is 2^-14 in a subchunk.
 template <class C>
-inline constexpr C least_divisor = C(0x1p-60);
+inline constexpr C least_divisor = C(0x1p-24);
 
 /// How many tokens come before the first whose product is finite and out of range.
 template <class C>
