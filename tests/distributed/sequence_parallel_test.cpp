@@ -194,11 +194,12 @@ tensor<T> rows(const tensor<T>& x, int64 first, int64 end) {
 }
 
 // Packed sequences that begin on one rank and end on another, or none at all.
-TYPED_TEST(over_ranks, packed_sequences_cross_ranks) {
-  using O = TypeParam;
+template <class O>
+void expect_packed(const sizes& n) {
+  SCOPED_TRACE(n);
   options c;
   c.sequences = 5;
-  auto in = problem<O>({1, 83, 2, 3, 5}, c, 7);
+  auto in = problem<O>(n, c, 7);
   in.sequence_offsets = {0, 17, 17, 18, 50, 83};
   in = rounded<O, double>(in);
   both<O> whole;
@@ -231,16 +232,24 @@ TYPED_TEST(over_ranks, packed_sequences_cross_ranks) {
   auto want = piece_of<O>(whole, cut, true, true);
   want.out.final_state = rows(whole.out.final_state, first, last - goes_on);
   want.gradients.initial_state = rows(whole.gradients.initial_state, first + continues, last);
-  const int64 n = last - first;
-  auto unwritten_end = rows(got.out.final_state, n - goes_on, n);
+  const int64 count = last - first;
+  auto unwritten_end = rows(got.out.final_state, count - goes_on, count);
   auto unwritten_begin = rows(got.gradients.initial_state, 0, continues);
   expect_untouched(unwritten_end);
   expect_untouched(unwritten_begin);
-  got.out.final_state = rows(got.out.final_state, 0, n - goes_on);
-  got.gradients.initial_state = rows(got.gradients.initial_state, continues, n);
+  got.out.final_state = rows(got.out.final_state, 0, count - goes_on);
+  got.gradients.initial_state = rows(got.gradients.initial_state, continues, count);
   const tolerance bound = tolerance_of<double>();
   expect_results<O>(got.out, want.out, bound);
   expect_gradients<O>(got.gradients, want.gradients, bound);
+}
+TYPED_TEST(over_ranks, packed_sequences_cross_ranks) {
+  expect_packed<TypeParam>({1, 83, 2, 3, 5});
+  // Ranks have other numbers of sequences, and channels for several blocks.
+  if (recurrence_of<TypeParam>::form.gate == gatescan::gate_span::entry) {
+    expect_packed<TypeParam>({1, 83, 2, 1, 300});
+    expect_packed<TypeParam>({1, 83, 600, 1, 1});
+  }
 }
 
 // A recurrence of a user's own operator, whose gradients of states have no summary; exact numbers.

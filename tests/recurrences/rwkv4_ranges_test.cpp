@@ -1,0 +1,59 @@
+// Weights at the ends of their range: what is not written may be anything, a decay below all numbers
+// is a reset, and m does not drift where time is cut.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "../support/run.hpp"
+
+namespace {
+
+using namespace support;
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+const std::vector<mode> modes{
+    {mode::recurrent, 0}, {mode::scan, 3}, {mode::chunked, 0}, {mode::attention, 0}};
+
+rwkv4::inputs one_channel(std::vector<double> k, std::vector<double> v, double w) {
+  const auto L = static_cast<int64>(k.size());
+  rwkv4::inputs in;
+  in.k = in.v = tensor<double>({1, L, 1});
+  in.k.data = std::move(k), in.v.data = std::move(v);
+  in.w = tensor<double>({1}, w);
+  in.u = tensor<double>({1});
+  return in;
+}
+
+TEST(rwkv4_ranges, what_is_not_written_may_be_anything) {
+  const auto in = one_channel({0, -inf, 0}, {1, std::nan(""), 1}, 0);
+  for (const mode& m : modes) {
+    SCOPED_TRACE(m);
+    EXPECT_EQ((run_forward<rwkv4, float>(m, in).out.data), (std::vector<double>{1, 1, 1}));
+  }
+}
+
+TEST(rwkv4_ranges, a_decay_below_all_numbers_is_a_reset) {
+  const auto in = one_channel({0, -inf, -inf, 0}, {1, 1, 1, 2}, -2e38);
+  for (const mode& m : modes) {
+    SCOPED_TRACE(m);
+    EXPECT_EQ((run_forward<rwkv4, float>(m, in).out.data), (std::vector<double>{1, 1, 1, 2}));
+  }
+}
+
+// A sum of 4096 decays that are rounded alike is 0.1 off where each is added to a float.
+TEST(rwkv4_ranges, m_does_not_drift_but_in_recurrent_mode) {
+  std::vector<double> k(4096, -100), v(4096, 1);
+  k[0] = 50;
+  const auto in = one_channel(k, v, static_cast<double>(-0.001f));
+  const double want = 50 + 4095 * static_cast<double>(-0.001f);
+  for (const mode& m : modes) {
+    if (m.kind == mode::recurrent) continue;
+    SCOPED_TRACE(m);
+    const auto state = run_forward<rwkv4, float>(m, in).final_state;
+    EXPECT_NEAR(state(0, 0, 0, 2), want, 4e-6);
+    EXPECT_NEAR(state(0, 0, 0, 0) / state(0, 0, 0, 1), 1, 1e-6);
+  }
+}
+
+}  // namespace
