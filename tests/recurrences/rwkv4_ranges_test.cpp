@@ -1,5 +1,5 @@
-// Weights at the ends of their range: what is not written may be anything, a decay below all numbers
-// is a reset, and m does not drift where time is cut.
+// Weights at the ends of their range: what is not written may be anything, a decay below all
+// numbers is a reset, and m does not drift where time is cut.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -41,7 +41,7 @@ TEST(rwkv4_ranges, a_decay_below_all_numbers_is_a_reset) {
   }
 }
 
-// A sum of 4096 decays that are rounded alike is 0.1 off where each is added to a float.
+// Added to a float each of 4096 equal decays would be rounded alike.
 TEST(rwkv4_ranges, m_does_not_drift_but_in_recurrent_mode) {
   std::vector<double> k(4096, -100), v(4096, 1);
   k[0] = 50;
