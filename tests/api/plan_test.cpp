@@ -116,7 +116,7 @@ TYPED_TEST(plans, refuse_what_they_were_not_made_for) {
     if (p.is_result_of_forward(name)) std::fill(numbers.begin(), numbers.end(), float(untouched));
   EXPECT_EQ(refused(shape), "plan: expected time 21, got 20");
   shape = problem_of<TypeParam>(p.in);
-  shape.batch = 3;
+  shape.batch = shape.sequences = 3;
   EXPECT_EQ(refused(shape), "plan: expected batch 3, got 2");
   EXPECT_TRUE(p.nothing_written());
 
@@ -131,6 +131,35 @@ TYPED_TEST(plans, refuse_what_they_were_not_made_for) {
     EXPECT_NE(message.find("got 10"), std::string::npos) << message;
   }
   EXPECT_TRUE(p.nothing_written());
+}
+
+// Sizes that no problem can have are refused by the plan itself, not by a call of it.
+TYPED_TEST(plans, refuse_sizes_that_cannot_be) {
+  problem<TypeParam> p;
+  const auto refused = [&](auto change) {
+    auto shape = problem_of<TypeParam>(p.in);
+    change(shape);
+    return refusal([&] { gatescan::plan(gatescan::cpu{}, gatescan::recurrent{}, shape); });
+  };
+  EXPECT_EQ(refused([](auto&) {}), "");
+  EXPECT_EQ(refused([](auto& s) { s.time = -3; }), "time: expected at least 0, got -3");
+  EXPECT_EQ(refused([](auto& s) { s.batch = -1; }), "batch: expected at least 0, got -1");
+  EXPECT_EQ(refused([](auto& s) { s.sequences = -2, s.batch = 1; }),
+            "sequences: expected at least 0, got -2");
+  EXPECT_EQ(refused([](auto& s) { s.sequences = 2, s.batch = 3; }),
+            "sequences: expected batch 1 with packed sequences, got batch 3");
+  const auto too_many = refused([](auto& s) { s.time = s.batch = gatescan::index_t{1} << 40; });
+  EXPECT_EQ(too_many.rfind("sizes: expected at most 2^56 numbers", 0), 0u) << too_many;
+  using shape = decltype(problem_of<TypeParam>(p.in));
+  if constexpr (requires(shape s) { s.heads; })
+    EXPECT_EQ(refused([](auto& s) { s.heads = -1; }), "heads: expected at least 0, got -1");
+  if constexpr (requires(shape s) { s.keys; })
+    EXPECT_EQ(refused([](auto& s) { s.keys = 0; }), "keys: expected at least 1, got 0");
+  if constexpr (requires(shape s) { s.values; })
+    EXPECT_EQ(refused([](auto& s) { s.values = 0; }), "values: expected at least 1, got 0");
+  if constexpr (requires(shape s) { s.groups; })
+    EXPECT_EQ(refused([](auto& s) { s.channels = 5, s.groups = 2; }),
+              "groups: expected a divisor of 5 channels, got 2");
 }
 
 TYPED_TEST(plans, describe_says_what_a_call_takes) {

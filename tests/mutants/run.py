@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proves that the tests notice: each patch here is a plausible bug, and one test must fail for it.
 
-    tests/mutants/run.py                      every mutant, some fifteen minutes
+    tests/mutants/run.py                      every mutant, some ten minutes of two cores
     tests/mutants/run.py scan_order ...       these
     tests/mutants/run.py --slice 2/8          the second eighth of them
     tests/mutants/run.py --today 8            an eighth, another one every day
@@ -17,6 +17,7 @@ compiler finds them, or --flags says where.
 """
 
 import argparse
+import concurrent.futures
 import datetime
 import os
 import shlex
@@ -50,20 +51,15 @@ def passes(program, seconds):
         return False
 
 
-def clean_passes(settings, folder, test, known={}):  # pylint: disable=dangerous-default-value
-    if test not in known:
-        program = folder / "clean"
-        done = compile_test(settings, ROOT / "include", test, program)
-        known[test] = done.returncode == 0 and passes(program, settings.seconds)
-    return known[test]
+def clean_passes(settings, folder, test):
+    program = folder / f"clean_{abs(hash(test))}"
+    done = compile_test(settings, ROOT / "include", test, program)
+    return done.returncode == 0 and passes(program, settings.seconds)
 
 
 def verdict(settings, folder, patch, test):
     """What is wrong with the mutant, or nothing when the test noticed it."""
-    if not clean_passes(settings, folder, test):
-        return "the test does not pass on the headers as they are"
-    copy = folder / "mutant"
-    shutil.rmtree(copy, ignore_errors=True)
+    copy = folder / patch.stem
     shutil.copytree(ROOT / "include", copy / "include")
     # not as part of a repository that the folder may lie in
     quiet = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.parent)}
@@ -71,10 +67,10 @@ def verdict(settings, folder, patch, test):
                           check=False, env=quiet)  # fmt: skip
     if done.returncode != 0:
         return "the patch does not apply: " + done.stderr.strip()
-    done = compile_test(settings, copy / "include", test, folder / "program")
+    done = compile_test(settings, copy / "include", test, copy / "program")
     if done.returncode != 0:
         return "does not compile:\n" + done.stderr[:2000]
-    return "NOT NOTICED" if passes(folder / "program", settings.seconds) else ""
+    return "NOT NOTICED" if passes(copy / "program", settings.seconds) else ""
 
 
 def part(text):
@@ -99,6 +95,7 @@ def main():
     parser.add_argument("--today", dest="part", type=todays_part, metavar="N")
     parser.add_argument("--compiler", default=os.environ.get("CXX", "c++"))
     parser.add_argument("--flags", default="-O0 -march=native -fopenmp -w -I/usr/include/eigen3")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="at a time")
     parser.add_argument("--seconds", type=float, default=300, help="the most that a test may run")
     settings = parser.parse_args()
 
@@ -108,13 +105,24 @@ def main():
     unknown = set(settings.names) - {patch.stem for patch in every}
     if unknown:
         parser.error("no such mutant: " + ", ".join(sorted(unknown)))
+    if settings.names:
+        patches = [patch for patch in every if patch.stem in settings.names]
+    first_lines = [patch.read_text(encoding="utf-8").splitlines()[0] for patch in patches]
+    mutants = [(patch, *line.split(" | ")) for patch, line in zip(patches, first_lines)]
     wrong = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for patch in every if settings.names else patches:
-            if settings.names and patch.stem not in settings.names:
-                continue
-            row, test, what = patch.read_text(encoding="utf-8").splitlines()[0].split(" | ")
-            problem = verdict(settings, Path(folder), patch, test)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        concurrent.futures.ThreadPoolExecutor(settings.jobs) as pool,
+    ):
+        folder = Path(name)
+        clean = {test: pool.submit(clean_passes, settings, folder, test)
+                 for test in dict.fromkeys(test for _, _, test, _ in mutants)}  # fmt: skip
+        verdicts = [pool.submit(verdict, settings, folder, patch, test)
+                    for patch, _, test, _ in mutants]  # fmt: skip
+        for (patch, row, test, what), found in zip(mutants, verdicts):
+            problem = found.result()
+            if not clean[test].result():
+                problem = "the test does not pass on the headers as they are"
             wrong += problem != ""
             seen = problem or "noticed by " + test.split()[0]
             print(f"{row:4} {patch.stem}: {what}: {seen}", flush=True)

@@ -6,6 +6,7 @@
 #include <limits>
 #include <ostream>
 #include <random>
+#include <span>
 #include <string>
 
 #include "numbers.hpp"
@@ -41,12 +42,14 @@ inline std::ostream& operator<<(std::ostream& out, gates kind) { return out << n
 class generator {
  public:
   explicit generator(std::uint64_t seed) : bits_(seed) {}
+  /// A choice a byte, as a fuzzer gives them, and after the last one as from seed 0.
+  explicit generator(std::span<const unsigned char> choices) : choices_(choices), bits_(0) {}
 
   double uniform(double low = 0, double high = 1) {
-    const double u = (static_cast<double>(bits_() >> 11) + 0.5) * 0x1p-53;
+    const double u = (static_cast<double>(next() >> 11) + 0.5) * 0x1p-53;
     return low + (high - low) * u;
   }
-  int64 below(int64 n) { return static_cast<int64>(bits_() % static_cast<std::uint64_t>(n)); }
+  int64 below(int64 n) { return static_cast<int64>(next() % static_cast<std::uint64_t>(n)); }
   int64 between(int64 low, int64 high) { return low + below(high - low + 1); }
   bool coin(double chance = 0.5) { return uniform() < chance; }
   double normal() { return std::sqrt(-2 * std::log(uniform())) * std::cos(2 * pi * uniform()); }
@@ -133,6 +136,13 @@ class generator {
   static constexpr double pi = 3.14159265358979323846;
 
  private:
+  std::uint64_t next() {
+    if (choices_.empty()) return bits_();
+    const std::uint64_t choice = choices_.front();
+    choices_ = choices_.subspan(1);
+    return choice << 56 | choice;  // for what takes the first bits and what takes the last
+  }
+  std::span<const unsigned char> choices_;
   std::mt19937_64 bits_;
 };
 

@@ -70,6 +70,30 @@ sizes measure(const In& in) {
   return n;
 }
 
+/// Sizes that a problem can have: as many numbers of each operand as an index can count.
+inline void check_sizes(const sizes& n) {
+  const auto at_least = [](const char* what, index_t least, index_t got) {
+    if (got < least)
+      fail<shape_error>(std::string(what) + ": expected at least " + std::to_string(least) +
+                        ", got " + std::to_string(got));
+  };
+  at_least("batch", 0, n.batch);
+  at_least("sequences", 0, n.sequences);
+  at_least("time", 0, n.time);
+  at_least("heads", 0, n.heads);
+  const index_t least = n.batch > 0 ? 1 : 0;
+  at_least("keys", least, n.keys);
+  at_least("values", least, n.values);
+  double numbers = 1;
+  for (const index_t extent : {std::max(n.batch, n.sequences), n.time, n.heads, n.keys, n.values})
+    numbers *= static_cast<double>(std::max<index_t>(extent, 1));
+  if (numbers > 0x1p56)
+    fail<shape_error>("sizes: expected at most 2^56 numbers a tensor of all axes, got batch " +
+                      std::to_string(n.batch) + ", sequences " + std::to_string(n.sequences) +
+                      ", time " + std::to_string(n.time) + ", heads " + std::to_string(n.heads) +
+                      ", keys " + std::to_string(n.keys) + ", values " + std::to_string(n.values));
+}
+
 inline void check_offsets(const view<const index_t>& offsets, sizes& n, bool readable) {
   if (!offsets.given()) return;
   if (!offsets.well_formed || offsets.rank != 1 || offsets.shape[0] < 1 || offsets.stride[0] != 1)
@@ -152,8 +176,7 @@ auto bind_inputs(const In& in) {
       in.initial_state);
   p.complex = p.complex || p.initial_state.complex;
   if (R::form.number != numbers::either) p.complex = R::form.number == numbers::complex;
-  if (p.n.keys < 1 && p.n.batch > 0) fail<shape_error>("keys: expected at least 1, got 0");
-  if (p.n.values < 1 && p.n.batch > 0) fail<shape_error>("values: expected at least 1, got 0");
+  check_sizes(p.n);
   return p;
 }
 

@@ -14,6 +14,10 @@ auto shape_only(const Problem& problem, bool normalised) {
   using R = typename Problem::recurrence;
   problem_of<R, typename Problem::format> p;
   p.n = problem.size();
+  check_sizes(p.n);
+  if (p.n.sequences != p.n.batch && p.n.batch != 1)
+    fail<shape_error>("sequences: expected batch 1 with packed sequences, got batch " +
+                      std::to_string(p.n.batch));
   p.normalised = normalised;
   if constexpr (requires { problem.complex; })
     p.complex = problem.complex;

@@ -3,6 +3,7 @@
 // types of its results, states, tokens and problems. A member of the same name in the recurrence
 // replaces the inherited one.
 
+#include "error.hpp"
 #include "fields.hpp"
 #include "gated_product.hpp"
 #include "scalar.hpp"
@@ -79,8 +80,10 @@ struct grouped_channel_state : result_types<Recurrence> {
     index_t sequences = 0;  // packed sequences, when batch is 1; 0: as many as batch
 
     sizes size() const {
-      return {sequences ? sequences : batch, batch, time, groups, states,
-              groups ? channels / groups : 0};
+      if (groups < 1 || channels % groups != 0)
+        fail<shape_error>("groups: expected a divisor of " + std::to_string(channels) +
+                          " channels, got " + std::to_string(groups));
+      return {sequences ? sequences : batch, batch, time, groups, states, channels / groups};
     }
   };
 };
