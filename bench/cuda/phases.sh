@@ -93,7 +93,7 @@ profile() {
   for row in 'gla, B 1' selective 'D 1536, float'; do
     echo "== $row"
     ncu --clock-control none --section SpeedOfLight --section Occupancy --section WarpStateStats \
-      --section MemoryWorkloadAnalysis -k regex:run_blocks -c 10 \
+      --section MemoryWorkloadAnalysis -k regex:run_.*blocks -c 10 \
       "$bench" --rows "$row" --seconds 0 || exit 1
   done
 }

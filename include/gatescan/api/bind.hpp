@@ -2,6 +2,8 @@
 // Checks everything a verb is given, before anything is written.
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -84,6 +86,8 @@ inline void check_sizes(const sizes& n) {
   const index_t least = n.batch > 0 ? 1 : 0;
   at_least("keys", least, n.keys);
   at_least("values", least, n.values);
+  if (n.heads > std::numeric_limits<std::uint32_t>::max())
+    fail<shape_error>("heads: expected fewer than 2^32, got " + std::to_string(n.heads));
   double numbers = 1;
   for (const index_t extent : {std::max(n.batch, n.sequences), n.time, n.heads, n.keys, n.values})
     numbers *= static_cast<double>(std::max<index_t>(extent, 1));

@@ -2,6 +2,8 @@
 // Operands as the math and the backends see them: one pointer (two where numbers are complex) and a
 // stride for each meaning that an axis can have. Views become operands in api/bind.hpp.
 
+#include <cstdint>
+
 #include "scalar.hpp"
 #include "view.hpp"
 
@@ -62,8 +64,13 @@ struct operand {
   bool complex = false;
 
   GATESCAN_HD index_t offset(index_t b, index_t t, index_t h) const {
-    // most operands have all heads: no division for them
-    return b * batch + t * time + (heads_a_group == 1 ? h : h / heads_a_group) * head;
+    return b * batch + t * time + group_of(h) * head;
+  }
+  /// Most operands have all heads: no division for them. Heads are fewer than 2^32 (check_sizes),
+  /// and a division of 32 bits is no call on a device.
+  GATESCAN_HD index_t group_of(index_t h) const {
+    if (heads_a_group == 1) return h;
+    return static_cast<std::uint32_t>(h) / static_cast<std::uint32_t>(heads_a_group);
   }
   /// The operand of one head from one value on: only time, key and value strides matter afterwards.
   GATESCAN_HD operand of_head(index_t b, index_t h, index_t first_value) const {

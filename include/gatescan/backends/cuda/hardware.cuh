@@ -98,13 +98,34 @@ class hardware_block {
 #define GATESCAN_HIDDEN __attribute__((visibility("hidden")))
 
 template <class Program>
-__global__ GATESCAN_HIDDEN void run_blocks(const Program program, index_t blocks) {
+__device__ void run_all(const Program& program, index_t blocks) {
   extern __shared__ __align__(16) char gatescan_shared[];
   for (index_t b = blockIdx.x; b < blocks; b += gridDim.x) {
     if (b != static_cast<index_t>(blockIdx.x)) __syncthreads();  // the last block's shared memory
     hardware_block block(b, gatescan_shared);
     program(block);
   }
+}
+template <class Program>
+__global__ GATESCAN_HIDDEN void run_blocks(const Program program, index_t blocks) {
+  run_all(program, blocks);
+}
+
+/// The same, of a program of `tuned.block_threads` threads that says how many blocks a
+/// multiprocessor shall have registers for.
+template <class Program>
+__global__ GATESCAN_HIDDEN void __launch_bounds__(gpu::tuned.block_threads,
+                                                  Program::blocks_a_multiprocessor)
+    run_bounded_blocks(const Program program, index_t blocks) {
+  run_all(program, blocks);
+}
+
+template <class Program>
+constexpr auto kernel_of() {
+  if constexpr (requires { Program::blocks_a_multiprocessor; })
+    return &run_bounded_blocks<Program>;
+  else
+    return &run_blocks<Program>;
 }
 
 template <class D>
@@ -119,7 +140,7 @@ GATESCAN_HIDDEN void launch(const Device& device, const Program& program) {
   const index_t blocks = program.blocks();
   if (blocks == 0) return;
   constexpr index_t most = 0x7fffffff;
-  const auto kernel = detail::run_blocks<Program>;
+  const auto kernel = detail::kernel_of<Program>();
   const int shared = program.shared_bytes();
   if (shared > 48 * 1024)
     detail::check_cuda(

@@ -22,6 +22,9 @@ struct tuning {
   int subchunk = 16;     // tokens that are paired one by one; the depth of a product
   int value_depth = 16;  // values that the key side's adjoint stages together
   int most_panel_bytes = 64 * 1024;  // of 32 columns of a corrected state in shared memory
+  int chunk_blocks = 3;              // a multiprocessor, of programs of chunks of real floats: for
+                                     // these they get registers (nvcc left to itself gave them 80
+                                     // to 207, and those of 80 waited for every load alone)
   int chunks_ahead = 4;              // that state_passing fetches before it needs them
   index_t longest_segment = 512;  // of a scan. For accuracy: inside a segment gates are multiplied
                                   // in float, and the rounding of one that stays the same adds up,

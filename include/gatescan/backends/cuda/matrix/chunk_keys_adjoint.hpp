@@ -52,6 +52,7 @@ struct chunk_keys_adjoint {
 
   index_t blocks() const { return chunks.slot_count() * p.n.heads * ceil_divide(p.n.keys, keys); }
   int threads() const { return config::threads; }
+  static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
   // Y at the starts of subchunks, for the queries from there on
   GATESCAN_HD static constexpr int kept(int b) {
     return (b * (queries - subchunk) - subchunk * b * (b - 1) / 2) * rows;

@@ -56,6 +56,7 @@ struct chunk_scan {
     return all * p.n.heads * value_tiles();
   }
   int threads() const { return config::threads; }
+  static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
   int shared_bytes() const {
     return 2 * shared_size<C>(config::rows * pitch) + shared_size<C>(other_size) +
            shared_size<C>(config::tokens * config::value_pitch) +
@@ -200,7 +201,7 @@ struct chunk_scan {
       for (int i = n % config::values; i < config::threads; i += config::values) {
         const int seen = static_cast<int>(C(gates[i])), t = n / config::values;
         if (Adjoint ? t > seen : t < seen) continue;
-        own[n] = C(0) / C(0);
+        own[n] = static_cast<C>(__builtin_nanf(""));
         non_finite = true;
       }
     if (block.any(non_finite)) {

@@ -33,6 +33,7 @@ struct chunk_state {
   index_t value_tiles() const { return ceil_divide(p.n.values, config::values); }
   index_t blocks() const { return chunks.slot_count() * p.n.heads * key_tiles() * value_tiles(); }
   int threads() const { return config::threads; }
+  static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
   int shared_bytes() const {
     return shared_size<C>(config::subchunk * config::row_pitch) +
            shared_size<C>(config::subchunk * config::value_pitch);

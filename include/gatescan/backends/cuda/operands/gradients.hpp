@@ -8,6 +8,7 @@
 #include "../../../core/workspace.hpp"
 #include "../toolbox.hpp"
 #include "cursor.hpp"
+#include "term_walk.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -136,33 +137,31 @@ struct reduce_gradient {
     const index_t value = rest % values, key = (rest /= values) % keys,
                   head = (rest /= keys) % heads, token = (rest /= heads) % tokens,
                   lead = rest / tokens;
-    const index_t count =
-        sink.copies * lead_terms * token_terms * head_terms * key_terms * value_terms;
+    const index_t head_at = head * head_terms;
+    const index_t of_heads = sink.keys * sink.values, of_tokens = sink.heads * of_heads;
     accumulator<C> sum;
-    for (index_t i = thread % lanes; mine && i < count; i += lanes) {
-      index_t r = i;
-      const index_t v = value + r % value_terms, k = key + (r /= value_terms) % key_terms,
-                    h = head * head_terms + (r /= key_terms) % head_terms,
-                    t = token + (r /= head_terms) % token_terms,
-                    l = lead + (r /= token_terms) % lead_terms, copy = r / lead_terms;
-      const index_t o =
-          ((((copy * sink.leads + l) * sink.tokens + t) * sink.heads + h) * sink.keys + k) *
-              sink.values +
-          v;
-      sum.re += sink.partial[o];
-      if (sink.to.im != nullptr) sum.im += sink.partial[sink.plane_size() + o];
-    }
-    const index_t cross_sides =
-        key == 0 && value == 0 ? sink.cross_sides * lead_terms * token_terms * head_terms : 0;
-    for (index_t i = thread % lanes; mine && i < cross_sides; i += lanes) {
-      index_t r = i;
-      const index_t h = head * head_terms + r % head_terms,
-                    t = token + (r /= head_terms) % token_terms,
-                    l = lead + (r /= token_terms) % lead_terms, copy = r / lead_terms;
-      const index_t o = ((copy * sink.leads + l) * sink.tokens + t) * sink.heads + h;
-      sum.re += sink.cross_side[o];
-      if (sink.to.im != nullptr) sum.im += sink.cross_side[sink.cross_side_size() + o];
-    }
+    const auto add = [&](const auto& terms, index_t first, const C* numbers, index_t plane) {
+      const index_t count = mine ? terms.size() : 0;
+      if (count == 0) return;
+      term_walk walk(terms, thread % lanes, lanes);
+      for (index_t i = thread % lanes; i < count; i += lanes, walk.advance()) {
+        const index_t o = first + walk.offset();
+        sum.re += numbers[o];
+        if (sink.to.im != nullptr) sum.im += numbers[plane + o];
+      }
+    };
+    add(term_axes<6>{{value_terms, key_terms, head_terms, token_terms, lead_terms, sink.copies},
+                     {1, sink.values, of_heads, of_tokens, sink.tokens * of_tokens,
+                      sink.leads * sink.tokens * of_tokens}},
+        ((lead * sink.tokens + token) * sink.heads + head_at) * of_heads + key * sink.values +
+            value,
+        sink.partial, sink.plane_size());
+    if (key == 0 && value == 0)
+      add(term_axes<4>{{head_terms, token_terms, lead_terms, sink.cross_sides},
+                       {1, sink.heads, sink.tokens * sink.heads,
+                        sink.leads * sink.tokens * sink.heads}},
+          (lead * sink.tokens + token) * sink.heads + head_at, sink.cross_side,
+          sink.cross_side_size());
     for (int m = lanes / 2; m > 0; m /= 2) {
       sum.re += block.shuffle_xor(sum.re, m);
       sum.im += block.shuffle_xor(sum.im, m);
