@@ -3,14 +3,18 @@
 
     sass.py NVCC SOURCE.cu ...                  compiles for sm_90 and prints a table
     sass.py NVCC SOURCE.cu ... --write FILE     keeps the numbers
-    sass.py NVCC SOURCE.cu ... --check FILE     exit code 1 if a rule is broken, or if instructions in
-                                                loops grew by more than 5 % over FILE
+    sass.py NVCC SOURCE.cu ... --check FILE     exit code 1 if a rule is broken, or if instructions
+                                                in loops grew by more than 5 % over FILE
     sass.py --self-test                         each rule finds its error in written code
 
 Needs cuobjdump (of the CUDA toolkit; PyPI has it too, nvidia-cuda-cuobjdump): exit code 77 where it
 is missing. The rules: no local memory; no call (a division of 64 bits, a slow path) in an innermost
-loop, but for the search of a packed sequence, once a block. `in flight` is the largest number of loads from device memory that a loop issues before it waits
-for one of them; a loop of few loads has few in flight.
+loop, but for the search of a packed sequence, once a block, and for the slow path of a division of
+small floats.
+
+Columns: registers; warps that a multiprocessor has registers for; bytes of local memory;
+instructions of the kernel, and of its innermost loops; calls in those; loads from device memory
+(ldg), how many of them are under way at most when one is waited for, and how many on average.
 """
 
 from __future__ import annotations
@@ -27,15 +31,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ARCH = "sm_90"
-REGISTERS_A_BLOCK = 65536  # of a multiprocessor of sm_90, and most threads of one
+REGISTERS = 65536  # of a multiprocessor of sm_90, and most threads of one
 THREADS = 2048
 GROWTH = 1.05
-CALLS = 1  # time_split's search for the sequence of a slot
+CALLS = 3  # time_split's search for the sequence of a slot, and slow paths of divisions of floats
 
 # Kernels that may have local memory: a pattern of the name, and why.
 ALLOWED = [
     (r"gateloop|elementwise.*true", "sin and cos reduce large angles in local memory"),
-    (r"chunk_keys_adjoint|steps_adjoint", "a few bytes, for a third block a multiprocessor"),
+    (r"chunk_keys_adjoint|steps_adjoint|segment_(scan|adjoint)",
+     "a few bytes, for a third block a multiprocessor"),
 ]
 
 LINE = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*);")
@@ -66,41 +71,37 @@ class Instruction:
 
 
 @dataclass
-class Loop:
-    instructions: int
-    in_flight: int
-    count: Counter
-
-
-@dataclass
 class Kernel:
     name: str
     registers: int = 0
     local: int = 0
     body: list[Instruction] = field(default_factory=list)
 
-    def loops(self) -> list[Loop]:
+    def loops(self) -> list[list[Instruction]]:
         """The innermost loops: from the target of a jump back to the jump, none within."""
-        spans = []
+        ends: dict[int, int] = {}  # a loop may jump back from several places
         for i in self.body:
             target = TARGET.search(i.operands) if i.family == "BRA" else None
-            if target and int(target.group(1), 16) < i.at:
-                spans.append((int(target.group(1), 16), i.at))
-        inner = [(a, b) for a, b in spans
-                 if not any((c, d) != (a, b) and a <= c and d <= b for c, d in spans)]
-        return [self._loop(a, b) for a, b in sorted(set(inner))]
+            if target and (begin := int(target.group(1), 16)) < i.at:
+                ends[begin] = max(i.at, ends.get(begin, 0))
+        inner, last = [], -1
+        for a, b in sorted(ends.items(), key=lambda loop: loop[1]):
+            if a > last:  # else another one ends inside
+                inner.append((a, b))
+                last = b
+        return [[i for i in self.body if a <= i.at <= b] for a, b in inner]
 
-    def _loop(self, begin: int, end: int) -> Loop:
-        inside = [i for i in self.body if begin <= i.at <= end]
-        waited, most = set(), 0
-        loads = []
-        for i in inside:
+    def waits(self) -> list[int]:
+        """Loads from device memory that are under way whenever one of them is waited for."""
+        result, loads, waited = [], 0, set()
+        for i in self.body:
             if loads and i.reads() & waited:
-                most, loads, waited = max(most, len(loads)), [], set()
+                result.append(loads)
+                loads, waited = 0, set()
             if i.family == "LDG":
-                loads.append(i)
+                loads += 1
                 waited |= i.loaded()
-        return Loop(len(inside), max(most, len(loads)), Counter(i.family for i in inside))
+        return result + [loads] * bool(loads)
 
 
 def parse(sass: str, usage: str) -> list[Kernel]:
@@ -131,7 +132,8 @@ def demangled(names: list[str]) -> dict[str, str]:
 
 def short(name: str) -> str:
     """chunk_scan<gla, bf16, false> of run_blocks<...>(...)."""
-    match = re.search(r"run_(?:bounded_)?blocks<(.*)>\(", name)
+    match = re.search(r"run_blocks<(.*)>\(", name) or re.search(
+        r"run_bounded_blocks<(.*), \d+>\(", name)
     name = match.group(1) if match else name
     name = re.sub(r"gatescan::|v\d+_\d+_\d+\w*::|detail::|gpu::|matrix::|diagonal::", "", name)
     return name.replace("device<bf16>", "bf16").replace("device<float>", "float").strip()
@@ -141,23 +143,24 @@ def numbers(kernels: list[Kernel]) -> dict[str, dict]:
     names = demangled([k.name for k in kernels])
     table = {}
     for k in kernels:
-        loops = k.loops()
-        count = sum((loop.count for loop in loops), Counter())
-        warps = THREADS // 32
+        inner = [i for loop in k.loops() for i in loop]
+        count = Counter(i.family for i in k.body)
+        waits = k.waits()
         granted = -(-k.registers * 32 // 256) * 256  # registers are given out so
         table[short(names[k.name])] = {
             "registers": k.registers,
-            "warps": min(warps, REGISTERS_A_BLOCK // granted if granted else warps),
+            "warps": min(THREADS // 32, REGISTERS // granted if granted else THREADS),
             "local": k.local,
             "instructions": len(k.body),
-            "in_loops": sum(loop.instructions for loop in loops),
-            "calls": count["CALL"],
+            "in_loops": len(inner),
+            "calls": sum(i.family == "CALL" for i in inner),
             "mma": count["HMMA"] + count["DMMA"],
             "fma": count["FFMA"] + count["DFMA"],
             "mufu": count["MUFU"],
             "shfl": count["SHFL"],
             "ldg": count["LDG"],
-            "in_flight": max((loop.in_flight for loop in loops), default=0),
+            "in_flight": max(waits, default=0),
+            "a_wait": round(sum(waits) / len(waits), 1) if waits else 0,
         }
     return dict(sorted(table.items()))
 
@@ -205,11 +208,11 @@ def self_test() -> int:
     loads = ["LDG.E R2, [R8.64]", "LDG.E R3, [R10.64]"]
     quick = code(*loads, "FFMA R4, R2, R3, R4", "@P0 BRA 0x0", "EXIT")
     slow = code(loads[0], "STS [R9], R2", loads[1], "STS [R9], R3", "@P0 BRA 0x0", "EXIT")
-    calls = code("CALL.REL.NOINC 0x100", "CALL.REL.NOINC 0x100", "@P0 BRA 0x0")
+    calls = code(*["CALL.REL.NOINC 0x100"] * 4, "@P0 BRA 0x0")
     outside = code("CALL.REL.NOINC 0x100", "FADD R1, R1, R2", "@P0 BRA 0x10")
     results = [numbers(parse(text, usage.format(0)))["f"] for text in (quick, slow, calls, outside)]
     right = [results[0]["in_flight"] == 2, results[0]["in_loops"] == 4, results[0]["fma"] == 1,
-             results[1]["in_flight"] == 1, results[2]["calls"] == 2, results[3]["calls"] == 0,
+             results[1]["in_flight"] == 1, results[2]["calls"] == 4, results[3]["calls"] == 0,
              results[0]["registers"] == 40, results[0]["warps"] == 51]
     table = {"f": results[0]}
     right += [not broken(table, {}), not broken(table, table),

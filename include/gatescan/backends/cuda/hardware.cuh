@@ -111,19 +111,26 @@ __global__ GATESCAN_HIDDEN void run_blocks(const Program program, index_t blocks
   run_all(program, blocks);
 }
 
-/// The same, of a program of `tuned.block_threads` threads that says how many blocks a
-/// multiprocessor shall have registers for.
-template <class Program>
-__global__ GATESCAN_HIDDEN void __launch_bounds__(gpu::tuned.block_threads,
-                                                  Program::blocks_a_multiprocessor)
+/// The same, of a program of at most `tuned.block_threads` threads, with registers for so many
+/// blocks a multiprocessor.
+template <class Program, int Blocks>
+__global__ GATESCAN_HIDDEN void __launch_bounds__(gpu::tuned.block_threads, Blocks)
     run_bounded_blocks(const Program program, index_t blocks) {
   run_all(program, blocks);
 }
 
+/// Of a program that says so, unless it says 0.
+template <class Program>
+constexpr int blocks_a_multiprocessor() {
+  if constexpr (requires { Program::blocks_a_multiprocessor; })
+    return Program::blocks_a_multiprocessor;
+  else
+    return 0;
+}
 template <class Program>
 constexpr auto kernel_of() {
-  if constexpr (requires { Program::blocks_a_multiprocessor; })
-    return &run_bounded_blocks<Program>;
+  if constexpr (constexpr int blocks = blocks_a_multiprocessor<Program>(); blocks > 0)
+    return &run_bounded_blocks<Program, blocks>;
   else
     return &run_blocks<Program>;
 }

@@ -16,15 +16,19 @@ namespace gpu {
 struct tuning {
   int block_threads = 128;  // of nearly all programs: four warps, which share a tile's rows
 
+  // ---- blocks a multiprocessor of programs in real floats, which get registers for so many. nvcc
+  // left to itself gave those of chunks 80 to 207 registers, and where it gave few, every load was
+  // waited for alone; it gave segment_scan 192, which is two blocks (bench/cuda/sass.py)
+  int chunk_blocks = 3;          // chunk_state, chunk_scan and adjoints, of matrix states
+  int segment_blocks = 3;        // segment_scan and segment_adjoint, of diagonal states with keys
+  int segment_state_blocks = 4;  // segment_state of these
+
   // ---- matrix states: tiles in shared memory
   int tile_tokens = 64;  // of the tile that a block's own side has
   int tile_bytes = 256;  // of keys (and of values) in a row of a tile: 64 float, 32 double
   int subchunk = 16;     // tokens that are paired one by one; the depth of a product
   int value_depth = 16;  // values that the key side's adjoint stages together
   int most_panel_bytes = 64 * 1024;  // of 32 columns of a corrected state in shared memory
-  int chunk_blocks = 3;              // a multiprocessor, of programs of chunks of real floats: for
-                                     // these they get registers (nvcc left to itself gave them 80
-                                     // to 207, and those of 80 waited for every load alone)
   int chunks_ahead = 4;              // that state_passing fetches before it needs them
   index_t longest_segment = 512;  // of a scan. For accuracy: inside a segment gates are multiplied
                                   // in float, and the rounding of one that stays the same adds up,

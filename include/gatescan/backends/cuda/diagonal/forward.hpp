@@ -20,6 +20,8 @@ struct segment_state : program_base<R, T, IsComplex, Keys> {
   using W = typename base::W;
   scratch_array<W> products, states;
 
+  static constexpr int blocks_a_multiprocessor =
+      base::several_real_keys ? tuned.segment_state_blocks : 0;
   index_t blocks() const { return this->blocks_for(this->split.slot_count()); }
   int shared_bytes() const {
     return channel::template token_bytes<typename channel::values_type>(this->map);
@@ -115,6 +117,7 @@ struct segment_scan : program_base<R, T, IsComplex, Keys> {
   scratch_array<E> parts;  // of o: [batch and token][tile]
   scratch_array<E> kept{};
 
+  static constexpr int blocks_a_multiprocessor = base::several_real_keys ? tuned.segment_blocks : 0;
   index_t blocks() const { return this->blocks_for(this->split.slot_count()); }
   int shared_bytes() const {
     return channel::template token_bytes<typename channel::values_type>(this->map) +

@@ -18,6 +18,7 @@ struct program_base {
   using W = typename channel::W;
   using D = number_t<double, IsComplex>;
   using S = typename channel::S;
+  static constexpr bool several_real_keys = Keys > 1 && sizeof(E) <= 4;
 
   problem_of<R, T> p;
   channel_map map;

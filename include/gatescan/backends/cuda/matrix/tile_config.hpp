@@ -55,8 +55,7 @@ struct tile_config {
   static constexpr int apart = in_tf32 ? 8 : 4;
   static constexpr int row_pitch = rows + apart, value_pitch = values + apart,
                        score_pitch = tokens + apart;
-  // Blocks that a multiprocessor has registers for.
-  static constexpr int blocks_a_multiprocessor = sizeof(E) <= 4 ? tuned.chunk_blocks : 1;
+  static constexpr int blocks_a_multiprocessor = sizeof(E) <= 4 ? tuned.chunk_blocks : 0;
   static constexpr int key_side_rows = rows / 2, key_side_keys = keys / 2;
 };
 
