@@ -23,7 +23,7 @@ struct token_weight {
   C log_gate = 0, log_key = 0, log_scale = 0;
 
   /// From m of the token before; -inf where nothing has been written.
-  static token_weight after(C before, C log_gate, C log_key) {
+  GATESCAN_HD static token_weight after(C before, C log_gate, C log_key) {
     constexpr C never = -std::numeric_limits<C>::infinity();
     const C kept = log_gate == never ? never : log_gate + before;  // a reset, whatever was before
     const C m = larger(kept, log_key);

@@ -154,7 +154,7 @@ struct attention_map_rows {
 template <device_backend Device, class R, class T, class Map>
 void write_attention_map(const Device& gpu, const problem_of<R, T>& p, const Map& map) {
   if constexpr (attention_form<R> && !is_plain_product<R>) {
-    launch(gpu, gpu::matrix::attention_map_columns<R, T, Map>(p, map));
+    gpu::matrix::write_attention_map_columns(gpu, p, map);
   } else {
     if constexpr (R::form.number != numbers::real)
       if (p.complex) return launch(gpu, gpu::attention_map_rows<R, T, true, Map>(p, map));

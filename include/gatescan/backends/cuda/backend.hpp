@@ -13,12 +13,12 @@ namespace detail {
 /// The forms that CUDA's programs of matrix states read a recurrence in as it stands.
 template <class R>
 concept is_plain_product =
-    R::form.moves == transition::diagonal&& R::form.reads == readout::inclusive && !has_token<R>;
+    R::form.moves == transition::diagonal&& R::form.reads == readout::inclusive &&
+    !R::form.normaliser && !has_token<R>;
 /// The forms that there are kernels for.
 template <class R>
-concept has_device_kernels =
-    !R::form.normaliser && !has_log_weights<R> &&
-    (is_plain_product<R> || (R::form.gate != gate_span::entry && R::form.number == numbers::real));
+concept has_device_kernels = is_plain_product<R> ||
+    (R::form.gate != gate_span::entry && R::form.number == numbers::real);
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

@@ -39,6 +39,25 @@ struct token_cursor {
   }
 };
 
+/// The same of one thread that has a token alone.
+template <class C>
+struct own_token_cursor {
+  using register_type = C;
+  index_t time, keys;
+
+  GATESCAN_HD cursor<C, false> at_key(index_t key) const { return {0, time, 0, key, 0}; }
+  template <class S>
+  GATESCAN_HD C operator()(const operand<S>& x) const {
+    return at_key(0)(x);
+  }
+  template <class F>
+  GATESCAN_HD C sum_over_keys(F&& f) const {
+    C sum = 0;
+    for (index_t key = 0; key < keys; ++key) sum = sum + f(at_key(key));
+    return sum;
+  }
+};
+
 /// The same for its adjoint, which the threads of all keys call, each for its own key: what goes to
 /// operands of the token itself, one of them adds. Gradients of the stage are whole.
 template <class C>

@@ -4,6 +4,7 @@
 // threads of values call the adjoints, as the last passes of other matrix states do.
 
 #include "../gradient_stores.hpp"
+#include "../output_gradient.hpp"
 #include "prologue.hpp"
 
 namespace gatescan {
@@ -63,7 +64,7 @@ struct prologue_adjoint {
   using sums_t = typename config::sums;
   using stage = stages<R>;
   using token = stage_of<R, T>;
-  static constexpr bool staged = has_token_stage<R>, exclusive = row_layout<R>::exclusive;
+  static constexpr bool staged = has_token<R>, exclusive = row_layout<R>::exclusive;
   static constexpr int warps = config::threads / warp_threads;
   static constexpr int numbers = staged ? static_cast<int>(sizeof(token) / sizeof(C)) : 0;
 
@@ -150,11 +151,15 @@ struct prologue_adjoint {
     const auto w = stage::values(x, at, of);
     std::remove_const_t<decltype(w)> d_w{};
     const C g = d_out.given ? at(d_out.of_head(chunk.batch, head, 0)) : C(0);
-    stage::output_adjoint(x, sums, at, of, d_token, w, d_w,
-                          o.o != nullptr ? o.at(p.n, place, value, w.v) : C(0), g);
-    d_w.v = d_w.v + rows.of.v[place.row * p.n.values + value];
+    C read = 0;
+    if constexpr (output_gradient<R, T>::needs_o) {
+      read = o.at(layout, place, value, w.v);
+      if constexpr (R::form.normaliser) read = read / o.divisor(layout, place, x, at, of);
+    }
+    stage::output_adjoint(x, sums, at, of, d_token, w, d_w, read, g);
+    d_w.v = d_w.v + rows.of.v[place.row * layout.values() + value];
     if constexpr (exclusive)
-      d_w.v = fma(o.own_scores[place.token], d_o[place.query * p.n.values + value], d_w.v);
+      d_w.v = fma(o.own_scores[place.token], d_o[place.query * layout.values() + value], d_w.v);
     stage::values_adjoint(x, sums, at, of, d_token, w, d_w);
   }
 
@@ -167,13 +172,13 @@ struct prologue_adjoint {
     const token_place place = layout.place(chunk.sequence, time, head);
     const int lane = block.thread() % warp_threads;
     const token_cursor<C, Block> at{block, time, p.n.keys};
-    const token of = stage::token(x, at, token_weight<C>{});
+    const token of = stage::token(x, at, p.weights.at(chunk.batch, time, head));
     C d_own_score = 0;
     if constexpr (exclusive) {
       for (index_t value = lane; value < p.n.values; value += warp_threads) {
         const typename config::cursor here{0, time, 0, 0, value};
-        d_own_score = fma(d_o[place.query * p.n.values + value], C(stage::values(x, here, of).v),
-                          d_own_score);
+        d_own_score = fma(d_o[place.query * layout.values() + value],
+                          C(stage::values(x, here, of).v), d_own_score);
       }
       d_own_score = add_over_lanes<C>(block, d_own_score, warp_threads);
       if (lane == 0) d_own_scores[t] = d_own_score;

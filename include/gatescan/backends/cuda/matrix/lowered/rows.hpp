@@ -74,7 +74,8 @@ struct token_place {
 /// With readout::exclusive a query lies in the row before its token's, whose state it reads: rows
 /// begin with one that writes nothing, and the last one has no query. What a query reads of its own
 /// token is added in the epilogue. With transition::low_rank a token has two rows: one with its
-/// gate, p, and b for a key, and one with k, v and q, whose gate is 1.
+/// gate, p, and b for a key, and one with k, v and q, whose gate is 1. A row of values, of o and of
+/// its gradient has one column more where there is a normaliser: values that are all 1, and n_t.
 template <class R>
 struct row_layout {
   static constexpr bool exclusive = R::form.reads == readout::exclusive,
@@ -85,14 +86,20 @@ struct row_layout {
   sizes n;  // of tokens
   time_split sequences;
   index_t* offsets = nullptr;  // of rows, where they are not those of tokens
+  bool has_normaliser;
 
-  explicit row_layout(const sizes& of, const index_t* token_offsets)
-      : n(of), sequences(of, token_offsets, of.time) {}
+  template <class T>
+  explicit row_layout(const problem_of<R, T>& p)
+      : n(p.n), sequences(p.n, p.offsets, p.n.time), has_normaliser(p.normalised) {}
+  GATESCAN_HD bool normalised() const { return R::form.normaliser && has_normaliser; }
+  /// Numbers in a row of values.
+  GATESCAN_HD index_t values() const { return normalised() ? n.values + 1 : n.values; }
   void take(arena& memory) {
     if (differ) offsets = memory.take<index_t>(n.sequences + 1);
   }
   sizes of_rows() const {
     sizes rows = n;
+    rows.values = values();
     rows.time *= a_token;
     if (exclusive) rows.time += sequences.packed ? n.sequences : 1;
     return rows;

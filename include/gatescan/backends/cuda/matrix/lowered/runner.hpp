@@ -1,11 +1,15 @@
 #pragma once
 // Matrix states whose recurrence is lowered to rows: its prologue, then programs on rows, then its
-// epilogue; backward the adjoints of both round those of the rows.
+// epilogue; backward the adjoints of both round those of the rows. Before the prologue weights in
+// log space are found, if it has those. With a normaliser rows have one value more, and so have the
+// states that programs of rows work on: a state's parts are joined before and parted after.
 
 #include <type_traits>
 
 #include "../corrected/runner.hpp"
 #include "../runner.hpp"
+#include "state_columns.hpp"
+#include "token_weights.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -18,11 +22,11 @@ class lowered_runner {
   using C = typename config::C;
   using S = typename config::S;
   static constexpr bool corrected = R::form.moves != transition::diagonal;
-  static constexpr bool needs_o = matrix::output_gradient<R, T>::needs_o;
   // o goes straight to the output
   static constexpr bool exclusive = matrix::row_layout<R>::exclusive;
   static constexpr bool differ = matrix::row_layout<R>::differ;  // rows from tokens
-  static constexpr bool plain = !needs_o && !differ && std::is_same_v<S, C>;
+  static constexpr bool plain =
+      !matrix::output_gradient<R, T>::needs_o && !differ && std::is_same_v<S, C>;
   using rows_format = std::conditional_t<is_tf32<T>, with_tf32<C>, C>;
   using product = matrix::row_product;
 
@@ -33,7 +37,7 @@ class lowered_runner {
   using format = T;
 
   lowered_runner(const problem_of<R, T>& p, const schedule& how)
-      : p_(p), how_(how), layout_(p.n, p.offsets), rows_problem_(lowered()), runs_([&] {
+      : p_(p), how_(how), layout_(p), rows_problem_(lowered()), runs_([&] {
           if constexpr (corrected)
             return rows_runner(rows_problem_, rows_, how);
           else
@@ -46,23 +50,31 @@ class lowered_runner {
   void lay_out_forward(arena& memory) {
     if (nothing()) return;
     take_rows(memory);
-    if (!plain) o_ = matrix::take_value_rows<C>(memory, layout_.of_rows());
+    if (!plain || layout_.normalised()) o_ = matrix::take_value_rows<C>(memory, layout_.of_rows());
     runs_.lay_out_forward(memory);
   }
   template <class Device>
   void forward(const Device& gpu, const forward_results<T>& to) const {
     if (nothing()) return;
-    make_rows(gpu, nullptr);
-    if constexpr (plain) return rows_forward(gpu, to.out, to.final_state);
-    rows_forward(gpu, to.out.given ? matrix::value_rows(o_, layout_.of_rows()) : operand<C>{},
-                 to.final_state);
+    make_rows(gpu, nullptr, to.final_state.log_scale);
+    if constexpr (plain)
+      if (!layout_.normalised()) return rows_forward(gpu, to.out, to.final_state);
+    const auto o = to.out.given ? matrix::value_rows(o_, layout_.of_rows()) : operand<C>{};
+    if (layout_.normalised()) {
+      const auto& state = to.final_state;
+      const bool wanted = state.given || state.normaliser.given;
+      rows_forward(gpu, o, wanted ? matrix::state_columns(state_, p_.n) : operand<C>{});
+      if (wanted) launch(gpu, matrix::part_state<C>{{p_.n}, state_, state, state.normaliser});
+    } else {
+      rows_forward(gpu, o, to.final_state);
+    }
     if (to.out.given) launch(gpu, matrix::epilogue<R, T>{{p_, layout_}, {o_, own_scores_}, to.out});
   }
 
   void lay_out_backward(arena& memory, const backward_results<R, T>& r) {
     if (nothing()) return;
     take_rows(memory);
-    if (needs_o) {
+    if (needs_o()) {
       o_ = matrix::take_value_rows<C>(memory, layout_.of_rows());
       runs_.lay_out_forward(memory);
     }
@@ -71,9 +83,18 @@ class lowered_runner {
     chunks_ = time_split(p_.n, p_.offsets, config::tokens);
     gradients_ = matrix::gradient_stores<R, T>(p_, r.d, chunks_);
     gradients_.take(memory);
-    if constexpr (corrected) {
+    if (corrected || layout_.normalised()) {
       d_initial_ = gradient_sink<C, C>(r.initial_state, R::state_axes, p_.n, chunks_.packed, 1);
       d_initial_.take(memory);
+    }
+    if (layout_.normalised()) {
+      d_normaliser_ = gradient_sink<C, C>(r.initial_state.normaliser, matrix::normaliser_axes, p_.n,
+                                          chunks_.packed, 1);
+      d_normaliser_.take(memory);
+      d_state_ = memory.take<C>(matrix::state_numbers(p_.n));
+      d_final_ = memory.take<C>(matrix::state_numbers(p_.n));
+    }
+    if constexpr (corrected) {
       d_rows_.take_of_p(memory, layout_.of_rows(), rows_runner::leaves_p_apart(how_));
       runs_.lay_out_backward(memory, d_initial_, d_rows_);
     } else {
@@ -83,13 +104,19 @@ class lowered_runner {
   template <class Device>
   void backward(const Device& gpu, const backward_results<R, T>& r) const {
     if (nothing()) return;
-    make_rows(gpu, d_o_);
-    if (needs_o) rows_forward(gpu, matrix::value_rows(o_, layout_.of_rows()), {});
-    const matrix::outputs_of_rows<R, C> o{needs_o ? o_ : nullptr, own_scores_};
+    make_rows(gpu, d_o_, {});
+    if (needs_o()) rows_forward(gpu, matrix::value_rows(o_, layout_.of_rows()), {});
+    const matrix::outputs_of_rows<R, C> o{needs_o() ? o_ : nullptr, own_scores_};
     launch(gpu, matrix::epilogue_adjoint<R, T>{{p_, layout_}, o, r.out, d_o_});
     if constexpr (corrected) {
       runs_.backward(gpu, d_o_, r.final_state);
       add_partial_sums(gpu, d_initial_, p_.n, chunks_.packed);
+    } else if (layout_.normalised()) {
+      launch(gpu, matrix::join_state<C>{{p_.n}, r.final_state, r.final_state.normaliser, d_final_});
+      runs_.backward(gpu, of_rows(r));
+      launch(gpu, matrix::part_state_gradient<C>{{p_.n}, d_state_, d_initial_, d_normaliser_});
+      add_partial_sums(gpu, d_initial_, p_.n, chunks_.packed);
+      add_partial_sums(gpu, d_normaliser_, p_.n, chunks_.packed);
     } else {
       runs_.backward(gpu, of_rows(r));
     }
@@ -100,10 +127,12 @@ class lowered_runner {
 
  private:
   bool nothing() const { return p_.n.values == 0 || p_.n.keys == 0; }
+  bool needs_o() const { return matrix::output_gradient<R, T>::needs_o || layout_.normalised(); }
   problem_of<product, rows_format> lowered() const {
     auto p =
         matrix::problem_of_rows<rows_format>(layout_.of_rows(), layout_.offsets_of_rows(), rows_);
     p.initial_state = p_.initial_state;
+    if (layout_.normalised()) p.initial_state = {matrix::state_columns<const C>(state_, p_.n)};
     return p;
   }
   void take_rows(arena& memory) {
@@ -114,10 +143,17 @@ class lowered_runner {
     rows_.v = matrix::take_value_rows<C>(memory, n);
     if (exclusive) own_scores_ = memory.take<C>(matrix::row_count(p_.n));
     layout_.take(memory);
+    p_.weights = matrix::take_token_weights<R, T>(memory, p_.n);
+    if (layout_.normalised()) state_ = memory.take<C>(matrix::state_numbers(p_.n));
     rows_problem_ = lowered();
   }
   template <class Device>
-  void make_rows(const Device& gpu, C* d_o) const {
+  void make_rows(const Device& gpu, C* d_o, const operand<C>& last_log_scale) const {
+    if constexpr (has_log_weights<R>)
+      launch(gpu, matrix::find_token_weights<R, T>{p_, layout_.sequences, last_log_scale});
+    if (layout_.normalised())
+      launch(gpu,
+             matrix::join_state<C>{{p_.n}, p_.initial_state, p_.initial_state.normaliser, state_});
     launch(gpu, matrix::prologue<R, T>{{p_, layout_}, rows_, own_scores_});
     if constexpr (differ) launch(gpu, matrix::rows_between<R, T>{layout_, rows_, d_o});
   }
@@ -136,24 +172,32 @@ class lowered_runner {
     backward_results<product, rows_format> to;
     const sizes n = layout_.of_rows();
     to.out = matrix::value_rows<const C>(d_o_, n);
-    to.final_state = r.final_state, to.initial_state = r.initial_state;
+    if (layout_.normalised()) {
+      to.final_state = {matrix::state_columns<const C>(d_final_, p_.n)};
+      if (r.initial_state.given || r.initial_state.normaliser.given)
+        to.initial_state = {matrix::state_columns(d_state_, p_.n)};
+    } else {
+      to.final_state = r.final_state, to.initial_state = r.initial_state;
+    }
     to.d.q = matrix::key_rows(d_rows_.of.q, n), to.d.k = matrix::key_rows(d_rows_.of.k, n);
     to.d.gate = matrix::key_rows(d_rows_.of.gate, n);
     to.d.v = matrix::value_rows(d_rows_.of.v, n);
     return to;
   }
 
-  const problem_of<R, T>& p_;
+  problem_of<R, T> p_;
   schedule how_;
   matrix::row_layout<R> layout_;
   time_split chunks_{};
   matrix::token_rows<C> rows_{};
+  // with a normaliser: the state, and gradients of the first and the last one
+  C *state_ = nullptr, *d_state_ = nullptr, *d_final_ = nullptr;
   problem_of<product, rows_format> rows_problem_;
   rows_runner runs_;
   C *o_ = nullptr, *d_o_ = nullptr, *own_scores_ = nullptr;
   matrix::row_gradients<C> d_rows_{};
   matrix::gradient_stores<R, T> gradients_{};
-  gradient_sink<C, C> d_initial_{};
+  gradient_sink<C, C> d_initial_{}, d_normaliser_{};
 };
 
 }  // namespace gpu
