@@ -12,6 +12,7 @@
 #include "../../core/concepts.hpp"
 #include "../../core/problem.hpp"
 #include "backend.hpp"
+#include "channel_averages/attention_map.hpp"
 #include "matrix/lowered/attention_map.hpp"
 #include "numbers.hpp"
 #include "operands/cursor.hpp"
@@ -153,7 +154,9 @@ struct attention_map_rows {
 
 template <device_backend Device, class R, class T, class Map>
 void write_attention_map(const Device& gpu, const problem_of<R, T>& p, const Map& map) {
-  if constexpr (attention_form<R> && !is_plain_product<R>) {
+  if constexpr (average_form<R>) {
+    launch(gpu, gpu::averages::attention_map_rows<R, T, Map>(p, map));
+  } else if constexpr (attention_form<R> && !is_plain_product<R>) {
     gpu::matrix::write_attention_map_columns(gpu, p, map);
   } else {
     if constexpr (R::form.number != numbers::real)

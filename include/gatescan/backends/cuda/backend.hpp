@@ -17,7 +17,7 @@ concept is_plain_product =
     !R::form.normaliser && !has_token<R>;
 /// The forms that there are kernels for.
 template <class R>
-concept has_device_kernels = is_plain_product<R> ||
+concept has_device_kernels = is_plain_product<R> || average_form<R> ||
     (R::form.gate != gate_span::entry && R::form.number == numbers::real);
 
 }  // namespace detail

@@ -10,6 +10,7 @@
 #include "../../modes/schedule.hpp"
 #include "attention_map.hpp"
 #include "backend.hpp"
+#include "channel_averages/runner.hpp"
 #include "diagonal/runner.hpp"
 #include "matrix/lowered/runner.hpp"
 #include "matrix/runner.hpp"
@@ -52,6 +53,8 @@ template <class Device, class R, class T, class F>
 auto with_runner(const problem_of<R, T>& p, F&& f) {
   if constexpr (!attention_form<R>) {
     return with_checked<gpu::stepwise_runner<R, T>, R>(f);
+  } else if constexpr (average_form<R>) {
+    return with_checked<gpu::average_runner<R, T>, R>(f);
   } else if constexpr (!is_plain_product<R>) {
     return with_checked<gpu::lowered_runner<R, matrix_format<Device, T>>, R>(f);
   } else if constexpr (R::form.gate != gate_span::entry) {

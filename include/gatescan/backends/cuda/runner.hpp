@@ -1,8 +1,9 @@
 #pragma once
 // What a runner is: it knows the programs of one form of state, the order in which they run in each
-// mode, and the scratch between them. execute.hpp picks one for a recurrence; there are four:
+// mode, and the scratch between them. execute.hpp picks one for a recurrence; there are five:
 // matrix/ (a gate a row of the state), matrix/lowered/ (the same where a program makes the prologue
-// first), diagonal/ (a gate a number), stepwise/ (a step of its own).
+// first), diagonal/ (a gate a number), channel_averages/ (the same with a normaliser), stepwise/ (a
+// step of its own).
 
 #include <concepts>
 

@@ -40,7 +40,10 @@ struct tuning {
   int chunk_tokens = 8;   // else; half as many of numbers of more than 8 bytes
   int most_shared_bytes = 96 * 1024;  // of a block in backward, which has fewer threads otherwise
 
-  // ---- a step of its own
+  // ---- averages of channels
+  int tokens_ahead = 8;  // whose operands a thread reads together
+
+  // ---- a step of its own; averages too
   int history_bytes = 512;  // of states that a thread keeps between two that are stored
   int most_history_tokens = 16;
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../numbers.hpp"
+#include "../time_split.hpp"
 #include "channel_map.hpp"
 #include "chunk_storage.hpp"
 #include "gradients.hpp"
