@@ -66,9 +66,9 @@ consteval bool is_a_call() {
                     "combine or a gated product, chunked and attention a gated product");
       static_assert(
           has_kernels_for<Backend, R>(),
-          "gatescan: this backend has no kernels for the recurrence's form: cuda{} runs those "
-          "without a normaliser and weights in log space; with complex numbers or a gate a state "
-          "entry also without a corrected transition, an exclusive readout and a token stage");
+          "gatescan: this backend has no kernels for the recurrence's form: cuda{} runs those with "
+          "complex numbers or a gate a state entry only without a corrected transition, an "
+          "exclusive readout and a token stage, but for averages");
       return Backend::on_device == on_device<T> && Mode::template supports<R> &&
              has_kernels_for<Backend, R>();
     }

@@ -20,12 +20,14 @@ namespace detail {
 /// One token of one head: the logarithms of gate' and key', and m.
 template <class C>
 struct token_weight {
+  static constexpr C never = -std::numeric_limits<C>::infinity();
+
   C log_gate = 0, log_key = 0, log_scale = 0;
 
   /// From m of the token before; -inf where nothing has been written.
   GATESCAN_HD static token_weight after(C before, C log_gate, C log_key) {
-    constexpr C never = -std::numeric_limits<C>::infinity();
-    const C kept = log_gate == never ? never : log_gate + before;  // a reset, whatever was before
+    // a reset, whatever was before
+    const C kept = log_gate == never ? C(never) : log_gate + before;
     const C m = larger(kept, log_key);
     if (m == never) return {never, never, never};
     // kept - m would be 0, and lose what rounding did to m

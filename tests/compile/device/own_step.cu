@@ -81,6 +81,8 @@ void maps(const gatescan::cuda& gpu) {
   map_of<gatescan::gla, gatescan::view<float>>(gpu);
   map_of<gatescan::gateloop, gatescan::view<float>>(gpu);
   map_of<gatescan::selective_scan, gatescan::view<float>>(gpu);
+  map_of<gatescan::mlstm, gatescan::view<float>>(gpu);
+  map_of<gatescan::rwkv4, gatescan::view<float>>(gpu);
   map_of<gatescan::elementwise, gatescan::complex_view<float>>(gpu);
 }
 

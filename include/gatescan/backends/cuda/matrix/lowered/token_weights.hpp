@@ -38,7 +38,6 @@ struct find_token_weights {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    constexpr C never = -std::numeric_limits<C>::infinity();
     const index_t item = block.index() * warps + block.thread() / warp_threads;
     if (item >= p.n.sequences * p.n.heads) return;
     const index_t sequence = item / p.n.heads, head = item % p.n.heads,
@@ -51,7 +50,7 @@ struct find_token_weights {
       return R::log_weights(x, own_token_cursor<C>{t < all.last ? t : all.last - 1, p.n.keys});
     };
     const operand<const C>& first = p.initial_state.log_scale;
-    C m = first.given ? first.re[first.offset(sequence, 0, head)] : never;
+    C m = first.given ? first.re[first.offset(sequence, 0, head)] : C(weight::never);
     if (all.count() > 0) {
       auto next = logs(all.first + lane);
       for (index_t t = all.first; t < all.last; t += warp_threads) {
