@@ -184,6 +184,40 @@ TEST(attention_map, of_rwkv4) {
     }
 }
 
+// The same of heads with one key.
+TEST(attention_map, of_aaren) {
+  for (const gates gate : {gates::mild, gates::resets})
+    for (const int64 sequences : {0, 3}) {
+      constexpr int64 H = 2, L = 19, V = 3;
+      options c;
+      c.gate = gate;
+      c.sequences = sequences;
+      auto in = problem<aaren>({sequences > 0 ? 1 : 2, L, H, 1, V}, c, 186);
+      constexpr double first = 3;  // of every initial average
+      for (int64 n = 0; n < in.initial_state.extent(0); ++n)
+        for (int64 h = 0; h < H; ++h)
+          for (int64 j = 0; j < V; ++j)
+            in.initial_state(n, h, 0, j) = first * in.initial_state(n, h, 0, V);
+      const auto want = aaren::forward(in).out;
+      prepared<aaren, double> p(in, {});
+      const int64 B = in.v.extent(0);
+      const auto map = run_map<double>(p.lib, {B, H, L, L}, 2);
+      tensor<double> applied(want.shape);
+      for (int64 b = 0; b < B; ++b)
+        for (int64 h = 0; h < H; ++h)
+          for (int64 t = 0; t < L; ++t) {
+            double sum = 0;
+            for (int64 s = 0; s <= t; ++s) sum += map(b, h, t, s);
+            for (int64 j = 0; j < V; ++j) {
+              for (int64 s = 0; s <= t; ++s)
+                applied(b, t, h, j) += map(b, h, t, s) * in.v(b, s, h, j);
+              applied(b, t, h, j) += (1 - sum) * first;
+            }
+          }
+      EXPECT_LE(relative_rms(applied, want, 0, 0), 1e-13) << gate << " " << sequences;
+    }
+}
+
 // the map times the values is the output
 TEST(attention_map, applied_to_the_values_is_the_output) {
   options c;

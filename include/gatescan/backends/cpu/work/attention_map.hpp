@@ -62,8 +62,9 @@ class map_rows {
         }
         if constexpr (R::form.normaliser)
           if (const auto& n = p_.initial_state.normaliser; n.given)
-            initial +=
-                q * simd::load<C>(n.re + n.offset(sequence_, 0, head_) + i * n.key, n.key, count);
+            initial += simd::first_lanes(
+                q * simd::load<C>(n.re + n.offset(sequence_, 0, head_) + i * n.key, n.key, count),
+                count, simd::pack<C>(0));
       }
       if constexpr (R::form.normaliser)
         if (p_.normalised) normalise(start, t, simd::sum(initial), sums);
