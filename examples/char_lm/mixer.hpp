@@ -47,9 +47,6 @@ class mixer {
 
 inline const std::vector<std::string> recurrence_names = {
     "gateloop", "gla", "selective_scan", "mamba2", "gated_delta_net", "rwkv7", "mlstm"};
-/// Those that CUDA has kernels of.
-inline const std::vector<std::string> device_recurrence_names = {
-    "gateloop", "gla", "selective_scan", "mamba2", "gated_delta_net", "rwkv7"};
 
 /// `name` is one of recurrence_names.
 std::unique_ptr<mixer> make_mixer(const std::string& name, blueprint& b, index width, index heads);

@@ -84,10 +84,6 @@ bool parse_command_line(int argc, char** argv, options& o) {
   if (r.width % r.heads != 0)
     throw usage_error("--heads " + std::to_string(r.heads) + " does not divide --width " +
                       std::to_string(r.width));
-  const auto& on_device = device_recurrence_names;
-  if (r.backend == "cuda" &&
-      std::find(on_device.begin(), on_device.end(), r.recurrence) == on_device.end())
-    throw usage_error("--recurrence " + r.recurrence + ": --backend cuda does not have it yet");
   if (o.threads == 0)
     o.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const nlohmann::json names = r;

@@ -24,17 +24,21 @@ class cuda_device final : public device {
                                                                 ? cudaGetErrorString(code)
                                                                 : "the driver lists none"));
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
+    add_aaren(kernels_);
     add_elementwise(kernels_);
     add_gated_delta_net(kernels_);
     add_gateloop(kernels_);
     add_gla(kernels_);
     add_hgrn(kernels_);
     add_hgrn2(kernels_);
+    add_linear_attention(kernels_);
     add_mamba2(kernels_);
     add_min_gru(kernels_);
     add_min_lstm(kernels_);
+    add_mlstm(kernels_);
     add_retention(kernels_);
     add_rg_lru(kernels_);
+    add_rwkv4(kernels_);
     add_rwkv6(kernels_);
     add_rwkv7(kernels_);
     add_selective_scan(kernels_);

@@ -1,6 +1,5 @@
 #include "recurrences.hpp"
 
-#include <gatescan/backends/cuda/backend.hpp>
 #include <gatescan_calls.hpp>
 #include <stdexcept>
 #include <type_traits>
@@ -39,7 +38,6 @@ recurrence describe() {
       .complex_state = is_complex_view<decltype(outputs::final_state)>,
       .out = {"out", R::out_axes, member::operand, true, is_complex_view<decltype(outputs::out)>},
       .number = R::form.number,
-      .runs_on_cuda = gatescan::cuda::runs<R>,
       .has_normaliser = has_normaliser<R>};
   gatescan::detail::for_each_part<R>(
       [&r](gatescan::state_part which, const char* name, const gatescan::axes& a, const auto&) {

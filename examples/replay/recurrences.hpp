@@ -44,7 +44,6 @@ struct recurrence {
   bool complex_state;       // may be
   member out;
   gatescan::numbers number;
-  bool runs_on_cuda;
   /// Whether the state has a normaliser, the options being those.
   bool (*has_normaliser)(const std::vector<double>& options);
 };

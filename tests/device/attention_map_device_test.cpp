@@ -55,6 +55,13 @@ TEST(attention_map, of_mamba2_and_rwkv_on_a_device) {
   check<rwkv6>(false, shape);
   check<rwkv7>(false, shape);
 }
+TEST(attention_map, of_averages_on_a_device) {
+  const auto shape = [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; };
+  check<linear_attention>(false, shape);
+  check<mlstm>(false, shape);
+  check<aaren>(false, shape);
+  check<rwkv4>(false, [](const sizes& n) { return extents{n.B, n.H * n.V, n.L, n.L}; });
+}
 TEST(attention_map, of_gateloop_on_a_device) {
   check<gateloop>(false, [](const sizes& n) { return extents{n.B, n.H, n.L, n.L}; });
 }

@@ -23,9 +23,9 @@ const std::vector<mode> modes{{mode::recurrent, 0},
 
 template <class Cell>
 class nan_device : public ::testing::Test {};
-using recurrences =
-    ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
-                     grid::cell<gla, gatescan::bf16>, grid::cell<gated_delta_net, float>>;
+using recurrences = ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
+                                     grid::cell<gla, gatescan::bf16>,
+                                     grid::cell<gated_delta_net, float>, grid::cell<mlstm, float>>;
 TYPED_TEST_SUITE(nan_device, recurrences);
 
 // numbers of a token and head
@@ -100,9 +100,9 @@ TYPED_TEST(nan_device, N3_resets_forget) {
   O::operands(
       [](const char* name, auto& x) {
         const std::string gate = name;
-        if (gate != "log_decay" && gate != "log_magnitude") return;
-        const auto reset = static_cast<std::size_t>((where + 1) * n.H * x.extent(3));
-        for (std::size_t i = 0; i < static_cast<std::size_t>(n.H * x.extent(3)); ++i)
+        if (gate != "log_decay" && gate != "log_magnitude" && gate != "f") return;
+        const auto reset = static_cast<std::size_t>((where + 1) * n.H * row_of(x));
+        for (std::size_t i = 0; i < static_cast<std::size_t>(n.H * row_of(x)); ++i)
           x.data[reset + i] = -inf;
       },
       in);

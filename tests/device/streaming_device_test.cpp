@@ -12,7 +12,8 @@ template <class Cell>
 class streaming_device : public ::testing::Test {};
 using cells = ::testing::Types<grid::cell<gla, float>, grid::cell<gla, double>,
                                grid::cell<gla, gatescan::bf16>, grid::cell<gateloop, float>,
-                               grid::cell<gated_delta_net, float>>;
+                               grid::cell<gated_delta_net, float>, grid::cell<mlstm, float>,
+                               grid::cell<rwkv4, float>>;
 TYPED_TEST_SUITE(streaming_device, cells);
 
 TYPED_TEST(streaming_device, S10_pieces_are_the_whole_bit_for_bit) {

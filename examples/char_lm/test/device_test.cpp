@@ -20,6 +20,7 @@ device_calls::emulated_device make_device() {
   d.add_kernels<gatescan::mamba2, float>();
   d.add_kernels<gatescan::gated_delta_net, float>();
   d.add_kernels<gatescan::rwkv7, float>();
+  d.add_kernels<gatescan::mlstm, float>();
   return d;
 }
 
@@ -47,7 +48,7 @@ learnt learn(model& m, const flat& theta, const extent& size) {
 TEST(char_lm_on_a_device, learns_what_it_learns_on_the_host) {
   auto device = make_device();
   const extent size{2, 11};
-  for (const std::string& recurrence : device_recurrence_names)
+  for (const std::string& recurrence : recurrence_names)
     for (const std::string& mode : mode_names) {
       SCOPED_TRACE(recurrence + " " + mode);
       blueprint b(7);

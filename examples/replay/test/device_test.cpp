@@ -82,10 +82,31 @@ file<T> selective_scan_file(bool packed) {
   return f;
 }
 
+// A state of several parts.
+template <class T>
+file<T> mlstm_file(bool packed) {
+  file<T> f;
+  const std::int64_t B = packed ? 1 : 2, n = packed ? 3 : 2, L = 21, H = 4, K = 3, V = 5;
+  f.add("q", {B, L, H, K});
+  f.add("k", {B, L, 2, K});
+  f.add("v", {B, L, H, V});
+  f.add("i", {B, L, H}, -3, 3);
+  f.add("f", {B, L, H}, -3, 3);
+  f.add("initial_state.C", {n, H, K, V});
+  f.add("initial_state.n", {n, H, K});
+  f.add("initial_state.m", {n, H});
+  f.add("d_out", {B, L, H, V});
+  f.add("d_final_state.C", {n, H, K, V});
+  f.add("d_final_state.n", {n, H, K});
+  if (packed) f.add_offsets({0, 8, 8, L});
+  return f;
+}
+
 device_calls::emulated_device make_device() {
   device_calls::emulated_device d;
   d.add_kernels<gatescan::gla, float, gatescan::bf16>();
   d.add_kernels<gatescan::selective_scan, float, gatescan::wide<float>>();
+  d.add_kernels<gatescan::mlstm, float>();
   return d;
 }
 
@@ -148,6 +169,11 @@ TEST(replay_on_a_device, selective_scan) {
     }
 }
 
+TEST(replay_on_a_device, mlstm) {
+  for (const bool packed : {false, true})
+    expect_the_hosts_results("mlstm", mlstm_file<float>(packed), {}, 1e-5);
+}
+
 TEST(replay_on_a_device, wide_selective_scan) {
   replay::options asked;
   asked.wide = true;
@@ -181,18 +207,6 @@ TEST(replay_on_a_device, refuses_offsets_that_a_device_would_not_check) {
               std::string::npos);
     EXPECT_EQ(device.allocated(), 0);
   }
-}
-
-TEST(replay_on_a_device, refuses_recurrences_that_cuda_has_no_kernels_of) {
-  file<float> f;
-  f.add("q", {1, 5, 2, 3});
-  const auto entries = f.entries();
-  auto device = make_device();
-  replay::options asked;
-  asked.recurrence = "mlstm", asked.mode = "chunked";
-  EXPECT_EQ(words_of([&] { replay::run(asked, entries, &device); }),
-            "cuda has no kernels of mlstm");
-  EXPECT_EQ(device.allocated(), 0);
 }
 
 TEST(replay_on_a_device, refuses_formats_that_it_was_built_without) {

@@ -20,12 +20,6 @@ import unittest
 REPLAY = ""
 HAS_CUDA = False  # built with nvcc, which says nothing about this machine
 RECURRENCES = ()  # as the program lists them
-WITHOUT_KERNELS = (  # on CUDA
-    "linear_attention",
-    "mlstm",
-    "aaren",
-    "rwkv4",
-)
 MODES = ("recurrent", "scan", "chunked", "attention")
 
 
@@ -899,7 +893,7 @@ class OnADevice(ReplayTest):
         done = self.run_on(case("gla"), "gla", "scan", "--backend", "cuda")
         if done.returncode != 0:
             self.skipTest(done.stderr.strip())
-        for recurrence in set(RECURRENCES).difference(WITHOUT_KERNELS):
+        for recurrence in RECURRENCES:
             for mode in MODES:
                 chunk = [["--grad", "--chunk", "2"]] if mode == "chunked" else []
                 for flags in ([], ["--grad"], *chunk):

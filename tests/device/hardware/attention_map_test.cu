@@ -31,8 +31,7 @@ void check(const sizes& n, std::int64_t sequences) {
             const double score =
                 scores.data[static_cast<std::size_t>(((b * n.H + h) * n.L + t) * n.L + s)];
             if (s > t) EXPECT_EQ(score, 0);
-            sum += score *
-                   in.v.data[static_cast<std::size_t>(((b * n.L + s) * n.H + h) * n.V + j)];
+            sum += score * in.v.data[static_cast<std::size_t>(((b * n.L + s) * n.H + h) * n.V + j)];
           }
           got.data[static_cast<std::size_t>(((b * n.L + t) * n.H + h) * n.V + j)] = sum;
         }
@@ -49,6 +48,7 @@ void check_all() {
 TEST(attention_map, times_values_is_the_output) {
   check_all<gla>();
   check_all<gateloop>();
+  check_all<mlstm>();
 }
 
 }  // namespace
