@@ -165,7 +165,9 @@ int run(int argc, char** argv) {
               can.copy, can.matrix);
 
   std::vector<row> rows;
-  for (const auto add : {add_elementwise, add_selective_scan, add_gla, add_gateloop}) {
+  for (const auto add :
+       {add_elementwise, add_selective_scan, add_gla, add_gateloop, add_mamba2, add_gated_delta_net,
+        add_rwkv6, add_rwkv7, add_linear_attention, add_mlstm, add_aaren, add_rwkv4}) {
     const std::size_t before = rows.size();
     add(how, rows);
     for (std::size_t i = before; i < rows.size(); ++i) show(rows[i], can);

@@ -66,6 +66,8 @@ typename R::template problem<T> plan_of(const shape& n) {
   p.batch = n.batch, p.time = n.time;
   if constexpr (requires { p.states; }) {
     p.channels = n.heads, p.states = n.keys;
+  } else if constexpr (!requires { p.heads; }) {
+    p.channels = n.heads;
   } else {
     p.heads = n.heads;
     if constexpr (requires { p.keys; }) p.keys = n.keys, p.values = n.values;

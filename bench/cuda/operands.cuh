@@ -147,7 +147,8 @@ class problem {
             auto& gradient) {
           const std::string name = operand;
           const bool wanted = need == gatescan::presence::required || name == "log_magnitude" ||
-                              name == "phase" || name == "D" || name == "z" || name == "delta_bias";
+                              name == "log_decay" || name == "phase" || name == "D" ||
+                              name == "z" || name == "delta_bias";
           if (!wanted) return;
           const auto [low, high] = range_of(name);
           view = view_of<std::remove_reference_t<decltype(view)>>(
@@ -164,11 +165,13 @@ class problem {
       d_out.out = view_of<decltype(d_out.out)>(
           make(numbers_, "gradient of out", R::out_axes, goes_complex(d_out.out), -1, 1),
           dense(n_, R::out_axes));
-    if (step)
-      out.final_state = view_of<decltype(out.final_state)>(
-          make(states_, "state", R::state_axes, goes_complex(out.final_state), -1, 1),
-          dense(n_, R::state_axes));
+    if constexpr (!gatescan::detail::has_parts<decltype(out.final_state)>)
+      if (step)
+        out.final_state = view_of<decltype(out.final_state)>(
+            make(states_, "state", R::state_axes, goes_complex(out.final_state), -1, 1),
+            dense(n_, R::state_axes));
     if constexpr (requires { in.softplus; }) in.softplus = true;
+    if constexpr (requires { in.normalise; }) in.normalise = true;
   }
   problem(const problem&) = delete;
   problem& operator=(const problem&) = delete;
@@ -275,8 +278,15 @@ class problem {
   }
   std::pair<double, double> range_of(const std::string& name) const {
     const double key = std::sqrt(3 / static_cast<double>(n_.keys));
+    if (name == "a" && R::form.moves == gatescan::transition::low_rank) return {-key, key};
     if (name == "a") return n_.complex ? std::pair{-0.6, 0.6} : std::pair{0.8, 0.999};
-    if (name == "q" || name == "k") return {-key, key};
+    if (R::form.gate != gatescan::gate_span::entry && (name == "q" || name == "k"))
+      return {R::form.normaliser ? 0 : -key, key};  // of a sum of weights both are positive
+    if (name == "r" || name == "b") return {-key, key};
+    if (name == "beta") return {0, 1};
+    if (name == "w") return {-1, -0.05};
+    if (name == "f") return {0, 4};
+    if (name == "dt") return {-5, -2};
     if (name == "log_decay" || name == "log_magnitude") return {-0.1, -0.001};
     if (name == "phase") return {-3, 3};
     if (name == "delta") return {-5, -2};

@@ -56,8 +56,11 @@ numbers_by_name answer(const slice& of) {
   R::operands([&](const char* name, const gatescan::axes& a, gatescan::presence,
                   auto& x) { give(name, a, x); },
               in);
-  give("initial_state", R::state_axes, in.initial_state);
+  // a state of several parts starts as nothing, and ends unseen
+  constexpr bool one_part = !gatescan::detail::has_parts<decltype(in.initial_state)>;
+  if constexpr (one_part) give("initial_state", R::state_axes, in.initial_state);
   if constexpr (requires { in.softplus; }) in.softplus = true;
+  if constexpr (requires { in.normalise; }) in.normalise = true;
 
   numbers_by_name results;
   const auto make = [&](const std::string& name, const gatescan::axes& a, auto& view) {
@@ -78,7 +81,7 @@ numbers_by_name answer(const slice& of) {
   if (!of.backward) {
     typename R::template outputs<double> out;
     make("out", R::out_axes, out.out);
-    make("final_state", R::state_axes, out.final_state);
+    if constexpr (one_part) make("final_state", R::state_axes, out.final_state);
     gatescan::forward(cpu, gatescan::chunked{}, in, out);
     return results;
   }
@@ -97,9 +100,17 @@ numbers_by_name answer(const slice& of) {
 }  // namespace
 
 numbers_by_name reference(const std::string& recurrence, const slice& of) {
+  if (recurrence == "aaren") return answer<gatescan::aaren>(of);
   if (recurrence == "elementwise") return answer<gatescan::elementwise>(of);
+  if (recurrence == "gated_delta_net") return answer<gatescan::gated_delta_net>(of);
   if (recurrence == "gateloop") return answer<gatescan::gateloop>(of);
   if (recurrence == "gla") return answer<gatescan::gla>(of);
+  if (recurrence == "linear_attention") return answer<gatescan::linear_attention>(of);
+  if (recurrence == "mamba2") return answer<gatescan::mamba2>(of);
+  if (recurrence == "mlstm") return answer<gatescan::mlstm>(of);
+  if (recurrence == "rwkv4") return answer<gatescan::rwkv4>(of);
+  if (recurrence == "rwkv6") return answer<gatescan::rwkv6>(of);
+  if (recurrence == "rwkv7") return answer<gatescan::rwkv7>(of);
   if (recurrence == "selective_scan") return answer<gatescan::selective_scan>(of);
   throw std::invalid_argument("no recurrence is called " + recurrence);
 }

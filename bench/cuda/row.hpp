@@ -13,7 +13,8 @@ struct cuda_failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// elementwise: values are the channels; selective_scan: heads are the channels, keys the states.
+/// elementwise: values are the channels; selective_scan: heads are the channels, keys the states;
+/// rwkv4: heads are the channels.
 struct shape {
   std::int64_t batch = 1, time = 1, heads = 1, keys = 1, values = 1;
   bool complex = false, interleaved = false;  // elementwise: complex64, or its two planes apart
@@ -67,9 +68,17 @@ struct limits {
 };
 limits measure_limits(const settings& how);
 
+void add_aaren(const settings& how, std::vector<row>& to);
 void add_elementwise(const settings& how, std::vector<row>& to);
+void add_gated_delta_net(const settings& how, std::vector<row>& to);
 void add_gateloop(const settings& how, std::vector<row>& to);
 void add_gla(const settings& how, std::vector<row>& to);
+void add_linear_attention(const settings& how, std::vector<row>& to);
+void add_mamba2(const settings& how, std::vector<row>& to);
+void add_mlstm(const settings& how, std::vector<row>& to);
+void add_rwkv4(const settings& how, std::vector<row>& to);
+void add_rwkv6(const settings& how, std::vector<row>& to);
+void add_rwkv7(const settings& how, std::vector<row>& to);
 void add_selective_scan(const settings& how, std::vector<row>& to);
 
 }  // namespace bench_cuda
