@@ -73,13 +73,11 @@ tensor<R> without_last_value(const tensor<R>& v) {
   each_place(shape, [&](int64 b, int64 t, int64 h, int64 j) { r(b, t, h, j) = v(b, t, h, j); });
   return r;
 }
-// Results of their shapes, where those of the outer product with n's column are `blank`.
-template <class Outputs>
-Outputs blank_with_log_scale(const Outputs& blank) {
-  const auto& state = blank.final_state;
-  return {without_last_value(blank.out),
-          parts_of_state(
-              state, log_scale_of_state(decltype(blank.out)(), state.extent(0), state.extent(1)))};
+// Results of 0 in the shapes of out [B, L, H, V] and of a state's parts with m.
+template <class Outputs, class R>
+Outputs blank_with_log_scale(const extents& out, int64 states, int64 keys) {
+  return {tensor<R>(out), parts_of_state(tensor<R>({states, out[2], keys, out[3] + 1}),
+                                         log_scale_of_state(tensor<R>(), states, out[2]))};
 }
 
 template <class R>

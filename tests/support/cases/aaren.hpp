@@ -29,7 +29,11 @@ struct aaren : prologue_of<outer_product<R>, aaren<R>> {
   }
 
   static auto core(const inputs& in) { return core(in, weights(in)); }
-  static outputs blank(const inputs& in) { return blank_with_log_scale(base::blank(in)); }
+  static outputs blank(const inputs& in) {
+    const int64 B = in.s.extent(0), states = state_count(B, in.sequence_offsets);
+    return blank_with_log_scale<outputs, R>({B, in.s.extent(1), heads(in), in.v.extent(3)}, states,
+                                            1);
+  }
   static outputs forward(const inputs& in) {
     const auto w = weights(in);
     const outputs r = outer_product<R>::forward(core(in, w));
@@ -55,9 +59,12 @@ struct aaren : prologue_of<outer_product<R>, aaren<R>> {
   }
 
  private:
+  static int64 heads(const inputs& in) {
+    return in.initial_state.given() ? in.initial_state.extent(1)
+                                    : std::max(in.s.extent(2), in.v.extent(2));
+  }
   static token_weights<R> weights(const inputs& in) {
-    const int64 B = in.s.extent(0), group_heads = std::max(in.s.extent(2), in.v.extent(2));
-    const int64 H = in.initial_state.given() ? in.initial_state.extent(1) : group_heads;
+    const int64 B = in.s.extent(0), H = heads(in);
     log_scales m = in.held;
     if (!m.first.given())
       m.first = log_scale_of_state(in.initial_state, state_count(B, in.sequence_offsets), H);

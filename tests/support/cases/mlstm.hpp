@@ -40,7 +40,11 @@ struct mlstm : prologue_of<outer_product<R>, mlstm<R>> {
   }
 
   static auto core(const inputs& in) { return core(in, weights(in)); }
-  static outputs blank(const inputs& in) { return blank_with_log_scale(base::blank(in)); }
+  static outputs blank(const inputs& in) {
+    const int64 B = in.q.extent(0), states = state_count(B, in.sequence_offsets);
+    return blank_with_log_scale<outputs, R>({B, in.q.extent(1), heads(in), in.v.extent(3)}, states,
+                                            in.q.extent(3));
+  }
   static outputs forward(const inputs& in) {
     const auto w = weights(in);
     const outputs r = outer_product<R>::forward(core(in, w));
