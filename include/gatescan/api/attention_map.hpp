@@ -22,7 +22,9 @@ inline void check_map_layout(const layout& map, std::initializer_list<index_t> e
 ///
 /// map: [B, H, L, L] for matrix states (gla, gateloop); [B, D, L, L] for selective_scan (its v is
 /// step * u); [B, H, D, L, L] for elementwise, complex if the recurrence is. Packed sequences: 0
-/// across sequences. Work L^2 K a head (a channel). Needs no scratch beyond a few rows.
+/// across sequences. Work L^2 K a head (a channel). With a normaliser each row is divided by what
+/// divides the output. Needs no scratch beyond a few rows, but weights in log space take three
+/// numbers a token and head and a normaliser one, which cuda allocates from the device's pool.
 template <class Backend, class In, class Map>
 void attention_map(const Backend& backend, const In& in, const Map& map) {
   using R = typename In::recurrence;
