@@ -32,11 +32,13 @@ class agreement {
                             p.normalised,
                             static_cast<index_t>(simd::register_bytes),
                             0,
-                            0};
+                            0,
+                            p.complex};
     std::copy(std::begin(same), std::end(same), mine_.begin() + at_same);
     R::operands(
-        [&](const char*, const axes&, presence, const auto& x, const auto& to) {
+        [&](const char*, const axes& a, presence, const auto& x, const auto& to) {
           mine_.push_back((x.given() ? given : 0) | (to.complex ? complex : 0));
+          add_extents(x, a);
         },
         in, p.x);
   }
@@ -52,7 +54,7 @@ class agreement {
     R::operands(
         [&](const char*, const axes& a, presence, const auto& x) {
           if (x.given()) *to |= with_gradient | (is_shared(x, a) ? shared_gradient : 0);
-          ++to;
+          to += an_operand;
         },
         d);
   }
@@ -86,7 +88,10 @@ class agreement {
 
  private:
   static constexpr std::size_t at_failure = 0, at_time = 1, at_continues = 2, at_same = 3,
-                               at_packed = 1, at_everywhere = 8, first_operand = 13;
+                               at_packed = 1, at_everywhere = 8, at_complex = 10,
+                               first_operand = 14;
+  static constexpr int an_operand = 1 + max_rank;       // numbers of one
+  static constexpr index_t in_time = -1, no_axis = -2;  // in the place of an extent
   static constexpr const char* names[] = {"backward",
                                           "packed sequences",
                                           "batch",
@@ -96,13 +101,27 @@ class agreement {
                                           "a normaliser",
                                           "bytes of a register",
                                           "final_state_everywhere",
-                                          "numbers of final_state"};
+                                          "numbers of final_state",
+                                          "complex numbers"};
 
   static index_t length() {
     typename R::template fields<operand<const T>> x{};
     index_t count = first_operand;
-    R::operands([&](auto&&...) { ++count; }, x);
+    R::operands([&](auto&&...) { count += an_operand; }, x);
     return count;
+  }
+  // Kernels, and with them the numbers of a state, are chosen by shapes: a gate a head or a key,
+  // heads that share an operand.
+  void add_extents(const layout& x, const axes& a) {
+    index_t extents[max_rank];
+    std::fill(std::begin(extents), std::end(extents), no_axis);
+    for (int j = 0; j < a.rank && x.rank > 0; ++j) {
+      extents[j] = a.of[j] == axis::time ? in_time : 1;  // of groups, where they are left out
+      view_axes(x, a).for_each([&](axis of, int i) {
+        if (of == a.of[j] && of != axis::time && i < x.rank) extents[j] = x.shape[i];
+      });
+    }
+    mine_.insert(mine_.end(), std::begin(extents), std::end(extents));
   }
   struct table {
     std::vector<index_t> all;
@@ -124,15 +143,24 @@ class agreement {
     }
     void check() const {
       for (int r = 0; r < ranks; ++r) {
-        for (std::size_t i = 0; i < std::size(names); ++i)
-          if (const index_t want = (*this)(0, at_same + i), got = (*this)(r, at_same + i);
-              got != want)
-            refuse(r, names[i], std::to_string(want) + ", as on rank 0", std::to_string(got));
+        for (std::size_t i = 0; i < at_complex; ++i) check_same(r, i);
         check_operands(r);
+        check_same(r, at_complex);  // where it is no operand's, it is the state's
         if ((*this)(r, at_continues) == 0) continue;
         if ((*this)(r, at_time) == 0) refuse(r, "continues", "tokens of the sequence", "none");
         if (nearest(r, -1) < 0) refuse(r, "continues", "a rank before it that has tokens", "none");
       }
+    }
+    static std::string shape_text(const index_t* extents) {
+      list_text text;
+      for (int i = 0; i < max_rank && extents[i] != no_axis; ++i)
+        text.add(extents[i] == in_time ? "time" : std::to_string(extents[i]));
+      return text.end();
+    }
+    void check_same(int r, std::size_t i) const {
+      const index_t want = (*this)(0, at_same + i), got = (*this)(r, at_same + i);
+      if (got != want)
+        refuse(r, names[i], std::to_string(want) + ", as on rank 0", std::to_string(got));
     }
     void check_operands(int r) const {
       std::size_t i = first_operand;
@@ -140,7 +168,11 @@ class agreement {
       R::operands(
           [&](const char* name, auto&&...) {
             const index_t want = (*this)(0, i), got = (*this)(r, i);
-            ++i;
+            const auto extents = [&](int rank) {
+              return &all[static_cast<std::size_t>(rank) * width() + i + 1];
+            };
+            const index_t *const want_extents = extents(0), *const got_extents = extents(r);
+            i += an_operand;
             const auto check = [&](index_t bit, const char* what) {
               if ((want & bit) != (got & bit))
                 refuse(r, std::string(what) + name,
@@ -151,6 +183,8 @@ class agreement {
             check(complex, "imaginary part of ");
             check(with_gradient, "gradient of ");
             check(shared_gradient, "sum over time in the gradient of ");
+            if (!std::equal(want_extents, want_extents + max_rank, got_extents))
+              refuse(r, name, shape_text(want_extents) + ", as on rank 0", shape_text(got_extents));
           },
           x);
     }

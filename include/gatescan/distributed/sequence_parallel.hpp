@@ -93,7 +93,7 @@ struct call_of_rank {
 
   void bind(const In& in, direction what) {
     p = bind_inputs<R>(in);
-    p.beside = &way.beside;
+    if (p.n.time > 0) p.beside = &way.beside;  // else states pass it by
     backend = for_one_call(where.backend, p);
     mine.emplace(p, in, where.continues, what);
   }
@@ -113,7 +113,6 @@ struct call_of_rank {
   void agree(F&& prepare) {
     const failure caught = failure::of(prepare);
     agreement<R, T>::reach(all, caught, mine ? &*mine : nullptr, way);
-    if (p.n.time == 0) p.beside = nullptr;  // states pass it by
   }
   /// Whether sequences of this piece have states of their own: not where others have all tokens.
   bool takes_part() const {
