@@ -1,10 +1,11 @@
 // One sequence over all ranks: every rank makes and keeps its own tokens only.
 //
-//   mpirun -n 3 example_mpi_sequence_parallel
+//   mpirun -n 3 example_09_several_machines
 //
-// The ranks are the place of the call. Pieces may be of any size: here rank r has 1000 + 500 r
-// tokens. The decays are parameters, one a head; their gradient is, on every rank, the sum over all
-// tokens.
+// The ranks are the place of the call; all else is as on one machine. Pieces may be of any size:
+// here rank r has 1000 + 500 r tokens. The decays are parameters, one a head; their gradient is, on
+// every rank, the sum over all tokens. The state after the last token goes to all ranks, so that
+// any of them can stream on from there.
 #include <mpi.h>
 
 #include <algorithm>
@@ -27,7 +28,8 @@ std::vector<double> tokens(index_t first, index_t count, index_t row, double spe
 }
 
 struct results {
-  std::vector<double> out, d_decay = std::vector<double>(H);
+  std::vector<double> out, state = std::vector<double>(H * K * V);
+  std::vector<double> d_decay = std::vector<double>(H);
 };
 template <class Place>
 results run(const Place& place, index_t first, index_t count) {
@@ -38,8 +40,10 @@ results run(const Place& place, index_t first, index_t count) {
                                .k = {k.data(), {1, count, H, K}},
                                .v = {v.data(), {1, count, H, V}},
                                .log_decay = {decay.data(), {1, count, H, 1}, {0, 0, 1, 0}}};
-  results r{std::vector<double>(v.size())};
-  gatescan::forward(place, gatescan::scan{}, in, {.out = {r.out.data(), {1, count, H, V}}});
+  results r{.out = std::vector<double>(v.size())};
+  gatescan::forward(
+      place, gatescan::scan{}, in,
+      {.out = {r.out.data(), {1, count, H, V}}, .final_state = {r.state.data(), {1, H, K, V}}});
   gatescan::backward(place, gatescan::scan{}, in, {.out = {d_out.data(), {1, count, H, V}}},
                      {.log_decay = {r.d_decay.data(), {1, count, H, 1}, {0, 0, 1, 0}}});
   return r;
@@ -53,7 +57,8 @@ int main(int argc, char** argv) {
   const auto begin_of = [](index_t r) { return 1000 * r + 500 * r * (r - 1) / 2; };
   const index_t first = begin_of(rank), count = begin_of(rank + 1) - first, L = begin_of(ranks);
 
-  const results mine = run(gatescan::sequence_parallel{.comm = MPI_COMM_WORLD}, first, count);
+  const gatescan::sequence_parallel place{.comm = MPI_COMM_WORLD, .final_state_everywhere = true};
+  const results mine = run(place, first, count);
 
   // No rank needs all tokens; here each makes them, to see that it has its part of the whole.
   const results whole = run(gatescan::cpu{}, 0, L);
@@ -61,6 +66,8 @@ int main(int argc, char** argv) {
   for (std::size_t i = 0; i < mine.out.size(); ++i)
     worst = std::max(
         worst, std::abs(mine.out[i] - whole.out[static_cast<std::size_t>(first * H * V) + i]));
+  for (std::size_t i = 0; i < whole.state.size(); ++i)
+    worst = std::max(worst, std::abs(mine.state[i] - whole.state[i]));
   for (std::size_t h = 0; h < H; ++h)
     worst = std::max(worst, std::abs(mine.d_decay[h] / whole.d_decay[h] - 1));
   std::printf("rank %d of %d: tokens %lld to %lld of %lld, worst difference from the whole %.1e\n",
