@@ -37,6 +37,7 @@ struct plain_sizes {
 struct call {
   std::string mode;  // recurrent, scan, chunked, attention or automatic
   int chunk = 0;     // 0: the library's choice
+  int segments = 0;  // of scan, 0: the library's choice
   int threads = 0;   // of the host, 0: all cores
   plain_sizes size;
 

@@ -20,7 +20,7 @@ auto with_mode(const call& c, const F& f) {
       throw device_error(std::string(R::name) + " has no mode " + c.mode);
   };
   if (c.mode == "recurrent") return in(gatescan::recurrent{});
-  if (c.mode == "scan") return in(gatescan::scan{});
+  if (c.mode == "scan") return in(gatescan::scan{c.segments});
   if (c.mode == "attention") return in(gatescan::attention{});
   if (c.mode == "automatic") return in(gatescan::automatic{});
   if (c.mode != "chunked") throw device_error("no mode is called " + c.mode);

@@ -5,7 +5,7 @@
 
 namespace replay {
 
-class host final : public device_calls::device {
+class host : public device_calls::device {
  public:
   std::shared_ptr<void> allocate(std::int64_t bytes) override;
   void write(void* to, const void* from, std::int64_t bytes) override;

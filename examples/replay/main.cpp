@@ -10,11 +10,13 @@
 #include <memory>
 #include <new>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "over_ranks.hpp"
 #include "recurrences.hpp"
 #include "replay.hpp"
 
@@ -65,6 +67,10 @@ void declare(CLI::App& app, replay::options& asked) {
       ->capture_default_str();
   app.add_option("--chunk", asked.chunk, "tokens a chunk in chunked mode [the library's choice]")
       ->check(CLI::Range(1, most));
+  app.add_option(
+         "--segments", asked.segments,
+         "of time in scan mode [the library's choice; under mpirun 1 of each rank's tokens]")
+      ->check(CLI::Range(1, 1024));
   app.add_option("--threads", asked.threads,
                  "of the cpu, 0: all cores; the bits do not depend on it")
       ->check(CLI::Range(0, 4096))
@@ -79,36 +85,19 @@ void declare(CLI::App& app, replay::options& asked) {
   app.add_option("OUT.safetensors", asked.out, "results")->required();
 }
 
-int complain(const std::string& where, const std::string& what) {
-  std::cerr << "replay: " << where << (where.empty() ? "" : ": ") << what << '\n';
+// Of ranks the first speaks for all.
+int complain(const replay::ranks* all, const std::string& where, const std::string& what) {
+  if (all == nullptr || all->own() == 0)
+    std::cerr << "replay: " << where << (where.empty() ? "" : ": ") << what << std::endl;
   return failure;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  replay::options asked;
-  CLI::App app{"Runs one recurrence on the tensors of a safetensors file."};
-  declare(app, asked);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : failure;
-  }
-  const replay::recurrence& recurrence = replay::find_recurrence(asked.recurrence);
-  for (const auto& [name, number] : asked.switches)
-    if (std::none_of(recurrence.options.begin(), recurrence.options.end(),
-                     [&](const replay::option& s) { return s.name == name; }))
-      return complain(name, recurrence.name + " has no such switch");
-  if (asked.chunk && asked.mode != "chunked") {
-    return complain("--chunk", "only --mode chunked has it");
-  }
-
+int run_alone(const replay::options& asked) {
   std::unique_ptr<device_calls::device> device;
   try {
     if (asked.backend == "cuda") device = device_calls::open_device();
   } catch (const std::exception& error) {
-    return complain("--backend cuda", error.what());
+    return complain(nullptr, "--backend cuda", error.what());
   }
   replay::tensors results;
   try {
@@ -116,14 +105,51 @@ int main(int argc, char** argv) {
     const auto file = replay::safetensors::parse(bytes);
     results = replay::run(asked, file, device.get());
   } catch (const std::bad_alloc&) {
-    return complain(asked.in, "out of memory");
+    return complain(nullptr, asked.in, "out of memory");
   } catch (const std::exception& error) {
-    return complain(asked.in, error.what());
+    return complain(nullptr, asked.in, error.what());
   }
   try {
     replay::safetensors::write_bytes(asked.out, replay::safetensors::serialize(results));
   } catch (const std::exception& error) {
-    return complain(asked.out, error.what());
+    return complain(nullptr, asked.out, error.what());
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::unique_ptr<replay::ranks> all = replay::ranks::join(argc, argv);
+  const auto wrong = [&](const std::string& where, const std::string& what) {
+    return complain(all.get(), where, what);
+  };
+  replay::options asked;
+  CLI::App app{"Runs one recurrence on the tensors of a safetensors file."};
+  declare(app, asked);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream silence;
+    const bool speaks = all == nullptr || all->own() == 0;
+    const int code = speaks ? app.exit(error) : app.exit(error, silence, silence);
+    return code == 0 ? 0 : failure;
+  }
+  const replay::recurrence& recurrence = replay::find_recurrence(asked.recurrence);
+  for (const auto& [name, number] : asked.switches)
+    if (std::none_of(recurrence.options.begin(), recurrence.options.end(),
+                     [&](const replay::option& s) { return s.name == name; }))
+      return wrong(name, recurrence.name + " has no such switch");
+  if (asked.chunk && asked.mode != "chunked") return wrong("--chunk", "only --mode chunked has it");
+  if (asked.segments && asked.mode != "scan") return wrong("--segments", "only --mode scan has it");
+  if (all == nullptr) return run_alone(asked);
+
+  if (asked.mode != "scan") return wrong("--mode " + asked.mode, "ranks have only scan");
+  if (asked.backend != "cpu") return wrong("--backend " + asked.backend, "ranks have only cpu");
+  try {
+    run_over(*all, asked);
+  } catch (const replay::rank_error& error) {
+    return wrong("", error.what());
   }
   return 0;
 }

@@ -52,6 +52,14 @@ std::int64_t size_of(const shape_type& shape, const std::string& dtype) {
   return safetensors::checked_size(shape, safetensors::size_of(dtype));
 }
 
+// The places before an axis, and after it.
+std::pair<std::int64_t, std::int64_t> around(const shape_type& shape, int axis) {
+  std::int64_t outer = 1, inner = 1;
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    if (i != index(axis)) (i < index(axis) ? outer : inner) *= shape[i];
+  return {outer, inner};
+}
+
 plain_view dense(void* re, void* im, const shape_type& shape, const std::string& dtype) {
   plain_view x;
   x.re = re, x.im = im;
@@ -86,7 +94,40 @@ operands::place operands::allocate(const shape_type& shape, const std::string& d
   return {memory_.back().get(), dtype, shape};
 }
 
-// Real numbers, converted where those to compute with are not the file's.
+operands::share operands::share_of(const member& m, const shape_type& whole) const {
+  share s{0, {0, 1}, whole};
+  if (whole.empty()) return s;
+  for (int i = 0; i < m.axes.rank && index(i) < whole.size(); ++i)
+    if (m.axes.of[i] == gatescan::axis::time) s.axis = i;
+  const gatescan::axis cut = m.axes.rank > 0 ? m.axes.of[s.axis] : gatescan::axis::channel;
+  s.from = piece_.held(cut, whole[index(s.axis)], m.kind == member::state);
+  s.shape[index(s.axis)] = s.from.count();
+  return s;
+}
+
+// Pieces are cut by the number of tokens and sequences that all have.
+void operands::check_cut_axis(const std::string& name, const member& m, const shape_type& shape,
+                              int axis) const {
+  if (piece_.is_all() || shape.empty()) return;
+  const bool in_time = m.axes.of[axis] == gatescan::axis::time;
+  if (!in_time && (m.kind != member::state || !piece_.is_packed())) return;
+  const std::int64_t all = in_time ? piece_.all_tokens() : piece_.all_sequences();
+  if (shape[index(axis)] != all)
+    throw tensor_error(name, "must have " + std::to_string(all) +
+                                 (in_time ? " tokens" : " sequences") + ", has shape " +
+                                 safetensors::to_string(shape));
+}
+
+// Some numbers, converted where those to compute with are not the file's.
+void operands::write(const place& to, std::int64_t at, const std::byte* from,
+                     const std::string& dtype, std::int64_t size) {
+  const std::int64_t item = safetensors::size_of(to.dtype), file_item = safetensors::size_of(dtype);
+  piecewise(size, [&](std::byte* buffer, std::int64_t first, std::int64_t count) {
+    convert(from + first * file_item, dtype, buffer, to.dtype, index(count));
+    where_.write(static_cast<std::byte*>(to.data) + (at + first) * item, buffer, count * item);
+  });
+}
+
 operands::place operands::plane(const std::string& name, const member& m) {
   const auto at = file_.find(name);
   if (at == file_.end()) throw tensor_error(name, "is missing");
@@ -104,13 +145,22 @@ operands::place operands::plane(const std::string& name, const member& m) {
   if (dtype != in_file && !(may_be_float && dtype == "F32"))
     throw tensor_error(name, "must have dtype " + in_file + (may_be_float ? " or F32" : "") +
                                  ", has " + safetensors::printable(dtype));
-  const place to = allocate(shape, given_dtype_of(m));
-  const std::int64_t item = safetensors::size_of(to.dtype), file_item = safetensors::size_of(dtype);
-  piecewise(size_of(shape, to.dtype),
-            [&](std::byte* piece, std::int64_t first, std::int64_t count) {
-              convert(bytes.data() + first * file_item, dtype, piece, to.dtype, index(count));
-              where_.write(static_cast<std::byte*>(to.data) + first * item, piece, count * item);
-            });
+  if (m.kind == member::offsets && !piece_.is_all()) {
+    const std::vector<std::int64_t> own = piece_.offsets();
+    const place to = allocate({static_cast<std::int64_t>(own.size())}, dtype);
+    where_.write(to.data, own.data(), to.shape[0] * safetensors::size_of(dtype));
+    return to;
+  }
+  const share part = share_of(m, shape);
+  check_cut_axis(name, m, shape, part.axis);
+  const place to = allocate(part.shape, given_dtype_of(m));
+  const auto [outer, inner] = around(shape, part.axis);
+  const std::int64_t file_item = safetensors::size_of(dtype), count = part.from.count() * inner;
+  if (count == 0) return to;
+  const std::int64_t row = shape.empty() ? 1 : shape[index(part.axis)] * inner;
+  for (std::int64_t i = 0; i < outer; ++i)
+    write(to, i * count, bytes.data() + (i * row + part.from.begin * inner) * file_item, dtype,
+          count);
   return to;
 }
 
@@ -153,22 +203,22 @@ void operands::reject_unknown(const std::vector<std::string>& allowed) const {
       throw tensor_error(name, "is not an operand here");
 }
 
-operands::place operands::written(const std::string& name, const shape_type& shape,
-                                  const std::string& dtype, const std::string& given_dtype) {
-  const place to = allocate(shape, given_dtype);
-  results_.push_back({name, dtype, to});
-  return to;
-}
-
-plain_view operands::result_in(const member& m, const shape_type& shape, bool is_complex,
-                               const std::string& dtype) {
+plain_view operands::result_in(const member& m, const shape_type& whole, bool is_complex,
+                               const std::string& dtype, owners by) {
   const std::string& given = given_dtype_of(m);
-  void* const re = written(m.name, shape, dtype, given).data;
-  void* const im = is_complex ? written(m.name + "_im", shape, dtype, given).data : nullptr;
-  return dense(re, im, shape, given);
+  const share part = share_of(m, whole);
+  const auto written = [&](const std::string& name) {
+    const place to = allocate(part.shape, given);
+    results_.push_back({name, dtype, to, whole, part, by});
+    return to.data;
+  };
+  void* const re = written(m.name);
+  void* const im = is_complex ? written(m.name + "_im") : nullptr;
+  return dense(re, im, part.shape, given);
 }
-plain_view operands::result(const member& m, const shape_type& shape, bool is_complex) {
-  return result_in(m, shape, is_complex, dtype_);
+plain_view operands::result(const member& m, const shape_type& whole, bool is_complex) {
+  return result_in(m, whole, is_complex, dtype_,
+                   m.kind == member::state ? owners::ends : owners::time);
 }
 
 plain_view operands::gradient(const member& m) {
@@ -176,7 +226,10 @@ plain_view operands::gradient(const member& m) {
   member d = m;
   d.name = "d_" + m.name;
   const safetensors::entry& of = file_.find(m.name)->second;
-  return result_in(d, of.shape, m.may_be_complex && has(m.name + "_im"), of.dtype);
+  const owners by = m.kind == member::state            ? owners::begins
+                    : m.axes.has(gatescan::axis::time) ? owners::time
+                                                       : owners::first;
+  return result_in(d, of.shape, m.may_be_complex && has(m.name + "_im"), of.dtype, by);
 }
 
 safetensors::tensor operands::fetch(const written_result& result) const {
@@ -193,9 +246,10 @@ safetensors::tensor operands::fetch(const written_result& result) const {
   return t;
 }
 
-std::vector<safetensors::tensor> operands::results() const {
-  std::vector<safetensors::tensor> all;
-  for (const written_result& result : results_) all.push_back(fetch(result));
+std::vector<partial_result> operands::results() const {
+  std::vector<partial_result> all;
+  for (const written_result& result : results_)
+    all.push_back({fetch(result), result.whole, result.part.axis, result.part.from, result.by});
   return all;
 }
 

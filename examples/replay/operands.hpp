@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "device_calls/device.hpp"
+#include "piece.hpp"
 #include "recurrences.hpp"
 #include "safetensors.hpp"
 
@@ -26,16 +27,27 @@ struct tensor_error : std::runtime_error {
       : std::runtime_error("tensor " + safetensors::printable(name) + " " + what) {}
 };
 
+/// A result as it is written: what this rank has of it, and the shape of the whole.
+struct partial_result {
+  safetensors::tensor held;
+  shape_type whole;
+  int axis;    // that is cut, where ranks follow each other
+  range from;  // of this axis: what is held
+  owners by;
+};
+
 /// What a recurrence reads and writes: `read` makes views of the file's tensors, `result` and
 /// `gradient` views whose values `results` hands over to be written. Names an imaginary part
-/// NAME_im, a gradient d_NAME. Every view stays valid as long as this does.
+/// NAME_im, a gradient d_NAME. Every view stays valid as long as this does. Of a piece views are of
+/// its tokens and sequences, and no more of the file is read.
 class operands {
  public:
   /// The file's tensors are of `dtype`, gates may be F32 beside one of 16 bits. They are given to
   /// the library in `given_dtype`, states in `state_dtype`.
-  operands(const safetensors::entries& file, device_calls::memory& where, std::string dtype,
-           std::string given_dtype, std::string state_dtype)
+  operands(const safetensors::entries& file, const piece& part, device_calls::memory& where,
+           std::string dtype, std::string given_dtype, std::string state_dtype)
       : file_(file),
+        piece_(part),
         where_(where),
         dtype_(std::move(dtype)),
         given_dtype_(std::move(given_dtype)),
@@ -54,11 +66,12 @@ class operands {
   /// operand would otherwise change the answer in silence.
   void reject_unknown(const std::vector<std::string>& allowed) const;
 
+  /// `shape`: of the whole.
   plain_view result(const member& m, const shape_type& shape, bool is_complex);
   /// Room for d_NAME if the file has NAME, else "not wanted".
   plain_view gradient(const member& m);
 
-  std::vector<safetensors::tensor> results() const;
+  std::vector<partial_result> results() const;
 
  private:
   struct place {
@@ -66,23 +79,36 @@ class operands {
     std::string dtype;  // of the numbers there
     shape_type shape;
   };
+  // What there is of a tensor in this piece: on one axis, some places.
+  struct share {
+    int axis = 0;
+    range from;
+    shape_type shape;
+  };
   struct written_result {
     std::string name, dtype;  // in the file that is written
     place from;
+    shape_type whole;
+    share part;
+    owners by;
   };
 
   bool has(const std::string& name) const { return file_.contains(name); }
   const std::string& given_dtype_of(const member& m) const;
   place allocate(const shape_type& shape, const std::string& dtype);
+  share share_of(const member& m, const shape_type& whole) const;
+  void check_cut_axis(const std::string& name, const member& m, const shape_type& shape,
+                      int axis) const;
   place plane(const std::string& name, const member& m);
+  void write(const place& to, std::int64_t first, const std::byte* from, const std::string& dtype,
+             std::int64_t count);
   void* zeros(const place& like);
-  place written(const std::string& name, const shape_type& shape, const std::string& dtype,
-                const std::string& given_dtype);
-  plain_view result_in(const member& m, const shape_type& shape, bool is_complex,
-                       const std::string& dtype);
+  plain_view result_in(const member& m, const shape_type& whole, bool is_complex,
+                       const std::string& dtype, owners by);
   safetensors::tensor fetch(const written_result& result) const;
 
   const safetensors::entries& file_;
+  const piece& piece_;
   device_calls::memory& where_;
   const std::string dtype_, given_dtype_, state_dtype_;
   std::int64_t room_;  // memory that is only promised ends in a kill

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "host.hpp"
 #include "operands.hpp"
@@ -13,21 +14,27 @@ namespace {
 
 using device_calls::plain_sizes;
 
-/// A device's own memory cannot be looked into, so offsets are checked here.
-void check_sequence_offsets(const safetensors::entries& file, std::int64_t tokens) {
-  const std::string name = "sequence_offsets";
-  const auto at = file.find(name);
-  if (at == file.end() || at->second.dtype != "I64") return;
-  std::int64_t last = 0;
+/// Of packed sequences; nothing where there are none.
+std::vector<std::int64_t> sequence_offsets(const safetensors::entries& file) {
+  const auto at = file.find("sequence_offsets");
+  if (at == file.end() || at->second.dtype != "I64") return {};
   const auto& bytes = at->second.bytes;
-  for (std::size_t i = 0; i < bytes.size() / sizeof last; ++i) {
-    std::int64_t offset;
-    std::memcpy(&offset, bytes.data() + i * sizeof last, sizeof last);
-    if (offset < last || (i == 0 && offset != 0)) {
-      throw tensor_error(name, "must start at 0 and never fall, has " + std::to_string(offset) +
+  std::vector<std::int64_t> offsets(bytes.size() / sizeof(std::int64_t));
+  if (!bytes.empty()) std::memcpy(offsets.data(), bytes.data(), bytes.size());
+  return offsets;
+}
+/// A device's own memory cannot be looked into, and pieces are cut by them, so offsets are checked
+/// here.
+void check_sequence_offsets(const std::vector<std::int64_t>& offsets, std::int64_t tokens) {
+  const std::string name = "sequence_offsets";
+  if (offsets.empty()) return;
+  std::int64_t last = 0;
+  for (std::size_t i = 0; i < offsets.size(); ++i) {
+    if (offsets[i] < last || (i == 0 && offsets[i] != 0)) {
+      throw tensor_error(name, "must start at 0 and never fall, has " + std::to_string(offsets[i]) +
                                    " at place " + std::to_string(i));
     }
-    last = offset;
+    last = offsets[i];
   }
   if (last != tokens) {
     throw tensor_error(name, "must end at the " + std::to_string(tokens) +
@@ -131,28 +138,43 @@ std::vector<member> parts_of(const recurrence& r, const std::string& state, bool
   return all;
 }
 
-void compute(const device_calls::call& c, const device_calls::computation& how,
-             device_calls::device& where) {
-  std::size_t bytes = 0;
-  std::shared_ptr<void> scratch;
-  if (how.workspace_bytes != nullptr) {
-    bytes = how.workspace_bytes(c);
-    scratch = where.allocate(static_cast<std::int64_t>(bytes));
-  }
-  how.run(c, where.stream(), {static_cast<std::byte*>(scratch.get()), bytes});
-  where.wait();  // before the scratch goes
+/// F64 is wide already.
+bool is_wide(const options& asked, const std::string& dtype) {
+  return asked.wide && dtype != "F64";
+}
+operands read_from(const options& asked, const safetensors::entries& file, const piece& part,
+                   device_calls::device& where) {
+  const recurrence& r = find_recurrence(asked.recurrence);
+  const std::string dtype = dtype_of(r, file);
+  return {file,
+          part,
+          where,
+          dtype,
+          given_dtype_of(r, file, dtype),
+          is_wide(asked, dtype) || dtype == "F64" ? "F64" : "F32"};
+}
+const device_calls::computation& computation_of(const options& asked,
+                                                const safetensors::entries& file,
+                                                device_calls::device& where) {
+  const recurrence& r = find_recurrence(asked.recurrence);
+  const std::string dtype = dtype_of(r, file);
+  return where.find(r.name,
+                    given_dtype_of(r, file, dtype) + (is_wide(asked, dtype) ? " wide" : ""));
 }
 
-tensors run_on(device_calls::device& where, const options& asked, const recurrence& r,
-               const safetensors::entries& file, const std::string& dtype) {
-  const bool wide = asked.wide && dtype != "F64";  // that is wide already
-  const std::string given = given_dtype_of(r, file, dtype);
-  const device_calls::computation& how = where.find(r.name, given + (wide ? " wide" : ""));
-  operands from(file, where, dtype, given, wide || dtype == "F64" ? "F64" : "F32");
+}  // namespace
 
-  device_calls::call c;
+job::job(const options& asked, const safetensors::entries& file, const piece& part,
+         device_calls::device& where)
+    : where_(where),
+      operands_(read_from(asked, file, part, where)),
+      how_(computation_of(asked, file, where)) {
+  const recurrence& r = find_recurrence(asked.recurrence);
+  operands& from = operands_;
+  device_calls::call& c = forward_;
   c.mode = asked.mode;
   c.chunk = asked.chunk.value_or(0);
+  c.segments = asked.segments.value_or(0);
   c.threads = asked.threads;
   c.options = options_of(r, asked);
   for (const member& m : r.operands) c.operands.push_back(from.read(m));
@@ -193,9 +215,11 @@ tensors run_on(device_calls::device& where, const options& asked, const recurren
   if (packed) n.sequences = c.sequence_offsets.shape[0] - 1;
   if (n.sequences < 0) throw tensor_error("sequence_offsets", "is empty");
   c.size = back.size = n;
+  plain_sizes full = n;  // the extents of the whole
+  if (!part.is_all()) full.time = part.all_tokens();
+  if (!part.is_all() && packed) full.sequences = part.all_sequences();
+  if (!packed) full.sequences = n.batch;
   const auto shape = [&](const gatescan::axes& a) {
-    plain_sizes full = n;
-    if (!packed) full.sequences = n.batch;
     shape_type extents;
     for (int i = 0; i < a.rank; ++i) extents.push_back(extent(full, a.of[i]));
     return extents;
@@ -203,28 +227,56 @@ tensors run_on(device_calls::device& where, const options& asked, const recurren
   c.out = from.result(r.out, shape(r.out.axes), complex_out);
   c.final_state = each_part(
       final, false, [&](const member& m) { return from.result(m, shape(m.axes), complex_state); });
-  compute(c, how, where);
-  if (asked.grad) {
-    for (const member& m : r.operands) back.gradients.push_back(from.gradient(m));
-    back.d_initial_state =
-        each_part(initial, true, [&](const member& m) { return from.gradient(m); });
-    compute(back, how, where);
-  }
-  return from.results();
+  if (!asked.grad) return;
+  for (const member& m : r.operands) back.gradients.push_back(from.gradient(m));
+  back.d_initial_state =
+      each_part(initial, true, [&](const member& m) { return from.gradient(m); });
+  backward_ = back;
 }
 
-}  // namespace
+void job::run() const {
+  compute(forward_);
+  if (backward_) compute(*backward_);
+}
+
+void job::compute(const device_calls::call& c) const {
+  std::size_t bytes = 0;
+  std::shared_ptr<void> scratch;
+  if (how_.workspace_bytes != nullptr) {
+    bytes = how_.workspace_bytes(c);
+    scratch = where_.allocate(static_cast<std::int64_t>(bytes));
+  }
+  how_.run(c, where_.stream(), {static_cast<std::byte*>(scratch.get()), bytes});
+  where_.wait();  // before the scratch goes
+}
+
+piece piece_of(const options& asked, const safetensors::entries& file, int rank, int ranks) {
+  const recurrence& r = find_recurrence(asked.recurrence);
+  const auto first = file.find(r.operands.front().name);
+  if (first == file.end()) throw tensor_error(r.operands.front().name, "is missing");
+  const shape_type& shape = first->second.shape;
+  const std::int64_t tokens = shape.size() > 1 ? shape[1] : 0;
+  const std::vector<std::int64_t> offsets = sequence_offsets(file);
+  if (offsets.empty() && file.contains("sequence_offsets"))
+    throw tensor_error("sequence_offsets", "must have dtype I64 and at least one place");
+  check_sequence_offsets(offsets, tokens);
+  return {tokens, offsets, rank, ranks};
+}
 
 tensors run(const options& asked, const safetensors::entries& file, device_calls::device* device) {
   const recurrence& r = find_recurrence(asked.recurrence);
-  const std::string dtype = dtype_of(r, file);
-  if (device == nullptr) {
-    host here;
-    return run_on(here, asked, r, file, dtype);
+  if (device != nullptr) {
+    dtype_of(r, file);  // says what is missing
+    const shape_type& shape = file.find(r.operands.front().name)->second.shape;
+    if (shape.size() > 1) check_sequence_offsets(sequence_offsets(file), shape[1]);
   }
-  const shape_type& shape = file.find(r.operands.front().name)->second.shape;
-  if (shape.size() > 1) check_sequence_offsets(file, shape[1]);
-  return run_on(*device, asked, r, file, dtype);
+  host here;
+  const piece all;
+  const job whole(asked, file, all, device != nullptr ? *device : here);
+  whole.run();
+  tensors all_of_it;
+  for (partial_result& result : whole.results()) all_of_it.push_back(std::move(result.held));
+  return all_of_it;
 }
 
 }  // namespace replay

@@ -76,20 +76,14 @@ void remove_unfinished(int signal) {
   std::raise(signal);
 }
 
-// From `part` being created to its end: signals take it along.
-class unfinished_file {
- public:
-  explicit unfinished_file(const std::string& part) {
-    unfinished = part.c_str();
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      if (std::signal(signal, remove_unfinished) == SIG_IGN) std::signal(signal, SIG_IGN);
-    }
-    std::signal(SIGXFSZ, SIG_IGN);  // a file beyond its limit is an error of the write
+// From `part` being created to its end signals take it along.
+void begin_unfinished(const std::string& part) {
+  unfinished = part.c_str();
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (std::signal(signal, remove_unfinished) == SIG_IGN) std::signal(signal, SIG_IGN);
   }
-  ~unfinished_file() { unfinished = nullptr; }
-  unfinished_file(const unfinished_file&) = delete;
-  unfinished_file& operator=(const unfinished_file&) = delete;
-};
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond its limit is an error of the write
+}
 
 // What a link points to, also where that does not exist yet.
 std::filesystem::path without_links(std::filesystem::path path) {
@@ -194,49 +188,78 @@ std::vector<std::byte> read_bytes(const std::filesystem::path& path) {
   return bytes;
 }
 
-std::vector<std::byte> serialize(std::span<const tensor> tensors) {
+std::vector<std::byte> header_of(std::span<const tensor> tensors) {
   auto header = nlohmann::ordered_json::object();
-  std::size_t data = 0;
+  std::int64_t data = 0;
   for (const tensor& t : tensors) {
-    header[t.name] = {
-        {"dtype", t.dtype}, {"shape", t.shape}, {"data_offsets", {data, data + t.bytes.size()}}};
-    data += t.bytes.size();
+    const std::int64_t item = size_of(t.dtype), end = data + checked_size(t.shape, item) * item;
+    header[t.name] = {{"dtype", t.dtype}, {"shape", t.shape}, {"data_offsets", {data, end}}};
+    data = end;
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
 
   std::vector<std::byte> file;
-  file.reserve(length_bytes + text.size() + data);
   for (std::size_t i = 0; i < length_bytes; ++i) {
     file.push_back(static_cast<std::byte>(text.size() >> (8 * i) & 0xff));
   }
   const auto as_bytes = std::as_bytes(std::span(text));
   file.insert(file.end(), as_bytes.begin(), as_bytes.end());
+  return file;
+}
+
+std::vector<std::byte> serialize(std::span<const tensor> tensors) {
+  std::vector<std::byte> file = header_of(tensors);
+  std::size_t size = file.size();
+  for (const tensor& t : tensors) size += t.bytes.size();
+  file.reserve(size);
   for (const tensor& t : tensors) file.insert(file.end(), t.bytes.begin(), t.bytes.end());
   return file;
 }
 
-void write_bytes(const std::filesystem::path& asked, std::span<const std::byte> bytes) {
-  const auto failed = [](const std::string& what) {
-    return file_error(what + ": " + std::strerror(errno));
-  };
-  // The rename would replace a link, a device or a pipe by a file.
-  const std::filesystem::path path = without_links(asked);
+// The rename would replace a link, a device or a pipe by a file.
+new_file::new_file(const std::filesystem::path& asked) : path_(without_links(asked)) {
   std::error_code status;
-  if (std::filesystem::exists(path, status) && !std::filesystem::is_regular_file(path, status)) {
+  if (std::filesystem::exists(path_, status) && !std::filesystem::is_regular_file(path_, status)) {
     throw file_error("exists and is not a regular file");
   }
-  const std::string part = path.string() + ".part" + std::to_string(::getpid());
-  const unfinished_file guard(part);
-  std::FILE* const stream = std::fopen(part.c_str(), "wbx");  // x: never onto another's file
-  if (stream == nullptr) throw failed("cannot create " + printable(part));
-  const bool written =
-      bytes.empty() || std::fwrite(bytes.data(), 1, bytes.size(), stream) == bytes.size();
-  const bool complete = std::fclose(stream) == 0 && written;
-  if (complete && std::rename(part.c_str(), path.c_str()) == 0) return;
-  const auto error = failed(complete ? "cannot be replaced" : "cannot be written");
-  std::remove(part.c_str());
+  part_ = path_.string() + ".part" + std::to_string(::getpid());
+  begin_unfinished(part_);
+  stream_ = std::fopen(part_.c_str(), "wbx");  // x: never onto another's file
+  if (stream_ != nullptr) return;
+  unfinished = nullptr;
+  throw file_error("cannot create " + printable(part_) + ": " + std::strerror(errno));
+}
+
+new_file::~new_file() {
+  if (stream_ != nullptr) {
+    std::fclose(stream_);
+    std::remove(part_.c_str());
+  }
+  unfinished = nullptr;
+}
+
+void new_file::fail(const std::string& what) {
+  const file_error error(what + ": " + std::strerror(errno));
+  std::remove(part_.c_str());
   throw error;
+}
+
+void new_file::append(std::span<const std::byte> bytes) {
+  if (bytes.empty() || std::fwrite(bytes.data(), 1, bytes.size(), stream_) == bytes.size()) return;
+  throw file_error(std::string("cannot be written: ") + std::strerror(errno));
+}
+
+void new_file::complete() {
+  const bool written = std::fclose(std::exchange(stream_, nullptr)) == 0;
+  if (!written) fail("cannot be written");
+  if (std::rename(part_.c_str(), path_.c_str()) != 0) fail("cannot be replaced");
+}
+
+void write_bytes(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  new_file file(path);
+  file.append(bytes);
+  file.complete();
 }
 
 std::string printable(std::string_view name) {

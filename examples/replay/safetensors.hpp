@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -57,10 +58,31 @@ entries parse(std::span<const std::byte> file);
 /// All bytes of a regular file. Throws file_error.
 std::vector<std::byte> read_bytes(const std::filesystem::path& path);
 
-/// The bytes of a file with these tensors, in this order; the data starts at a multiple of 8.
+/// What stands before the data of a file with tensors of these names, dtypes and shapes, whatever
+/// their bytes, in this order; the data starts at a multiple of 8.
+std::vector<std::byte> header_of(std::span<const tensor> tensors);
+/// The bytes of a file with these tensors.
 std::vector<std::byte> serialize(std::span<const tensor> tensors);
 
-/// Writes all or nothing: into a temporary beside `path`, renamed when complete. Throws file_error.
+/// A file that is written all or nothing: into a temporary beside `path`, which `complete` gives
+/// its name. Throws file_error; a temporary that is not complete goes away.
+class new_file {
+ public:
+  explicit new_file(const std::filesystem::path& path);
+  ~new_file();
+  new_file(const new_file&) = delete;
+  new_file& operator=(const new_file&) = delete;
+
+  void append(std::span<const std::byte> bytes);
+  void complete();
+
+ private:
+  [[noreturn]] void fail(const std::string& what);
+
+  std::filesystem::path path_;
+  std::string part_;
+  std::FILE* stream_ = nullptr;
+};
 void write_bytes(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
 /// `name` quoted and escaped, so that a hostile name cannot reach the terminal as control codes.
