@@ -13,6 +13,8 @@ class device;
 
 namespace char_lm {
 
+class ranks;
+
 /// Tokens of `batch` sequences of `time` steps each; row b * time + t of a matrix is token t of b.
 struct extent {
   index batch = 1, time = 0;
@@ -25,6 +27,7 @@ struct execution {
   int chunk = 0;  // 0: the library's choice
   int threads = 1;
   device_calls::device* device = nullptr;  // null: on the host
+  const ranks* sequence = nullptr;         // those that share each sequence; null: nobody
 };
 
 inline const std::vector<std::string> mode_names = {"recurrent", "scan", "chunked", "attention"};

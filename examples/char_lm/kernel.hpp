@@ -14,6 +14,11 @@
 #include "device_calls/formats.hpp"
 #include "device_calls/staged_call.hpp"
 #include "execution.hpp"
+#include "ranks.hpp"
+
+#if defined(CHAR_LM_HAS_MPI)
+#include <gatescan/distributed/sequence_parallel.hpp>
+#endif
 
 namespace char_lm {
 
@@ -38,7 +43,9 @@ class kernel {
 
   kernel() = default;
   kernel(const execution& how, const problem& size) {
-    if (how.device != nullptr)
+    if (how.sequence != nullptr)
+      make_over_ranks(how);
+    else if (how.device != nullptr)
       make_on_device(how, size);
     else
       with_mode(how, [&](auto mode) { make(gatescan::cpu{.threads = how.threads}, mode, size); });
@@ -48,6 +55,35 @@ class kernel {
   std::function<void(const inputs&, const output_gradients&, const gradients&)> backward;
 
  private:
+  // Every rank has its piece of the sequences. What the library sums over ranks is a gradient of
+  // the first one: the trainer adds up all of them.
+  void make_over_ranks([[maybe_unused]] const execution& how) {
+#if defined(CHAR_LM_HAS_MPI)
+    const gatescan::sequence_parallel place{
+        .comm = *static_cast<const MPI_Comm*>(how.sequence->communicator()),
+        .backend = {.threads = how.threads}};
+    const bool is_first = how.sequence->place() == 0;
+    forward = [place](const inputs& in, const outputs& out) {
+      gatescan::forward(place, gatescan::scan{}, in, out);
+    };
+    backward = [place, is_first](const inputs& in, const output_gradients& d_out,
+                                 const gradients& d_in) {
+      gatescan::backward(place, gatescan::scan{}, in, d_out, d_in);
+      if (is_first) return;
+      Recurrence::operands(
+          [](const char*, const gatescan::axes& a, gatescan::presence, const auto& d) {
+            if (!a.has(gatescan::axis::time)) clear(d);
+          },
+          d_in);
+    };
+#endif
+  }
+  // Dense parameters.
+  static void clear(const gatescan::view<float>& d) { std::fill_n(d.data, d.size(), 0.0f); }
+  static void clear(const gatescan::complex_view<float>& d) {
+    for (float* const plane : {d.re, d.im})
+      if (plane != nullptr) std::fill_n(plane, d.size(), 0.0f);
+  }
   // Operands and results stay the host's: they are copied around each call.
   void make_on_device(const execution& how, const problem& size) {
     device_calls::call like;

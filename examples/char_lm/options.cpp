@@ -55,6 +55,11 @@ bool parse_command_line(int argc, char** argv, options& o) {
   app.add_option("--threads", o.threads, "Threads, 0: all cores")
       ->check(CLI::Range(0, 4096))
       ->group("Machine");
+  app.add_option("--ranks-a-sequence", o.ranks_a_sequence,
+                 "Under mpirun: so many ranks share each training sequence, in pieces of time, by "
+                 "--mode scan; the others divide the batch")
+      ->check(positive)
+      ->group("Machine");
   run("backend", r.backend,
       "Where the recurrence of training and measuring is computed; cuda: operands are copied there "
       "and back around each call, all else stays on the cpu")
@@ -91,6 +96,19 @@ bool parse_command_line(int argc, char** argv, options& o) {
     if (app.get_option(text_of("--%s", entry.key().c_str()))->count() > 0)
       o.given.insert(entry.key());
   return true;
+}
+
+void check_sharing(const options& o, int ranks) {
+  const int sharing = o.ranks_a_sequence;
+  const auto refuse = [&](const std::string& what) {
+    throw usage_error("--ranks-a-sequence " + std::to_string(sharing) + ": " + what);
+  };
+  if (ranks % sharing != 0)
+    refuse("does not divide the " + std::to_string(ranks) + " that mpirun has started");
+  if (sharing == 1) return;
+  if (o.run.mode != "scan" || o.run.backend != "cpu")
+    refuse("only --mode scan on --backend cpu cuts sequences");
+  if (o.run.context / sharing < 3) refuse("a rank needs 3 bytes of --context, or more");
 }
 
 void take_run_options(options& o, const run_options& saved) {

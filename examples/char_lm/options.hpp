@@ -38,6 +38,7 @@ struct options {
   double temperature = 0.7;
   std::string prompt = "This License ";
   std::shared_ptr<device_calls::device> device;  // where the backend is cuda
+  int ranks_a_sequence = 1;
 
   execution how() const { return {run.mode, run.chunk, threads, device.get()}; }
 };
@@ -49,6 +50,9 @@ struct usage_error : std::runtime_error {
 
 /// Throws usage_error. Where --help was asked for, prints it and returns false.
 bool parse_command_line(int argc, char** argv, options& o);
+
+/// Throws usage_error where so many ranks cannot share sequences as asked.
+void check_sharing(const options& o, int ranks);
 
 /// Takes the run options of a checkpoint. Throws usage_error where the command line names another
 /// value.

@@ -13,6 +13,8 @@ class short_conv {
 
   short_conv(blueprint& b, index channels);
 
+  /// Where ranks share sequences, the tokens before a piece come from the one before it.
+  void plan(const ranks* sequence) { sequence_ = sequence; }
   void forward(const flat& theta, const extent& size, const matrix& x, matrix& y);
   /// Overwrites d_y on the way; sets d_x.
   void backward(const flat& theta, flat& grad, const extent& size, const matrix& x, matrix& d_y,
@@ -22,8 +24,12 @@ class short_conv {
   void step(const flat& theta, matrix& past, const matrix& x, matrix& y) const;
 
  private:
+  bool continues() const;
+
   slot taps_, bias_;
-  matrix sum_;  // before silu
+  const ranks* sequence_ = nullptr;
+  matrix before_;  // the three inputs before each sequence
+  matrix sum_;     // before silu
   row_array sigmoid_;
 };
 

@@ -36,6 +36,7 @@ time_mixing::time_mixing(blueprint& b, const std::string& recurrence, index widt
 void time_mixing::plan(const extent& size, const execution& how) {
   size_ = size;
   mixer_->plan(size, how);
+  conv_.plan(how.sequence);
 }
 
 void time_mixing::forward(const flat& theta, const matrix& x, matrix& y) {

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "model.hpp"
 #include "optimizer.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "text.hpp"
 
 namespace char_lm {
@@ -28,7 +30,9 @@ struct training_state {
 
 class trainer {
  public:
-  trainer(const run_options& run, const corpus& text, const execution& how);
+  /// `all`: each has some sequences of the batch, or a piece of them; null: alone. How many there
+  /// are changes no bit, unless they share sequences.
+  trainer(const run_options& run, const corpus& text, const execution& how, const ranks* all);
 
   training_state& state() { return state_; }
   const training_state& state() const { return state_; }
@@ -46,15 +50,24 @@ class trainer {
   // threads, so neither does any sum.
   struct shard {
     model training, measuring;
-    index first, count;  // sequences of the batch
+    int number;  // of all
     flat gradient;
     std::vector<std::uint8_t> inputs, targets;
-    double loss = 0;
   };
+
+  bool is_shared() const { return all_ != nullptr && all_->a_sequence() > 1; }
+  bool has(int number) const;
+  index first_sequence(int number) const { return number * run_.batch / shard_count_; }
+  void read_batch();
+  void add_gradients();
+  void each_part(const std::function<void(index, index)>& f) const;
 
   run_options run_;
   const corpus& text_;
+  const ranks* all_;
   int threads_;
+  int shard_count_ = 1;                      // of all ranks
+  index piece_begin_ = 0, piece_count_ = 0;  // of the context
   training_state state_;
   flat decays_, gradient_;
   window_order order_;

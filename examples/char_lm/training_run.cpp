@@ -38,8 +38,8 @@ std::int64_t steps_in_time(const training_state& s, std::int64_t asked_for, doub
 }  // namespace
 
 training_run::training_run(const options& o, const corpus& text, trainer& learner,
-                           double trigram_bits)
-    : o_(o), text_(text), learner_(learner), trigram_bits_(trigram_bits) {}
+                           double trigram_bits, const ranks* all)
+    : o_(o), text_(text), learner_(learner), trigram_bits_(trigram_bits), all_(all) {}
 
 int training_run::run() {
   training_state& s = learner_.state();
@@ -51,7 +51,7 @@ int training_run::run() {
   if (s.held_out.empty()) measure();
   save_checkpoint();  // at once, so that a folder that cannot be written is known before the work
   planned_at_ = clock::now();
-  while (s.step < s.total && stop_signal == 0) {
+  while (s.step < s.total && stop_ == 0) {
     const clock::time_point step_start = clock::now();
     const double loss = learner_.step();
     step_seconds_ += seconds_since(step_start);
@@ -63,10 +63,21 @@ int training_run::run() {
     }
     if (s.step < s.total && (measured || s.step - first_ == 10)) plan_time();
     if (line_.due() || measured) show();
+    agree();
   }
   save_checkpoint();
   line_.end();
-  return stop_signal;
+  return stop_;
+}
+
+// Clocks and signals are a rank's own: the first one's plan is that of all, a signal is for all.
+void training_run::agree() {
+  stop_ = stop_signal;
+  if (all_ == nullptr) return;
+  std::int64_t total = learner_.state().total;
+  all_->broadcast(0, std::as_writable_bytes(std::span(&total, 1)));
+  learner_.state().total = total;
+  stop_ = static_cast<int>(all_->largest(stop_));
 }
 
 void training_run::measure() {
@@ -75,6 +86,7 @@ void training_run::measure() {
 }
 
 void training_run::save_checkpoint() const {
+  if (all_ != nullptr && all_->own() != 0) return;
   save(o_.out / "checkpoint.bin", o_.run, text_.fingerprint, learner_.state());
 }
 

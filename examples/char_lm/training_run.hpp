@@ -12,13 +12,15 @@ namespace char_lm {
 
 class training_run {
  public:
-  training_run(const options& o, const corpus& text, trainer& learner, double trigram_bits);
+  training_run(const options& o, const corpus& text, trainer& learner, double trigram_bits,
+               const ranks* all);
 
   /// Trains to the end, or until SIGINT or SIGTERM; finishes the step and saves a checkpoint.
   /// Returns the signal, or 0.
   int run();
 
  private:
+  void agree();
   void measure();
   void save_checkpoint() const;
   void plan_time();
@@ -29,6 +31,8 @@ class training_run {
   const corpus& text_;
   trainer& learner_;
   double trigram_bits_;
+  const ranks* all_;  // null: alone
+  int stop_ = 0;      // the signal that one of them got
   progress line_;
   std::chrono::steady_clock::time_point start_;
   std::int64_t first_ = 0;                            // the step that this run began with
