@@ -91,7 +91,7 @@ class agreement {
                                at_packed = 1, at_everywhere = 8, at_complex = 10,
                                first_operand = 14;
   static constexpr int an_operand = 1 + max_rank;       // numbers of one
-  static constexpr index_t in_time = -1, no_axis = -2;  // in the place of an extent
+  static constexpr index_t of_time = -1, no_axis = -2;  // in the place of an extent
   static constexpr const char* names[] = {"backward",
                                           "packed sequences",
                                           "batch",
@@ -116,7 +116,7 @@ class agreement {
     index_t extents[max_rank];
     std::fill(std::begin(extents), std::end(extents), no_axis);
     for (int j = 0; j < a.rank && x.rank > 0; ++j) {
-      extents[j] = a.of[j] == axis::time ? in_time : 1;  // of groups, where they are left out
+      extents[j] = a.of[j] == axis::time ? of_time : 1;  // of groups, where they are left out
       view_axes(x, a).for_each([&](axis of, int i) {
         if (of == a.of[j] && of != axis::time && i < x.rank) extents[j] = x.shape[i];
       });
@@ -154,7 +154,7 @@ class agreement {
     static std::string shape_text(const index_t* extents) {
       list_text text;
       for (int i = 0; i < max_rank && extents[i] != no_axis; ++i)
-        text.add(extents[i] == in_time ? "time" : std::to_string(extents[i]));
+        text.add(extents[i] == of_time ? "time" : std::to_string(extents[i]));
       return text.end();
     }
     void check_same(int r, std::size_t i) const {
