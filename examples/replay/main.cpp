@@ -138,7 +138,7 @@ int main(int argc, char** argv) {
   const replay::recurrence& recurrence = replay::find_recurrence(asked.recurrence);
   for (const auto& [name, number] : asked.switches)
     if (std::none_of(recurrence.options.begin(), recurrence.options.end(),
-                     [&](const replay::option& s) { return s.name == name; }))
+                     [&asked_for = name](const replay::option& s) { return s.name == asked_for; }))
       return wrong(name, recurrence.name + " has no such switch");
   if (asked.chunk && asked.mode != "chunked") return wrong("--chunk", "only --mode chunked has it");
   if (asked.segments && asked.mode != "scan") return wrong("--segments", "only --mode scan has it");
