@@ -23,10 +23,11 @@ from pathlib import Path
 import numpy as np
 import reference
 import report
-from rows import Row, all_rows, operands
+from operands import operands
+from rows import Row, all_rows
 
 HERE = Path(__file__).resolve().parent
-PEERS = ("torch", "jax", "ggml")
+PEERS = ("torch", "jax", "ggml", "onnxruntime")
 
 
 def cpu_line(key: str) -> str:

@@ -167,7 +167,7 @@ def forms(row: Row) -> Iterator[tuple[str, Callable]]:
         for t in fits[::2]:
             yield f"tiles of {t}", partial(scan, tile=t)
             yield f"associative_scan in tiles of {t}", partial(scan, tile=t, associative=True)
-    else:
+    elif row.recurrence == "elementwise":
         for unroll in (1, 16):
             yield f"token loop, unrolled by {unroll}", partial(elementwise_tokens, unroll=unroll)
             if row.complex:

@@ -1,14 +1,13 @@
-"""What is compared: shapes, the names of gatescan_bench's cells, and operands."""
+"""What is compared: shapes, and the names of gatescan_bench's cells. operands.py has the numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 FORWARD = "forward"
 BACKWARD = "backward"  # gradients; what a peer keeps from its forward call is there already
 STEP = "step"  # forward and all gradients, as in training
+KINDS = {FORWARD: "", BACKWARD: ", backward", STEP: ", forward and backward"}
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class Row:
     name: str
     recurrence: str
     kind: str
-    size: dict[str, int]  # B L and H K V, or D, or D N
+    size: dict[str, int]  # B L and H K V, or H N P, or D, or D N
     flavour: str = ""  # as gatescan_bench spells it: real, complex, scalar_gate
 
     @property
@@ -31,6 +30,27 @@ class Row:
         modes = "(recurrent|scan|chunked)"
         return [f"^{self.recurrence}/{p}/{modes}/cpu/f32/{shape}/threads:{threads}/"
                 for p in passes]
+
+
+def family(quick: bool) -> list[Row]:
+    """The delta rules, Mamba-2, RWKV, xLSTM and the units of channels; each in all three kinds."""
+
+    def heads(h, k, v):
+        return dict(B=2, L=64, H=3, K=13, V=21) if quick else dict(B=1, L=2048, H=h, K=k, V=v)
+
+    ssd = dict(B=2, L=64, H=3, N=13, P=21) if quick else dict(B=1, L=2048, H=24, N=128, P=64)
+    channels = dict(B=2, L=64, D=37) if quick else dict(B=8, L=4096, D=512)
+    shapes = [
+        ("gated_delta_net, a gate a head", "gated_delta_net", heads(8, 128, 128), "scalar_gate"),
+        ("gated_delta_net, a gate a key", "gated_delta_net", heads(8, 128, 128), ""),
+        ("mamba2 P=64 H=24 N=128", "mamba2", ssd, ""),
+        ("rwkv6 K=V=64 H=12", "rwkv6", heads(12, 64, 64), ""),
+        ("rwkv7 K=V=64 H=12", "rwkv7", heads(12, 64, 64), ""),
+        ("mlstm K=128 V=256 H=4", "mlstm", heads(4, 128, 256), ""),
+        *((name, name, channels, "") for name in ("hgrn", "min_gru", "rg_lru", "rwkv4")),
+    ]
+    return [Row(name + tail, recurrence, kind, size, flavour)
+            for name, recurrence, size, flavour in shapes for kind, tail in KINDS.items()]
 
 
 def all_rows(quick: bool) -> list[Row]:
@@ -52,39 +72,5 @@ def all_rows(quick: bool) -> list[Row]:
         Row("gla K=V=128 H=8, forward and backward", "gla", STEP, gla(8, 128, 128)),
         Row("selective_scan, backward", "selective_scan", BACKWARD, scan),
         Row("selective_scan, forward and backward", "selective_scan", STEP, scan),
+        *family(quick),
     ]
-
-
-def operands(row: Row) -> dict[str, np.ndarray]:
-    """float32 or complex64 operands, from the same ranges as gatescan_bench's (operands.hpp)."""
-    random = np.random.default_rng(1)
-    n = row.size
-    wide = 3**0.5
-
-    def uniform(low, high, *shape):
-        return random.uniform(low, high, shape).astype(np.float32)
-
-    bl = (n["B"], n["L"])
-    if row.recurrence == "gla":
-        h, k, v = n["H"], n["K"], n["V"]
-        key = wide / k**0.5
-        x = dict(q=uniform(-key, key, *bl, h, k), k=uniform(-key, key, *bl, h, k),
-                 v=uniform(-wide, wide, *bl, h, v),
-                 log_decay=uniform(-0.1, -0.001, *bl, h, 1 if row.flavour else k))
-        out = (*bl, h, v)
-    elif row.recurrence == "selective_scan":
-        d, s = n["D"], n["N"]
-        x = dict(u=uniform(-wide, wide, *bl, d), delta=uniform(-5, -2, *bl, d),
-                 A=uniform(-16, -1, d, s), B=uniform(-wide, wide, *bl, s),
-                 C=uniform(-wide, wide, *bl, s), D=uniform(-wide, wide, d),
-                 z=uniform(-wide, wide, *bl, d))
-        out = (*bl, d)
-    else:
-        out = (*bl, n["D"])
-        x = dict(a=uniform(0.9, 1, *out), x=uniform(-wide, wide, *out))
-        if row.complex:
-            x["a"] = x["a"] * np.exp(2j * np.pi * random.random(out)).astype(np.complex64)
-            x["x"] = x["x"] + 1j * uniform(-wide, wide, *out)
-    if row.kind != FORWARD:
-        x["d_out"] = uniform(-wide, wide, *out)
-    return x
