@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-COLOURS = {"torch": "#d95f02", "jax": "#1b9e77", "ggml": "#7570b3"}
+COLOURS = {"torch": "#d95f02", "jax": "#1b9e77", "ggml": "#7570b3",
+           "onnxruntime": "#e7298a"}
 
 
 def cell(entry: dict | None) -> str:
