@@ -1,0 +1,1 @@
+"""The forms that people write in PyTorch; a file a family, each with forms(row)."""
