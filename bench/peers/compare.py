@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""gatescan against PyTorch, JAX and ggml, on the rows of rows.py. See README.md.
+"""gatescan against PyTorch, JAX, ggml and ONNX Runtime, on the rows of rows.py. See README.md.
 
 Everybody runs in the same environment, on the same cores, and in turns: each round times everybody
 once, so that whatever else the machine does hits all alike. What is reported is the median of the
