@@ -24,3 +24,12 @@ def joined(y):
     """split's inverse."""
     n, b, heads, chunk, size = y.shape
     return y.permute(1, 0, 3, 2, 4).reshape(b, n * chunk, heads, size)
+
+
+def carried(decays, written):
+    """The state after all chunks, and those before each."""
+    s, states = torch.zeros_like(written[0]), []
+    for decay, new in zip(decays, written):
+        states.append(s)
+        s = torch.addcmul(new, decay, s)
+    return s, torch.stack(states)

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from rows import FORWARD, Row
-from torch_forms.common import chunks_of, compiled, joined, split
+from torch_forms.common import carried, chunks_of, compiled, joined, split
 
 EPS = 1e-6
 
@@ -56,12 +56,9 @@ def chunks(q, k, v, i, f, chunk):
         after = torch.cat([before[1:], m[None]])
         of_token = torch.maximum(g + before, weights.amax(-1, keepdim=True))
     written = (k * (kept - after).exp()).mT @ v
-    s, states = torch.zeros_like(written[0]), []
-    for decay, new in zip((last + before - after).exp(), written):
-        states.append(s)
-        s = torch.addcmul(new, decay, s)
+    s, states = carried((last + before - after).exp(), written)
     read = ((q @ k.mT) * (weights - of_token).exp()) @ v
-    read = read + (g + before - of_token).exp() * (q @ torch.stack(states))
+    read = read + (g + before - of_token).exp() * (q @ states)
     return joined(divided(read, of_token)), s * m.exp()
 
 

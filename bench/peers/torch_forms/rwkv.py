@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 from rows import FORWARD, Row
-from torch_forms.common import chunks_of, compiled, joined, split
+from torch_forms.common import carried, chunks_of, compiled, joined, split
 
 
 def loop(r, k, w, v, u):
@@ -20,7 +20,8 @@ def loop(r, k, w, v, u):
     return torch.stack(out, 1) + own, s
 
 
-def chunks(r, k, w, v, u, chunk):
+def inside(r, k, w, v, u, chunk):
+    """All that needs no state, of all chunks."""
     r = r * r.shape[-1]**-0.5
     own = (r * u * k).sum(-1, keepdim=True) * v
     r, k, w, v = (split(y, chunk) for y in (r, k, w, v))
@@ -28,12 +29,13 @@ def chunks(r, k, w, v, u, chunk):
     last = g[..., -1:, :]
     read = r * (g - w).exp()
     scores = (read @ (k * (-g).exp()).mT).tril(-1)
-    written = (k * (last - g).exp()).mT @ v
-    s, states = torch.zeros_like(written[0]), []
-    for decay, new in zip(last.exp().mT, written):
-        states.append(s)
-        s = torch.addcmul(new, decay, s)
-    return joined(scores @ v + read @ torch.stack(states)) + own, s
+    return own, scores @ v, read, last.exp().mT, (k * (last - g).exp()).mT @ v
+
+
+def chunks(r, k, w, v, u, chunk, run_inside=inside):
+    own, out, read, decays, written = run_inside(r, k, w, v, u, chunk)
+    s, states = carried(decays, written)
+    return joined(out + read @ states) + own, s
 
 
 def forms(row: Row) -> Iterator[tuple[str, Callable]]:
@@ -41,4 +43,4 @@ def forms(row: Row) -> Iterator[tuple[str, Callable]]:
         yield "token loop", loop
     for c in chunks_of(row, 16, 32, 64):
         yield f"chunks of {c}", partial(chunks, chunk=c)
-    yield "compiled chunks of 64", compiled(partial(chunks, chunk=64))
+    yield "chunks of 32, compiled inside", partial(chunks, chunk=32, run_inside=compiled(inside))
