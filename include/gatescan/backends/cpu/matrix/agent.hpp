@@ -210,7 +210,8 @@ class matrix_agent {
   template <bool NeedsOutput>
   void read_backward(const operand<const storage>& d_out, index_t t, index_t count, const C* in) {
     kernels_.read(reader_, t, count);
-    if (NeedsOutput || normalises()) kernels_.compute(reader_, chunk(count, in), next_state_);
+    if (NeedsOutput || normalises())  // the state after the tokens is known, or of no interest
+      kernels_.compute(reader_, chunk(count, in), in_steps ? next_state_ : nullptr);
     divide(t, count);
     epilogue::read_output_gradients(reader_, d_out, t, count, gradients_);
     if constexpr (R::form.normaliser)

@@ -164,10 +164,11 @@ template <class C>
 bool state_finite(const C* state, const matrix_shape& n) {
   return all_finite(state, n.parts * n.rows, n.value_pitch, n.state_pitch);
 }
-// From what the products of its panels returned, which knows nothing of low parts.
+// From what the products of its panels returned, which knows nothing of low parts. There may be no
+// state among them.
 template <class C>
 bool state_finite(simd::pack<C> watch, const C* state, const matrix_shape& n) {
-  return simd::sum(watch) == C(0) && (n.parts == 1 || state_finite(state, n));
+  return simd::sum(watch) == C(0) && (n.parts == 1 || state == nullptr || state_finite(state, n));
 }
 
 /// The whole update; gradients of states go back through the conjugate of the gates.

@@ -30,7 +30,8 @@ struct token_chunk {
   bool same_keys = false;  // q and k are those of the chunk before: of another head of their group
 };
 
-/// forward: o of every token and S_out.   advance: S_out alone; queries may not have been read.
+/// forward: o of every token and S_out, or o alone where there is no room for S_out.
+/// advance: S_out alone; queries may not have been read.
 template <class Kernel, class C>
 concept chunk_kernel = std::copyable<Kernel> &&
     requires(const Kernel kernel, const token_chunk<C> chunk, C* state_out) {

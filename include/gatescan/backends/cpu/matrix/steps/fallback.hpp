@@ -23,7 +23,7 @@ class exact_steps {
     o_ = scratch.take<C>(tokens * n.value_pitch);
   }
 
-  /// o and S_out.
+  /// o and S_out, if there is room for it.
   void forward(const token_chunk<C>& c, C* state_out) const {
     forward_from(begin(c), c, state_out);
   }
@@ -44,7 +44,7 @@ class exact_steps {
   void forward_from(C* state, const token_chunk<C>& c, C* state_out) const {
     take_steps(state, c);
     replace_non_finite(c.x.o, o_, c.tokens * c.x.n.value_pitch);
-    replace_non_finite_state(state_out, state_, c.x.n);
+    if (state_out != nullptr) replace_non_finite_state(state_out, state_, c.x.n);
   }
 
  private:

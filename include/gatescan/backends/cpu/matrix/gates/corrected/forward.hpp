@@ -146,7 +146,7 @@ class corrected_gate {
     return 0;
   }
 
-  // S_out and, with Outputs, o. False where one of them is not finite.
+  // S_out, if there is room for it, and with Outputs o. False where one of them is not finite.
   template <bool Outputs>
   bool in_products(const token_chunk<C>& c, C* state_out) const {
     const matrix_tiles<C>& x = c.x;
@@ -182,7 +182,7 @@ class corrected_gate {
           }
           watch += read_state(registers, n, count, q, c.state_in + j, o + j, ahead);
         }
-        if (last) watch += update.panel(registers, j, ahead);
+        if (last && state_out != nullptr) watch += update.panel(registers, j, ahead);
       });
     }
     return state_finite(watch, static_cast<const C*>(state_out), n);
@@ -195,7 +195,7 @@ class corrected_gate {
     fill(exact_state_ + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
     corrected_steps<Moves>(exact, c.tokens, exact_state_, n.state_pitch);
     replace_non_finite(c.x.o, exact_o_, c.tokens * n.value_pitch);
-    replace_non_finite_state(state_out, exact_state_, n);
+    if (state_out != nullptr) replace_non_finite_state(state_out, exact_state_, n);
   }
 
   decayed_subchunks<C, false> decayed_{};  // of q and p with every writer

@@ -109,13 +109,15 @@ class head_gate {
     }
     decays_.set_gates(x, before);
   }
-  // o += from_start q S_in, and S_out. Returns zeros, or NaN where one of them is not finite.
+  // o += from_start q S_in, and S_out, if there is room for it. Returns zeros, or NaN where one of
+  // them is not finite.
   simd::pack<C> through_state(const token_chunk<C>& c, C* state_out) const {
     using P = simd::pack<C>;
     const matrix_tiles<C>& x = c.x;
     const matrix_shape& n = x.n;
     const prefetching ahead{c.memory};
-    const auto step = update(c, state_out);
+    const bool goes_on = state_out != nullptr;
+    const auto step = goes_on ? update(c, state_out) : state_update<C, false>{};
     const auto queries =
         left_of_products(static_cast<const C*>(x.q), c.tokens, n, q_transposed_, false);
     P watch(0);
@@ -129,7 +131,7 @@ class head_gate {
             return simd::fma(P(decay[t]), sum, simd::load(o + t * pitch + v));
           },
           ahead);
-      watch += step.panel(registers, j, ahead);
+      if (goes_on) watch += step.panel(registers, j, ahead);
     });
     return watch;
   }

@@ -142,8 +142,8 @@ class key_gate {
     }
     decayed_.to_chunk_end(x, c.tokens);
   }
-  /// o += q^ S_in and S_out = gates S_in + k^ v, of states as `carried` says. Returns zeros, or NaN
-  /// where one of them is not finite.
+  /// o += q^ S_in and, if there is room for it, S_out = gates S_in + k^ v, of states as `carried`
+  /// says. Returns zeros, or NaN where one of them is not finite.
   simd::pack<C> through_state(const token_chunk<C>& c, gate_product<C> gates,
                               const matrix_shape& carried, C* state_out) const {
     const matrix_tiles<C>& x = c.x;
@@ -157,7 +157,7 @@ class key_gate {
     simd::pack<C> watch(0);
     simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
       watch += read_state(registers, n, c.tokens, queries, c.state_in + j, x.o + j, ahead);
-      watch += update.panel(registers, j, ahead);
+      if (state_out != nullptr) watch += update.panel(registers, j, ahead);
     });
     return watch;
   }
