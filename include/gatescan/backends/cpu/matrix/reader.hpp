@@ -57,7 +57,10 @@ class matrix_reader {
   matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, index_t tokens)
       : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens, R::form) {
     values_ = scratch.take<values_type>(tokens * (n_.value_pitch / width));
-    if constexpr (has_token<R>) tokens_ = scratch.take<token_type>(tokens);
+    if constexpr (has_token<R>) {
+      tokens_ = scratch.take<token_type>(tokens);
+      tokens_in_lanes_ = scratch.take<token_type>(ceil_divide(tokens, width));
+    }
   }
   /// Room for what chunks need besides: sums of logarithms and, where it is wanted, head gates.
   void take_room_for_chunks(arena& scratch, index_t tokens, bool head_gates) {
@@ -255,8 +258,42 @@ class matrix_reader {
   }
   void take_token_stage(index_t first, index_t count) {
     if constexpr (has_token<R>)
-      for (index_t t = 0; t < count; ++t)
-        tokens_[t] = stage::token(x_, token_at(first + t), p_->weights.at(b_, first + t, h_));
+      for_each_register_of_tokens(first, count, [&](const auto& at, index_t t) {
+        const token_type made = stage::token(x_, at, weights_at(at));
+        tokens_in_lanes_[t / width] = made;
+        spread(made, tokens_ + t, at.count);
+      });
+  }
+  // f(cursor, token of the chunk) for every register of tokens.
+  template <class F>
+  void for_each_register_of_tokens(index_t first, index_t count, F&& f) const {
+    for (index_t t = 0; t < count; t += width)
+      f(tokens_cursor<C, complex>{first + t, n_.keys,
+                                  static_cast<int>((std::min)(width, count - t))},
+        t);
+  }
+  // Of a token stage of numbers: a register of tokens, of which each gets its own in all lanes.
+  static void spread(const token_type& made, token_type* to, int count) {
+    constexpr std::size_t members = sizeof(token_type) / sizeof(register_type);
+    static_assert(std::is_trivially_copyable_v<token_type> &&
+                      sizeof(token_type) == members * sizeof(register_type),
+                  "a token stage returns registers");
+    alignas(simd::register_bytes) C numbers[members][static_cast<std::size_t>(width)];
+    __builtin_memcpy(numbers, &made, sizeof made);
+    for (int i = 0; i < count; ++i) {
+      register_type all[members];
+#pragma GCC unroll 8
+      for (std::size_t m = 0; m < members; ++m) all[m] = register_type(numbers[m][i]);
+      __builtin_memcpy(to + i, all, sizeof all);
+    }
+  }
+  token_weight<register_type> weights_at(const tokens_cursor<C, complex>& at) const {
+    const register_type none(0);
+    if (p_->weights.first == nullptr) return {none, none, none};
+    const token_weight<C>* const w = p_->weights.of_head(b_, h_) + at.t;
+    constexpr index_t step = sizeof *w / sizeof(C);
+    const auto load = [&](const C* number) { return simd::load<C>(number, step, at.count); };
+    return {load(&w->log_gate), load(&w->log_key), load(&w->log_scale)};
   }
   void read_values(index_t first, index_t count) {
     const auto to = held(tiles_);
@@ -273,16 +310,23 @@ class matrix_reader {
       for (index_t t = 0; t < count; ++t) put_in_column(n_, tiles_.v + t * n_.value_pitch, C(1));
   }
   void read_head_gates(index_t first, index_t count) {
-    alignas(simd::register_bytes) C lanes[static_cast<std::size_t>(width)];
-    const auto made = tokens();
-    const auto number = [&](register_type x) { return simd::store(lanes, x), lanes[0]; };
-    for (index_t t = 0; t < count; ++t)
-      tiles_.head_gate[t] = number(stage::keys(x_, keys_at(first + t, 0), made[t]).gate);
+    const auto made = [&](index_t t) {
+      if constexpr (has_token<R>)
+        return tokens_in_lanes_[t / width];
+      else
+        return token_type{};
+    };
+    for_each_register_of_tokens(first, count, [&](const auto& at, index_t t) {
+      simd::store(tiles_.head_gate + t, 1, at.count, stage::keys(x_, at, made(t)).gate);
+    });
     if constexpr (sums_logs)
       if (tiles_.log_gates != nullptr) {
+        alignas(simd::register_bytes) C logs[static_cast<std::size_t>(width)];
         double sum = 0;
-        for (index_t t = 0; t < count; ++t)
-          sum += static_cast<double>(number(stage::log_gate(x_, keys_at(first + t, 0), made[t])));
+        for_each_register_of_tokens(first, count, [&](const auto& at, index_t t) {
+          simd::store(logs, stage::log_gate(x_, at, made(t)));
+          for (int i = 0; i < at.count; ++i) sum += static_cast<double>(logs[i]);
+        });
         tiles_.log_gates[0] = sum;
       }
   }
@@ -331,8 +375,9 @@ class matrix_reader {
   bool allows_head_gate_ = false, gate_gradient_has_keys_ = false;
   matrix_shape n_;
   matrix_tiles<C> tiles_{};
-  token_type* tokens_ = nullptr;   // [token]
-  values_type* values_ = nullptr;  // [token][register of values]
+  token_type* tokens_ = nullptr;           // [token]
+  token_type* tokens_in_lanes_ = nullptr;  // [register of tokens]
+  values_type* values_ = nullptr;          // [token][register of values]
   double* log_gates_ = nullptr;
   C* head_gates_ = nullptr;
   index_t b_ = 0, s_ = 0, h_ = 0;

@@ -1,5 +1,5 @@
 #pragma once
-// The cursor of a recurrence's token stage: one token of one head, at no key and no value. A
+// The cursors of a recurrence's token stage, at no key and no value. At one token of one head a
 // register holds one number in all lanes; gradients that keys and values have added to are sums
 // lane by lane, still to be added up.
 
@@ -49,6 +49,41 @@ struct token_cursor {
       f(key_cursor{t, i, 0, static_cast<int>(std::min<index_t>(simd::lanes<C>, keys - i)), tile_t});
   }
   GATESCAN_INLINE register_type total(register_type x) const { return register_type(simd::sum(x)); }
+};
+
+/// A register of such tokens, one in each lane, which reads alone.
+template <class C, bool IsComplex>
+struct tokens_cursor {
+  using register_type = simd::pack<C>;
+  static constexpr index_t width = simd::lanes<C>;
+
+  index_t t, keys;  // the first token
+  int count;        // lanes in use
+
+  template <class S>
+  GATESCAN_INLINE register_type operator()(const operand<S>& x) const {
+    return read(x, x.re);
+  }
+  template <class S>
+  GATESCAN_INLINE element_t<C, IsComplex> element(const operand<S>& x) const {
+    if constexpr (IsComplex)
+      return {read(x, x.re), x.im != nullptr ? read(x, x.im) : register_type(0)};
+    else
+      return read(x, x.re);
+  }
+  template <class F>
+  GATESCAN_INLINE register_type sum_over_keys(F&& f) const {
+    alignas(simd::register_bytes) C sums[static_cast<std::size_t>(width)] = {};
+    for (int i = 0; i < count; ++i)
+      sums[i] = token_cursor<C, IsComplex>{t + i, keys}.sum_over_keys(f).v[0];
+    return simd::load(sums);
+  }
+
+ private:
+  template <class S, class P>
+  GATESCAN_INLINE register_type read(const operand<S>& x, P* plane) const {
+    return simd::load<C>(plane + t * x.time, x.time, count);
+  }
 };
 
 }  // namespace detail
