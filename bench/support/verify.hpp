@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <limits>
 #include <tests/support/operand_set.hpp>
+#include <utility>
+#include <vector>
 
 #include "operands.hpp"
 
@@ -127,7 +129,19 @@ class check {
   /// The state is 0 when the window begins. Call before the library is called.
   void forget_before_window() {
     if (w_.first_token == 0) return;
-    for (const forgetting& f : p_.s.forget) set_before(f.operand, f.value, f.all_before);
+    for (const forgetting& f : p_.s.forget) {
+      const auto found = p_.numbers.find(std::string(f.operand));
+      if (f.all_before && found != p_.numbers.end()) remembered_.push_back(*found);
+      set_before(f.operand, f.value, f.all_before);
+    }
+  }
+  /// What was forgotten of all tokens is what it was: they are what is timed.
+  void remember() {
+    for (const auto& [name, x] : remembered_) {
+      auto& operand = p_.numbers.find(name)->second;  // the views stay where they are
+      std::copy(x.re.begin(), x.re.end(), operand.re.begin());
+      std::copy(x.im.begin(), x.im.end(), operand.im.begin());
+    }
   }
 
   /// `initial` as the oracle's initial state: step's state before the call.
@@ -265,6 +279,7 @@ class check {
 
   operands<R, T>& p_;
   window w_;
+  std::vector<std::pair<std::string, array<typename operands<R, T>::storage>>> remembered_;
   std::string error_;
 };
 
