@@ -27,6 +27,9 @@ struct automatic {
                  "a long sequence and few independent heads: time is what can run in parallel");
     if constexpr (attention_form<R>) {
       if constexpr (R::form.gate == gate_span::entry) {
+        if constexpr (R::form.normaliser)
+          if (way == direction::forward && longest >= few_tokens)
+            return f(chunked{}, "weights of a few tokens count against one m");
         return f(recurrent{}, "with a gate for every state entry, chunks save nothing");
       } else {
         if (longest < few_tokens) return f(recurrent{}, "fewer tokens than a chunk");

@@ -26,6 +26,8 @@ struct tuning_parameters {
 
   // Averages of channels: tokens a chunk forward. Not measured yet against 16 or 256.
   index_t channel_averages_chunk = 64;
+  // Tokens of them whose weights count against one m.
+  index_t averages_together = 8;
 
   // Numbers of a head's state from which on chunks are faster than one token after another, which
   // automatic mode asks. Float, L 256, 4 heads, one after another / in chunks, us (AVX2, Zen 3, one

@@ -9,8 +9,9 @@
 
 #include "../agent.hpp"
 #include "../diagonal/shape.hpp"
+#include "../operands/prefetch.hpp"
 #include "../operands/unit_strides.hpp"
-#include "average.hpp"
+#include "tokens_together.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -93,16 +94,33 @@ class channel_average_agent {
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) const {
     const operand<storage> result = to.out.of_head(b_, h_, v_);
     copy_numbers(out, in, state_size());
-    for_each(
-        t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
-          const auto logs = R::log_weights(x, at);
-          const auto w = R::values(x, at);
-          const average s = load(out, at.value);
-          if (result.given)
-            simd::store(result.re + at.t * result.time + at.value * result.value, result.value,
-                        at.count, R::output(x, at, w, s.average(s.read(logs.own), w.v)));
-          store(out, at.value, s.next(s.weigh(logs.gate, logs.key), w.v, P(1)));
-        });
+    const auto write = [&](const operands_type& x, const place& at, P o)
+        __attribute__((always_inline)) {
+      if (result.given)
+        simd::store(result.re + at.t * result.time + at.value * result.value, result.value,
+                    at.count, R::output(x, at, R::values(x, at), o));
+    };
+    if constexpr (in_steps)
+      for_each(
+          t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+            average s = load(out, at.value);
+            write(x, at, take(x, at, s));
+            store(out, at.value, s);
+          });
+    else
+      for (index_t i = 0; i < count; i += together::most) {
+        prefetcher_to<2> next;
+        look_ahead(t + i + together::most, next);
+        for_each(
+            t + i, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+              P o[together::most];
+              const index_t some = (std::min)(together::most, count - i);
+              store(out, at.value, take_together(x, at, some, load(out, at.value), o));
+              place here = at;
+              for (index_t k = 0; k < some; ++k, ++here.t) write(x, here, o[k]);
+              next.step_apart();
+            });
+      }
   }
   void advance(index_t t, index_t count, const C* in, C* out) {
     copy_numbers(out, in, state_size());
@@ -175,7 +193,9 @@ class channel_average_agent {
 
  private:
   static constexpr index_t lanes = simd::lanes<C>;
-  using average = channel_average<C, Form == kernel_form::steps>;
+  static constexpr bool in_steps = Form == kernel_form::steps;
+  using average = channel_average<C, in_steps>;
+  using together = tokens_together<C>;
   using P = simd::pack<C>;
   using operands_type = operands_of<R, T>;
   using place = cursor<C, false, along::values>;
@@ -195,6 +215,52 @@ class channel_average_agent {
       for (index_t j = whole; j < channels; j += lanes)
         f(x, place{i, 0, j, static_cast<int>((std::min)(lanes, channels - j))});
     }
+  }
+  // o of a token, and the state after it.
+  static GATESCAN_INLINE P take(const operands_type& x, const place& at, average& s) {
+    const auto logs = R::log_weights(x, at);
+    const auto w = R::values(x, at);
+    const P o = s.average(s.read(logs.own), w.v);
+    s = s.next(s.weigh(logs.gate, logs.key), w.v, P(1));
+    return o;
+  }
+  // The same of a few tokens.
+  static GATESCAN_INLINE average take_together(const operands_type& x, const place& at,
+                                               index_t count, const average& before, P* o) {
+    together all(before);
+    typename together::lanes small[together::most];
+    place here = at;
+    for (index_t i = 0; i < count; ++i, ++here.t) {
+      const auto logs = R::log_weights(x, here);
+      o[i] = all.take(logs.gate, logs.key, logs.own, R::values(x, here).v);
+      small[i] = all.small();
+      if (!simd::any(all.small())) {
+        for (; i < count; ++i) small[i] = typename together::lanes{}, o[i] = P(0);
+        break;
+      }
+    }
+    const average after = all.state();
+    if (!simd::any(~all.small())) return after;
+    return take_apart(x, at, count, before, after, small, o);
+  }
+  // Token by token, for channels from where they are not `small`.
+  static __attribute__((noinline)) average take_apart(const operands_type& x, place at,
+                                                      index_t count, average s,
+                                                      const average& after,
+                                                      const typename together::lanes* small, P* o) {
+    for (index_t i = 0; i < count; ++i, ++at.t) {
+      const P exact = take(x, at, s);
+      o[i] = {small[i] ? o[i].v : exact.v};
+    }
+    const auto all = small[count - 1];
+    return {P{all ? after.num.v : s.num.v}, P{all ? after.den.v : s.den.v},
+            P{all ? after.m.v : s.m.v}, P{all ? after.low.v : s.low.v}};
+  }
+  // A few tokens' rows lie too far apart for the hardware to look ahead.
+  void look_ahead(index_t first, prefetcher_to<2>& next) const {
+    const index_t last = (std::min)(first + together::most, p_->last_token(s_));
+    for_each_field<R>([&](const auto& x) { next.add(x, first, last, 1, value_count()); }, x_);
+    next.begin(ceil_divide(value_count(), lanes));
   }
   // From g of the state after the token to that of the one before it.
   GATESCAN_INLINE void token_adjoint(const operands_type& x, const tiles_of_gradients& d,

@@ -112,11 +112,17 @@ __attribute__((noinline)) pack<T> far_exp(pack<T> x) {
 
 }  // namespace detail
 
+/// e^x in lanes where that and its inverse are normal numbers.
+template <class T>
+GATESCAN_INLINE pack<T> near_exp(pack<T> x) {
+  const auto y = detail::exp_of<T>(x);
+  return detail::scaled(y.mantissa, y.shifted);
+}
+
 template <class T>
 GATESCAN_INLINE pack<T> exp(pack<T> x) {
   if (!all_within(x, detail::exp_constants<T>::normal)) return detail::far_exp(x);
-  const auto y = detail::exp_of<T>(x);
-  return detail::scaled(y.mantissa, y.shifted);
+  return near_exp(x);
 }
 
 /// e^x - 1 = 2^n (mantissa - 1) + (2^n - 1) of x <= 0; -1 long before 2^n is subnormal.

@@ -1,0 +1,67 @@
+#pragma once
+// A few tokens of a register of channels at once, whose weights count against one m, that of the
+// state before them. With G_t the sum of the gates up to token t, and num and den of that state,
+//
+//   e_t = e^(key_t - G_t - m)         num += e_t v_t, den += e_t      after it is read
+//   own_t = e^(own - G_{t-1} - m)     o_t = (num + own_t v_t) / (den + own_t)
+//
+// and after the last one m' = max(m, key_t - G_t) + G, and num and den by e^(m + G - m'). A token
+// costs two exponentials and no decay, but where an exponent is not small: from there on a channel
+// goes token by token (average.hpp). Neither what comes later nor what is in other channels has a
+// part in its bits.
+
+#include "average.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class C>
+class tokens_together {
+ public:
+  using P = simd::pack<C>;
+  using average = channel_average<C, false>;
+  using lanes = typename P::native_integer;
+
+  static constexpr index_t most = tuning.averages_together;
+
+  GATESCAN_INLINE explicit tokens_together(const average& before)
+      : s_(before), top_(before.m), top_low_(before.low) {}
+
+  /// Its o. Takes the token into the state.
+  GATESCAN_INLINE P take(P gate, P key, P own, P v) {
+    const P by_own = ((own - sum_) - s_.m) - (sum_low_ + s_.low);
+    const auto sum = exact_sum(sum_, gate);
+    sum_ = sum.value, sum_low_ = sum_low_ + sum.error;
+    const auto since = exact_sum(key, -sum_);
+    const P since_low = since.error - sum_low_;
+    const P by_key = (since.value - s_.m) + (since_low - s_.low);
+    small_ &= (abs(by_own).v <= reach) & (abs(by_key).v <= reach);
+    const auto grows = top_.v < since.value.v;
+    top_ = {grows ? since.value.v : top_.v}, top_low_ = {grows ? since_low.v : top_low_.v};
+    const P key_weight = simd::near_exp(by_key), own_weight = simd::near_exp(by_own);
+    const P o = fma(own_weight, v, s_.num) / (s_.den + own_weight);
+    s_.num = fma(key_weight, v, s_.num), s_.den = s_.den + key_weight;
+    return o;
+  }
+  /// Of the tokens so far: the channels that o and the state are right of.
+  lanes small() const { return small_; }
+  GATESCAN_INLINE average state() const {
+    const P kept = simd::near_exp((s_.m - top_) + (s_.low - top_low_));
+    const auto sum = exact_sum(top_, sum_);
+    const auto m = exact_sum(sum.value, sum.error + (top_low_ + sum_low_));
+    return {s_.num * kept, s_.den * kept, m.value, m.error};
+  }
+
+ private:
+  // Weights and their products with values of ordinary size are normal numbers.
+  static constexpr C reach = 60;
+
+  average s_;  // m and low stay those before the tokens
+  P sum_{0}, sum_low_{0}, top_, top_low_;
+  lanes small_ = ~lanes{};
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
