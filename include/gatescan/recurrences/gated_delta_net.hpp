@@ -56,6 +56,9 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     const E q = at(x.q) * E(t.q), k = at(x.k) * E(t.k);
     return corrected_keys_of<E>{q * E(x.scale), k, decay(at, x.log_decay), at(x.beta) * k};
   }
+  GATESCAN_MEMBER bool has_head_gate(const auto& x) {
+    return x.log_decay.one_key || !x.log_decay.given;
+  }
   GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto&) {
     return value_of<decltype(at(x.v))>{at(x.beta) * at(x.v)};
   }

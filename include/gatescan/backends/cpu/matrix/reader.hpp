@@ -45,14 +45,15 @@ class matrix_reader {
   /// In float, the product of a chunk's gates comes from the sum of their logarithms.
   static constexpr bool sums_logs = std::is_same_v<C, float> && has_log_gate<R>;
   static constexpr bool may_have_head_gate =
-      !complex && !corrects && !has_own_key && detail::may_have_head_gate<R>;
-  static constexpr bool may_have_head_gate_adjoint = may_have_head_gate && separates_head_gate<R>;
+      !complex && !low_rank && !has_own_key && detail::may_have_head_gate<R>;
+  static constexpr bool may_have_head_gate_adjoint =
+      may_have_head_gate && !corrects && separates_head_gate<R>;
   /// Queries are an operand of their own: states go on without them (backward of a head gate 106 ms
   /// for 112, AVX2, one core).
   static constexpr bool reads_query_apart = separates_query<R>;
   /// Heads of a group read the same q and k, and gates are not in them.
   static constexpr bool may_share_keys =
-      may_have_head_gate && separates_query<R> && separates_key<R>;
+      may_have_head_gate && !corrects && separates_query<R> && separates_key<R>;
 
   matrix_reader(arena& scratch, const problem& p, const matrix_shape& n, index_t tokens)
       : p_(&p), x_(p.x), n_(n), tiles_(scratch, n, tokens, R::form) {

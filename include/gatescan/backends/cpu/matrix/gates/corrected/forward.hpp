@@ -117,6 +117,17 @@ class corrected_gate {
     simd::solve_unit_lower<C>(count, columns, scores(0), {u, vp});
   }
   C* p_transposed() const { return p_transposed_; }
+  /// What is not finite of o and S_out is taken from here.
+  void token_by_token(const token_chunk<C>& c, C* state_out) const {
+    const matrix_shape& n = c.x.n;
+    matrix_tiles<C> exact = c.x;
+    exact.o = exact_o_;
+    copy_numbers(exact_state_, c.state_in, n.part_size());
+    fill(exact_state_ + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
+    corrected_steps<Moves>(exact, c.tokens, exact_state_, n.state_pitch);
+    replace_non_finite(c.x.o, exact_o_, c.tokens * n.value_pitch);
+    if (state_out != nullptr) replace_non_finite_state(state_out, exact_state_, n);
+  }
 
  private:
   // The tiles with a reader's rows as q and a writer's as k.
@@ -187,17 +198,6 @@ class corrected_gate {
     }
     return state_finite(watch, static_cast<const C*>(state_out), n);
   }
-  void token_by_token(const token_chunk<C>& c, C* state_out) const {
-    const matrix_shape& n = c.x.n;
-    matrix_tiles<C> exact = c.x;
-    exact.o = exact_o_;
-    copy_numbers(exact_state_, c.state_in, n.part_size());
-    fill(exact_state_ + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-    corrected_steps<Moves>(exact, c.tokens, exact_state_, n.state_pitch);
-    replace_non_finite(c.x.o, exact_o_, c.tokens * n.value_pitch);
-    if (state_out != nullptr) replace_non_finite_state(state_out, exact_state_, n);
-  }
-
   decayed_subchunks<C, false> decayed_{};  // of q and p with every writer
   C* u_ = nullptr;
   C* across_ = nullptr;                                  // [s][t]: scores between two subchunks

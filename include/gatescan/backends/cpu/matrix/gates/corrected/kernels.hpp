@@ -1,8 +1,10 @@
 #pragma once
-// Chunks of a head whose transition is corrected. Gates that all keys share are a gate a key here.
+// Chunks of a head whose transition is corrected. Gates that all keys share are numbers forward
+// (head_gate.hpp), and a gate a key on the way back.
 
 #include "../../reader.hpp"
 #include "backward.hpp"
+#include "head_gate.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -18,7 +20,10 @@ class corrected_chunk_kernels {
 
   corrected_chunk_kernels(arena& scratch, reader& from, index_t tokens, bool backward)
       : forward_(scratch, from.shape(), tokens) {
-    from.take_room_for_chunks(scratch, tokens, false);
+    const bool head_gates = reader::may_have_head_gate && !backward;
+    from.take_room_for_chunks(scratch, tokens, head_gates);
+    if constexpr (reader::may_have_head_gate)
+      if (head_gates) head_gate_ = {scratch, from.shape(), tokens, forward_};
     if (backward) adjoint_ = {scratch, from.shape(), tokens, forward_};
   }
   static index_t size_behind_state(const matrix_shape&) { return 0; }
@@ -33,12 +38,12 @@ class corrected_chunk_kernels {
   void advance(reader& from, index_t first, token_chunk<C> c, C* state_out) const {
     from.template read_chunk<reads_queries_to_advance>(first, c.tokens);
     c.x = from.tiles();
-    forward_.advance(c, state_out);
+    with_kernel(from, [&](const auto& kernel) { kernel.advance(c, state_out); });
   }
   /// forward of tokens that were read.
   void compute(const reader& from, token_chunk<C> c, C* state_out) const {
     c.x = from.tiles();
-    forward_.forward(c, state_out);
+    with_kernel(from, [&](const auto& kernel) { kernel.forward(c, state_out); });
   }
   C* backward(const reader& from, token_chunk<C> c, const matrix_gradients<C>& d, C* g) {
     c.x = from.tiles();
@@ -51,7 +56,15 @@ class corrected_chunk_kernels {
   }
 
  private:
+  template <class F>
+  void with_kernel(const reader& from, F&& f) const {
+    if constexpr (reader::may_have_head_gate)
+      if (from.has_head_gate()) return f(head_gate_);
+    f(forward_);
+  }
+
   corrected_gate<C, R::form.moves> forward_;
+  corrected_head_gate<C> head_gate_{};
   corrected_gate_adjoint<C, R::form.moves> adjoint_{};
 };
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "../head_gate/decays.hpp"
 #include "forward.hpp"
 
 namespace gatescan {
@@ -32,6 +33,7 @@ class corrected_summary {
     prefetcher nothing{};
     token_chunk<C> c{reader.tiles(), tokens, t, &nothing};
     c.x.n = square_, c.x.v = v_, c.x.o = o_;
+    if (c.x.head_gate != nullptr) spread_gates(c.x, tokens);
     kernel_.advance(c, next_);
     copy_numbers(t, static_cast<const C*>(next_), size());
   }

@@ -71,24 +71,13 @@ class head_gate {
     C before(1);  // product of the subchunks before
     for (index_t r = 0; r < subchunks; ++r) {
       const index_t first = r * side, count = tokens_in_subchunk(c.tokens, r);
-      const C *q = x.q + first * rows, *k = x.k + first * rows, *a = x.head_gate + first;
+      const C *q = x.q + first * rows, *k = x.k + first * rows;
       C *o = x.o + first * vp, *scores = scores_ + r * side * side;
-      C inside[static_cast<std::size_t>(side)];  // products from the subchunk's first token on
-      C total(1);
-      for (index_t t = 0; t < count; ++t) {
-        inside[t] = total *= a[t];
-        decays.from_start[first + t] = before * total;
-      }
+      const C total = decays.set_subchunk(x, first, count, before);
       C* const products = products_ != nullptr ? product_of(r, r) : scores;
       if (!c.same_keys)
         multiply_keys(x.n, count, k, q_transposed_ + first, subchunks * side, products);
-      for (index_t s = 0; s < count; ++s) {
-        C decay(1);
-        scores[s * side + s] = products[s * side + s];
-        for (index_t t = s + 1; t < count; ++t)
-          scores[s * side + t] = products[s * side + t] * (decay *= a[t]);
-        decays.to_end[first + s] = decay;
-      }
+      decays.decay_scores(count, products, scores);
       // [tokens, tokens before] x [tokens before, V]
       simd::set_lower_product<C>(count, vp, by_columns(scores), {x.v + first * vp, vp}, {o, vp});
       for (index_t b = 0; b < r; ++b) {
@@ -98,6 +87,8 @@ class head_gate {
         if (!c.same_keys)
           simd::dot_products<C>(count, side, rows, {q, rows}, {x.k + from * rows, rows},
                                 {between, side});
+        C inside[static_cast<std::size_t>(side)];
+        for (index_t t = 0; t < count; ++t) inside[t] = decays.from_first(x, first, t);
         for (index_t s = 0; s < side; ++s)
           for (index_t t = 0; t < count; ++t)
             across_[s * side + t] = between[s * side + t] * (decays.to_end[from + s] * inside[t]);
