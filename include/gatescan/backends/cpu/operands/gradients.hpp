@@ -189,10 +189,8 @@ struct gradient_target {
     parallel_for(backend, batches * pieces, [&](index_t job, int) {
       const index_t b = job / pieces, first = job % pieces * tokens_a_job;
       const index_t last = first + tokens_a_job < tokens ? first + tokens_a_job : tokens;
-      for (index_t t = first; t < last; ++t) {
-        reduce_token(split, b, t, 0, to.re);
-        if (to.im != nullptr) reduce_token(split, b, t, plane_size(), to.im);
-      }
+      reduce_tokens(split, b, first, last, 0, to.re);
+      if (to.im != nullptr) reduce_tokens(split, b, first, last, plane_size(), to.im);
     });
   }
 
@@ -237,29 +235,39 @@ struct gradient_target {
     for_each_element(from + done * step, step, n - done,
                      [to = sum + done](index_t j, C x) { to[j] += x; });
   }
-  // One token of one plane, whose partial sums begin at `plane`.
-  void reduce_token(const work_split& split, index_t b, index_t t, index_t plane, S* result) const {
-    constexpr index_t most = 64;  // at once
-    const index_t row = heads * keys * values;
-    if (row == 0) return;  // there may be no memory then
-    S* const token = result + b * to.batch + t * to.time;
-    index_t h = 0, k = 0, v = 0;
-    for (index_t done = 0; done < row; done += most) {
-      const index_t n = (std::min)(most, row - done);
-      C sums[static_cast<std::size_t>(most)] = {};
+  // Tokens of one plane, whose partial sums begin at `plane`. As many numbers at once as leave each
+  // slot's to be read in long pieces.
+  void reduce_tokens(const work_split& split, index_t b, index_t first, index_t last, index_t plane,
+                     S* result) const {
+    constexpr index_t most = 1024;
+    const index_t row = heads * keys * values, end = last * row;
+    C sums[static_cast<std::size_t>(most)];
+    for (index_t done = first * row; done < end; done += most) {
+      const index_t n = (std::min)(most, end - done);
+      std::fill_n(sums, n, C(0));
       for (index_t s = 0; s < split.slot_count; ++s) {
         if (to.batch != 0 &&
             (b < split.first_batch(s, is_state) || b > split.last_batch(s, is_state)))
           continue;
         const index_t batch = to.batch != 0 ? b - split.first_batch(s, is_state) : 0;
-        const C* from = partial + s * slot_size() + plane + (batch * tokens + t) * row + done;
+        const C* const from = partial + s * slot_size() + plane + batch * tokens * row + done;
         for (index_t j = 0; j < n; ++j) sums[j] += from[j];
       }
-      for (index_t j = 0; j < n; ++j) {
-        token[h * to.head + k * to.key + v * to.value] = convert<S>(sums[j]);
-        if (++v == values) v = 0, ++k;
-        if (k == keys) k = 0, ++h;
-      }
+      write_numbers(sums, done, n, result + b * to.batch);
+    }
+  }
+  // n of a batch's numbers, the first of which is number `at`, a row of neighbours at a time.
+  void write_numbers(const C* from, index_t at, index_t n, S* batch) const {
+    const index_t neighbours = values > 1 ? values : keys, step = values > 1 ? to.value : to.key;
+    for (index_t done = 0; done < n;) {
+      const index_t i = (at + done) % neighbours, rows = (at + done) / neighbours;
+      const index_t k = values > 1 ? rows % keys : 0,
+                    tokens_and_heads = rows / (values > 1 ? keys : 1);
+      const index_t here = (std::min)(neighbours - i, n - done);
+      copy_numbers(batch + tokens_and_heads / heads * to.time + tokens_and_heads % heads * to.head +
+                       k * to.key + i * step,
+                   step, from + done, 1, here);
+      done += here;
     }
   }
 };
