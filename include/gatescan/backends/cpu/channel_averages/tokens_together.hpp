@@ -10,6 +10,7 @@
 // goes token by token (average.hpp). Neither what comes later nor what is in other channels has a
 // part in its bits.
 
+#include "../simd/arrays.hpp"
 #include "average.hpp"
 
 namespace gatescan {
