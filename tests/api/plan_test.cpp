@@ -151,15 +151,19 @@ TYPED_TEST(plans, refuse_sizes_that_cannot_be) {
   const auto too_many = refused([](auto& s) { s.time = s.batch = gatescan::index_t{1} << 40; });
   EXPECT_EQ(too_many.rfind("sizes: expected at most 2^56 numbers", 0), 0u) << too_many;
   using shape = decltype(problem_of<TypeParam>(p.in));
-  if constexpr (requires(shape s) { s.heads; })
+  if constexpr (requires(shape s) { s.heads; }) {
     EXPECT_EQ(refused([](auto& s) { s.heads = -1; }), "heads: expected at least 0, got -1");
-  if constexpr (requires(shape s) { s.keys; })
+  }
+  if constexpr (requires(shape s) { s.keys; }) {
     EXPECT_EQ(refused([](auto& s) { s.keys = 0; }), "keys: expected at least 1, got 0");
-  if constexpr (requires(shape s) { s.values; })
+  }
+  if constexpr (requires(shape s) { s.values; }) {
     EXPECT_EQ(refused([](auto& s) { s.values = 0; }), "values: expected at least 1, got 0");
-  if constexpr (requires(shape s) { s.groups; })
+  }
+  if constexpr (requires(shape s) { s.groups; }) {
     EXPECT_EQ(refused([](auto& s) { s.channels = 5, s.groups = 2; }),
               "groups: expected a divisor of 5 channels, got 2");
+  }
 }
 
 TYPED_TEST(plans, describe_says_what_a_call_takes) {
