@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "../support/run.hpp"
+#include "../support/compare.hpp"
 
 namespace {
 
@@ -38,6 +38,40 @@ TEST(rwkv4_ranges, a_decay_below_all_numbers_is_a_reset) {
   for (const mode& m : modes) {
     SCOPED_TRACE(m);
     EXPECT_EQ((run_forward<rwkv4, float>(m, in).out.data), (std::vector<double>{1, 1, 1, 2}));
+  }
+}
+
+// A number that is added to all k changes no average: what is computed is their differences.
+TEST(rwkv4_ranges, keys_may_be_far_from_0) {
+  for (const double far : {1e2, 4096.0, 2e5}) {
+    generator g(8);
+    auto in = one_channel(std::vector<double>(512), std::vector<double>(512), -0.3);
+    for (double& k : in.k.data) k = far + static_cast<double>(g.between(-64, 64)) / 32;  // a float
+    for (double& v : in.v.data) v = static_cast<double>(static_cast<float>(g.normal()));
+    in = rounded<rwkv4, float>(in);
+    const auto want = rwkv4::forward(in).out;
+    for (const mode& m : modes) {
+      SCOPED_TRACE(::testing::Message() << m << " " << far);
+      EXPECT_LE(relative_rms((run_forward<rwkv4, float>(m, in).out), want, 0, 0), 1e-6);
+    }
+  }
+}
+
+// An average of large values is no larger than they are, whatever a weight by an older m would be.
+TEST(rwkv4_ranges, large_values_have_averages) {
+  for (const double size : {1e14, 1e30, 1e38}) {
+    generator g(9);
+    auto in = one_channel(std::vector<double>(64), std::vector<double>(64), -7);
+    for (double& v : in.v.data) v = size * g.uniform(-1, 1);
+    in = rounded<rwkv4, float>(in);
+    const auto want = rwkv4::forward(in);
+    for (const mode& m : modes) {
+      SCOPED_TRACE(::testing::Message() << m << " " << size);
+      const auto got = run_forward<rwkv4, float>(m, in);
+      EXPECT_LE(relative_rms(got.out, want.out, 0, 0), 1e-6);
+      EXPECT_NEAR(got.final_state(0, 0, 0, 0) / got.final_state(0, 0, 0, 1),
+                  want.final_state(0, 0, 0, 0) / want.final_state(0, 0, 0, 1), 1e-6 * size);
+    }
   }
 }
 

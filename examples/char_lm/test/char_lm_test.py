@@ -45,11 +45,6 @@ class CharLm(unittest.TestCase):
         self.assertNotIn("nan", done.stdout)
         return done.stdout
 
-    def test_says_what_cuda_does_not_have(self):
-        done = self.run_char_lm("--recurrence", "mlstm", "--backend", "cuda")
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("--recurrence mlstm: --backend cuda does not have it", done.stderr)
-
     def test_trains_and_writes_its_files(self):
         for recurrence in RECURRENCES:
             with self.subTest(recurrence=recurrence):

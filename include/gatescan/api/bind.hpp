@@ -2,8 +2,6 @@
 // Checks everything a verb is given, before anything is written.
 
 #include <algorithm>
-#include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 
@@ -86,7 +84,7 @@ inline void check_sizes(const sizes& n) {
   const index_t least = n.batch > 0 ? 1 : 0;
   at_least("keys", least, n.keys);
   at_least("values", least, n.values);
-  if (n.heads > std::numeric_limits<std::uint32_t>::max())
+  if (n.heads > index_t{0xffffffff})
     fail<shape_error>("heads: expected fewer than 2^32, got " + std::to_string(n.heads));
   double numbers = 1;
   for (const index_t extent : {std::max(n.batch, n.sequences), n.time, n.heads, n.keys, n.values})

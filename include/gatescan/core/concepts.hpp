@@ -36,7 +36,8 @@
 // Optional members, each a concept of detail:: below:
 //
 //   token_stage(x, at) -> t               token_stage_adjoint(x, d, at, t, d_t)
-//     once a token and head, where a gate is a head's or a key's. keys, log_gate, values and output
+//     once a token and head, where a gate is a head's or a key's: numbers E alone, which may be of
+//     several tokens at once. keys, log_gate, values and output
 //     (those that take it) get it behind `at`: keys(x, at, t), their adjoints with its gradient,
 //     which they add to: keys_adjoint(x, d, at, t, d_t&, g); accumulate(d_t.number, of keys) adds
 //     what may be several registers. `at` of a token reads operands without a key or value axis.

@@ -29,7 +29,8 @@ struct automatic {
       if constexpr (R::form.gate == gate_span::entry) {
         if constexpr (R::form.normaliser)
           if (way == direction::forward && longest >= few_tokens)
-            return f(chunked{}, "weights of a few tokens count against one m");
+            return f(chunked{},
+                     "weights of a few tokens count against one m, where the backend has that");
         return f(recurrent{}, "with a gate for every state entry, chunks save nothing");
       } else {
         if (longest < few_tokens) return f(recurrent{}, "fewer tokens than a chunk");

@@ -6,9 +6,11 @@
 //   own_t = e^(own - G_{t-1} - m)     o_t = (num + own_t v_t) / (den + own_t)
 //
 // and after the last one m' = max(m, key_t - G_t) + G, and num and den by e^(m + G - m'). A token
-// costs two exponentials and no decay, but where an exponent is not small: from there on a channel
-// goes token by token (average.hpp). Neither what comes later nor what is in other channels has a
-// part in its bits.
+// costs two exponentials and no decay, but where an exponent is not small or what is weighed is not
+// finite: from there on a channel goes token by token (average.hpp). Neither what comes later nor
+// what is in other channels has a part in its bits.
+
+#include <limits>
 
 #include "../simd/arrays.hpp"
 #include "average.hpp"
@@ -31,7 +33,9 @@ class tokens_together {
 
   /// Its o. Takes the token into the state.
   GATESCAN_INLINE P take(P gate, P key, P own, P v) {
-    const P by_own = ((own - sum_) - s_.m) - (sum_low_ + s_.low);
+    const auto before =
+        exact_sum(own, -sum_);  // keys and m may be far from 0, their difference not
+    const P by_own = (before.value - s_.m) + ((before.error - sum_low_) - s_.low);
     const auto sum = exact_sum(sum_, gate);
     sum_ = sum.value, sum_low_ = sum_low_ + sum.error;
     const auto since = exact_sum(key, -sum_);
@@ -41,8 +45,10 @@ class tokens_together {
     const auto grows = top_.v < since.value.v;
     top_ = {grows ? since.value.v : top_.v}, top_low_ = {grows ? since_low.v : top_low_.v};
     const P key_weight = simd::near_exp(by_key), own_weight = simd::near_exp(by_own);
-    const P o = fma(own_weight, v, s_.num) / (s_.den + own_weight);
+    const P read = fma(own_weight, v, s_.num);
+    const P o = read / (s_.den + own_weight);
     s_.num = fma(key_weight, v, s_.num), s_.den = s_.den + key_weight;
+    small_ &= (abs(read).v <= largest_number) & (abs(s_.num).v <= largest_number);
     return o;
   }
   /// Of the tokens so far: the channels that o and the state are right of.
@@ -55,8 +61,10 @@ class tokens_together {
   }
 
  private:
-  // Weights and their products with values of ordinary size are normal numbers.
+  // Weights and their products with values of ordinary size are normal numbers; with others they
+  // may be too large, where an average is not.
   static constexpr C reach = 60;
+  static constexpr C largest_number = std::numeric_limits<C>::max();
 
   average s_;  // m and low stay those before the tokens
   P sum_{0}, sum_low_{0}, top_, top_low_;

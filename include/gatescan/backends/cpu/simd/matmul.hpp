@@ -232,7 +232,8 @@ inline index_t row_blocks(index_t rows, index_t registers = widest_panel) {
 
 /// out = finish(row, column, (a b)(row, column)) for one panel, a register at a time. `finish`
 /// should hold values, not references: what is stored might otherwise be what they refer to.
-/// between() is called after every few rows. Returns zeros, or NaN where `out` is not finite.
+/// between() is called after every few rows. Returns zeros, or NaN where `out` is not finite
+/// (or where finite rows of it are, added up).
 template <class T, class Row, class Depth, class Finish, class Between = nothing_between>
 pack<T> product_of_panel(index_t registers, index_t rows, index_t depth, left<T, Row, Depth> a,
                          matrix<const T> b, matrix<T> out, Finish finish, Between between = {}) {

@@ -153,14 +153,17 @@ class map_rows {
       largest = larger(largest, weight);
       return weight;
     };
+    // by the token's own: logarithms may be far from 0, their differences not
+    const E own = R::log_weights(x_, value_cursor{t, 0, v, count}).own;
+    const E base{own.v == -std::numeric_limits<C>::infinity() ? E(0).v : own.v};
     for (index_t s = t; s >= start; --s) {
       const auto logs = R::log_weights(x_, value_cursor{s, 0, v, count});
-      sums[s] = weigh(s == t ? logs.own : logs.key + gates);
+      sums[s] = weigh(s == t ? own - base : (logs.key - base) + gates);
       if (s < t) gates = gates + logs.gate;
     }
     E all(0);
     if (const auto& state = p_.initial_state; state.given) {
-      const E weight = weigh(state_part(state.log_scale) + gates);
+      const E weight = weigh((state_part(state.log_scale) - base) + gates);
       all = exp(weight - largest) * state_part(state.normaliser);
     }
     for (index_t s = start; s <= t; ++s)

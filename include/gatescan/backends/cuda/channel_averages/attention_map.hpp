@@ -47,20 +47,24 @@ struct attention_map_rows {
                         t * map.stride[map.rank - 2],
                   column = map.stride[map.rank - 1];
 
+    // by the token's own: logarithms may be far from 0, their differences not
+    const C own = R::log_weights(x, cursor{0, t, 0, 0, 0}).own,
+            base = own == average::reset ? 0 : own;
     C largest = average::never;
-    const C gates = back_through(x, first, t, [&](index_t, C w) { largest = larger(largest, w); });
+    const C gates =
+        back_through(x, first, t, base, [&](index_t, C w) { largest = larger(largest, w); });
     C all = 0;
     if (const auto& state = p.initial_state; state.given && sequence >= 0) {
       const cursor at{sequence, 0, head, 0, value};
-      const C w = weight(gates, at(state.log_scale) + gates);
+      const C w = weight(gates, (at(state.log_scale) - base) + gates);
       largest = larger(largest, w);
       all = exp(w - largest) * at(state.normaliser);
     }
     const auto share = [&](C w) { return w == average::never ? C(0) : exp(w - largest); };
-    back_through(x, first, t, [&](index_t, C w) { all = all + share(w); });
+    back_through(x, first, t, base, [&](index_t, C w) { all = all + share(w); });
     for (index_t s = 0; s < p.n.time; ++s)
       if (s < first || s > t) put_real(map, row + s * column, C(0));
-    back_through(x, first, t, [&](index_t s, C w) {
+    back_through(x, first, t, base, [&](index_t s, C w) {
       put_real(map, row + s * column, unless_zero(all, share(w) / all));
     });
   }
@@ -70,13 +74,15 @@ struct attention_map_rows {
   GATESCAN_HD static C weight(C gates, C w) {
     return gates == average::reset ? C(average::never) : larger(C(average::never), w);
   }
-  // f(s, logarithm of its weight) from token t back to the first; returns that of all gates
+  // f(s, logarithm of its weight, less base) from token t back to the first; returns that of all
+  // gates
   template <class F>
-  GATESCAN_HD static C back_through(const operands_of<R, T>& x, index_t first, index_t t, F&& f) {
+  GATESCAN_HD static C back_through(const operands_of<R, T>& x, index_t first, index_t t, C base,
+                                    F&& f) {
     C gates = 0;
     for (index_t s = t; s >= first; --s) {
       const auto logs = R::log_weights(x, cursor{0, s, 0, 0, 0});
-      f(s, weight(gates, s == t ? logs.own : logs.key + gates));
+      f(s, weight(gates, s == t ? logs.own - base : (logs.key - base) + gates));
       if (s < t) gates = gates + logs.gate;
     }
     return gates;

@@ -33,7 +33,11 @@ class corrected_summary {
     prefetcher nothing{};
     token_chunk<C> c{reader.tiles(), tokens, t, &nothing};
     c.x.n = square_, c.x.v = v_, c.x.o = o_;
-    if (c.x.head_gate != nullptr) spread_gates(c.x, tokens);
+    if (c.x.head_gate != nullptr) {
+      spread_gates(c.x, tokens);
+      if (c.x.log_gates != nullptr)
+        fill(c.x.log_gates, c.x.n.rows, static_cast<double>(c.x.log_gates[0]));
+    }
     kernel_.advance(c, next_);
     copy_numbers(t, static_cast<const C*>(next_), size());
   }

@@ -55,8 +55,6 @@ class head_decays {
     }
     return from_first(x, first, count - 1);
   }
-  /// [s][t] of that subchunk: prod_{s<j<=t} a_j, 0 for t < s.
-  const C* between() const { return between_; }
   /// Of that subchunk, prod_{j<=t} a_j from its first token on.
   GATESCAN_INLINE C from_first(const matrix_tiles<C>& x, index_t first, index_t t) const {
     return x.head_gate[first] * between_[t];
