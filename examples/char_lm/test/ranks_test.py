@@ -82,7 +82,8 @@ class OverRanks(char_lm_test.CharLm):
         self.assertEqual(self.checkpoint(), want)
 
     def test_ranks_that_share_sequences_have_the_gradients_of_one(self):
-        for recurrence in RECURRENCES:
+        # one rank is little else than a program alone; the others by twice or half as many
+        for recurrence in RECURRENCES[:1] if RANKS == 1 else RECURRENCES[RANKS // 2 % 2 :: 2]:
             with self.subTest(recurrence=recurrence):
                 self.expect_gradients_of("--recurrence", recurrence, ranks_a_sequence=RANKS)
 

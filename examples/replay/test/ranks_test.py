@@ -267,5 +267,6 @@ if __name__ == "__main__":
     REPLAY, RANKS, MPIRUN = os.path.abspath(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     HELP = subprocess.run([REPLAY, "--help"], capture_output=True, text=True, check=True).stdout
     RECURRENCES = re.search(r"--recurrence.*?\{(.*?)\}", HELP, re.S).group(1).split(",")
-    RECURRENCES = RECURRENCES[RANKS % 2 :: 2]  # the others by one rank more or less
+    # one rank is little else than a program alone; the others by one rank more or less
+    RECURRENCES = RECURRENCES[::6] if RANKS == 1 else RECURRENCES[RANKS % 2 :: 2]
     unittest.main(argv=sys.argv[:1])
