@@ -87,7 +87,7 @@ inline void check_sizes(const sizes& n) {
   if (n.heads > index_t{0xffffffff})
     fail<shape_error>("heads: expected fewer than 2^32, got " + std::to_string(n.heads));
   double numbers = 1;
-  for (const index_t extent : {std::max(n.batch, n.sequences), n.time, n.heads, n.keys, n.values})
+  for (const index_t extent : {(std::max)(n.batch, n.sequences), n.time, n.heads, n.keys, n.values})
     numbers *= static_cast<double>(std::max<index_t>(extent, 1));
   if (numbers > 0x1p56)
     fail<shape_error>("sizes: expected at most 2^56 numbers a tensor of all axes, got batch " +

@@ -229,31 +229,32 @@ class channel_average_agent {
   static GATESCAN_INLINE average take_together(const operands_type& x, const place& at,
                                                index_t count, const average& before, P* o) {
     together all(before);
-    typename together::lanes small[together::most];
+    typename together::lanes in_range[together::most];
     place here = at;
     for (index_t i = 0; i < count; ++i, ++here.t) {
       const auto logs = R::log_weights(x, here);
       o[i] = all.take(logs.gate, logs.key, logs.own, R::values(x, here).v);
-      small[i] = all.small();
-      if (!simd::any(all.small())) {
-        for (; i < count; ++i) small[i] = typename together::lanes{}, o[i] = P(0);
+      in_range[i] = all.in_range();
+      if (!simd::any(all.in_range())) {
+        for (; i < count; ++i) in_range[i] = typename together::lanes{}, o[i] = P(0);
         break;
       }
     }
     const average after = all.state();
-    if (!simd::any(~all.small())) return after;
-    return take_apart(x, at, count, before, after, small, o);
+    if (!simd::any(~all.in_range())) return after;
+    return take_apart(x, at, count, before, after, in_range, o);
   }
-  // Token by token, for channels from where they are not `small`.
+  // Token by token, for channels from where they are not `in_range`.
   static __attribute__((noinline)) average take_apart(const operands_type& x, place at,
                                                       index_t count, average s,
                                                       const average& after,
-                                                      const typename together::lanes* small, P* o) {
+                                                      const typename together::lanes* in_range,
+                                                      P* o) {
     for (index_t i = 0; i < count; ++i, ++at.t) {
       const P exact = take(x, at, s);
-      o[i] = {small[i] ? o[i].v : exact.v};
+      o[i] = {in_range[i] ? o[i].v : exact.v};
     }
-    const auto all = small[count - 1];
+    const auto all = in_range[count - 1];
     return {P{all ? after.num.v : s.num.v}, P{all ? after.den.v : s.den.v},
             P{all ? after.m.v : s.m.v}, P{all ? after.low.v : s.low.v}};
   }

@@ -41,18 +41,18 @@ class tokens_together {
     const auto since = exact_sum(key, -sum_);
     const P since_low = since.error - sum_low_;
     const P by_key = (since.value - s_.m) + (since_low - s_.low);
-    small_ &= (abs(by_own).v <= reach) & (abs(by_key).v <= reach);
+    in_range_ &= (abs(by_own).v <= reach) & (abs(by_key).v <= reach);
     const auto grows = top_.v < since.value.v;
     top_ = {grows ? since.value.v : top_.v}, top_low_ = {grows ? since_low.v : top_low_.v};
     const P key_weight = simd::near_exp(by_key), own_weight = simd::near_exp(by_own);
     const P read = fma(own_weight, v, s_.num);
     const P o = read / (s_.den + own_weight);
     s_.num = fma(key_weight, v, s_.num), s_.den = s_.den + key_weight;
-    small_ &= (abs(read).v <= largest_number) & (abs(s_.num).v <= largest_number);
+    in_range_ &= (abs(read).v <= largest_number) & (abs(s_.num).v <= largest_number);
     return o;
   }
   /// Of the tokens so far: the channels that o and the state are right of.
-  lanes small() const { return small_; }
+  lanes in_range() const { return in_range_; }
   GATESCAN_INLINE average state() const {
     const P kept = simd::near_exp((s_.m - top_) + (s_.low - top_low_));
     const auto sum = exact_sum(top_, sum_);
@@ -64,11 +64,11 @@ class tokens_together {
   // Weights and their products with values of ordinary size are normal numbers; with others they
   // may be too large, where an average is not.
   static constexpr C reach = 60;
-  static constexpr C largest_number = std::numeric_limits<C>::max();
+  static constexpr C largest_number = (std::numeric_limits<C>::max)();
 
   average s_;  // m and low stay those before the tokens
   P sum_{0}, sum_low_{0}, top_, top_low_;
-  lanes small_ = ~lanes{};
+  lanes in_range_ = ~lanes{};
 };
 
 }  // namespace detail

@@ -29,7 +29,7 @@ struct program_base {
   using state = average<C>;
   static constexpr int numbers = 4;  // of a state
   // tokens between states that backward keeps: what lies between is in shared memory
-  static constexpr int chunk_tokens = std::min(
+  static constexpr int chunk_tokens = (std::min)(
       tuned.history_bytes / static_cast<int>(sizeof(state)) - 1, tuned.most_history_tokens);
   using states = scratch_array<C>;
 
