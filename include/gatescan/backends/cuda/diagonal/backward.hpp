@@ -55,7 +55,6 @@ struct segment_adjoint : adjoint_base<R, T, IsComplex, Keys> {
   operand<const C> final_state;  // its gradient
   gradient_sink<C, C> initial_state;
 
-  static constexpr int blocks_a_multiprocessor = base::several_real_keys ? tuned.segment_blocks : 0;
   index_t blocks() const { return this->blocks_for(this->split.slot_count()); }
   int shared_bytes() const {
     return base::storage_bytes(this->map) + collect.shared_bytes() +

@@ -42,7 +42,6 @@ struct steps_adjoint {
 
   index_t blocks() const { return sequences.slot_count() * p.n.heads; }
   int threads() const { return config::threads; }
-  static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
   int shared_bytes() const {
     return 3 * shared_size<C>(config::subchunk * config::rows) +
            2 * shared_size<C>(config::subchunk * columns) +
