@@ -1,5 +1,6 @@
-// States of one key and one value: heads run as channels there (backends/cpu/scalar_heads), so that
-// there are as many of them as make whole registers, tails and more than one block.
+// States of one key and one value: heads run as channels there
+// (backends/cpu/diagonal/scalar_heads), so that there are as many of them as make whole registers,
+// tails and more than one block.
 #include <gtest/gtest.h>
 
 #include "check.hpp"

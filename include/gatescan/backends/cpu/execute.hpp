@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <span>
 
-#include "channel_averages/agent.hpp"
+#include "agents/stepwise.hpp"
 #include "diagonal/agent.hpp"
+#include "diagonal/channel_averages/agent.hpp"
+#include "diagonal/scalar_heads/lower.hpp"
 #include "diagonal/token_agent.hpp"
 #include "matrix/agent.hpp"
 #include "matrix/token_agent.hpp"
-#include "scalar_heads/lower.hpp"
-#include "stepwise/agent.hpp"
 #include "work/backward_pass.hpp"
 #include "work/forward_pass.hpp"
 #include "work/token_pass.hpp"

@@ -1,10 +1,10 @@
 #pragma once
-// The agent of a block of channels of a diagonal recurrence (../agent.hpp): groups of channels one
-// after another, or all of a row where there are no keys.
+// The agent of a block of channels of a diagonal recurrence (../agents/agent.hpp): groups of
+// channels one after another, or all of a row where there are no keys.
 //
 //   h_t = a_t * h_{t-1} + k_t v_t        o_t = sum over keys of q_t h_t
 
-#include "../agent.hpp"
+#include "../agents/agent.hpp"
 #include "block.hpp"
 #include "rows.hpp"
 #include "rows_adjoint.hpp"
@@ -39,9 +39,7 @@ class diagonal_agent {
   static constexpr bool scans = true, adjoint_scans = true;
 
   static preferences preferred(const problem&) { return {}; }
-  static bool retreat_reads_states(const problem&) {
-    return !has_linear_output<R>;
-  }
+  static bool retreat_reads_states(const problem&) { return !has_linear_output<R>; }
   static index_t value_blocks(const sizes& n) {
     return ceil_divide(n.values, diagonal_width<C>(n));
   }

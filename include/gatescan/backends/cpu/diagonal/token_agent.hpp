@@ -1,14 +1,14 @@
 #pragma once
-// One token of a block of channels of a diagonal recurrence (../token_agent.hpp), a register of
-// channels at a time:
+// One token of a block of channels of a diagonal recurrence (../agents/token_agent.hpp), a register
+// of channels at a time:
 //
 //   h = a h + k v        o = sum over keys of q h
 //
 // States stay where the caller has them if channels lie side by side there, and go through a copy
 // else.
 
+#include "../agents/token_agent.hpp"
 #include "../operands/unit_strides.hpp"
-#include "../token_agent.hpp"
 #include "block.hpp"
 #include "states_of_block.hpp"
 

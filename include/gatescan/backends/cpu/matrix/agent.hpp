@@ -3,7 +3,7 @@
 // kernels work on them (steps/ or gates/), the epilogue writes results (epilogue.hpp). What is
 // asked of an agent stands in ../agent.hpp.
 
-#include "../agent.hpp"
+#include "../agents/agent.hpp"
 #include "epilogue.hpp"
 #include "gates/corrected/kernels.hpp"
 #include "gates/corrected/summary.hpp"

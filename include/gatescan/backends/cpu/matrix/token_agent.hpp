@@ -1,9 +1,9 @@
 #pragma once
-// One token of a head of a matrix-state recurrence (../token_agent.hpp): prologue, one step of the
-// state, epilogue. The state stays where the caller has it if its rows are whole registers, and
-// goes through a copy else.
+// One token of a head of a matrix-state recurrence (../agents/token_agent.hpp): prologue, one step
+// of the state, epilogue. The state stays where the caller has it if its rows are whole registers,
+// and goes through a copy else.
 
-#include "../token_agent.hpp"
+#include "../agents/token_agent.hpp"
 #include "normaliser.hpp"
 #include "state_layout.hpp"
 #include "steps/kernels.hpp"

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../../../core/problem.hpp"
-#include "../channel_averages/average.hpp"
+#include "../diagonal/channel_averages/average.hpp"
 #include "../operands/token_cursor.hpp"
 #include "../simd/selects.hpp"
 #include "../threads/parallel_for.hpp"

@@ -1,7 +1,7 @@
 #pragma once
 // What all workers of one call share.
 
-#include "../agent.hpp"
+#include "../agents/agent.hpp"
 #include "../threads/parallel_for.hpp"
 
 namespace gatescan {

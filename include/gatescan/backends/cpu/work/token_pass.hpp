@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <span>
 
+#include "../agents/token_agent.hpp"
 #include "../threads/parallel_for.hpp"
-#include "../token_agent.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -3,8 +3,8 @@
 
 #include <span>
 
-#include "../../../core/operand.hpp"
-#include "../../../core/workspace.hpp"
+#include "../../../../core/operand.hpp"
+#include "../../../../core/workspace.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -1,17 +1,17 @@
 #pragma once
-// The agent of a block of channels that are averages with weights in log space (../agent.hpp), the
-// channels of a row beside each other: token by token, forward but in recurrent mode a few tokens
-// against one m (tokens_together.hpp). A segment's summary is the
+// The agent of a block of channels that are averages with weights in log space
+// (../../agents/agent.hpp), the channels of a row beside each other: token by token, forward but in
+// recurrent mode a few tokens against one m (tokens_together.hpp). A segment's summary is the
 // logarithm of what its gates make together, and its own average.
 //
 // States are [4][channels]: num, den, m and its low part (average.hpp); their gradients have no m.
 
 #include <algorithm>
 
-#include "../agent.hpp"
-#include "../diagonal/shape.hpp"
-#include "../operands/prefetch.hpp"
-#include "../operands/unit_strides.hpp"
+#include "../../agents/agent.hpp"
+#include "../../operands/prefetch.hpp"
+#include "../../operands/unit_strides.hpp"
+#include "../shape.hpp"
 #include "tokens_together.hpp"
 
 namespace gatescan {

@@ -1,13 +1,13 @@
 #pragma once
-// The agent of recurrences that are not a gated product (../agent.hpp): a user's own step, and his
+// The agent of recurrences that are not a gated product (agent.hpp): a user's own step, and his
 // own associative operator if he has one. One register of channels, token by token; scan mode
 // reduces segments with the operator.
 
 #include <algorithm>
 #include <cstring>
 
-#include "../agent.hpp"
 #include "../simd/math.hpp"
+#include "agent.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

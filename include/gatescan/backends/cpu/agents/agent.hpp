@@ -1,21 +1,21 @@
 #pragma once
 // What an agent is. An agent works through the part of a problem whose time steps depend on each
 // other: one head of a matrix state (matrix/), a block of channels of a diagonal one (diagonal/),
-// heads that lie as channels do (scalar_heads/), a register of channels of a user's own step
-// (stepwise/). work/ decides which tokens it works on, in which order and on which thread, and
-// keeps the states that go from chunk to chunk: arrays of state_size() numbers, of which only the
-// agent knows how they are laid out. An agent is made for one form of work, so that nothing else is
-// compiled, and lives in a worker's scratch memory for one item of the work.
+// heads that lie as channels do (diagonal/scalar_heads/), a register of channels of a user's own
+// step (stepwise.hpp). work/ decides which tokens it works on, in which order and on which thread,
+// and keeps the states that go from chunk to chunk: arrays of state_size() numbers, of which only
+// the agent knows how they are laid out. An agent is made for one form of work, so that nothing
+// else is compiled, and lives in a worker's scratch memory for one item of the work.
 //
 // No agent knows another, nor the work about it. Those of a problem may run at the same time: what
 // an agent is given it reads, and it writes to its own places of the results alone.
 
 #include <concepts>
 
-#include "../../core/problem.hpp"
-#include "../../core/workspace.hpp"
-#include "../../modes/schedule.hpp"
-#include "operands/gradients.hpp"
+#include "../../../core/problem.hpp"
+#include "../../../core/workspace.hpp"
+#include "../../../modes/schedule.hpp"
+#include "../operands/gradients.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -12,7 +12,7 @@
 
 #include <limits>
 
-#include "../simd/arrays.hpp"
+#include "../../simd/arrays.hpp"
 #include "average.hpp"
 
 namespace gatescan {

@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "../agent.hpp"
-#include "../diagonal/states.hpp"
-#include "../simd/planes.hpp"
+#include "../../agents/agent.hpp"
+#include "../../simd/planes.hpp"
+#include "../states.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

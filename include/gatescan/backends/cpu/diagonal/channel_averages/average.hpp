@@ -11,9 +11,9 @@
 
 #include <limits>
 
-#include "../../../core/compensated.hpp"
-#include "../../../core/gated_product.hpp"
-#include "../simd/selects.hpp"
+#include "../../../../core/compensated.hpp"
+#include "../../../../core/gated_product.hpp"
+#include "../../simd/selects.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

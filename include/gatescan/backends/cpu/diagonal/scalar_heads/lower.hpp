@@ -3,7 +3,7 @@
 // that runs faster.
 //
 //   problem                          becomes                        by
-//   matrix states with K = V = 1     heads as channels, in double   scalar_heads/problem.hpp
+//   matrix states with K = V = 1     heads as channels, in double   problem.hpp
 //
 // A lowering L of a recurrence, a format and a form of work has
 //
