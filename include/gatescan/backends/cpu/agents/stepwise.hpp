@@ -3,78 +3,60 @@
 // own associative operator if he has one. One register of channels, token by token; scan mode
 // reduces segments with the operator.
 
-#include <algorithm>
 #include <cstring>
 
 #include "../simd/math.hpp"
-#include "agent.hpp"
+#include "agent_of_channels.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class R, class T, kernel_form Form>
-class stepwise_agent {
+class stepwise_agent : public agent_of_channels<R, T> {
+  using base = agent_of_channels<R, T>;
+  using base::x_;
+
  public:
-  using recurrence = R;
-  using format = T;
-  using storage = storage_t<T>;
-  using C = state_t<T>;
-  using problem = problem_of<R, T>;
-  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
-  using targets = gradient_targets_of<R, T>;
+  using typename base::C;
+  using typename base::problem;
+  using typename base::tiles_of_gradients;
 
   static constexpr kernel_form form = Form;
   static constexpr bool scans = has_combine<R>, adjoint_scans = false;
 
-  template <class S>
-  static bool adds_lanes(const operand<S>& to) {
-    return to.value == 0;
-  }
-  static preferences preferred(const problem&) { return {}; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
   static schedule adapt(const schedule& how) { return how; }
 
   stepwise_agent(arena& scratch, const problem& p, const schedule& how, bool backward)
-      : p_(&p), x_(p.x) {
+      : base(p, width) {
     if (backward) history_ = scratch.take<C>((how.backward_chunk + 1) * state_size());
   }
 
   index_t state_size() const { return sizeof(state) / sizeof(C); }
   index_t key_pitch() const { return R::states; }
-  index_t value_pitch() const { return width; }
-  index_t first_value() const { return v_; }
-  index_t value_count() const { return (std::min)(width, p_->n.values - v_); }
-  index_t head() const { return h_; }
-  index_t batch() const { return b_; }
-  index_t sequence() const { return s_; }
 
-  void seek(index_t sequence, index_t head, index_t block) {
-    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
-    for_each_field<R>([&](const auto& all, auto& own) { own = all.of_head(b_, h_, v_); }, p_->x,
-                      x_);
-  }
   template <class S>
   void load_state(const operand<S>& from, C* to) const {
     for (index_t i = 0; i < state_size(); ++i) to[i] = C(0);
     if (!from.given) return;
-    const index_t at = from.offset(s_, 0, h_) + v_ * from.value;
+    const index_t at = this->place_of_state(from);
     for (index_t i = 0; i < R::states; ++i)
-      for (index_t j = 0; j < value_count(); ++j)
+      for (index_t j = 0; j < this->value_count(); ++j)
         to[i * width + j] = from.re[at + i * from.key + j * from.value];
   }
   void store_state(const operand<C>& to, const C* from) const {
     if (!to.given) return;
-    const index_t at = to.offset(s_, 0, h_) + v_ * to.value;
+    const index_t at = this->place_of_state(to);
     for (index_t i = 0; i < R::states; ++i)
-      for (index_t j = 0; j < value_count(); ++j)
+      for (index_t j = 0; j < this->value_count(); ++j)
         to.re[at + i * to.key + j * to.value] = from[i * width + j];
   }
   gradient_tile<C> state_tile(C* g) const { return {g, nullptr, 0, width, 1, true}; }
 
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
     state h = read(in);
-    const auto to_out = to.out.of_head(b_, h_, v_);
+    const auto to_out = this->here(to.out);
     for (index_t i = t; i < t + count; ++i) {
       const value_cursor here = at(i);
       const auto w = R::values(x_, here);
@@ -98,7 +80,7 @@ class stepwise_agent {
     for (index_t i = 0; i < count; ++i)
       advance(t + i, 1, history_ + i * state_size(), history_ + (i + 1) * state_size());
     state d_h = read(g);
-    const auto d_out_here = results.out.of_head(b_, h_, v_);
+    const auto d_out_here = this->here(results.out);
     for (index_t first = (count - 1) / subchunk_tokens * subchunk_tokens; first >= 0;
          first -= subchunk_tokens) {
       const index_t last = std::min<index_t>(first + subchunk_tokens, count);
@@ -158,7 +140,7 @@ class stepwise_agent {
   }
   using summary = decltype(summary_type());
 
-  value_cursor at(index_t t) const { return {t, 0, 0, static_cast<int>(value_count())}; }
+  value_cursor at(index_t t) const { return {t, 0, 0, static_cast<int>(this->value_count())}; }
   static state read(const C* from) {
     state h;
     std::memcpy(&h, from, sizeof h);
@@ -167,10 +149,8 @@ class stepwise_agent {
   static void write(C* to, const state& h) { std::memcpy(to, &h, sizeof h); }
   static void store_summary(C* to, const summary& s) { std::memcpy(to, &s, sizeof s); }
 
-  const problem* p_;
-  operands_of<R, T> x_;  // of these channels
   C* history_ = nullptr;
-  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0, last_advanced_ = 0;
+  index_t last_advanced_ = 0;
 };
 
 }  // namespace detail

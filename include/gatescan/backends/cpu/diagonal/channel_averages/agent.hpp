@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "../../agents/agent.hpp"
+#include "../../agents/agent_of_channels.hpp"
 #include "../../operands/prefetch.hpp"
 #include "../../operands/unit_strides.hpp"
 #include "../shape.hpp"
@@ -19,24 +19,20 @@ inline namespace GATESCAN_ABI {
 namespace detail {
 
 template <class R, class T, kernel_form Form>
-class channel_average_agent {
+class channel_average_agent : public agent_of_channels<R, T> {
+  using base = agent_of_channels<R, T>;
+  using base::width_;
+  using base::x_;
+
  public:
-  using recurrence = R;
-  using format = T;
-  using storage = storage_t<T>;
-  using C = state_t<T>;
-  using problem = problem_of<R, T>;
-  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
-  using targets = gradient_targets_of<R, T>;
+  using typename base::C;
+  using typename base::problem;
+  using typename base::storage;
+  using typename base::tiles_of_gradients;
 
   static constexpr kernel_form form = Form;
   static constexpr bool scans = true, adjoint_scans = false;
 
-  template <class S>
-  static bool adds_lanes(const operand<S>& to) {
-    return to.value == 0;
-  }
-  static preferences preferred(const problem&) { return {}; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width_for(n)); }
   static schedule adapt(schedule how) {
     how.forward_chunk = tuning.channel_averages_chunk;
@@ -45,7 +41,7 @@ class channel_average_agent {
   }
 
   channel_average_agent(arena& scratch, const problem& p, const schedule&, bool backward)
-      : p_(&p), width_(width_for(p.n)), x_(p.x) {
+      : base(p, width_for(p.n)) {
     if (!backward) return;
     history_ = scratch.take<C>((subchunk_tokens + 1) * state_size());
     weights_ = scratch.take<C>(subchunk_tokens * 3 * width_);
@@ -53,18 +49,7 @@ class channel_average_agent {
 
   index_t state_size() const { return 4 * width_; }
   index_t key_pitch() const { return 1; }
-  index_t value_pitch() const { return width_; }
-  index_t first_value() const { return v_; }
-  index_t value_count() const { return (std::min)(width_, p_->n.values - v_); }
-  index_t head() const { return h_; }
-  index_t batch() const { return b_; }
-  index_t sequence() const { return s_; }
 
-  void seek(index_t sequence, index_t head, index_t block) {
-    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width_;
-    for_each_field<R>([&](const auto& all, auto& own) { own = all.of_head(b_, h_, v_); }, p_->x,
-                      x_);
-  }
   /// A gradient comes without m.
   template <class S>
   void load_state(const state_operands<S>& from, C* to) const {
@@ -90,10 +75,10 @@ class channel_average_agent {
   }
   gradient_tile<C> state_tile(C* g) const { return {g, nullptr, 0, width_, 1, true}; }
   gradient_tile<C> normaliser_tile(C* g) const { return state_tile(g + width_); }
-  index_t normaliser_values() const { return value_count(); }
+  index_t normaliser_values() const { return this->value_count(); }
 
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) const {
-    const operand<storage> result = to.out.of_head(b_, h_, v_);
+    const operand<storage> result = this->here(to.out);
     copy_numbers(out, in, state_size());
     const auto write = [&](const operands_type& x, const place& at, P o)
         __attribute__((always_inline)) {
@@ -137,7 +122,7 @@ class channel_average_agent {
   template <class Bracket>
   C* backward(const backward_results<R, T>& results, const tiles_of_gradients& into, index_t t,
               index_t count, const C* in, C* g, const Bracket& bracket) const {
-    const operand<const storage> d_out = results.out.of_head(b_, h_, v_);
+    const operand<const storage> d_out = this->here(results.out);
     copy_numbers(history_, in, state_size());
     for_each(
         t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
@@ -209,7 +194,7 @@ class channel_average_agent {
   template <class F>
   void for_each(index_t t, index_t count, F&& f) const {
     const operands_type x = held(x_), dense = with_values_side_by_side<R>(x_);
-    const index_t channels = value_count();
+    const index_t channels = this->value_count();
     const index_t whole = values_side_by_side<R>(x) ? channels / lanes * lanes : 0;
     for (index_t i = t; i < t + count; ++i) {
       for (index_t j = 0; j < whole; j += lanes) f(dense, place{i, 0, j, static_cast<int>(lanes)});
@@ -260,9 +245,10 @@ class channel_average_agent {
   }
   // A few tokens' rows lie too far apart for the hardware to look ahead.
   void look_ahead(index_t first, prefetcher_to<2>& next) const {
-    const index_t last = (std::min)(first + together::most, p_->last_token(s_));
-    for_each_field<R>([&](const auto& x) { next.add(x, first, last, 1, value_count()); }, x_);
-    next.begin(ceil_divide(value_count(), lanes));
+    const index_t channels = this->value_count();
+    const index_t last = (std::min)(first + together::most, this->p_->last_token(this->sequence()));
+    for_each_field<R>([&](const auto& x) { next.add(x, first, last, 1, channels); }, x_);
+    next.begin(ceil_divide(channels, lanes));
   }
   // From g of the state after the token to that of the one before it.
   GATESCAN_INLINE void token_adjoint(const operands_type& x, const tiles_of_gradients& d,
@@ -291,14 +277,12 @@ class channel_average_agent {
 
   template <class S>
   void load_part(const operand<S>& from, C* to) const {
-    if (from.given) copy_numbers(to, 1, from.re + place_of_state(from), from.value, value_count());
+    if (from.given)
+      copy_numbers(to, 1, from.re + this->place_of_state(from), from.value, this->value_count());
   }
   void store_part(const operand<C>& to, const C* from) const {
-    if (to.given) copy_numbers(to.re + place_of_state(to), to.value, from, 1, value_count());
-  }
-  template <class S>
-  index_t place_of_state(const operand<S>& x) const {
-    return x.offset(s_, 0, h_) + v_ * x.value;
+    if (to.given)
+      copy_numbers(to.re + this->place_of_state(to), to.value, from, 1, this->value_count());
   }
   GATESCAN_INLINE average load(const C* from, index_t at) const {
     return {simd::load(from + at), simd::load(from + width_ + at),
@@ -309,11 +293,8 @@ class channel_average_agent {
     simd::store(to + 2 * width_ + at, s.m), simd::store(to + 3 * width_ + at, s.low);
   }
 
-  const problem* p_;
-  index_t width_;    // channels a block
-  operands_type x_;  // of these channels
   C *history_ = nullptr, *weights_ = nullptr;
-  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0, last_advanced_ = 0;
+  index_t last_advanced_ = 0;
 };
 
 }  // namespace detail

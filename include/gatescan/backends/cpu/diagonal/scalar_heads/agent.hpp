@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "../../agents/agent.hpp"
+#include "../../agents/agent_of_channels.hpp"
 #include "../../simd/planes.hpp"
 #include "../states.hpp"
 
@@ -20,15 +20,15 @@ namespace detail {
 /// The `values` of its problem are the heads of the recurrence's. With RoundsStates the
 /// caller's states are floats.
 template <class R, class T, kernel_form Form, bool RoundsStates>
-class scalar_heads_agent {
+class scalar_heads_agent : public agent_of_channels<R, T> {
+  using base = agent_of_channels<R, T>;
+  using base::x_;
+
  public:
-  using recurrence = R;
-  using format = T;
-  using storage = storage_t<T>;
-  using C = state_t<T>;
-  using problem = problem_of<R, T>;
-  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
-  using targets = gradient_targets_of<R, T>;
+  using typename base::C;
+  using typename base::problem;
+  using typename base::storage;
+  using typename base::tiles_of_gradients;
 
   static constexpr bool complex = R::form.number == numbers::complex;
   static constexpr kernel_form form = Form;
@@ -36,11 +36,6 @@ class scalar_heads_agent {
   static_assert(std::is_base_of_v<plain_values, R> && std::is_base_of_v<plain_output, R> &&
                 std::is_same_v<C, double>);
 
-  template <class S>
-  static bool adds_lanes(const operand<S>& to) {
-    return to.value == 0;
-  }
-  static preferences preferred(const problem&) { return {}; }
   static index_t value_blocks(const sizes& n) { return ceil_divide(n.values, width); }
   static schedule adapt(schedule how) {
     how.forward_chunk = how.backward_chunk = chunk;
@@ -48,7 +43,7 @@ class scalar_heads_agent {
   }
 
   scalar_heads_agent(arena& scratch, const problem& p, const schedule&, bool backward)
-      : p_(&p), x_(p.x) {
+      : base(p, width) {
     if (!backward) return;
     history_ = scratch.take<C>((chunk + 1) * state_size());
     gates_ = scratch.take<C>(chunk * state_size());
@@ -56,33 +51,22 @@ class scalar_heads_agent {
 
   index_t state_size() const { return complex ? 2 * width : width; }
   index_t key_pitch() const { return 1; }
-  index_t value_pitch() const { return width; }
-  index_t first_value() const { return v_; }
-  index_t value_count() const { return (std::min)(width, p_->n.values - v_); }
-  index_t head() const { return h_; }
-  index_t batch() const { return b_; }
-  index_t sequence() const { return s_; }
 
-  void seek(index_t sequence, index_t head, index_t block) {
-    b_ = p_->batch_of(sequence), s_ = sequence, h_ = head, v_ = block * width;
-    for_each_field<R>([&](const auto& all, auto& own) { own = all.of_head(b_, h_, v_); }, p_->x,
-                      x_);
-  }
   template <class S>
   void load_state(const operand<S>& from, C* to) const {
     fill(to, state_size(), C(0));
     if (!from.given) return;
-    const index_t at = from.offset(s_, 0, h_) + v_ * from.value;
-    copy_numbers(to, 1, from.re + at, from.value, value_count());
+    const index_t at = this->place_of_state(from);
+    copy_numbers(to, 1, from.re + at, from.value, this->value_count());
     if (complex && from.im != nullptr)
-      copy_numbers(to + width, 1, from.im + at, from.value, value_count());
+      copy_numbers(to + width, 1, from.im + at, from.value, this->value_count());
   }
   void store_state(const operand<C>& to, const C* from) const {
     if (!to.given) return;
-    const index_t at = to.offset(s_, 0, h_) + v_ * to.value;
-    copy_numbers(to.re + at, to.value, from, 1, value_count());
+    const index_t at = this->place_of_state(to);
+    copy_numbers(to.re + at, to.value, from, 1, this->value_count());
     if (complex && to.im != nullptr)
-      copy_numbers(to.im + at, to.value, from + width, 1, value_count());
+      copy_numbers(to.im + at, to.value, from + width, 1, this->value_count());
   }
   gradient_tile<C> state_tile(C* g) const {
     return {g, complex ? g + width : nullptr, 0, width, 1, true};
@@ -90,7 +74,7 @@ class scalar_heads_agent {
 
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) const {
     const operands_type x = held(x_);
-    const operand<storage> result = to.out.of_head(b_, h_, v_);
+    const operand<storage> result = this->here(to.out);
     copy_numbers(out, in, state_size());
     for_each(t, count, [&](const place& at) {
       const auto key = R::keys(x, at);
@@ -112,7 +96,7 @@ class scalar_heads_agent {
   C* backward(const backward_results<R, T>& results, const tiles_of_gradients& into, index_t t,
               index_t count, const C* in, C* g, const Bracket& bracket) const {
     const operands_type x = held(x_);
-    const operand<const storage> d_out = results.out.of_head(b_, h_, v_);
+    const operand<const storage> d_out = this->here(results.out);
     const index_t size = state_size();
     copy_numbers(history_, in, size);
     for_each(t, count, [&](const place& at) {
@@ -162,7 +146,7 @@ class scalar_heads_agent {
   // f(place) for every register of channels of tokens [t, t + count)
   template <class F>
   void for_each(index_t t, index_t count, F&& f) const {
-    const index_t channels = value_count();
+    const index_t channels = this->value_count();
     for (index_t i = t; i < t + count; ++i)
       for (index_t j = 0; j < channels; j += lanes)
         f(place{i, 0, j, static_cast<int>((std::min)(lanes, channels - j))});
@@ -193,10 +177,7 @@ class scalar_heads_agent {
     planes<C, complex>(to, width).store(at, x);
   }
 
-  const problem* p_;
-  operands_type x_;  // of these heads
   C *history_ = nullptr, *gates_ = nullptr;
-  index_t b_ = 0, s_ = 0, h_ = 0, v_ = 0;
 };
 
 }  // namespace detail
