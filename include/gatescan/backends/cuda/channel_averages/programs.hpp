@@ -6,11 +6,8 @@
 //   g = (d_num, d_den)     o_t by s_{t-1} and its own token, s_t by s_{t-1}
 //   g := e^((m - m') + gate) g + what o_t gives to s_{t-1}
 
-#include "../../../core/problem.hpp"
-#include "../operands/collect.hpp"
+#include "../operands/channel_program.hpp"
 #include "../operands/scratch_array.hpp"
-#include "../time_split.hpp"
-#include "../tuning.hpp"
 #include "average.hpp"
 
 namespace gatescan {
@@ -21,49 +18,33 @@ namespace averages {
 
 // What the programs share.
 template <class R, class T>
-struct program_base {
+struct program_base : channel_program<R, T> {
+  using base = channel_program<R, T>;
   using C = state_t<T>;
-  using S = storage_t<T>;
-  using cursor = gpu::cursor<C, false>;
   using operands = operands_of<R, T>;
   using state = average<C>;
   static constexpr int numbers = 4;  // of a state
-  // tokens between states that backward keeps: what lies between is in shared memory
-  static constexpr int chunk_tokens = (std::min)(
-      tuned.history_bytes / static_cast<int>(sizeof(state)) - 1, tuned.most_history_tokens);
+  static constexpr int chunk_tokens = tokens_of_history(sizeof(state));
   using states = scratch_array<C>;
 
-  problem_of<R, T> p;
-  channel_map map;
-  time_split split;  // every sequence is one segment
   bool rounds_m = false;
 
-  int threads() const { return map.block_threads; }
-  int shared_bytes() const { return 0; }
-  index_t blocks() const { return split.slot_count() * map.blocks_a_slot(); }
-
-  GATESCAN_HD operands of(const channel_thread& thread, index_t batch) const {
-    operands x = p.x;
-    R::operands([&](const char*, const axes&, presence, const auto& from,
-                    auto& to) { to = from.of_head(batch, thread.head, thread.value); },
-                p.x, x);
-    return x;
-  }
-  GATESCAN_HD static cursor at(index_t t) { return {0, t, 0, 0, 0}; }
+  // every sequence is one segment
+  index_t blocks() const { return this->blocks_for(this->split.slot_count()); }
 
   /// f(t, log weights, values) of all tokens in order; some are read before the first one's f.
   template <class F>
   GATESCAN_HD static void for_each_token(const operands& x, const token_range& tokens, F&& f) {
-    using logs_type = decltype(R::log_weights(x, at(0)));
-    using values_type = decltype(R::values(x, at(0)));
+    using logs_type = decltype(R::log_weights(x, base::at(0)));
+    using values_type = decltype(R::values(x, base::at(0)));
     constexpr int ahead = tuned.tokens_ahead;
     for (index_t first = tokens.first; first < tokens.last; first += ahead) {
       registers<logs_type, ahead> logs;
       registers<values_type, ahead> values;
       const token_range here{first, tokens.last};
       unrolled<ahead>([&](int n) {
-        logs[n] = R::log_weights(x, at(here.clamped(n)));
-        values[n] = R::values(x, at(here.clamped(n)));
+        logs[n] = R::log_weights(x, base::at(here.clamped(n)));
+        values[n] = R::values(x, base::at(here.clamped(n)));
       });
       unrolled<ahead>([&](int n) {
         if (first + n < tokens.last) f(first + n, logs[n], values[n]);
@@ -114,20 +95,20 @@ struct sequence_scan : program_base<R, T> {
   using base = program_base<R, T>;
   using C = typename base::C;
   using state = typename base::state;
-  operand<typename base::S> out;
+  operand<storage_t<T>> out;
   state_operands<C> final_state;
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->split.at(block.index() / a_slot);
-    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
-    const auto x = this->of(thread, s.batch);
-    const auto to = out.of_head(s.batch, thread.head, thread.value);
+    const auto here = this->place_of(block);
+    const segment& s = here.s;
+    const channel_thread& thread = here.thread;
+    const operands_of<R, T>& x = here.x;
+    const auto to = this->of_channel(out, here);
     state h = this->load(this->p.initial_state, s.sequence, thread);
     this->for_each_token(x, s.tokens, [&](index_t t, const auto& logs, const auto& w) {
       if (out.given && thread.active)
-        to.re[t * to.time] = convert<typename base::S>(
+        to.re[t * to.time] = convert<storage_t<T>>(
             C(R::output(x, this->at(t), w, h.read_value(h.read(logs.own), w.v))));
       h = this->advanced(h, logs, w.v);
     });
@@ -144,7 +125,7 @@ template <class R, class T>
 struct sequence_adjoint : program_base<R, T> {
   using base = program_base<R, T>;
   using C = typename base::C;
-  using S = typename base::S;
+  using S = storage_t<T>;
   using state = typename base::state;
   static constexpr int chunk_tokens = base::chunk_tokens;
   using collector = gpu::collector<R, T, false, 1, chunk_tokens, true>;
@@ -160,15 +141,15 @@ struct sequence_adjoint : program_base<R, T> {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->split.at(block.index() / a_slot);
-    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
-    const auto x = this->of(thread, s.batch);
+    const auto here = this->place_of(block);
+    const segment& s = here.s;
+    const channel_thread& thread = here.thread;
+    const operands_of<R, T>& x = here.x;
     const auto partials = collect.storage(block);
     const auto of_chunk = block.template shared<state>(chunk_tokens * block.threads());
     const shared_tokens<state, std::remove_const_t<decltype(of_chunk)>> history{
         of_chunk, block.thread(), block.threads()};
-    const operand<const S> own_d_out = d_out.of_head(s.batch, thread.head, thread.value);
+    const operand<const S> own_d_out = this->of_channel(d_out, here);
 
     state h = this->load(this->p.initial_state, s.sequence, thread);
     this->for_each_token(x, s.tokens, [&](index_t t, const auto& logs, const auto& w) {
@@ -178,28 +159,18 @@ struct sequence_adjoint : program_base<R, T> {
     });
     gradient g{this->load_part(d_final_state, s.sequence, thread, C(0)),
                this->load_part(d_final_state.normaliser, s.sequence, thread, C(0))};
-    typename collector::sums own{};
-    typename collector::wide_sums total{};
-    for (index_t i = ceil_divide(s.tokens.count(), chunk_tokens) - 1; i >= 0; --i) {
-      const index_t t = s.tokens.first + i * chunk_tokens;
-      const index_t left = s.tokens.last - t;
-      const int count = left < chunk_tokens ? static_cast<int>(left) : chunk_tokens;
+    const auto restore = [&](index_t t, int count) {
       h = this->load(kept, this->split.chunk_row(s, t, chunk_tokens), thread);
       this->for_each_token(x, {t, t + count}, [&](index_t token, const auto& logs, const auto& w) {
         history.put(static_cast<int>(token - t), h);
         h = this->advanced(h, logs, w.v);
       });
-      for (int j = count - 1; j >= 0; --j) {
-        collector::forget_tokens(own);
-        const C to_out = d_out.given ? convert<C>(own_d_out.re[(t + j) * own_d_out.time]) : C(0);
-        differentiate(x, own.of_channel, t + j, history.at(j), to_out, g);
-        collect.leave_channel(block, partials, thread, s, t + j, j, true, own.of_channel);
-      }
-      collect.template flush<true>(block, partials, thread, s, t, count);
-      collector::add_to_total(own, total);
-    }
-    collect.leave_totals(block, partials, thread, s, total);
-    collect.template flush<false>(block, partials, thread, s, 0, 1);
+    };
+    const auto adjoint = [&](const auto& d, index_t t, int j) {
+      const C to_out = d_out.given ? convert<C>(own_d_out.re[(t + j) * own_d_out.time]) : C(0);
+      differentiate(x, d, t + j, history.at(j), to_out, g);
+    };
+    base::template against_time<chunk_tokens>(collect, block, partials, here, restore, adjoint);
     if (!s.opens || !thread.active) return;
     leave(d_num, s, thread, g.num);
     leave(d_den, s, thread, g.den);

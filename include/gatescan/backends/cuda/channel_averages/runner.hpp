@@ -23,9 +23,7 @@ class average_runner {
  public:
   using format = T;
   average_runner(const problem& p, const schedule& how)
-      : shared_{p,
-                {p.n, 1, true, tuned.block_threads},
-                {p.n, p.offsets, p.n.time},
+      : shared_{{p, {p.n, 1, true, tuned.block_threads}, {p.n, p.offsets, p.n.time}},
                 how.form == kernel_form::steps} {}
 
   static preferences preferred(const sizes& n) {

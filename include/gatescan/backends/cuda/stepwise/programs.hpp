@@ -5,11 +5,8 @@
 
 #include <type_traits>
 
-#include "../../../core/problem.hpp"
-#include "../operands/collect.hpp"
+#include "../operands/channel_program.hpp"
 #include "../operands/scratch_array.hpp"
-#include "../time_split.hpp"
-#include "../tuning.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -29,39 +26,13 @@ struct state_numbers {
 
 // What the programs share.
 template <class R, class T>
-struct program_base {
+struct program_base : channel_program<R, T> {
   using C = state_t<T>;
-  using S = storage_t<T>;
-  using cursor = gpu::cursor<C, false>;
-  using operands = operands_of<R, T>;
   using state = typename R::template state_of<C>;
   using numbers_type = state_numbers<R, C>;
   static_assert(sizeof(state) == R::states * sizeof(C),
                 "gatescan: state_of<R> must hold `states` numbers of type R and nothing else");
-  // tokens between states that backward keeps: what lies between is in shared memory
-  static constexpr int chunk_that_fits =
-      tuned.history_bytes / static_cast<int>(R::states * sizeof(C)) - 1;
-  static constexpr int chunk_tokens = chunk_that_fits < 1 ? 1
-                                      : chunk_that_fits > tuned.most_history_tokens
-                                          ? tuned.most_history_tokens
-                                          : chunk_that_fits;
-
-  problem_of<R, T> p;
-  channel_map map;
-  time_split split;
-
-  int threads() const { return map.block_threads; }
-  int shared_bytes() const { return 0; }
-  index_t blocks_for(index_t slot_count) const { return slot_count * map.blocks_a_slot(); }
-
-  GATESCAN_HD operands of(const channel_thread& thread, index_t batch) const {
-    operands x = p.x;
-    R::operands([&](const char*, const axes&, presence, const auto& from,
-                    auto& to) { to = from.of_head(batch, thread.head, thread.value); },
-                p.x, x);
-    return x;
-  }
-  GATESCAN_HD static cursor at(index_t t) { return {0, t, 0, 0, 0}; }
+  static constexpr int chunk_tokens = tokens_of_history(R::states * sizeof(C));
 
   template <class Operand>
   GATESCAN_HD static index_t offset(const Operand& x, index_t sequence,
@@ -108,10 +79,10 @@ struct segment_summary : program_base<R, T> {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->split.at(block.index() / a_slot);
-    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
-    const auto x = this->of(thread, s.batch);
+    const auto here = this->place_of(block);
+    const segment& s = here.s;
+    const channel_thread& thread = here.thread;
+    const operands_of<R, T>& x = here.x;
     summary sum = R::template identity<state_t<T>>();
     for (index_t t = s.tokens.first; t < s.tokens.last; ++t)
       sum = R::combine(R::element_of(x, R::values(x, this->at(t))), sum);
@@ -146,18 +117,18 @@ template <class R, class T>
 struct segment_scan : program_base<R, T> {
   using base = program_base<R, T>;
   typename base::state_array starts;  // of segments, where time is split
-  operand<typename base::S> out;
+  operand<storage_t<T>> out;
   operand<typename base::C> final_state;
 
   index_t blocks() const { return this->blocks_for(this->split.slot_count()); }
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->split.at(block.index() / a_slot);
-    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
-    const auto x = this->of(thread, s.batch);
-    const auto to = out.of_head(s.batch, thread.head, thread.value);
+    const auto here = this->place_of(block);
+    const segment& s = here.s;
+    const channel_thread& thread = here.thread;
+    const operands_of<R, T>& x = here.x;
+    const auto to = this->of_channel(out, here);
     auto h = starts.first != nullptr ? this->load(starts, s.slot, thread)
                                      : this->load(this->p.initial_state, s.sequence, thread);
     for (index_t t = s.tokens.first; t < s.tokens.last; ++t) {
@@ -178,7 +149,7 @@ template <class R, class T>
 struct sequence_adjoint : program_base<R, T> {
   using base = program_base<R, T>;
   using C = typename base::C;
-  using S = typename base::S;
+  using S = storage_t<T>;
   using state = typename base::state;
   using collector = gpu::collector<R, T, false, 1, base::chunk_tokens, true>;
   operand<const S> d_out;
@@ -195,15 +166,15 @@ struct sequence_adjoint : program_base<R, T> {
 
   template <class Block>
   GATESCAN_HD void operator()(Block& block) const {
-    const index_t a_slot = this->map.blocks_a_slot();
-    const segment s = this->split.at(block.index() / a_slot);
-    const channel_thread thread = this->map.at(block.index() % a_slot, block.thread());
-    const auto x = this->of(thread, s.batch);
+    const auto here = this->place_of(block);
+    const segment& s = here.s;
+    const channel_thread& thread = here.thread;
+    const operands_of<R, T>& x = here.x;
     const auto partials = collect.storage(block);
     const auto states = block.template shared<state>((base::chunk_tokens + 1) * block.threads());
     const shared_tokens<state, std::remove_const_t<decltype(states)>> history{
         states, block.thread(), block.threads()};
-    const operand<const S> own_d_out = d_out.of_head(s.batch, thread.head, thread.value);
+    const operand<const S> own_d_out = this->of_channel(d_out, here);
 
     state h = this->load(this->p.initial_state, s.sequence, thread);
     for (index_t t = s.tokens.first; t < s.tokens.last; ++t) {
@@ -212,31 +183,22 @@ struct sequence_adjoint : program_base<R, T> {
       h = R::step(x, R::values(x, this->at(t)), h);
     }
     state g = this->load(d_final_state, s.sequence, thread);
-    typename collector::sums own{};
-    typename collector::wide_sums total{};
-    for (index_t i = ceil_divide(s.tokens.count(), base::chunk_tokens) - 1; i >= 0; --i) {
-      const index_t t = s.tokens.first + i * base::chunk_tokens;
-      const index_t left = s.tokens.last - t;
-      const int count = left < base::chunk_tokens ? static_cast<int>(left) : base::chunk_tokens;
+    const auto restore = [&](index_t t, int count) {
       history.put(0, this->load(kept, this->split.chunk_row(s, t, base::chunk_tokens), thread));
       for (int j = 0; j < count; ++j)
         history.put(j + 1, R::step(x, R::values(x, this->at(t + j)), history.at(j)));
-      for (int j = count - 1; j >= 0; --j) {
-        const auto at = this->at(t + j);
-        collector::forget_tokens(own);
-        const auto w = R::values(x, at);
-        std::remove_const_t<decltype(w)> d_w{};
-        const C to_out = d_out.given ? convert<C>(own_d_out.re[(t + j) * own_d_out.time]) : C(0);
-        R::output_adjoint(x, own.of_channel, at, w, d_w, history.at(j + 1), to_out, g);
-        g = R::step_adjoint(x, w, d_w, history.at(j), g);
-        R::values_adjoint(x, own.of_channel, at, w, d_w);
-        collect.leave_channel(block, partials, thread, s, t + j, j, true, own.of_channel);
-      }
-      collect.template flush<true>(block, partials, thread, s, t, count);
-      collector::add_to_total(own, total);
-    }
-    collect.leave_totals(block, partials, thread, s, total);
-    collect.template flush<false>(block, partials, thread, s, 0, 1);
+    };
+    const auto adjoint = [&](const auto& d, index_t t, int j) {
+      const auto at = this->at(t + j);
+      const auto w = R::values(x, at);
+      std::remove_const_t<decltype(w)> d_w{};
+      const C to_out = d_out.given ? convert<C>(own_d_out.re[(t + j) * own_d_out.time]) : C(0);
+      R::output_adjoint(x, d, at, w, d_w, history.at(j + 1), to_out, g);
+      g = R::step_adjoint(x, w, d_w, history.at(j), g);
+      R::values_adjoint(x, d, at, w, d_w);
+    };
+    base::template against_time<base::chunk_tokens>(collect, block, partials, here, restore,
+                                                    adjoint);
     if (!s.opens || !thread.active || !initial_state.to.given) return;
     const auto n = base::numbers_type::from(g);
     for (int i = 0; i < R::states; ++i) {

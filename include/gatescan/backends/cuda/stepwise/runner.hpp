@@ -26,7 +26,7 @@ class stepwise_runner {
  public:
   using format = T;
   stepwise_runner(const problem& p, const schedule& how)
-      : shared_{p, channels(p.n, true), {p.n, p.offsets, segment_tokens(p.n, how)}} {}
+      : shared_{{p, channels(p.n, true), {p.n, p.offsets, segment_tokens(p.n, how)}}} {}
 
   static preferences preferred(const sizes& n) {
     preferences best = with_segments(n.time);
