@@ -64,6 +64,8 @@ COMPILERS_OWN = re.compile(
 EXP = re.compile(r"(?:\b\w+::)*\bexp\s*\(")
 
 WARN_LINES, FAIL_LINES, COLUMNS = 400, 800, 100
+RECURRENCE_LINES = 60  # of code: without comments, includes and namespaces
+FRAME = re.compile(r"\s*#|\s*(inline )?namespace |\}\s*$")
 HEADER_ENDINGS = {".hpp", ".cuh"}
 SOURCE_ENDINGS = HEADER_ENDINGS | {".cpp", ".cu"}
 
@@ -152,6 +154,13 @@ def check_products(lines, say):
             at = after_factor(text, start)
 
 
+def check_recurrence(lines, say):
+    code = [number for number, line in enumerate(lines, 1) if line.strip() and not FRAME.match(line)]
+    if len(code) > RECURRENCE_LINES:
+        say(code[RECURRENCE_LINES], "recurrence",
+            f"{len(code)} lines of code, the limit of a recurrence is {RECURRENCE_LINES}")
+
+
 def check_header(inside, raw, say):
     if layer_of(inside) not in ARROWS:
         say(1, "direction", f"the folder {inside.parts[0]} has no row in the table of arrows")
@@ -160,6 +169,8 @@ def check_header(inside, raw, say):
         say(1, "once", "no #pragma once")
     lines = code_only(raw)
     check_products(lines, say)
+    if layer_of(inside) == "recurrences":
+        check_recurrence(lines, say)
     for number, line in enumerate(lines, 1):
         check_includes(inside, number, line, say)
         if INCLUDE.match(line):
@@ -228,6 +239,15 @@ def self_test():
     with tempfile.TemporaryDirectory() as folder:
         header = Path(folder) / "include" / "gatescan" / "core" / "long.hpp"
         header.parent.mkdir(parents=True)
+        recurrence = Path(folder) / "include" / "gatescan" / "recurrences" / "long.hpp"
+        recurrence.parent.mkdir()
+        for lines in (RECURRENCE_LINES, RECURRENCE_LINES + 1):
+            recurrence.write_text("#pragma once\nnamespace gatescan {\n// words\n\n" + "int x;\n" * lines
+                                  + "}  // namespace gatescan\n")
+            found = [(line, rule) for _, line, rule, _, _ in check_tree(Path(folder))]
+            if found != ([(RECURRENCE_LINES + 5, "recurrence")] if lines > RECURRENCE_LINES else []):
+                wrong.append(f"a recurrence of {lines} lines is misjudged")
+        recurrence.unlink()
         for lines, outcome in ((400, []), (401, [False]), (801, [True])):
             header.write_text("#pragma once\n" + "//\n" * (lines - 1))
             if [error for *_, error in check_tree(Path(folder))] != outcome:

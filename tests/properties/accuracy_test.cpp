@@ -77,8 +77,8 @@ TEST(quality, double_over_a_million_steps) { expect_accurate<double>({scan, chun
 
 // every other recurrence at one key and one value, against its own oracle in long double
 
-// Problems in which the output is a sum that its terms' sizes bound: what a key takes away is at most
-// half of what is there, and no average's weights are negative.
+// Problems in which the output is a sum that its terms' sizes bound: what a key takes away is at
+// most half of what is there, and no average's weights are negative.
 template <class I>
 void tame(I&) {}
 void tame(gated_delta_net::inputs& in) {

@@ -117,6 +117,11 @@ GATESCAN_HD GATESCAN_INLINE void decay_adjoint(const auto& at, const auto& log_d
   at.add(d_log_decay, unless_zero(gate, d_gate * gate));
 }
 
+/// Of a gate [.., K] or [.., 1]: whether all keys of a head have the same, a missing one's too.
+GATESCAN_HD constexpr bool one_gate_a_head(const auto& log_decay) {
+  return log_decay.one_key || !log_decay.given;
+}
+
 /// A step size: dt + bias, where a bias is given, through softplus if asked for.
 GATESCAN_HD GATESCAN_INLINE auto step_size(const auto& at, const auto& dt, const auto& bias,
                                            bool through_softplus) {
@@ -182,9 +187,12 @@ GATESCAN_HD GATESCAN_INLINE auto inverse_length(const auto& at, const auto& row,
   const E square = at.sum_over_keys([&](const auto& here) { return here(row) * here(row); });
   return E(1) / sqrt(square + E(eps));
 }
-/// What the row gets from the gradient d of its inverse length r: -r^3 d row.
+/// What the row gets from the gradient d of its inverse length r: -r^3 d row; nothing unless asked
+/// for.
 GATESCAN_HD GATESCAN_INLINE void inverse_length_adjoint(const auto& at, const auto& row,
-                                                        const auto& d_row, auto r, auto d) {
+                                                        const auto& d_row, auto r, auto d,
+                                                        bool asked_for) {
+  if (!asked_for) return;
   const auto factor = -r * r * r * at.total(d);
   at.for_each_key(
       [&](const auto& here) { here.add(d_row, here(row) * decltype(here(row))(factor)); });

@@ -42,7 +42,7 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     f("beta", axes{batch, time, head}, required, s.beta...);
     f("log_decay", axes{batch, time, head, key_or_one}, optional, s.log_decay...);
   }
-  static constexpr void options(auto&& f, auto&&... s) {
+  GATESCAN_LIST options(auto&& f, auto&&... s) {
     f("scale", s.scale...), f("eps", s.eps...), f("normalise", s.normalise...);
   }
 
@@ -56,9 +56,7 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     const E q = at(x.q) * E(t.q), k = at(x.k) * E(t.k);
     return corrected_keys_of<E>{q * E(x.scale), k, decay(at, x.log_decay), at(x.beta) * k};
   }
-  GATESCAN_MEMBER bool has_head_gate(const auto& x) {
-    return x.log_decay.one_key || !x.log_decay.given;
-  }
+  GATESCAN_MEMBER bool has_head_gate(const auto& x) { return one_gate_a_head(x.log_decay); }
   GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto&) {
     return value_of<decltype(at(x.v))>{at(x.beta) * at(x.v)};
   }
@@ -67,8 +65,7 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
                                     auto& d_t, const auto& g) {
     using E = decltype(at(x.q));
     const E d_q = g.q * E(x.scale), d_k = fma(at(x.beta), g.p, g.k), k = at(x.k);
-    at.add(d.q, d_q * E(t.q));
-    at.add(d.k, d_k * E(t.k));
+    at.add(d.q, d_q * E(t.q)), at.add(d.k, d_k * E(t.k));
     at.add(d.beta, g.p * k * E(t.k));
     accumulate(d_t.q, d_q * at(x.q)), accumulate(d_t.k, d_k * k);
     decay_adjoint(at, x.log_decay, d.log_decay, g.gate);
@@ -80,9 +77,8 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
   }
   GATESCAN_MEMBER void token_stage_adjoint(const auto& x, const auto& d, const auto& at,
                                            const auto& t, const auto& d_t) {
-    if (!x.normalise) return;
-    inverse_length_adjoint(at, x.q, d.q, t.q, d_t.q);
-    inverse_length_adjoint(at, x.k, d.k, t.k, d_t.k);
+    inverse_length_adjoint(at, x.q, d.q, t.q, d_t.q, x.normalise);
+    inverse_length_adjoint(at, x.k, d.k, t.k, d_t.k, x.normalise);
   }
 };
 static_assert(attention_form<gated_delta_net> && differentiable<gated_delta_net>);

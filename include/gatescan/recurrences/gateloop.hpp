@@ -46,8 +46,7 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
     f("phase", axes{batch, time, head, key}, optional, s.phase...);
     f("a", axes{batch, time, head, key}, optional, s.a...);
   }
-  template <class In>
-  static void check(const In& in) {
+  static void check(const auto& in) {
     if (in.a.given() == in.log_magnitude.given())
       fail<shape_error>("gateloop gates: expected either a, or log_magnitude and phase, got " +
                         std::string(in.a.given() ? "both" : "neither"));

@@ -55,41 +55,33 @@ struct mlstm : matrix_state<mlstm, mlstm_state>, log_gate_of_weights, plain_valu
     f("i", axes{batch, time, head}, required, s.i...);
     f("f", axes{batch, time, head}, required, s.f...);
   }
-  static constexpr void options(auto&& f, auto&&... s) {
-    f("scale", s.scale...), f("eps", s.eps...);
-  }
+  GATESCAN_LIST options(auto&& f, auto&&... s) { f("scale", s.scale...), f("eps", s.eps...); }
 
   GATESCAN_MEMBER auto log_weights(const auto& x, const auto& at) {
-    using E = decltype(at(x.i));
-    return log_weights_of<E>{log_sigmoid(at(x.f)), at(x.i)};
+    return log_weights_of<decltype(at(x.i))>{log_sigmoid(at(x.f)), at(x.i)};
   }
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at, const auto& t) {
     using E = decltype(at(x.q));
     return keys_of<E>{at(x.q) * E(x.scale), at(x.k) * E(t.key), E(t.gate)};
   }
   static const auto& query(const auto& x) { return x.q; }
-  template <class E>
-  GATESCAN_MEMBER E denominator(const auto& x, const auto&, const auto& t, E n) {
-    return larger(abs(n), exp(-t.log_scale)) + E(x.eps);
+  GATESCAN_MEMBER auto denominator(const auto& x, const auto&, const auto& t, auto n) {
+    return larger(abs(n), exp(-t.log_scale)) + decltype(n)(x.eps);
   }
 
   GATESCAN_MEMBER void log_weights_adjoint(const auto& x, const auto& d, const auto& at,
                                            const auto& g) {
-    at.add(d.i, g.key);
-    at.add(d.f, g.gate * sigmoid(-at(x.f)));
+    at.add(d.i, g.key), at.add(d.f, g.gate * sigmoid(-at(x.f)));
   }
   GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
                                     auto& d_t, const auto& g) {
     using E = decltype(at(x.q));
-    at.add(d.q, g.q * E(x.scale));
-    at.add(d.k, g.k * E(t.key));
-    accumulate(d_t.key, g.k * at(x.k));
-    accumulate(d_t.gate, g.gate);
+    at.add(d.q, g.q * E(x.scale)), at.add(d.k, g.k * E(t.key));
+    accumulate(d_t.key, g.k * at(x.k)), accumulate(d_t.gate, g.gate);
   }
-  template <class E>
-  GATESCAN_MEMBER E denominator_adjoint(const auto&, const auto&, const auto& t, E n, E d) {
-    const E is_n = select_negative(abs(n) - exp(-t.log_scale), E(0), d);
-    return select_negative(n, -is_n, is_n);
+  GATESCAN_MEMBER auto denominator_adjoint(const auto&, const auto&, const auto& t, auto n,
+                                           auto d) {
+    return select_negative(abs(n) - exp(-t.log_scale), decltype(d)(0), select_negative(n, -d, d));
   }
 };
 static_assert(attention_form<mlstm> && differentiable<mlstm>);
