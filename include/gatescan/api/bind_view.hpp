@@ -144,13 +144,14 @@ GATESCAN_INLINE bool extent_fits(axis a, index_t got, index_t want, bool exact_h
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_layout(const operand_name& name,
                                                                const layout& x, const view_axes& a,
                                                                const sizes& n, bool exact_heads) {
+  if (x.well_formed && x.rank != a.rank)
+    fail_shape(name, std::to_string(a.rank) + " axes, " + axes_text(a), x);
   list_text extents;
   a.for_each([&](axis of, int) { extents.add(std::to_string(extent(n, of))); });
   std::string expected = axes_text(a) + " = " + extents.end();
   if (!x.well_formed)
     fail_shape(name, expected + " with a stride an axis", x, " from lists of another length");
-  if (x.rank == a.rank && a.has(axis::head) && !exact_heads)
-    expected += " (heads may be a divisor)";
+  if (a.has(axis::head) && !exact_heads) expected += " (heads may be a divisor)";
   fail_shape(name, expected, x);
 }
 // Throws unless x has these axes of a problem of size n.
