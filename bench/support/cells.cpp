@@ -45,6 +45,8 @@ void time_cell(benchmark::State& state, const verified_call& cell) {
   state.counters["bytes_per_second"] = counter(w.bytes, each);
   state.counters["flops"] = counter(w.flops, each);
   state.counters["fraction_of_limit"] = counter(w.seconds_at_limit, each);
+  state.counters["workspace_bytes"] =
+      counter(cell.workspace_bytes, counter::kDefaults, counter::kIs1024);
   state.SetLabel(w.limit);
 }
 

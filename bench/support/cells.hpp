@@ -14,6 +14,7 @@ struct verified_call {
   std::string error;           // empty: the results are right
   std::function<void()> call;  // with all operands in place
   work useful;
+  double workspace_bytes = 0;  // as its plan says
 };
 
 /// Registers a benchmark. `prepare` runs when its turn has come; a wrong result is not timed.
@@ -59,6 +60,7 @@ verified_call prepare_run(pass kind, const Mode& mode, const shape& s, int threa
     else
       plan.backward(x->in, x->output_gradients, x->gradients, {*scratch});
   };
+  cell.workspace_bytes = static_cast<double>(scratch->size());
   cell.useful = useful_work(kind, s, single<T>, static_cast<double>(x->bytes()), 0, threads);
   cell.error = [&] {
     check<O, T> oracle(*x);
