@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
   const auto begin_of = [](index_t r) { return 1000 * r + 500 * r * (r - 1) / 2; };
   const index_t first = begin_of(rank), count = begin_of(rank + 1) - first, L = begin_of(ranks);
 
-  const gatescan::sequence_parallel place{.comm = MPI_COMM_WORLD, .final_state_everywhere = true};
+  const gatescan::sequence_parallel<> place{.comm = MPI_COMM_WORLD, .final_state_everywhere = true};
   const results mine = run(place, first, count);
 
   // No rank needs all tokens; here each makes them, to see that it has its part of the whole.

@@ -234,7 +234,7 @@ bool measure(bool backward, index_t tokens, int repetitions) {
   const index_t n = tokens / ranks, L = n * ranks;
   Row x(rank * n, rank == 0 ? L : n, backward);  // rank 0 has the whole, and its piece in it
   const gatescan::cpu one{.threads = 1};
-  const gatescan::sequence_parallel all{.comm = MPI_COMM_WORLD, .backend = one};
+  const gatescan::sequence_parallel<> all{.comm = MPI_COMM_WORLD, .backend = one};
   const auto run = [&](const auto& place, const auto& mode, index_t count) -> const numbers& {
     return backward ? x.backward(place, mode, count) : x.forward(place, mode, count);
   };

@@ -23,7 +23,7 @@ ARROWS = {
     "api": {"core", "modes", "backends/cpu", "backends/cuda"},
     "adapt": {"core"},
     "testing": {"core", "modes", "api"},
-    "distributed": {"core", "modes", "api", "backends/cpu"},
+    "distributed": {"core", "modes", "api", "backends/cpu", "backends/cuda"},
     "umbrella": None,  # None: everything
 }
 ANYBODY_MAY_INCLUDE = {"version.hpp"}

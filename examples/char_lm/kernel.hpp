@@ -59,7 +59,7 @@ class kernel {
   // the first one: the trainer adds up all of them.
   void make_over_ranks([[maybe_unused]] const execution& how) {
 #if defined(CHAR_LM_HAS_MPI)
-    const gatescan::sequence_parallel place{
+    const gatescan::sequence_parallel<> place{
         .comm = *static_cast<const MPI_Comm*>(how.sequence->communicator()),
         .backend = {.threads = how.threads}};
     const bool is_first = how.sequence->place() == 0;

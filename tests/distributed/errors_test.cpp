@@ -29,7 +29,7 @@ class errors : public ::testing::Test {
         .log_decay = with_decay ? gatescan::view<const double>{numbers.data(), {1, 4, 1, 1}}
                                 : gatescan::view<const double>{}};
     try {
-      gatescan::forward(sequence_parallel{MPI_COMM_WORLD}, gatescan::scan{}, in,
+      gatescan::forward(sequence_parallel<>{MPI_COMM_WORLD}, gatescan::scan{}, in,
                         {.out = {out.data(), {1, 4, 1, 2}}});
       ADD_FAILURE() << "accepted";
     } catch (const gatescan::shape_error& e) {
@@ -72,7 +72,7 @@ TEST_F(errors, say_which_operand_has_another_shape) {
         .log_decay = {numbers.data(), {1, tokens, 2, keys_of_gates}}};
     const int at_fault = rank_count() - 1;
     expect_thrown<gatescan::shape_error>(at_fault, what, [&] {
-      gatescan::forward(sequence_parallel{MPI_COMM_WORLD}, gatescan::scan{}, in,
+      gatescan::forward(sequence_parallel<>{MPI_COMM_WORLD}, gatescan::scan{}, in,
                         {.out = {out.data(), {1, tokens, 2, 2}}});
     });
     EXPECT_TRUE(std::all_of(out.begin(), out.end(), [](double x) { return x == 7; }));
@@ -92,7 +92,7 @@ TEST_F(errors, say_which_rank_has_other_numbers) {
   gatescan::elementwise::inputs<double> in{.a = {x, nullptr, tokens}, .x = {x, nullptr, tokens}};
   if (rank() > 0) in.initial_state = {x, x + 50, states};
   expect_thrown<gatescan::shape_error>(1, "complex numbers: expected 0, as on rank 0, got 1", [&] {
-    gatescan::forward(sequence_parallel{MPI_COMM_WORLD}, gatescan::scan{}, in,
+    gatescan::forward(sequence_parallel<>{MPI_COMM_WORLD}, gatescan::scan{}, in,
                       {.out = {out.data(), out_im.data(), tokens}});
   });
 }
@@ -107,7 +107,7 @@ TEST_F(errors, packed_sequences_have_no_final_state_everywhere) {
   expect_thrown<std::invalid_argument>(
       0, "final_state_everywhere: packed sequences end on ranks of their own", [&] {
         gatescan::forward(
-            sequence_parallel{.comm = MPI_COMM_WORLD, .final_state_everywhere = true},
+            sequence_parallel<>{.comm = MPI_COMM_WORLD, .final_state_everywhere = true},
             gatescan::scan{}, in,
             {.out = {out.data(), {1, 4, 1, 2}}, .final_state = {state.data(), {2, 1, 3, 2}}});
       });

@@ -18,7 +18,7 @@ using gatescan::bf16, gatescan::half, gatescan::wide;
 
 template <class R, class T>
 void run_on_ranks(const device_calls::call& c, void* place, std::span<std::byte> scratch) {
-  auto where = *static_cast<const gatescan::sequence_parallel*>(place);
+  auto where = *static_cast<const gatescan::sequence_parallel<>*>(place);
   where.backend.threads = c.threads;
   const gatescan::scan mode{c.segments};
   const auto in = device_calls::inputs_of<typename R::template inputs<T>>(c);
@@ -54,7 +54,7 @@ class host_of_rank final : public host {
   void* stream() const override { return &place_; }
 
  private:
-  mutable gatescan::sequence_parallel place_;
+  mutable gatescan::sequence_parallel<> place_;
 };
 
 // A single thread talks to other ranks.

@@ -24,6 +24,7 @@ struct neighbours {
   void (*send)(void* context, side to, const void* data, std::size_t bytes) = nullptr;
   void (*settle)(void* context) = nullptr;
   void* context = nullptr;
+  bool takes_device_memory = false;  // whether both do
 };
 
 }  // namespace GATESCAN_TYPES

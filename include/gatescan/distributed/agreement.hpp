@@ -9,6 +9,13 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// By which numbers of a state go: ranks that run the same hand them on as they are.
+struct kernels {
+  bool on_device = false;
+  index_t register_bytes = 0;   // of the host
+  bool reached_by_mpi = false;  // the memory
+};
+
 /// A rank's piece, as the others have to know it.
 template <class R, class T>
 class agreement {
@@ -18,7 +25,8 @@ class agreement {
   static constexpr index_t given = 1, complex = 2, with_gradient = 4, shared_gradient = 8;
 
   template <class In>
-  agreement(const problem_of<R, T>& p, const In& in, bool continues, direction way)
+  agreement(const problem_of<R, T>& p, const In& in, bool continues, direction way,
+            const kernels& run_by)
       : mine_(first_operand, 0) {
     const index_t batch = p.offsets != nullptr ? 1 : p.n.batch;
     mine_[at_time] = p.n.time;
@@ -30,7 +38,8 @@ class agreement {
                             p.n.keys,
                             p.n.values,
                             p.normalised,
-                            static_cast<index_t>(simd::register_bytes),
+                            run_by.on_device,
+                            run_by.register_bytes,
                             0,
                             0,
                             p.complex};
@@ -88,8 +97,8 @@ class agreement {
 
  private:
   static constexpr std::size_t at_failure = 0, at_time = 1, at_continues = 2, at_same = 3,
-                               at_packed = 1, at_everywhere = 8, at_complex = 10,
-                               first_operand = 14;
+                               at_packed = 1, at_everywhere = 9, at_complex = 11,
+                               first_operand = 15;
   static constexpr int an_operand = 1 + max_rank;       // numbers of one
   static constexpr index_t of_time = -1, no_axis = -2;  // in the place of an extent
   static constexpr const char* names[] = {"backward",
@@ -99,6 +108,7 @@ class agreement {
                                           "keys",
                                           "values",
                                           "a normaliser",
+                                          "a device",
                                           "bytes of a register",
                                           "final_state_everywhere",
                                           "numbers of final_state",

@@ -4,6 +4,10 @@
 
 #include <mpi.h>
 
+#if defined(OPEN_MPI) && __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
+
 #include <algorithm>
 #include <limits>
 #include <string>
@@ -16,6 +20,15 @@
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
+
+/// Whether MPI says that it sends and receives what lies in a device's memory.
+inline bool mpi_takes_device_memory() {
+#if defined(MPIX_CUDA_AWARE_SUPPORT)
+  return MPIX_Query_cuda_support() == 1;
+#else
+  return false;
+#endif
+}
 
 /// A rank's place in a communicator, and messages to others. Messages of a call have one tag.
 class ranks {

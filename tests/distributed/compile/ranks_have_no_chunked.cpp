@@ -9,7 +9,7 @@ int main() {
   const gatescan::view<const float> x{&one, {1, 1, 1, 1}};
   const gatescan::view<float> result{&out, {1, 1, 1, 1}};
   const gatescan::gla::inputs<float> in{.q = x, .k = x, .v = x, .log_decay = x};
-  const gatescan::sequence_parallel ranks{MPI_COMM_WORLD};
+  const gatescan::sequence_parallel<> ranks{MPI_COMM_WORLD};
   gatescan::forward(ranks, gatescan::automatic{}, in, {.out = result});
 #ifdef GATESCAN_WRONG
   gatescan::forward(ranks, gatescan::chunked{}, in, {.out = result});

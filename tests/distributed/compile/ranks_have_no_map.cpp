@@ -11,6 +11,6 @@ int main() {
   const gatescan::gla::inputs<float> in{.q = x, .k = x, .v = x, .log_decay = x};
   gatescan::attention_map(gatescan::cpu{}, in, result);
 #ifdef GATESCAN_WRONG
-  gatescan::attention_map(gatescan::sequence_parallel{MPI_COMM_WORLD}, in, result);
+  gatescan::attention_map(gatescan::sequence_parallel<>{MPI_COMM_WORLD}, in, result);
 #endif
 }

@@ -32,7 +32,8 @@ int main(int argc, char** argv) {
   std::vector<float> out(x.size());
   const gatescan::view<const float> in{x.data(), all};
   do
-    gatescan::forward(gatescan::sequence_parallel{MPI_COMM_WORLD, {.threads = 1}}, gatescan::scan{},
+    gatescan::forward(gatescan::sequence_parallel<>{MPI_COMM_WORLD, {.threads = 1}},
+                      gatescan::scan{},
                       gatescan::gla::inputs<float>{.q = in, .k = in, .v = in, .log_decay = in},
                       {.out = {out.data(), all}});
   while (within);

@@ -80,7 +80,8 @@ class block {
     machine_.wait(machine::waits::exchange);
     const int lanes = gatescan::detail::warp_threads, warp = thread_ / lanes * lanes,
               lane = thread_ % lanes;
-    float x[2][Depth], y[2][Depth];  // of this lane's rows and columns
+    constexpr std::size_t depth = static_cast<std::size_t>(Depth);
+    float x[2][depth], y[2][depth];  // of this lane's rows and columns
     for (int k = 0; k < Depth; ++k)
       for (int i = 0; i < 2; ++i) {
         const int row = lane / 4 + i * 8, column = lane % 4 * 2 + i;
@@ -133,6 +134,22 @@ struct emulated_gpu {
   friend std::unique_ptr<std::byte[]> own_scratch(const emulated_gpu&, std::size_t bytes) {
     return bytes > 0 ? std::make_unique_for_overwrite<std::byte[]>(bytes) : nullptr;
   }
+  // Beside a stream, for pieces of time.
+  friend std::unique_ptr<std::byte[]> staging_memory(const emulated_gpu& gpu, std::size_t bytes) {
+    return own_scratch(gpu, bytes);
+  }
+  friend void copy_to_device(const emulated_gpu&, void* to, const void* from, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  friend void copy_to_host(const emulated_gpu&, void* to, const void* from, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  friend void wait_for(const emulated_gpu&) {}
+};
+
+/// The same where MPI sends and receives what lies on a device.
+struct emulated_gpu_of_mpi : emulated_gpu {
+  friend bool mpi_reads_memory_of(const emulated_gpu_of_mpi&) { return true; }
 };
 
 /// The same for gatescan::cuda_tf32{}.

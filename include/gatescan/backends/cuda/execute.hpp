@@ -25,7 +25,7 @@ namespace detail {
 // The same problem and results in a format of the same numbers.
 template <class U, class R, class T>
 problem_of<R, U> in_format(const problem_of<R, T>& p) {
-  return {p.n, p.complex, p.normalised, p.x, p.initial_state, p.offsets, p.weights};
+  return {p.n, p.complex, p.normalised, p.x, p.initial_state, p.offsets, p.weights, p.beside};
 }
 template <class U, class T>
 forward_results<U> in_format(const forward_results<T>& to) {

@@ -13,6 +13,7 @@
 #include "backend.hpp"
 #include "software_matrix_unit.hpp"
 #include "toolbox.hpp"
+#include "tuning.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {

@@ -24,6 +24,12 @@ namespace detail {
 
 inline constexpr int warp_threads = 32;
 
+namespace gpu {
+/// Of a piece of time (pieces/): what has to have come from beside it before a program
+/// runs. One that does not need all says so: `static constexpr needs of_beside = needs::nothing;`.
+enum class needs { nothing, state, everything };
+}  // namespace gpu
+
 /// Two bfloat16 in a register, the first in the low half.
 struct bf16_pair {
   std::uint32_t bits = 0;

@@ -199,11 +199,25 @@ struct adjoint_base : program_base<R, T, IsComplex, Keys> {
     else
       return conj(E(R::keys(keys.x, keys.cursor_at(t, n)).q)) * d_o;
   }
+
+  GATESCAN_HD void store_state_gradient(const gradient_sink<C, C>& to, index_t sequence,
+                                        const channel_thread& thread, const channel& keys,
+                                        const registers<E, Keys>& g) const {
+    for (int n = 0; n < Keys; ++n) {
+      if (!to.to.given || !thread.active || !keys.holds(n)) continue;
+      accumulator<C> sum;
+      const cursor<C, IsComplex> at{this->split.batch_of(sequence), 0, thread.head, keys.key(n),
+                                    thread.value};
+      at.add(sum, g[n]);
+      to.store(at, sequence, 0, sum);
+    }
+  }
 };
 
 // The gradient of every segment's incoming state, had its last state none.
 template <class R, class T, bool IsComplex, int Keys>
 struct segment_state_adjoint : adjoint_base<R, T, IsComplex, Keys> {
+  static constexpr needs of_beside = needs::state;
   using base = adjoint_base<R, T, IsComplex, Keys>;
   using channel = typename base::channel;
   using E = typename base::E;
@@ -238,7 +252,8 @@ struct state_passing_adjoint : adjoint_base<R, T, IsComplex, Keys> {
   using W = typename base::W;
   scratch_array<W> products;
   scratch_array<D> gradients;
-  operand<const C> final_state;  // its gradient
+  operand<const C> final_state;         // its gradient
+  gradient_sink<C, C> initial_state{};  // of a piece of time, which hands it on at once
 
   index_t blocks() const { return this->blocks_for(this->split.sequences); }
   int shared_bytes() const { return base::storage_bytes(this->map); }
@@ -273,6 +288,9 @@ struct state_passing_adjoint : adjoint_base<R, T, IsComplex, Keys> {
             }
             for (int n = 0; n < Keys; ++n) g[n] = start[n];
           }
+          registers<E, Keys> first;
+          for (int n = 0; n < Keys; ++n) first[n] = number_cast<E>(g[n]);
+          this->store_state_gradient(initial_state, sequence, thread, keys, first);
         });
   }
 };

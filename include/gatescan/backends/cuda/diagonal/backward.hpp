@@ -111,14 +111,7 @@ struct segment_adjoint : adjoint_base<R, T, IsComplex, Keys> {
           });
           collect.leave_totals(block, partials, thread, s, total);
           collect.template flush<false>(block, partials, thread, s, 0, 1);
-          if (!s.opens || !thread.active || !initial_state.to.given) return;
-          for (int n = 0; n < Keys; ++n)
-            if (keys.holds(n)) {
-              accumulator<C> sum;
-              const cursor<C, IsComplex> at{s.batch, 0, thread.head, keys.key(n), thread.value};
-              at.add(sum, g[n]);
-              initial_state.store(at, s.sequence, 0, sum);
-            }
+          if (s.opens) this->store_state_gradient(initial_state, s.sequence, thread, keys, g);
         });
   }
 

@@ -14,6 +14,7 @@ namespace diagonal {
 // Product of gates and local state of every segment.
 template <class R, class T, bool IsComplex, int Keys>
 struct segment_state : program_base<R, T, IsComplex, Keys> {
+  static constexpr needs of_beside = needs::nothing;
   using base = program_base<R, T, IsComplex, Keys>;
   using channel = typename base::channel;
   using E = typename base::E;
@@ -53,11 +54,13 @@ struct segment_state : program_base<R, T, IsComplex, Keys> {
 // The state at the start of every segment takes the place of its local state.
 template <class R, class T, bool IsComplex, int Keys>
 struct state_passing : program_base<R, T, IsComplex, Keys> {
+  static constexpr needs of_beside = needs::state;
   using base = program_base<R, T, IsComplex, Keys>;
   using channel = typename base::channel;
   using E = typename base::E;
   using W = typename base::W;
   scratch_array<W> products, states;
+  operand<typename base::C> final_state{};  // of a piece of time, which hands it on at once
 
   index_t blocks() const { return this->blocks_for(this->split.sequences); }
 
@@ -82,6 +85,8 @@ struct state_passing : program_base<R, T, IsComplex, Keys> {
                           if (!fine) through_tokens(keys, this->split.of(sequence, i), h, end);
                           for (int n = 0; n < Keys; ++n) h[n] = end[n];
                         }
+                        if (final_state.given)
+                          this->store_state(final_state, sequence, thread, keys, h);
                       });
   }
 
@@ -105,6 +110,7 @@ struct state_passing : program_base<R, T, IsComplex, Keys> {
 // With several tiles of keys each leaves its part of o in `parts`.
 template <class R, class T, bool IsComplex, int Keys>
 struct segment_scan : program_base<R, T, IsComplex, Keys> {
+  static constexpr needs of_beside = needs::state;
   using base = program_base<R, T, IsComplex, Keys>;
   using channel = typename base::channel;
   using C = typename base::C;
@@ -160,12 +166,8 @@ struct segment_scan : program_base<R, T, IsComplex, Keys> {
                          R::output(keys.x, keys.cursor_at(t + i), w.at(i), sums.at(i)));
         });
       });
-      if (!final_state.given || !s.closes || !thread.active) return;
-      for (int n = 0; n < Keys; ++n)
-        if (keys.holds(n))
-          store_number(final_state,
-                       this->state_offset(final_state, s.sequence, thread, keys.key(n)),
-                       number_cast<E>(h[n]));
+      if (final_state.given && s.closes)
+        this->store_state(final_state, s.sequence, thread, keys, h);
     });
   }
 };

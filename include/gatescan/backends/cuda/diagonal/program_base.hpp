@@ -60,6 +60,13 @@ struct program_base {
     }
   }
   template <class N>
+  GATESCAN_HD void store_state(const operand<C>& to, index_t sequence, const channel_thread& thread,
+                               const channel& keys, const registers<N, Keys>& h) const {
+    for (int n = 0; n < Keys; ++n)
+      if (thread.active && keys.holds(n))
+        store_number(to, state_offset(to, sequence, thread, keys.key(n)), number_cast<E>(h[n]));
+  }
+  template <class N>
   GATESCAN_HD void load_row(const scratch_array<N>& from, index_t row, const channel_thread& thread,
                             const channel& keys, registers<N, Keys>& h) const {
     for (int n = 0; n < Keys; ++n) {

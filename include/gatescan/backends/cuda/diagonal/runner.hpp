@@ -68,13 +68,16 @@ class diagonal_runner {
     const bool attends = attends_ && to.out.given;
     if (attends) launch(gpu, diagonal::attend<R, T, IsComplex, keys>{{shared_}, parts_});
     if (!attends || to.final_state.given) {
-      pass_states(gpu);
-      launch(gpu, diagonal::segment_scan<R, T, IsComplex, keys>{
-                      {shared_},
-                      states_,
-                      attends ? operand<S>{} : to.out,
-                      to.final_state,
-                      attends || !to.out.given ? narrow_array{} : parts_});
+      const bool early = hands_on(gatescan::side::after);
+      const operand<C> last = to.final_state, none{};
+      pass_states(gpu, early ? last : none);
+      if (!early || (to.out.given && !attends))
+        launch(gpu, diagonal::segment_scan<R, T, IsComplex, keys>{
+                        {shared_},
+                        states_,
+                        attends ? operand<S>{} : to.out,
+                        early ? none : last,
+                        attends || !to.out.given ? narrow_array{} : parts_});
     }
     if (to.out.given && parts_.rows > 0)
       launch(gpu, diagonal::finish<R, T, IsComplex>{shared_.p, shared_.map, shared_.split, to.out,
@@ -105,15 +108,21 @@ class diagonal_runner {
   void backward(const Device& gpu, const results& r) {
     diagonal::check_sides<R, T, IsComplex>(shared_.p, r.d);
     const adjoint_part shared = adjoint(r);
-    pass_states(gpu);
+    pass_states(gpu, {});
     launch(gpu, diagonal::segment_scan<R, T, IsComplex, keys>{
                     {shared_}, states_, {}, {}, parts_, kept_});
     if (shared_.split.splits()) {
       launch(gpu, diagonal::segment_state_adjoint<R, T, IsComplex, keys>{{shared}, gradients_});
       launch(gpu, diagonal::state_passing_adjoint<R, T, IsComplex, keys>{
-                      {shared}, products_, gradients_, r.final_state});
+                      {shared},
+                      products_,
+                      gradients_,
+                      r.final_state,
+                      hands_on(gatescan::side::before) ? initial_state_ : gradient_sink<C, C>{}});
     }
-    launch(gpu, differentiation(r));
+    auto differentiate = differentiation(r);
+    if (hands_on(gatescan::side::before)) differentiate.initial_state = {};
+    launch(gpu, differentiate);
     collect_.add(gpu, shared_.p.n, shared_.split);
     add_partial_sums(gpu, initial_state_, shared_.p.n, shared_.split.packed);
   }
@@ -144,11 +153,18 @@ class diagonal_runner {
   void take_parts(arena& memory, index_t parts) {
     parts_.take(memory, shared_.p.n.batch * shared_.p.n.time, parts, shared_.map.channels());
   }
+  // A state that goes beside the piece is found before the segments run.
+  bool hands_on(gatescan::side to) const {
+    const neighbours* beside = shared_.p.beside;
+    return beside != nullptr && shared_.split.splits() &&
+           (to == gatescan::side::after ? beside->after : beside->before);
+  }
   template <class Device>
-  void pass_states(const Device& gpu) const {
+  void pass_states(const Device& gpu, const operand<C>& final_state) const {
     if (!shared_.split.splits()) return;
     launch(gpu, diagonal::segment_state<R, T, IsComplex, keys>{{shared_}, products_, states_});
-    launch(gpu, diagonal::state_passing<R, T, IsComplex, keys>{{shared_}, products_, states_});
+    launch(gpu, diagonal::state_passing<R, T, IsComplex, keys>{
+                    {shared_}, products_, states_, final_state});
   }
 
   bool attends_;

@@ -24,6 +24,7 @@ namespace matrix {
 
 template <class R, class T, bool Adjoint>
 struct chunk_scan {
+  static constexpr needs of_beside = needs::state;
   using config = tile_config<R, T>;
   using C = typename config::C;
   using S = typename config::S;

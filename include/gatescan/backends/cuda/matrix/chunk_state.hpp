@@ -20,6 +20,7 @@ namespace matrix {
 
 template <class R, class T, bool Adjoint>
 struct chunk_state {
+  static constexpr needs of_beside = needs::nothing;
   using config = tile_config<R, T>;
   using C = typename config::C;
   using E = typename config::E;

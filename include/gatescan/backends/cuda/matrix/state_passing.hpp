@@ -15,6 +15,7 @@ namespace matrix {
 
 template <class R, class T, bool Adjoint>
 struct state_passing {
+  static constexpr needs of_beside = Adjoint ? needs::everything : needs::state;
   using config = tile_config<R, T>;
   using C = typename config::C;
   using E = typename config::E;

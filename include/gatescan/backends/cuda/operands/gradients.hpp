@@ -24,7 +24,7 @@ struct gradient_sink {
   operand<S> to{};
   index_t copies = 1, leads = 1, tokens = 1, heads = 1, keys = 1, values = 1;
   bool has_time = false, has_key = false, has_value = false;
-  bool lead_is_sequence = false;
+  bool lead_is_sequence = false, is_state = false;
   bool exclusive = true;  // every element is one of the caller's: no partial sums
   C* partial = nullptr;
   // Threads that have no key (or value) of the operand's own and add to the first one leave their
@@ -46,7 +46,7 @@ struct gradient_sink {
     heads = n.heads;
     keys = has_key ? n.keys : 1;
     values = has_value ? n.values : 1;
-    const bool is_state = a.has(axis::sequence);
+    is_state = a.has(axis::sequence);
     const bool lead_apart =
         leads == 1 || (to.batch != 0 && (!lead_is_sequence || !packed || is_state));
     exclusive = copies == 1 && leads > 0 && lead_apart && (tokens == 1 || to.time != 0) &&
@@ -111,7 +111,7 @@ struct reduce_gradient {
     const auto split = [](index_t extent, bool apart, index_t& result, index_t& terms) {
       result = apart ? extent : 1, terms = apart ? 1 : extent;
     };
-    const bool by_batch = !s.lead_is_sequence || !packed || n.sequences == n.batch;
+    const bool by_batch = !s.lead_is_sequence || !packed || s.is_state || n.sequences == n.batch;
     split(s.leads, s.to.batch != 0 && by_batch, leads, lead_terms);
     split(s.tokens, s.to.time != 0, tokens, token_terms);
     const index_t groups = s.to.head != 0 ? s.heads / s.to.heads_a_group : 1;

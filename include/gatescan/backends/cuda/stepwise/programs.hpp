@@ -72,6 +72,7 @@ auto summary_of() {
 // What the tokens of every segment do together.
 template <class R, class T>
 struct segment_summary : program_base<R, T> {
+  static constexpr needs of_beside = needs::nothing;
   using summary = decltype(summary_of<R, state_t<T>>());
   summary* summaries;
 

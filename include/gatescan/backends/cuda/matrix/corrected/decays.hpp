@@ -18,6 +18,7 @@ namespace matrix {
 
 template <class T, transition Moves>
 struct chunk_decays {
+  static constexpr needs of_beside = needs::nothing;
   using C = state_t<T>;
 
   sizes n;

@@ -22,6 +22,7 @@ namespace matrix {
 
 template <class T, transition Moves, bool Adjoint>
 struct corrected_passing {
+  static constexpr needs of_beside = Adjoint ? needs::everything : needs::state;
   static constexpr bool before_gate = Moves == transition::low_rank;  // p reads
   using config = tile_config<row_product, T>;
   using C = typename config::C;

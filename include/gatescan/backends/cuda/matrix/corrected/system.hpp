@@ -20,6 +20,7 @@ namespace matrix {
 
 template <class T, transition Moves, bool Adjoint>
 struct corrected_system {
+  static constexpr needs of_beside = needs::nothing;
   using config = tile_config<row_product, T>;
   using C = typename config::C;
   using scoring = chunk_scores<row_product, T, Adjoint, Moves == transition::low_rank>;

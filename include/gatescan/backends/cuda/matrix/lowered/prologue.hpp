@@ -50,6 +50,7 @@ struct warp_a_token {
 
 template <class R, class T>
 struct prologue : warp_a_token<R, T> {
+  static constexpr needs of_beside = needs::nothing;
   using base = warp_a_token<R, T>;
   using base::p, base::layout;
   using C = typename base::C;
@@ -93,6 +94,7 @@ struct prologue : warp_a_token<R, T> {
 /// token's: a warp a sequence and head.
 template <class R, class T>
 struct rows_between {
+  static constexpr needs of_beside = needs::nothing;
   using C = state_t<T>;
   static constexpr int warps = tuned.block_threads / warp_threads;
   row_layout<R> layout;
@@ -192,6 +194,7 @@ struct epilogue : warp_a_token<R, T> {
 ///   d_o := d_o / D      d_n = D'(n_t) (-sum_v d_o[v] o[v])
 template <class R, class T>
 struct epilogue_adjoint : warp_a_token<R, T> {
+  static constexpr needs of_beside = needs::state;
   using base = warp_a_token<R, T>;
   using base::p, base::layout;
   using C = typename base::C;

@@ -24,6 +24,7 @@ token_weights<state_t<T>> take_token_weights(arena& memory, const sizes& n) {
 
 template <class R, class T>
 struct find_token_weights {
+  static constexpr needs of_beside = needs::state;
   using C = state_t<T>;
   using weight = token_weight<C>;
   static constexpr int warps = tuned.block_threads / warp_threads;
