@@ -1,11 +1,9 @@
 #include "ranks.hpp"
 
-#include <mpi.h>
-
-#include <cstdlib>
 #include <gatescan/distributed/sequence_parallel.hpp>
 #include <gatescan_calls.hpp>
 
+#include "../../mpi/program_of_ranks.hpp"
 #include "device_calls/formats.hpp"
 #include "device_calls/kernels.hpp"
 #include "device_calls/run_call.hpp"
@@ -57,58 +55,35 @@ class host_of_rank final : public host {
   mutable gatescan::sequence_parallel<> place_;
 };
 
-// A single thread talks to other ranks.
-class mpi_ranks final : public ranks {
+class mpi_ranks final : public mpi::program_of_ranks<ranks> {
  public:
-  mpi_ranks(int& argc, char**& argv) {
-    int provided = 0;
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    MPI_Comm_rank(comm, &own_);
-    MPI_Comm_size(comm, &count_);
-  }
-  ~mpi_ranks() override { MPI_Finalize(); }
-
-  int own() const override { return own_; }
-  int count() const override { return count_; }
+  using program_of_ranks::program_of_ranks;
   std::unique_ptr<device_calls::device> place(bool continues) const override {
-    return std::make_unique<host_of_rank>(comm, continues);
+    return std::make_unique<host_of_rank>(all, continues);
   }
   int least(int own) const override {
-    MPI_Allreduce(MPI_IN_PLACE, &own, 1, MPI_INT, MPI_MIN, comm);
+    MPI_Allreduce(MPI_IN_PLACE, &own, 1, MPI_INT, MPI_MIN, all);
     return own;
   }
   void broadcast(int from, std::string& text) const override {
     int size = static_cast<int>(text.size());
-    MPI_Bcast(&size, 1, MPI_INT, from, comm);
+    MPI_Bcast(&size, 1, MPI_INT, from, all);
     text.resize(static_cast<std::size_t>(size));
-    MPI_Bcast(text.data(), size, MPI_CHAR, from, comm);
+    MPI_Bcast(text.data(), size, MPI_CHAR, from, all);
   }
   void send(int to, std::span<const std::byte> bytes) const override {
-    MPI_Send(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, tag, comm);
+    MPI_Send(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, tag, all);
   }
   void receive(int from, std::span<std::byte> bytes) const override {
-    MPI_Recv(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, from, tag, comm,
+    MPI_Recv(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, from, tag, all,
              MPI_STATUS_IGNORE);
   }
-  [[noreturn]] void abort(int code) const override {
-    MPI_Abort(comm, code);
-    std::abort();
-  }
-
- private:
-  static constexpr int tag = 1;
-  const MPI_Comm comm = MPI_COMM_WORLD;
-  int own_ = 0, count_ = 1;
 };
 
 }  // namespace
 
-// MPI_Init of a program that runs alone would only cost time, and what mpirun leaves behind in the
-// environment says that it does not.
 std::unique_ptr<ranks> ranks::join(int& argc, char**& argv) {
-  for (const char* const name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"})
-    if (std::getenv(name) != nullptr) return std::make_unique<mpi_ranks>(argc, argv);
-  return nullptr;
+  return mpi::join<mpi_ranks>(argc, argv);
 }
 
 }  // namespace replay
