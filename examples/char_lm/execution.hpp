@@ -28,6 +28,7 @@ struct execution {
   int threads = 1;
   device_calls::device* device = nullptr;  // null: on the host
   const ranks* sequence = nullptr;         // those that share each sequence; null: nobody
+  double seconds_a_timing = 0.2;
 };
 
 inline const std::vector<std::string> mode_names = {"recurrent", "scan", "chunked", "attention"};

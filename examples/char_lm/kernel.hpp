@@ -153,9 +153,9 @@ std::vector<matrix> collect_maps(index heads, index time, const Fill& fill) {
 }
 
 /// Milliseconds of a call as a benchmark takes them: called until memory, caches and threads are
-/// warm, then the median of the calls of a fifth of a second, at least five.
+/// warm, then the median of the calls of so many seconds, at least five; of 0 seconds one call.
 template <class Call>
-double median_milliseconds(const Call& call) {
+double median_milliseconds(double seconds, const Call& call) {
   const auto time = [&call](double enough, std::size_t least) {
     using clock = std::chrono::steady_clock;
     std::vector<double> times;
@@ -166,8 +166,8 @@ double median_milliseconds(const Call& call) {
     }
     return times;
   };
-  time(50, 2);
-  std::vector<double> times = time(200, 5);
+  time(250 * seconds, seconds > 0 ? 2 : 1);
+  std::vector<double> times = time(1000 * seconds, seconds > 0 ? 5 : 1);
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
   return *middle;
@@ -186,9 +186,9 @@ std::vector<mode_time> time_modes(
   matrix reference;
   for (const std::string& mode : mode_names) {
     const kernel<Recurrence> k({mode, how.chunk, how.threads, how.device}, size);
-    const double forward = median_milliseconds([&] { k.forward(in, outs); });
+    const double forward = median_milliseconds(how.seconds_a_timing, [&] { k.forward(in, outs); });
     if (times.empty()) reference = out;
-    const double both = median_milliseconds([&] {
+    const double both = median_milliseconds(how.seconds_a_timing, [&] {
       k.forward(in, outs);
       k.backward(in, d_out, d_in);
     });

@@ -74,6 +74,10 @@ bool parse_command_line(int argc, char** argv, options& o) {
       ->group("Output");
   app.add_option("--prompt", o.prompt, "Text that the generated text goes on from")
       ->group("Output");
+  app.add_option("--seconds-a-timing", o.seconds_a_timing,
+                 "Of the table of modes: each is timed so long, two numbers a mode; 0: one call")
+      ->check(CLI::Range(0.0, 1e3))
+      ->group("Output");
   app.add_flag("--check-gradients", o.check_gradients,
                "Only compare the backward with finite differences on a tiny model")
       ->group("Output");

@@ -40,7 +40,11 @@ struct options {
   std::shared_ptr<device_calls::device> device;  // where the backend is cuda
   int ranks_a_sequence = 1;
 
-  execution how() const { return {run.mode, run.chunk, threads, device.get()}; }
+  double seconds_a_timing = 0.2;
+
+  execution how() const {
+    return {run.mode, run.chunk, threads, device.get(), nullptr, seconds_a_timing};
+  }
 };
 
 /// A wrong flag or flag value; main prints it and returns 2.

@@ -21,7 +21,8 @@ MPIRUN = ()
 
 def use_sizes(context, batch):
     char_lm_test.SMALL = ("--width", "16", "--depth", "2", "--heads", "2", "--threads", "1",
-                          "--sample", "20", "--prompt", "a", "--context", str(context), "--batch",
+                          "--sample", "20", "--prompt", "a", "--seconds-a-timing", "0",
+                          "--context", str(context), "--batch",
                           str(batch))  # fmt: skip
 
 
