@@ -68,6 +68,9 @@ struct tuning_parameters {
   // Heads that go through time together, and the bytes of their states: what an outer cache holds.
   // Not measured yet against 2 MB; 16 heads of K = V = 128 need 1.1 MB.
   index_t most_heads_together = 16, states_together_bytes = 1280 << 10;
+  // Heads of a group that go back through time together, and the bytes of the states that they keep
+  // meanwhile. Bits of the gradients that they share depend on it.
+  index_t most_heads_sharing = 6, kept_together_bytes = index_t{16} << 20;
 
   // ---- pieces of time
 

@@ -112,6 +112,11 @@ inline constexpr bool heads_go_together = false;
 /// comes_before(state), before backward: the state that the call after this one starts from.
 template <class A>
 inline constexpr bool sees_state_before = false;
+/// Neighbouring heads may share gradients, which the agent adds up while they go back together:
+/// heads_that_share(problem, results, head) from a head on, is_shared(gradients, one of them),
+/// and before backward shares(first, last of them) and comes_next.
+template <class A>
+inline constexpr bool adds_up_shared_gradients = false;
 /// retreat_reads_states(problem): whether retreat's result depends on the states that it is given.
 template <class A>
 inline constexpr bool says_what_retreat_reads = false;

@@ -11,6 +11,7 @@
 #include "lookahead.hpp"
 #include "normaliser.hpp"
 #include "segment_summary.hpp"
+#include "shared_keys.hpp"
 #include "state_layout.hpp"
 #include "steps/kernels.hpp"
 
@@ -23,6 +24,7 @@ class matrix_agent {
   using reader = matrix_reader<R, T>;
   using epilogue = matrix_epilogue<R, T>;
   using normaliser = matrix_normaliser<R, T>;
+  using shared_keys = shared_key_gradients<R, T>;
   static constexpr bool in_steps = Form == kernel_form::steps;
   static constexpr bool corrects = reader::corrects;
   using kernels = std::conditional_t<
@@ -113,6 +115,14 @@ class matrix_agent {
 
   /// Before backward: the state that the chunk after the one that comes now starts from.
   void comes_before(const C* state) { state_before_ = state; }
+  static index_t heads_that_share(const problem& p, const backward_results<R, T>& r, index_t head) {
+    return shared_keys::heads(p, r, head);
+  }
+  template <class Fields>
+  static bool is_shared(const Fields& all, const void* one) {
+    return shared_keys::is_shared(all, one);
+  }
+  void shares(bool first, bool last) { shared_keys_.begin(first, last); }
 
   /// Results of tokens [t, t + count) and the state after them.
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) {
@@ -141,12 +151,14 @@ class matrix_agent {
     if (const C* const state = std::exchange(state_before_, nullptr))
       lookahead_.add_state(states_.n, state);
     C* const g_in = kernels_.backward(reader_, chunk(count, in), gradients_, g);
+    const matrix_gradients<C> made = shared_keys_.add(states_.n, count, gradients_);
     for (index_t first = (count - 1) / subchunk_tokens * subchunk_tokens; first >= 0;
          first -= subchunk_tokens) {
       const index_t some = std::min<index_t>(subchunk_tokens, count - first);
       sink.open(t + first, some);
       const auto collect = [&]<bool HeadGate>() {
-        epilogue::template collect<HeadGate>(reader_, d_out, gradients_, d, t, first, some);
+        epilogue::template collect<HeadGate>(reader_, d_out, made, d, t, first, some,
+                                             shared_keys_.hands_on());
       };
       if constexpr (!reader::may_have_head_gate_adjoint)
         collect.template operator()<false>();
@@ -193,6 +205,7 @@ class matrix_agent {
     if (!backward) return;
     gradients_ = matrix_gradients<C>(scratch, states_.n, tokens, R::form);
     next_state_ = scratch.take<C>(states_.size);
+    if (reader_.shares_keys()) shared_keys_ = {scratch, states_.n, tokens};
   }
   static matrix_shape shape_of(const problem& p, bool backward) {
     const bool two_parts =
@@ -205,11 +218,12 @@ class matrix_agent {
       if (normalises()) normaliser::divide(reader_, t, count);
   }
   token_chunk<C> chunk(index_t count, const C* in) {
-    return {reader_.tiles(), count, in, lookahead_.memory()};
+    return {reader_.tiles(), count, in, lookahead_.memory(), nullptr, same_keys_};
   }
   template <bool NeedsOutput>
   void read_backward(const operand<const storage>& d_out, index_t t, index_t count, const C* in) {
-    kernels_.read(reader_, t, count);
+    const bool same_keys = kernels_.read(reader_, t, count);
+    same_keys_ = same_keys && shared_keys_.follows();
     if (NeedsOutput || normalises())  // the state after the tokens is known, or of no interest
       kernels_.compute(reader_, chunk(count, in), in_steps ? next_state_ : nullptr);
     divide(t, count);
@@ -223,6 +237,8 @@ class matrix_agent {
   state_layout<C, complex> states_;
   summary summary_;
   matrix_lookahead<R, T> lookahead_{};
+  shared_keys shared_keys_{};
+  bool same_keys_ = false;  // in backward: q and k are those of the chunk before
   matrix_gradients<C> gradients_{};
   C* next_state_ = nullptr;
   const C* state_before_ = nullptr;
@@ -232,6 +248,9 @@ template <class R, class T, kernel_form Form>
 inline constexpr bool heads_go_together<matrix_agent<R, T, Form>> = true;
 template <class R, class T, kernel_form Form>
 inline constexpr bool sees_state_before<matrix_agent<R, T, Form>> = true;
+template <class R, class T, kernel_form Form>
+inline constexpr bool adds_up_shared_gradients<matrix_agent<R, T, Form>> =
+    Form != kernel_form::steps&& shared_key_gradients<R, T>::possible;
 template <class R, class T, kernel_form Form>
 inline constexpr bool says_what_retreat_reads<matrix_agent<R, T, Form>> = true;
 template <class R, class T, kernel_form Form>

@@ -70,11 +70,12 @@ class matrix_epilogue {
   }
   /// Gradients of the operands of the chunk's tokens [first, first + count), which tiles have room
   /// for; the chunk begins at token `start`. With HeadGate, gradients of gates are one a token.
+  /// Those of queries and keys may be left out.
   template <bool HeadGate>
   GATESCAN_FLATTEN static void collect(const reader& from, const operand<const storage>& d_out,
                                        const matrix_gradients<C>& gradients,
                                        const tiles_of_gradients& tiles, index_t start,
-                                       index_t first, index_t count) {
+                                       index_t first, index_t count, bool with_keys = true) {
     const auto x = held(from.operands());
     const auto d = held(gradients);
     const auto to = held(tiles);
@@ -89,6 +90,7 @@ class matrix_epilogue {
     }
     const auto n = held(from.shape());
     const bool quads = from.reads_quads();
+    const index_t keys = with_keys ? n.key_pitch : 0;
     for (index_t t = first; t < first + count; ++t) {
       const index_t row = t * n.rows, tile_t = t - first;
       const token_type made = from.tokens()[t];
@@ -115,11 +117,11 @@ class matrix_epilogue {
         else
           adjoint(keys_of<E>{dq, dk, da});
       };
-      for (index_t i = 0; quads && i < n.key_pitch; i += quad::width)
+      for (index_t i = 0; quads && i < keys; i += quad::width)
         collect_keys(quad{from.keys_at(start + t, i, tile_t)}, [=](const C* rows) {
           return load_quad<complex>(rows + row + i, n.key_pitch);
         });
-      for (index_t i = 0; !quads && i < n.key_pitch; i += width) {
+      for (index_t i = 0; !quads && i < keys; i += width) {
         const key_cursor at = from.keys_at(start + t, i, tile_t);
         collect_keys(at, [=](const C* rows) {
           const auto g = load_keys<complex>(rows + row, i, n.key_pitch);

@@ -43,19 +43,22 @@ class matrix_lookahead {
   void look_back(const reader& from, const backward_results<R, T>& results,
                  const typename reader::tiles_of_gradients& tiles, index_t first, index_t count) {
     memory_.clear();
-    const index_t before =
-        std::max<index_t>(first - count, from.whole().first_token(from.sequence()));
-    const auto add = [&](const auto& x, index_t begin, index_t end) {
-      memory_.add(x, begin, end, from.shape().keys, from.shape().values);
+    const bool other = next_token_ >= 0;
+    const index_t start = from.whole().first_token(from.sequence());
+    const index_t begin = other ? next_token_ : std::max<index_t>(first - count, start);
+    const index_t end = other && begin == first ? first + count : first;
+    const index_t head = other ? next_head_ : from.head();
+    const auto add = [&](const auto& x, index_t from_token, index_t to_token) {
+      memory_.add(x, from_token, to_token, from.shape().keys, from.shape().values);
     };
     for_each_field<R>(
-        [&](const auto& x, const auto& d, const auto& tile) {
-          add(x, before, first);
+        [&](const auto& all, const auto& own, const auto& d, const auto& tile) {
+          add(other ? all.of_head(from.batch(), head, 0) : own, begin, end);
           if (d.given && tile.how != writing::stream)
             add(d.of_head(from.batch(), from.head(), 0), first, first + count);
         },
-        from.operands(), results.d, tiles);
-    if (results.out.given) add(results.out.of_head(from.batch(), from.head(), 0), before, first);
+        from.whole().x, from.operands(), results.d, tiles);
+    if (results.out.given) add(results.out.of_head(from.batch(), head, 0), begin, end);
   }
   /// Rows that are written meanwhile.
   template <class S>

@@ -46,8 +46,7 @@ class matrix_reader {
   static constexpr bool sums_logs = std::is_same_v<C, float> && has_log_gate<R>;
   static constexpr bool may_have_head_gate =
       !complex && !low_rank && !has_own_key && detail::may_have_head_gate<R>;
-  static constexpr bool may_have_head_gate_adjoint =
-      may_have_head_gate && !corrects && separates_head_gate<R>;
+  static constexpr bool may_have_head_gate_adjoint = may_have_head_gate && !corrects && separates_head_gate<R>;
   /// Queries are an operand of their own: states go on without them (backward of a head gate 106 ms
   /// for 112, AVX2, one core).
   static constexpr bool reads_query_apart = separates_query<R>;
@@ -135,13 +134,18 @@ class matrix_reader {
   }
   /// Keys may share a gate whose gradient is asked for a key each.
   template <class Gradients>
-  void note_gate_gradient(const Gradients& d) {
-    gate_gradient_has_keys_ = false;
+  static bool gate_gradient_has_keys(const Gradients& d) {
+    bool has_keys = false;
     for_each_field<R>(
         [&](const auto& all, const auto& not_of_gates) {
-          if (all.given && !not_of_gates.given && all.key != 0) gate_gradient_has_keys_ = true;
+          if (all.given && !not_of_gates.given && all.key != 0) has_keys = true;
         },
         d, without_gate<R>(d));
+    return has_keys;
+  }
+  template <class Gradients>
+  void note_gate_gradient(const Gradients& d) {
+    gate_gradient_has_keys_ = gate_gradient_has_keys(d);
   }
 
   /// Tokens [first, first + count), for steps.

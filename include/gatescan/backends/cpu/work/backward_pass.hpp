@@ -40,9 +40,11 @@ class backward_pass {
     parallel_for(call_.backend, call_.split.slot_count, [&](index_t slot, int thread) {
       for_each_target([&](auto& target) { target.clear_partial(slot); });
       const index_t end = call_.split.first_item(slot + 1);
-      for (index_t item = call_.split.first_item(slot); item < end; ++item) {
+      for (index_t item = call_.split.first_item(slot); item < end;) {
+        const index_t heads = (std::min)(heads_that_share(item), end - item);
         worker_type w = workers_.at(thread, item);
-        go_back(w, slot, item);
+        go_back(w, slot, item, heads);
+        item += heads;
       }
       simd::fence();
     });
@@ -69,6 +71,32 @@ class backward_pass {
     normaliser_target_ = of_state(r_.initial_state.normaliser);
     if (shared || !state_target_.exclusive || !normaliser_target_.exclusive)
       split.slot_count = (std::min)(split.slot_count, tuning.most_slots);
+    call_.heads_sharing = heads_sharing();
+    if (call_.heads_sharing > 1)
+      split.slot_count =
+          (std::min)(split.slot_count, ceil_divide(split.items(), call_.heads_sharing));
+  }
+  // Heads that share gradients go back together: as many as keep few enough states.
+  index_t heads_sharing() const {
+    if constexpr (adds_up_shared_gradients<A>) {
+      if (call_.split.segments > 1 || call_.split.items() == 0) return 1;
+      arena one;
+      const A agent(one, call_.p, call_.how, true);
+      const index_t bytes =
+          worker_type::chunk_starts(call_) * agent.state_size() * static_cast<index_t>(sizeof(C));
+      const index_t most =
+          (std::min)(tuning.most_heads_sharing, A::heads_that_share(call_.p, r_, 0));
+      return std::clamp<index_t>(tuning.kept_together_bytes / bytes, 1, most);
+    }
+    return 1;
+  }
+  // From an item on.
+  index_t heads_that_share(index_t item) const {
+    if constexpr (adds_up_shared_gradients<A>)
+      if (call_.heads_sharing > 1)
+        return (std::min)(call_.heads_sharing,
+                          A::heads_that_share(call_.p, r_, call_.head_of(item)));
+    return 1;
   }
   void lay_out(arena& memory) {
     for_each_target([&](auto& target) { target.take_partial(memory, call_.split); });
@@ -83,29 +111,55 @@ class backward_pass {
     f(normaliser_target_);
   }
 
-  void go_back(worker_type& w, index_t slot, index_t item) {
-    start(w, item);
-    for_each_field<R>(
-        [&](const auto& target, const auto& tile) {
-          target.clear_tile(tile, w.agent.key_pitch(), w.agent.value_pitch());
-        },
-        call_.targets, w.tiles);
+  // An item, or those of neighbouring heads side by side, chunk by chunk.
+  void go_back(worker_type& w, index_t slot, index_t item, index_t heads) {
     const index_t chunk = call_.how.backward_chunk;
-    w.keep_states(chunk);
-    w.for_each_chunk_backwards(chunk, [&](index_t i, index_t t, index_t count) {
-      if constexpr (sees_state_before<A>)
-        w.agent.comes_before(i > 0 ? w.kept + (i - 1) * w.size() : nullptr);
-      w.g = w.agent.backward(r_, w.tiles, t, count, w.kept + i * w.size(), w.g,
-                             bracket{*this, w, slot});
+    C* gradients[static_cast<std::size_t>(tuning.most_heads_sharing)];
+    C* const first_gradient = w.g;
+    const auto for_each_head = [&](auto&& f) {
+      for (index_t head = 0; head < heads; ++head) {
+        if (heads > 1) w.seek(call_, item + head);
+        f(head);
+      }
+    };
+    for_each_head([&](index_t head) {
+      w.g = gradients[head] = first_gradient + head * w.size();
+      start(w, item + head);
+      for_each_field<R>(
+          [&](const auto& target, const auto& tile) {
+            target.clear_tile(tile, w.agent.key_pitch(), w.agent.value_pitch());
+          },
+          call_.targets, w.tiles[head]);
+      w.keep_states(chunk, head);
     });
-    flush(w, slot, false, 0, 1);
-    if (!call_.begins_sequence(item)) return;
-    if (state_target_.to.given)
-      flush_state(w, slot, state_target_, w.agent.state_tile(w.g), w.agent.value_count());
-    if constexpr (R::form.normaliser)
-      if (normaliser_target_.to.given)
-        flush_state(w, slot, normaliser_target_, w.agent.normaliser_tile(w.g),
-                    w.agent.normaliser_values());
+    w.for_each_chunk_backwards(chunk, [&](index_t i, index_t t, index_t count) {
+      for_each_head([&](index_t head) {
+        const bool last = head + 1 == heads;
+        const index_t next = last ? 0 : head + 1, next_chunk = last ? i - 1 : i;
+        if constexpr (sees_state_before<A>)
+          w.agent.comes_before(next_chunk >= 0 ? w.kept + next * w.kept_size + next_chunk * w.size()
+                                               : nullptr);
+        if constexpr (adds_up_shared_gradients<A>)
+          if (heads > 1) {
+            w.agent.shares(head == 0, last);
+            w.agent.comes_next(call_.head_of(item + next), w.first + next_chunk * chunk);
+          }
+        gradients[head] = w.agent.backward(r_, w.tiles[head], t, count,
+                                           w.kept + head * w.kept_size + i * w.size(),
+                                           gradients[head], bracket{*this, w, slot, head, last});
+      });
+    });
+    for_each_head([&](index_t head) {
+      flush(w, slot, head, true, false, 0, 1);
+      if (!call_.begins_sequence(item + head)) return;
+      C* const g = gradients[head];
+      if (state_target_.to.given)
+        flush_state(w, slot, state_target_, w.agent.state_tile(g), w.agent.value_count());
+      if constexpr (R::form.normaliser)
+        if (normaliser_target_.to.given)
+          flush_state(w, slot, normaliser_target_, w.agent.normaliser_tile(g),
+                      w.agent.normaliser_values());
+    });
   }
   // The state before the item, and the gradient of the state after it.
   void start(worker_type& w, index_t item) const {
@@ -121,30 +175,35 @@ class backward_pass {
   // A piece of time is one segment where gradients of states have no summary.
   bool goes_by_segments() const { return A::adjoint_scans || call_.p.beside != nullptr; }
 
-  // Round a few tokens' gradients: tiles are made ready, then flushed.
+  // Round a few tokens' gradients: tiles are made ready, then flushed, those that heads share after
+  // the last of them.
   struct bracket {
     backward_pass& pass;
     worker_type& w;
-    index_t slot;
+    index_t slot, head;
+    bool last;
     void open(index_t t, index_t count) const {
       for_each_field<R>(
           [&](const auto& target, auto& tile) {
             target.open(tile, w.agent.batch(), t, count, w.agent.head(), w.agent.first_value(),
                         w.agent.value_count());
           },
-          pass.call_.targets, w.tiles);
+          pass.call_.targets, w.tiles[head]);
     }
-    void close(index_t t, index_t count) const { pass.flush(w, slot, true, t, count); }
+    void close(index_t t, index_t count) const { pass.flush(w, slot, head, last, true, t, count); }
   };
-  void flush(worker_type& w, index_t slot, bool in_time, index_t t, index_t count) const {
+  void flush(worker_type& w, index_t slot, index_t head, bool with_shared, bool in_time, index_t t,
+             index_t count) const {
     for_each_field<R>(
         [&](const auto& target, const auto& tile) {
           if (!target.to.given || target.in_time() != in_time) return;
+          if constexpr (adds_up_shared_gradients<A>)
+            if (!with_shared && A::is_shared(call_.targets, &target)) return;
           target.flush(tile, slot, call_.split, w.agent.batch(), t, count, w.agent.head(),
                        w.agent.first_value(), w.agent.value_count());
           target.clear_tile(tile, w.agent.key_pitch(), w.agent.value_pitch());
         },
-        call_.targets, w.tiles);
+        call_.targets, w.tiles[head]);
   }
   void flush_state(worker_type& w, index_t slot, const gradient_target<C, C>& target,
                    const gradient_tile<C>& tile, index_t values) const {

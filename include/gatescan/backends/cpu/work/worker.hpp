@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "../tuning.hpp"
 #include "call.hpp"
 
 namespace gatescan {
@@ -17,9 +18,11 @@ struct worker {
   using agent_type = A;
 
   A agent;
-  C *state, *next;                  // of every head that goes together; of the one worked on
-  C *g = nullptr, *kept = nullptr;  // Backward: gradient of the state; states at chunk starts
-  typename A::tiles_of_gradients tiles{};
+  C *state, *next;  // of every head that goes together; of the one worked on
+  // Backward, of every head that goes together: gradient of the state; states at chunk starts
+  C *g = nullptr, *kept = nullptr;
+  index_t kept_size = 0;  // of one head
+  typename A::tiles_of_gradients tiles[static_cast<std::size_t>(tuning.most_heads_sharing)];
   index_t first = 0, last = 0;  // the item's tokens
 
   worker(arena& scratch, const call<A>& c)
@@ -27,16 +30,25 @@ struct worker {
         state(scratch.take<C>(c.heads_together * agent.state_size())),
         next(scratch.take<C>(agent.state_size())) {
     if constexpr (Backward) {
-      g = scratch.take<C>(agent.state_size());
-      const index_t longest = c.segment_tokens(c.longest_sequence());
-      kept = scratch.take<C>(std::max<index_t>(longest / c.how.backward_chunk + 1, 1) *
-                             agent.state_size());
-      for_each_field<typename A::recurrence>(
-          [&](const auto& target, auto& tile) {
-            tile = target.take_tile(scratch, agent.key_pitch(), agent.value_pitch());
-          },
-          c.targets, tiles);
+      g = scratch.take<C>(c.heads_sharing * agent.state_size());
+      kept_size = chunk_starts(c) * agent.state_size();
+      kept = scratch.take<C>(c.heads_sharing * kept_size);
+      // heads come one after another: what has an axis of time is flushed before the next one
+      for (index_t head = 0; head < c.heads_sharing; ++head)
+        for_each_field<typename A::recurrence>(
+            [&](const auto& target, const auto& of_first, auto& tile) {
+              tile = head > 0 && target.in_time()
+                         ? of_first
+                         : target.take_tile(scratch, agent.key_pitch(), agent.value_pitch());
+            },
+            c.targets, tiles[0], tiles[head]);
     }
+  }
+
+  /// States at chunk starts of an item.
+  static index_t chunk_starts(const call<A>& c) {
+    const index_t longest = c.segment_tokens(c.longest_sequence());
+    return std::max<index_t>(longest / c.how.backward_chunk + 1, 1);
   }
 
   /// To an item: its agent's place and its tokens.
@@ -69,11 +81,12 @@ struct worker {
       std::swap(state, next);
     });
   }
-  /// The states at chunk starts, the first being `state`.
-  void keep_states(index_t chunk) {
-    copy_numbers(kept, state, size());
+  /// The states at chunk starts, the first being `state`, of one of the heads.
+  void keep_states(index_t chunk, index_t head = 0) {
+    C* const of_head = kept + head * kept_size;
+    copy_numbers(of_head, state, size());
     for_each_chunk(chunk, [&](index_t t, index_t count) {
-      C* const here = kept + (t - first) / chunk * size();
+      C* const here = of_head + (t - first) / chunk * size();
       if (t + count < last) agent.advance(t, count, here, here + size());
     });
   }

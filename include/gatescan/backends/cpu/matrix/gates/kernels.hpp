@@ -25,7 +25,7 @@ class chunk_kernels {
     const bool head_gates =
         backward ? reader::may_have_head_gate_adjoint : reader::may_have_head_gate;
     from.take_room_for_chunks(scratch, tokens, head_gates);
-    if (head_gates) head_gate_ = {scratch, n, tokens, from.shares_keys() && !backward};
+    if (head_gates) head_gate_ = {scratch, n, tokens, from.shares_keys()};
     if constexpr (rotates)
       if (rotates_) rotating_gate_ = {scratch, n, key_gate_};
     if (!backward) return;
@@ -45,7 +45,10 @@ class chunk_kernels {
       if (rotates_) rotating_gate_.frame().reset(n, state);
   }
 
-  void read(reader& from, index_t first, index_t count) const { from.read_chunk(first, count); }
+  /// Returns whether q and k are those of the chunk read before.
+  bool read(reader& from, index_t first, index_t count) const {
+    return from.read_chunk(first, count);
+  }
   void forward(reader& from, index_t first, token_chunk<C> c, C* state_out) const {
     if constexpr (reader::may_read_keys_by_quads_of_tokens)
       if (from.reads_keys_by_quads_of_tokens(c.tokens)) {

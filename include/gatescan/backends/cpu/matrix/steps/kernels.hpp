@@ -27,7 +27,10 @@ class step_kernels {
   }
   static index_t size_behind_state(const matrix_shape&) { return 0; }
 
-  void read(reader& from, index_t first, index_t count) const { from.read_tokens(first, count); }
+  bool read(reader& from, index_t first, index_t count) const {
+    from.read_tokens(first, count);
+    return false;
+  }
   void forward(reader& from, index_t first, const token_chunk<C>& c, C* state_out) const {
     read(from, first, c.tokens);
     compute(from, c, state_out);

@@ -109,6 +109,16 @@ class head_decays {
   C* between_ = nullptr;                           // [s][t], of a subchunk
 };
 
+// da[token] that is not finite from the exact da[token][rows] of gates that were spread.
+template <class C>
+void replace_gate_gradients(const matrix_shape& n, index_t tokens, C* da, const C* exact) {
+  for (index_t t = 0; t < tokens; ++t, exact += n.rows) {
+    C sum(0);
+    for (index_t i = 0; i < n.keys; ++i) sum += exact[i];
+    replace_non_finite(da + t, &sum, 1);
+  }
+}
+
 // x.a, for the token by token form
 template <class C>
 void spread_gates(const matrix_tiles<C>& x, index_t tokens) {
