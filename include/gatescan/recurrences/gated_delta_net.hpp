@@ -70,6 +70,10 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     accumulate(d_t.q, d_q * at(x.q)), accumulate(d_t.k, d_k * k);
     decay_adjoint(at, x.log_decay, d.log_decay, g.gate);
   }
+  GATESCAN_MEMBER auto without_gate(auto d) {
+    d.log_decay = {};
+    return d;
+  }
   GATESCAN_MEMBER void values_adjoint(const auto& x, const auto& d, const auto& at, const auto&,
                                       auto&, const auto&, const auto& d_w) {
     at.add(d.v, at(x.beta) * d_w.v);

@@ -100,7 +100,13 @@ class matrix_epilogue {
         one.count = 1;
         const register_type none(0);
         const register_type da = reader::masked(register_type(d.da[t]), 1, C(0));
-        stage::keys_adjoint(x, to_gates, one, made, d_t, keys_of<register_type>{none, none, da});
+        const auto adjoint = [&](const auto& g) {
+          stage::keys_adjoint(x, to_gates, one, made, d_t, g);
+        };
+        if constexpr (reader::corrects)
+          adjoint(corrected_keys_of<register_type>{none, none, da, none});
+        else
+          adjoint(keys_of<register_type>{none, none, da});
       }
       const auto collect_keys = [&](const auto& at, auto&& load) {
         using E = decltype(load(d.dq));

@@ -46,7 +46,7 @@ class matrix_reader {
   static constexpr bool sums_logs = std::is_same_v<C, float> && has_log_gate<R>;
   static constexpr bool may_have_head_gate =
       !complex && !low_rank && !has_own_key && detail::may_have_head_gate<R>;
-  static constexpr bool may_have_head_gate_adjoint = may_have_head_gate && !corrects && separates_head_gate<R>;
+  static constexpr bool may_have_head_gate_adjoint = may_have_head_gate && separates_head_gate<R>;
   /// Queries are an operand of their own: states go on without them (backward of a head gate 106 ms
   /// for 112, AVX2, one core).
   static constexpr bool reads_query_apart = separates_query<R>;

@@ -53,7 +53,26 @@ class corrected_gate_adjoint {
   /// All gradients too: g_in comes last, out of what makes them.
   void retreat(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g, C* g_in) const {
     with_exact_fallback([&] { return in_products(c, d, g, g_in); },
-                        [&] { token_by_token(c, d, g, g_in); });
+                        [&] {
+                          const C* const da = token_by_token(c, d, g, g_in);
+                          replace_rows(c, d.da, da);
+                        });
+  }
+  /// What is not finite of all gradients but those of gates, which keys may share, is taken from
+  /// here; returns those. g is used up.
+  const C* token_by_token(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g,
+                          C* g_in) const {
+    const matrix_shape& n = c.x.n;
+    matrix_gradients<C> exact = exact_d_;
+    exact.d_o = d.d_o;
+    fill(g + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
+    exact_.backward(c, exact, g);
+    replace_rows(c, d.dq, exact.dq), replace_rows(c, d.dp, exact.dp);
+    replace_rows(c, d.dk, exact.dk);
+    if (low_rank) replace_rows(c, d.db, exact.db);
+    replace_non_finite(d.dv, static_cast<const C*>(exact.dv), c.tokens * n.value_pitch);
+    replace_non_finite_state(g_in, static_cast<const C*>(g), n);
+    return exact.da;
   }
 
  private:
@@ -143,20 +162,8 @@ class corrected_gate_adjoint {
         .all(prefetching{c.memory});
   }
 
-  void token_by_token(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g, C* g_in) const {
-    const matrix_shape& n = c.x.n;
-    matrix_gradients<C> exact = exact_d_;
-    exact.d_o = d.d_o;
-    fill(g + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
-    exact_.backward(c, exact, g);
-    const auto replace_rows = [&](C* to, const C* from) {
-      exact_steps_adjoint<C, false>::replace_rows(n, c.tokens, to, from);
-    };
-    replace_rows(d.dq, exact.dq), replace_rows(d.dp, exact.dp);
-    replace_rows(d.dk, exact.dk), replace_rows(d.da, exact.da);
-    if (low_rank) replace_rows(d.db, exact.db);
-    replace_non_finite(d.dv, static_cast<const C*>(exact.dv), c.tokens * n.value_pitch);
-    replace_non_finite_state(g_in, static_cast<const C*>(g), n);
+  static void replace_rows(const token_chunk<C>& c, C* to, const C* exact) {
+    exact_steps_adjoint<C, false>::replace_rows(c.x.n, c.tokens, to, exact);
   }
 
   gate forward_{};

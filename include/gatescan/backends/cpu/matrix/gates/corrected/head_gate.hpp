@@ -47,6 +47,8 @@ class corrected_head_gate {
                         });
   }
 
+  const head_decays<C>& decays() const { return decays_; }
+
  private:
   // S_out and, with Outputs, o. False where one of them is not finite.
   template <bool Outputs>

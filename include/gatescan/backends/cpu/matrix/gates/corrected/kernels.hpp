@@ -1,10 +1,10 @@
 #pragma once
-// Chunks of a head whose transition is corrected. Gates that all keys share are numbers forward
-// (head_gate.hpp), and a gate a key on the way back.
+// Chunks of a head whose transition is corrected. Gates that all keys share are numbers
+// (head_gate.hpp, head_gate_backward.hpp).
 
 #include "../../reader.hpp"
 #include "backward.hpp"
-#include "head_gate.hpp"
+#include "head_gate_backward.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -20,17 +20,24 @@ class corrected_chunk_kernels {
 
   corrected_chunk_kernels(arena& scratch, reader& from, index_t tokens, bool backward)
       : forward_(scratch, from.shape(), tokens) {
-    const bool head_gates = reader::may_have_head_gate && !backward;
+    const bool head_gates =
+        backward ? reader::may_have_head_gate_adjoint : reader::may_have_head_gate;
     from.take_room_for_chunks(scratch, tokens, head_gates);
     if constexpr (reader::may_have_head_gate)
       if (head_gates) head_gate_ = {scratch, from.shape(), tokens, forward_};
-    if (backward) adjoint_ = {scratch, from.shape(), tokens, forward_};
+    if (!backward) return;
+    adjoint_ = {scratch, from.shape(), tokens, forward_};
+    if constexpr (reader::may_have_head_gate_adjoint)
+      head_gate_adjoint_ = {scratch, from.shape(), tokens, head_gate_, adjoint_};
   }
   static index_t size_behind_state(const matrix_shape&) { return 0; }
   static void enter_frame(const matrix_shape&, C*) {}
   static void leave_frame(const matrix_shape&, C*) {}
 
-  void read(reader& from, index_t first, index_t count) const { from.read_chunk(first, count); }
+  /// Returns whether q and k are those of the chunk read before.
+  bool read(reader& from, index_t first, index_t count) const {
+    return from.read_chunk(first, count);
+  }
   void forward(reader& from, index_t first, const token_chunk<C>& c, C* state_out) const {
     read(from, first, c.tokens);
     compute(from, c, state_out);
@@ -47,12 +54,11 @@ class corrected_chunk_kernels {
   }
   C* backward(const reader& from, token_chunk<C> c, const matrix_gradients<C>& d, C* g) {
     c.x = from.tiles();
-    return adjoint_.backward(c, d, g);
+    return with_adjoint(from, [&](auto& kernel) { return kernel.backward(c, d, g); });
   }
-  void retreat(const reader& from, token_chunk<C> c, const matrix_gradients<C>& d, C* g,
-               C* g_in) const {
+  void retreat(const reader& from, token_chunk<C> c, const matrix_gradients<C>& d, C* g, C* g_in) {
     c.x = from.tiles();
-    adjoint_.retreat(c, d, g, g_in);
+    with_adjoint(from, [&](auto& kernel) { kernel.retreat(c, d, g, g_in); });
   }
 
  private:
@@ -63,9 +69,17 @@ class corrected_chunk_kernels {
     f(forward_);
   }
 
+  template <class F>
+  auto with_adjoint(const reader& from, F&& f) {
+    if constexpr (reader::may_have_head_gate_adjoint)
+      if (from.has_head_gate()) return f(head_gate_adjoint_);
+    return f(adjoint_);
+  }
+
   corrected_gate<C, R::form.moves> forward_;
   corrected_head_gate<C> head_gate_{};
   corrected_gate_adjoint<C, R::form.moves> adjoint_{};
+  corrected_head_gate_adjoint<C> head_gate_adjoint_{};
 };
 
 }  // namespace detail
