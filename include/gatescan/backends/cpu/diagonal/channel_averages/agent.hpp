@@ -214,27 +214,33 @@ class channel_average_agent : public agent_of_channels<R, T> {
   static GATESCAN_INLINE average take_together(const operands_type& x, const place& at,
                                                index_t count, const average& before, P* o) {
     together all(before);
+    place here = at;
+    for (index_t i = 0; i < count; ++i, ++here.t) {
+      const auto logs = R::log_weights(x, here);
+      o[i] = all.take(logs.gate, logs.key, logs.own, R::values(x, here).v);
+    }
+    if (!simd::any(~all.in_range())) return all.state();
+    return take_in_range(x, at, count, before, o);
+  }
+  // Once more, to see from where on channels are not in range.
+  static __attribute__((noinline)) average take_in_range(const operands_type& x, const place& at,
+                                                         index_t count, const average& before,
+                                                         P* o) {
+    together all(before);
     typename together::lanes in_range[together::most];
     place here = at;
     for (index_t i = 0; i < count; ++i, ++here.t) {
       const auto logs = R::log_weights(x, here);
       o[i] = all.take(logs.gate, logs.key, logs.own, R::values(x, here).v);
       in_range[i] = all.in_range();
-      if (!simd::any(all.in_range())) {
-        for (; i < count; ++i) in_range[i] = typename together::lanes{}, o[i] = P(0);
-        break;
-      }
+      if (simd::any(in_range[i])) continue;
+      for (; i < count; ++i) in_range[i] = typename together::lanes{}, o[i] = P(0);
     }
-    const average after = all.state();
-    if (!simd::any(~all.in_range())) return after;
-    return take_apart(x, at, count, before, after, in_range, o);
+    return take_apart(x, at, count, before, all.state(), in_range, o);
   }
   // Token by token, for channels from where they are not `in_range`.
-  static __attribute__((noinline)) average take_apart(const operands_type& x, place at,
-                                                      index_t count, average s,
-                                                      const average& after,
-                                                      const typename together::lanes* in_range,
-                                                      P* o) {
+  static average take_apart(const operands_type& x, place at, index_t count, average s,
+                            const average& after, const typename together::lanes* in_range, P* o) {
     for (index_t i = 0; i < count; ++i, ++at.t) {
       const P exact = take(x, at, s);
       o[i] = {in_range[i] ? o[i].v : exact.v};

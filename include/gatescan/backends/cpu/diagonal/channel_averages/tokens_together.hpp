@@ -41,18 +41,21 @@ class tokens_together {
     const auto since = exact_sum(key, -sum_);
     const P since_low = since.error - sum_low_;
     const P by_key = (since.value - s_.m) + (since_low - s_.low);
-    in_range_ &= (abs(by_own).v <= reach) & (abs(by_key).v <= reach);
+    extent_ = larger(larger(extent_, abs(by_own)), abs(by_key));
     const auto grows = top_.v < since.value.v;
     top_ = {grows ? since.value.v : top_.v}, top_low_ = {grows ? since_low.v : top_low_.v};
     const P key_weight = simd::near_exp(by_key), own_weight = simd::near_exp(by_own);
     const P read = fma(own_weight, v, s_.num);
     const P o = read / (s_.den + own_weight);
     s_.num = fma(key_weight, v, s_.num), s_.den = s_.den + key_weight;
-    in_range_ &= (abs(read).v <= largest_number) & (abs(s_.num).v <= largest_number);
+    watch_ = fma(read, P(0), watch_);
     return o;
   }
-  /// Of the tokens so far: the channels that o and the state are right of.
-  lanes in_range() const { return in_range_; }
+  /// Of the tokens so far: the channels that o and the state are right of. What is not finite stays
+  /// so in a state, and makes the watch NaN.
+  lanes in_range() const {
+    return (extent_.v <= reach) & (watch_.v == P(0).v) & (abs(s_.num).v <= largest_number);
+  }
   GATESCAN_INLINE average state() const {
     const P kept = simd::near_exp((s_.m - top_) + (s_.low - top_low_));
     const auto sum = exact_sum(top_, sum_);
@@ -68,7 +71,7 @@ class tokens_together {
 
   average s_;  // m and low stay those before the tokens
   P sum_{0}, sum_low_{0}, top_, top_low_;
-  lanes in_range_ = ~lanes{};
+  P extent_{0}, watch_{0};  // largest exponent; 0, or NaN where what was read is not finite
 };
 
 }  // namespace detail
