@@ -117,10 +117,17 @@ GATESCAN_HD GATESCAN_INLINE void decay_adjoint(const auto& at, const auto& log_d
   at.add(d_log_decay, unless_zero(gate, d_gate * gate));
 }
 
-/// Of a gate [.., K] or [.., 1]: whether all keys of a head have the same, a missing one's too.
-GATESCAN_HD constexpr bool one_gate_a_head(const auto& log_decay) {
-  return log_decay.one_key || !log_decay.given;
-}
+/// For a recurrence whose gate is that of an operand log_decay, [.., K] or one a head, [.., 1] or
+/// missing.
+struct gate_of_log_decay {
+  GATESCAN_MEMBER bool has_head_gate(const auto& x) {
+    return x.log_decay.one_key || !x.log_decay.given;
+  }
+  GATESCAN_MEMBER auto without_gate(auto d) {
+    d.log_decay = {};
+    return d;
+  }
+};
 
 /// A step size: dt + bias, where a bias is given, through softplus if asked for.
 GATESCAN_HD GATESCAN_INLINE auto step_size(const auto& at, const auto& dt, const auto& bias,

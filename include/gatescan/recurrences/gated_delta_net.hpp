@@ -18,7 +18,7 @@ inline namespace GATESCAN_ABI {
 ///          by sqrt(their squared length + eps) first.
 /// Errors:  shape_error before the first write.
 /// Source:  Yang et al., arXiv 2412.06464, equation 10; Kimi Linear, arXiv 2510.26692.
-struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
+struct gated_delta_net : matrix_state<gated_delta_net>, gate_of_log_decay, plain_output {
   static constexpr const char* name = "gated_delta_net";
   static constexpr recurrence_form form{.gate = gate_span::key, .moves = transition::corrected};
 
@@ -56,7 +56,6 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     const E q = at(x.q) * E(t.q), k = at(x.k) * E(t.k);
     return corrected_keys_of<E>{q * E(x.scale), k, decay(at, x.log_decay), at(x.beta) * k};
   }
-  GATESCAN_MEMBER bool has_head_gate(const auto& x) { return one_gate_a_head(x.log_decay); }
   GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto&) {
     return value_of<decltype(at(x.v))>{at(x.beta) * at(x.v)};
   }
@@ -69,10 +68,6 @@ struct gated_delta_net : matrix_state<gated_delta_net>, plain_output {
     at.add(d.beta, g.p * k * E(t.k));
     accumulate(d_t.q, d_q * at(x.q)), accumulate(d_t.k, d_k * k);
     decay_adjoint(at, x.log_decay, d.log_decay, g.gate);
-  }
-  GATESCAN_MEMBER auto without_gate(auto d) {
-    d.log_decay = {};
-    return d;
   }
   GATESCAN_MEMBER void values_adjoint(const auto& x, const auto& d, const auto& at, const auto&,
                                       auto&, const auto&, const auto& d_w) {

@@ -18,7 +18,7 @@ inline namespace GATESCAN_ABI {
 /// Errors:  shape_error before the first write.
 /// Source:  Yang et al., arXiv 2312.06635, equation 3; scalar gate: arXiv 2405.21060; constant
 ///          gate: arXiv 2307.08621.
-struct gla : matrix_state<gla>, plain_values, plain_output {
+struct gla : matrix_state<gla>, gate_of_log_decay, plain_values, plain_output {
   static constexpr const char* name = "gla";
   using adds_once = gla;  // gradients of an operand, at each place
   static constexpr recurrence_form form{.gate = gate_span::key};
@@ -49,17 +49,12 @@ struct gla : matrix_state<gla>, plain_values, plain_output {
   }
   static const auto& query(const auto& x) { return x.q; }
   static const auto& key(const auto& x) { return x.k; }
-  GATESCAN_MEMBER bool has_head_gate(const auto& x) { return x.log_decay.one_key; }
   GATESCAN_MEMBER bool has_log_gate(const auto&) { return true; }
   GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at) { return at(x.log_decay); }
   GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& g) {
     at.add(d.q, g.q * decltype(at(x.q))(x.scale));
     at.add(d.k, g.k);
     decay_adjoint(at, x.log_decay, d.log_decay, g.gate);
-  }
-  GATESCAN_MEMBER auto without_gate(auto d) {
-    d.log_decay = {};
-    return d;
   }
 };
 static_assert(attention_form<gla> && differentiable<gla>);

@@ -1,7 +1,7 @@
 #pragma once
 // One head of a matrix-state recurrence: the recurrence's prologue fills tiles (reader.hpp),
 // kernels work on them (steps/ or gates/), the epilogue writes results (epilogue.hpp). What is
-// asked of an agent stands in ../agent.hpp.
+// asked of an agent stands in ../agents/agent.hpp.
 
 #include "../agents/agent.hpp"
 #include "epilogue.hpp"
