@@ -36,7 +36,7 @@ struct tied : gatescan::matrix_state<tied>, gatescan::plain_values, gatescan::pl
     f("v", axes{axis::batch, axis::time, axis::head, axis::value}, presence::required, s.v...);
   }
   template <class F, class... S>
-  GATESCAN_LIST options(F&& f, S&&... s) {
+  static constexpr void options(F&& f, S&&... s) {
     f("lower", s.lower...);
   }
 

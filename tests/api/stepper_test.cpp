@@ -209,7 +209,8 @@ TEST(steppers, refuse_when_they_are_made) {
   auto token = good.token;
   token.k.shape[2] = 2;
   check(token, good.state, good.out,
-        "k: expected [batch, heads, keys] = [2, 4, 3] (heads may be a divisor), got [2, 4, 2]");
+        "k: expected [batch, heads, keys] = [2, 4, 3] (heads may be a divisor) as in q, "
+        "got [2, 4, 2]");
   token = good.token;
   token.q = {};
   check(token, good.state, good.out, "q: expected [batch, heads, keys], got nothing");

@@ -53,7 +53,7 @@ class errors : public ::testing::Test {
 TEST_F(errors, of_one_rank_are_those_of_all) {
   expect_refused({3, is_last() ? 5 : 3},
                  "q: expected [batch, time, heads, keys] = [1, 4, 1, 5] "
-                 "(heads may be a divisor), got [1, 4, 1, 3]");
+                 "(heads may be a divisor) as in k, got [1, 4, 1, 3]");
 }
 TEST_F(errors, say_which_rank_means_another_problem) {
   if (rank_count() == 1) GTEST_SKIP() << "one rank agrees with itself";

@@ -70,30 +70,37 @@ sizes measure(const In& in) {
   return n;
 }
 
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_size(const char* what, const char* expected,
+                                                             index_t got) {
+  fail<shape_error>(std::string(what) + ": expected " + expected + ", got " + std::to_string(got));
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_sizes(const sizes& n) {
+  std::string text = "sizes: expected at most 2^56 numbers a tensor of all axes, got";
+  const auto add = [&](const char* name, index_t extent) {
+    text.append(" ").append(name).append(" ").append(std::to_string(extent)).append(",");
+  };
+  add("batch", n.batch), add("sequences", n.sequences), add("time", n.time);
+  add("heads", n.heads), add("keys", n.keys), add("values", n.values);
+  text.pop_back();
+  fail<shape_error>(text);
+}
 /// Sizes that a problem can have: as many numbers of each operand as an index can count.
 inline void check_sizes(const sizes& n) {
-  const auto at_least = [](const char* what, index_t least, index_t got) {
-    if (got < least)
-      fail<shape_error>(std::string(what) + ": expected at least " + std::to_string(least) +
-                        ", got " + std::to_string(got));
+  const bool any = n.batch > 0;
+  const auto at_least = [](const char* what, bool one, index_t got) {
+    if (got < (one ? 1 : 0)) fail_size(what, one ? "at least 1" : "at least 0", got);
   };
-  at_least("batch", 0, n.batch);
-  at_least("sequences", 0, n.sequences);
-  at_least("time", 0, n.time);
-  at_least("heads", 0, n.heads);
-  const index_t least = n.batch > 0 ? 1 : 0;
-  at_least("keys", least, n.keys);
-  at_least("values", least, n.values);
-  if (n.heads > index_t{0xffffffff})
-    fail<shape_error>("heads: expected fewer than 2^32, got " + std::to_string(n.heads));
+  at_least("batch", false, n.batch);
+  at_least("sequences", false, n.sequences);
+  at_least("time", false, n.time);
+  at_least("heads", false, n.heads);
+  at_least("keys", any, n.keys);
+  at_least("values", any, n.values);
+  if (n.heads > index_t{0xffffffff}) fail_size("heads", "fewer than 2^32", n.heads);
   double numbers = 1;
   for (const index_t extent : {(std::max)(n.batch, n.sequences), n.time, n.heads, n.keys, n.values})
     numbers *= static_cast<double>(std::max<index_t>(extent, 1));
-  if (numbers > 0x1p56)
-    fail<shape_error>("sizes: expected at most 2^56 numbers a tensor of all axes, got batch " +
-                      std::to_string(n.batch) + ", sequences " + std::to_string(n.sequences) +
-                      ", time " + std::to_string(n.time) + ", heads " + std::to_string(n.heads) +
-                      ", keys " + std::to_string(n.keys) + ", values " + std::to_string(n.values));
+  if (numbers > 0x1p56) fail_sizes(n);
 }
 
 inline void check_offsets(const view<const index_t>& offsets, sizes& n, bool readable) {
@@ -149,6 +156,10 @@ inline void check_not_fixed(state_part which, const operand_name& name, const la
                       name.part + "), got one");
 }
 
+/// What is read where an operand did not come, by a recurrence that does not ask whether it did.
+template <class S>
+inline constexpr S zero_of{};
+
 /// Checks the inputs and makes them canonical. With OneToken the operands have no time axis.
 template <class R, bool OneToken = false, class In>
 auto bind_inputs(const In& in) {
@@ -163,7 +174,11 @@ auto bind_inputs(const In& in) {
           __attribute__((always_inline)) {
             const view_axes wanted(declared, OneToken);
             if (!from.given() && need == presence::required) fail_missing(name, wanted);
-            to = bind(name, from, wanted, p.n, false);
+            to = bind(name, from, wanted, p.n, false, [&](axis of) {
+              return origin_of<R, OneToken>(in, name, of, extent(p.n, of));
+            });
+            if constexpr (!on_device<T>)
+              if (!from.given()) to.re = &zero_of<std::remove_pointer_t<decltype(to.re)>>;
             p.complex = p.complex || to.complex;
           },
       in, p.x);

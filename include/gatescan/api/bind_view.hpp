@@ -2,6 +2,7 @@
 // From one view of the caller's to an operand, after its rank and every extent were checked.
 
 #include <string>
+#include <string_view>
 
 #include "../core/error.hpp"
 #include "../core/operand.hpp"
@@ -143,7 +144,8 @@ GATESCAN_INLINE bool extent_fits(axis a, index_t got, index_t want, bool exact_h
 }
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_layout(const operand_name& name,
                                                                const layout& x, const view_axes& a,
-                                                               const sizes& n, bool exact_heads) {
+                                                               const sizes& n, bool exact_heads,
+                                                               const char* origin) {
   if (x.well_formed && x.rank != a.rank)
     fail_shape(name, std::to_string(a.rank) + " axes, " + axes_text(a), x);
   list_text extents;
@@ -152,16 +154,58 @@ GATESCAN_INLINE bool extent_fits(axis a, index_t got, index_t want, bool exact_h
   if (!x.well_formed)
     fail_shape(name, expected + " with a stride an axis", x, " from lists of another length");
   if (a.has(axis::head) && !exact_heads) expected += " (heads may be a divisor)";
+  if (origin != nullptr) expected += std::string(" as in ") + origin;
   fail_shape(name, expected, x);
 }
+// The input that an axis has its extent from: nothing is known of it.
+struct origin_unknown {
+  const char* operator()(axis) const { return nullptr; }
+};
+// Whether a view has, along an axis of that meaning, this extent.
+[[gnu::cold, gnu::noinline]] inline bool has_extent(const layout& x, const view_axes& a, axis of,
+                                                    index_t wanted) {
+  bool has = false;
+  if (x.rank != a.rank) return has;
+  a.for_each([&](axis its, int i) {
+    const std::string_view one = axis_name(its), two = axis_name(of);  // "keys", "keys or 1"
+    has = has || ((one.starts_with(two) || two.starts_with(one)) && x.shape[i] == wanted);
+  });
+  return has;
+}
+/// The same of an operand `name`: another one of the inputs, or null.
+template <class R, bool OneToken, class In>
+[[gnu::cold, gnu::noinline]] const char* origin_of(const In& in, std::string_view name, axis of,
+                                                   index_t wanted) {
+  const char* from = nullptr;
+  R::operands(
+      [&](const char* other, const axes& declared, presence, const auto& x) {
+        if (from == nullptr && name != other &&
+            has_extent(x, view_axes(x, {declared, OneToken}), of, wanted))
+          from = other;
+      },
+      in);
+  return from;
+}
+// The first axis of x that has another extent than it must.
+[[gnu::cold]] inline axis unfit_axis(const layout& x, const view_axes& a, const sizes& n,
+                                     bool exact_heads) {
+  axis unfit = axis::batch;
+  bool found = x.rank != a.rank;
+  a.for_each([&](axis of, int i) {
+    if (!found && !extent_fits(of, x.shape[i], extent(n, of), exact_heads))
+      unfit = of, found = true;
+  });
+  return unfit;
+}
 // Throws unless x has these axes of a problem of size n.
+template <class Origin>
 GATESCAN_INLINE void check_layout(const operand_name& name, const layout& x, const view_axes& a,
-                                  const sizes& n, bool exact_heads) {
+                                  const sizes& n, bool exact_heads, const Origin& origin) {
   bool fits = x.well_formed && x.rank == a.rank;
   a.for_each([&](axis of, int i) __attribute__((always_inline)) {
     fits = fits && extent_fits(of, x.shape[i], extent(n, of), exact_heads);
   });
-  if (!fits) fail_layout(name, x, a, n, exact_heads);
+  if (!fits) fail_layout(name, x, a, n, exact_heads, origin(unfit_axis(x, a, n, exact_heads)));
 }
 
 // Strides by meaning. The layout has been checked.
@@ -207,24 +251,25 @@ GATESCAN_INLINE operand<T> canonical(const layout& x, T* re, T* im, const view_a
   return o;
 }
 
-template <class T>
+template <class T, class Origin = origin_unknown>
 GATESCAN_INLINE operand<T> bind(const operand_name& name, const view<T>& x, const view_axes& wanted,
-                                const sizes& n, bool exact_heads) {
+                                const sizes& n, bool exact_heads, const Origin& origin = {}) {
   if (!x.given()) return {};
   const view_axes a(x, wanted);
-  check_layout(name, x, a, n, exact_heads);
+  check_layout(name, x, a, n, exact_heads, origin);
   check_pointer(name, x, x.data);
   return canonical<T>(x, x.data, nullptr, a, n);
 }
-template <class T>
+template <class T, class Origin = origin_unknown>
 GATESCAN_INLINE operand<T> bind(const operand_name& name, const complex_view<T>& x,
-                                const view_axes& wanted, const sizes& n, bool exact_heads) {
+                                const view_axes& wanted, const sizes& n, bool exact_heads,
+                                const Origin& origin = {}) {
   if (!x.given()) return {};
   if (!x.planes_agree())
     fail<shape_error>(std::string(name) +
                       ": expected real and imaginary planes of equal shape and strides");
   const view_axes a(x, wanted);
-  check_layout(name, x, a, n, exact_heads);
+  check_layout(name, x, a, n, exact_heads, origin);
   check_pointer(name, x, x.re);
   return canonical<T>(x, x.re, x.im, a, n);
 }

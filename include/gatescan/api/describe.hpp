@@ -37,8 +37,8 @@ description describe(const Backend& backend, const Mode& mode, const In& in) {
 }
 
 inline std::string to_string(const description& d) {
-  return d.recurrence + ": " + d.mode + " (" + d.reason + "), chunks of " +
-         std::to_string(d.chunk) + " tokens, " + std::to_string(d.segments) +
+  return d.recurrence + ": " + d.mode + " (" + d.reason + "), " + std::to_string(d.chunk) +
+         " tokens at a time, " + std::to_string(d.segments) +
          (d.segments == 1 ? " segment, " : " segments, ") + std::to_string(d.threads) +
          (d.threads == 1 ? " thread, " : " threads, ") + std::to_string(d.workspace_bytes) +
          " bytes of workspace";

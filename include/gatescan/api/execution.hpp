@@ -112,7 +112,8 @@ class scratch_memory {
     }
     if (given.memory.size() < needed)
       fail<workspace_error>("workspace: expected at least " + std::to_string(needed) +
-                            " bytes, got " + std::to_string(given.memory.size()));
+                            " bytes (a plan's workspace_bytes() of these operands), got " +
+                            std::to_string(given.memory.size()));
     memory_ = given.memory;
   }
   std::span<std::byte> memory() const { return memory_; }

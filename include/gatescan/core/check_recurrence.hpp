@@ -25,12 +25,53 @@ concept names_any_of_operator = requires {
 }
 || requires { R::template identity<double>(); };
 
+// What every recurrence has beside its math.
+template <class R>
+concept says_results = requires {
+  R::out_axes;
+  R::state_axes;
+  typename R::template outputs<double>;
+};
+template <class R>
+concept says_itself = requires {
+  requires std::is_same_v<typename R::template fields<counting>::recurrence, R>;
+  typename R::template fields<input_views<float>>::format;
+};
+template <class R>
+concept has_usual_fields = requires(typename R::template fields<counting> s) {
+  s.initial_state;
+  s.sequence_offsets;
+};
+// A state of one tensor is complex where the form says that numbers are, or may be.
+template <class R>
+constexpr bool state_fits_form() {
+  using state = typename R::template state<double>;
+  if constexpr (
+      requires(state s) { s.data; } || requires(state s) { s.im; })
+    return requires(state s) { s.im; }
+  == (R::form.number != numbers::real);
+  else return true;
+}
+
 template <class R>
 consteval bool lists_members() {
   static_assert(
       requires { typename R::template fields<counting>; },
       "gatescan: a recurrence needs a template `fields<V>` of its members "
       "(core/fields.hpp)");
+  static_assert(
+      requires { R::name; },
+      "gatescan: a recurrence needs a name: `static constexpr const char* name`");
+  static_assert(says_results<R>,
+                "gatescan: a recurrence needs out_axes, state_axes and the types of its results: "
+                "matrix_state<R> or another of core/result_types.hpp inherited");
+  static_assert(says_itself<R>,
+                "gatescan: fields<V> needs `using recurrence = ` the recurrence itself, and `using "
+                "format = format_of<V>`");
+  static_assert(has_usual_fields<R>,
+                "gatescan: fields<V> needs `real_state_field<V> initial_state{}` (or that of a "
+                "complex state, or state_field of several parts) and `offsets_field<V> "
+                "sequence_offsets{}`");
   static_assert(lists_members_constexpr<R>,
                 "gatescan: `operands` and `options` have to be static constexpr, and call f with "
                 "members of fields only");
@@ -54,9 +95,12 @@ consteval bool is_recurrence() {
     static_assert(
         product || names_step<R>,
         "gatescan: there is neither the gated product's keys(x, at) or gate(x, at, w), nor "
-        "step(x, w, h)");
+        "step(x, w, h); or it is not static, or it does not compile for a cursor");
     if constexpr (product && !names_step<R>) {
       static_assert(gives_value<R>, "gatescan: what values returns has no member v");
+      static_assert(state_fits_form<R>(),
+                    "gatescan: a state is of complex numbers (matrix_state<R, complex_view>) where "
+                    "form.number says so, and only there");
       static_assert(!keyed || gives_keys<R>,
                     "gatescan: form says a gate a head or key, and keys(x, at) returns no q and k");
       static_assert(!keyed || !gives_keys<R> || keys_fit_form<R>,

@@ -23,6 +23,7 @@ struct cplx {
   GATESCAN_HD friend GATESCAN_INLINE cplx operator-(cplx a, cplx b) {
     return {a.re - b.re, a.im - b.im};
   }
+  GATESCAN_HD friend GATESCAN_INLINE cplx operator-(cplx a) { return {-a.re, -a.im}; }
   GATESCAN_HD friend GATESCAN_INLINE cplx operator*(cplx a, cplx b) {
     return {fma(-a.im, b.im, a.re * b.re), fma(a.im, b.re, a.re * b.im)};
   }

@@ -37,13 +37,13 @@
 //
 //   token_stage(x, at) -> t               token_stage_adjoint(x, d, at, t, d_t)
 //     once a token and head, where a gate is a head's or a key's: numbers E alone, which may be of
-//     several tokens at once. keys, log_gate, values and output
-//     (those that take it) get it behind `at`: keys(x, at, t), their adjoints with its gradient,
-//     which they add to: keys_adjoint(x, d, at, t, d_t&, g); accumulate(d_t.number, of keys) adds
-//     what may be several registers. `at` of a token reads operands without a key or value axis.
-//     at.sum_over_keys(f) adds up f(at of keys) over all keys; in its adjoint at.for_each_key(f)
-//     calls f(at of keys) for all of them, and at.total(d_t.number) is the whole of a gradient that
-//     keys and values have added to.
+//     several tokens at once: write E(t.gate) where it meets what `at` read. keys, log_gate, values
+//     and output (those that take it) get it behind `at`: keys(x, at, t), their adjoints with its
+//     gradient, which they add to: keys_adjoint(x, d, at, t, d_t&, g); accumulate(d_t.number, of
+//     keys) adds what may be several registers. `at` of a token reads operands without a key or
+//     value axis. at.sum_over_keys(f) adds up f(at of keys) over all keys; in its adjoint
+//     at.for_each_key(f) calls f(at of keys) for all of them, and at.total(d_t.number) is the whole
+//     of a gradient that keys and values have added to.
 //   log_weights(x, at) -> log_weights_of{gate, key}    log_weights_adjoint(x, d, at, g)
 //     instead of a token stage, where gates and weights of keys are exponentials of any size: the
 //     other members get t.gate and t.key, both at most 1, t.log_gate, and t.log_scale, the m by
@@ -54,7 +54,8 @@
 //   denominator(x, at, n) -> divisor      denominator_adjoint(x, at, n, d_divisor) -> d_n
 //     with form.normaliser: what o is divided by before `output` gets it. Both may take t, as keys.
 //   has_normaliser(x)                     whether it has one, where a switch says so
-//   has_log_gate(x), log_gate(x, at)      a gate that is the exponential of something
+//   has_log_gate(x), log_gate(x, at)      a gate that is the exponential of something: kernels in
+//                                         float use it in the gate's place
 //   has_head_gate(x), without_gate(d)     keys of a token may share one real gate
 //   query(x), key(x)                      the operand that only q reads, that only k reads
 //   gate_step(w) -> exponent_step{step, step log2_e}    gate_step_adjoint(d_w&, d_step)

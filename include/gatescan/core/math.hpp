@@ -76,6 +76,11 @@ GATESCAN_HD GATESCAN_INLINE R clamp(R x, R least, R most) {
 /// product.
 GATESCAN_HD inline float unless_zero(float gate, float x) { return gate == 0 ? 0 : x; }
 GATESCAN_HD inline double unless_zero(double gate, double x) { return gate == 0 ? 0 : x; }
+template <class R>
+GATESCAN_HD GATESCAN_INLINE cplx<R> unless_zero(cplx<R> gate, cplx<R> x) {
+  const R size = abs(gate.re) + abs(gate.im);
+  return {unless_zero(size, x.re), unless_zero(size, x.im)};
+}
 
 GATESCAN_HD inline float select_negative(float x, float if_negative, float otherwise) {
   return x < 0 ? if_negative : otherwise;

@@ -66,9 +66,9 @@ struct matrix_state : result_types<Recurrence, view, State> {
 };
 
 /// Keys of a channel, B and C shared by groups of channels: a state [sequences, channels, keys] and
-/// out [batch, time, channels].
-template <class Recurrence>
-struct grouped_channel_state : result_types<Recurrence> {
+/// out [batch, time, channels]. A complex state is grouped_channel_state<R, complex_view>.
+template <class Recurrence, template <class> class State = view>
+struct grouped_channel_state : result_types<Recurrence, view, State> {
   static constexpr axes out_axes{axis::batch, axis::time, axis::channel};
   static constexpr axes state_axes{axis::sequence, axis::channel, axis::key};
 

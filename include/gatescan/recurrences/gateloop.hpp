@@ -67,10 +67,10 @@ struct gateloop : matrix_state<gateloop, complex_view>, plain_values, plain_outp
     at.add(d.q, g.q);
     at.add(d.k, g.k);
     if (x.a.given) return at.add(d.a, g.gate);
-    const auto a = gate(x, at), z = g.gate * conj(a);  // d a = a (d log_magnitude + i d phase)
-    const auto magnitude = abs(a.re) + abs(a.im);
-    at.add(d.log_magnitude, unless_zero(magnitude, z.re));
-    at.add(d.phase, unless_zero(magnitude, z.im));
+    const auto a = gate(x, at);  // d a = a (d log_magnitude + i d phase)
+    const auto z = unless_zero(a, g.gate * conj(a));
+    at.add(d.log_magnitude, z.re);
+    at.add(d.phase, z.im);
   }
 
  private:

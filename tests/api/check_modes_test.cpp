@@ -1,0 +1,90 @@
+// The checker of modes finds nothing in the library's recurrences, and what a form promises and its
+// members do not keep.
+#include <gtest/gtest.h>
+
+#include <gatescan/gatescan.hpp>
+#include <gatescan/testing/check_modes.hpp>
+
+#include "../../examples/own_recurrences.hpp"
+#include "../support/run.hpp"
+
+namespace {
+
+using gatescan::check_modes, gatescan::cpu;
+
+constexpr double enough = 500;
+
+template <class O>
+class mode_checker : public ::testing::Test {};
+using recurrences = support::every_case<::testing::Types>;
+TYPED_TEST_SUITE(mode_checker, recurrences);
+
+TYPED_TEST(mode_checker, agrees_with_the_library) {
+  using O = TypeParam;
+  support::options c;
+  c.group = 2;
+  const auto in = support::problem<O>({2, 40, 4, 3, 2}, c, 5);
+  const support::prepared<O, double> p(in, {});
+  const auto worst = check_modes(cpu{.threads = 1}, p.lib);
+  EXPECT_LT(worst.epsilons, enough) << worst.mode << " " << worst.format << " " << worst.result;
+  EXPECT_FALSE(worst.result.empty());
+}
+
+constexpr std::int64_t L = 40, H = 2, K = 3, V = 5;
+std::vector<double> some(std::size_t n, double step) {
+  std::vector<double> x(n);
+  for (std::size_t i = 0; i < n; ++i) x[i] = std::sin(step * static_cast<double>(i + 1));
+  return x;
+}
+const std::vector<double> q = some(L * H * K, 0.3), f = some(L * H * K, 0.7),
+                          v = some(L * H * V, 1.1);
+
+template <class R>
+gatescan::mode_disagreement check() {
+  typename R::template inputs<double> in;
+  in.q = {q.data(), {1, L, H, K}};
+  in.f = {f.data(), {1, L, H, K}};
+  in.v = {v.data(), {1, L, H, V}};
+  in.lower = 0.5;
+  return check_modes(cpu{.threads = 1}, in);
+}
+
+TEST(mode_checker, agrees_with_a_recurrence_of_the_user) {
+  EXPECT_LT(check<own::tied>().epsilons, enough);
+}
+
+// tied, saying that all keys of a head have one gate, which they have not
+struct one_gate : own::tied {
+  static constexpr gatescan::recurrence_form form{.gate = gatescan::gate_span::head};
+  template <class X>
+  struct fields : own::tied::fields<X> {
+    using recurrence = one_gate;
+  };
+  template <class T>
+  using inputs = fields<gatescan::input_views<T>>;
+};
+TEST(mode_checker, finds_a_gate_a_head_that_is_a_key_s) {
+  const auto worst = check<one_gate>();
+  EXPECT_GT(worst.epsilons, 1e6);
+  EXPECT_EQ(worst.format, "double");
+  EXPECT_NE(worst.mode, "recurrent{}");
+}
+
+// tied, with a logarithm of its gate that is not
+struct wrong_log_gate : own::tied {
+  template <class X>
+  struct fields : own::tied::fields<X> {
+    using recurrence = wrong_log_gate;
+  };
+  template <class T>
+  using inputs = fields<gatescan::input_views<T>>;
+  GATESCAN_MEMBER bool has_log_gate(const auto&) { return true; }
+  GATESCAN_MEMBER auto log_gate(const auto& x, const auto& at) { return -at(x.f) * at(x.f); }
+};
+TEST(mode_checker, finds_a_logarithm_that_is_not_the_gate_s) {
+  const auto worst = check<wrong_log_gate>();
+  EXPECT_GT(worst.epsilons, 1e4);
+  EXPECT_EQ(worst.format, "float");
+}
+
+}  // namespace
