@@ -96,11 +96,12 @@ consteval bool is_recurrence() {
         product || names_step<R>,
         "gatescan: there is neither the gated product's keys(x, at) or gate(x, at, w), nor "
         "step(x, w, h); or it is not static, or it does not compile for a cursor");
+    static_assert(!product || state_fits_form<R>(),
+                  "gatescan: a state is of complex numbers (matrix_state<R, complex_view>) where "
+                  "form.number says so, and only there");
+    if constexpr (product && !state_fits_form<R>()) return false;
     if constexpr (product && !names_step<R>) {
       static_assert(gives_value<R>, "gatescan: what values returns has no member v");
-      static_assert(state_fits_form<R>(),
-                    "gatescan: a state is of complex numbers (matrix_state<R, complex_view>) where "
-                    "form.number says so, and only there");
       static_assert(!keyed || gives_keys<R>,
                     "gatescan: form says a gate a head or key, and keys(x, at) returns no q and k");
       static_assert(!keyed || !gives_keys<R> || keys_fit_form<R>,
