@@ -29,29 +29,55 @@ void run(const typename R::template inputs<float>& in, numbers& result) {
   result = d_v;
 }
 
-void* every_form(void*) {
-  const auto size = [](index_t n) { return static_cast<std::size_t>(B * L * H * n); };
-  numbers k(size(K), 0.25f), gate(size(K), -0.5f), v(size(V), 1), beta(size(1), 0.5f);
-  numbers result(size(V));
+// A function a form: the frames of a caller that has them all would be a seventh of the stack.
+numbers of_size(index_t n, float x) { return numbers(static_cast<std::size_t>(B * L * H * n), x); }
+void key_gates() {
+  const numbers k = of_size(K, 0.25f), gate = of_size(K, -0.5f), v = of_size(V, 1);
+  numbers result = of_size(V, 0);
   const auto keys = rows<const float>(k.data(), K), decays = rows<const float>(gate.data(), K);
-  const auto values = rows<const float>(v.data(), V);
-  run<gla>({.q = keys, .k = keys, .v = values, .log_decay = decays}, result);
-  run<gateloop>({.q = keys, .k = keys, .v = values, .log_magnitude = decays, .phase = decays},
+  run<gla>({.q = keys, .k = keys, .v = rows<const float>(v.data(), V), .log_decay = decays},
+           result);
+}
+void complex_gates() {
+  const numbers k = of_size(K, 0.25f), gate = of_size(K, -0.5f), v = of_size(V, 1);
+  numbers result = of_size(V, 0);
+  const auto keys = rows<const float>(k.data(), K), decays = rows<const float>(gate.data(), K);
+  run<gateloop>({.q = keys,
+                 .k = keys,
+                 .v = rows<const float>(v.data(), V),
+                 .log_magnitude = decays,
+                 .phase = decays},
                 result);
-  const view<const float> head_gates(gate.data(), {B, L, H, 1}), betas(beta.data(), {B, L, H});
-  run<gated_delta_net>({.q = keys, .k = keys, .v = values, .beta = betas, .log_decay = head_gates},
+}
+void corrected_keys() {
+  const numbers k = of_size(K, 0.25f), gate = of_size(1, -0.5f), beta = of_size(1, 0.5f),
+                v = of_size(V, 1);
+  numbers result = of_size(V, 0);
+  const auto keys = rows<const float>(k.data(), K);
+  run<gated_delta_net>({.q = keys,
+                        .k = keys,
+                        .v = rows<const float>(v.data(), V),
+                        .beta = view<const float>(beta.data(), {B, L, H}),
+                        .log_decay = view<const float>(gate.data(), {B, L, H, 1})},
                        result);
+}
+void gates_of_entries() {
   const index_t D = H * V, N = K;
-  const numbers A(static_cast<std::size_t>(D * N), -1),
-      by_state(static_cast<std::size_t>(L * N), 1);
-  const view<const float> u(v.data(), {B, L, D}), states(by_state.data(), {B, L, N});
+  const numbers A(static_cast<std::size_t>(D * N), -1), states = of_size(N, 1), u = of_size(V, 1);
+  numbers result = of_size(V, 0), d_u = result;
+  const view<const float> inputs(u.data(), {B, L, D}), keys(states.data(), {B, L, N});
   const selective_scan::inputs<float> in{
-      .u = u, .delta = u, .A = view<const float>(A.data(), {D, N}), .B = states, .C = states};
+      .u = inputs, .delta = inputs, .A = view<const float>(A.data(), {D, N}), .B = keys, .C = keys};
   const view<float> out(result.data(), {B, L, D});
   forward(cpu{.threads = 1}, chunked{}, in, {.out = out});
-  numbers d_u(result.size());
   backward(cpu{.threads = 1}, chunked{}, in, {.out = out},
            {.u = view<float>(d_u.data(), {B, L, D})});
+}
+void* every_form(void*) {
+  key_gates();
+  complex_gates();
+  corrected_keys();
+  gates_of_entries();
   return nullptr;
 }
 

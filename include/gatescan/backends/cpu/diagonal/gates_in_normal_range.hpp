@@ -87,18 +87,26 @@ struct gates_in_normal_range {
       recompute(i, in, d_o, gates + i * most, states + i * most);
       c.ahead->step_apart();
     }
-    for (index_t r = 0; r < pairs; ++r)
-      d_o[r] = c.gradient_of_o(d_out, d, at(r), value[r], d_value[r], d_o[r]);
+    for (index_t r = 0; r < pairs; ++r) differentiate_output(r, d_out, d, d_value[r], d_o[r]);
     for (index_t i = 0; i < c.n.keys; ++i)
       adjoint(i, d, in, g, gates + i * most, states + i * most, d_o, dv, d_step);
-    for (index_t r = 0; r < pairs; ++r) {
-      d_value[r].v = d_value[r].v + dv[r];
-      R::gate_step_adjoint(d_value[r], d_step[r]);
-      R::values_adjoint(c.x, d, at(r), value[r], d_value[r]);
-    }
+    for (index_t r = 0; r < pairs; ++r) differentiate_values(r, d, d_value[r], dv[r], d_step[r]);
   }
 
  private:
+  // Functions of their own, whose numbers are not on the stack beside a key's without optimisation.
+  template <class Out, class Tiles>
+  GATESCAN_INLINE void differentiate_output(index_t r, const Out& d_out, const Tiles& d,
+                                            values& d_value, elements& d_o) const {
+    d_o = c.gradient_of_o(d_out, d, at(r), value[r], d_value, d_o);
+  }
+  template <class Tiles>
+  GATESCAN_INLINE void differentiate_values(index_t r, const Tiles& d, values& d_value,
+                                            const elements& dv, const elements& d_step) const {
+    d_value.v = d_value.v + dv;
+    R::gate_step_adjoint(d_value, d_step);
+    R::values_adjoint(c.x, d, at(r), value[r], d_value);
+  }
   GATESCAN_INLINE Tokens at(index_t r, index_t key = 0) const {
     return c.template at<Tokens>(first + r * size, key, r * size);
   }
