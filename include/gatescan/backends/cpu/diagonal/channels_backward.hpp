@@ -62,13 +62,21 @@ struct channels_backward : channels<R, T, IsComplex> {
 
   /// The gradient of the state before the tokens only.
   template <class Tokens>
-  void retreat(const operand<const storage>& d_out, index_t first, index_t count,
-               planes<C, IsComplex> in, planes<C, IsComplex> g, elements_of<Tokens>* gates) const {
+  GATESCAN_FLATTEN void retreat(const operand<const storage>& d_out, index_t first, index_t count,
+                                planes<C, IsComplex> in, planes<C, IsComplex> g,
+                                elements_of<Tokens>* gates) const {
     using elements = elements_of<Tokens>;
     constexpr index_t size = Tokens::tokens, most = together / size;
     const index_t pairs = count / size;
     list<values_of<Tokens>, most> value;
     list<elements, most> d_o;
+    if constexpr (base::template may_have_normal_gates<Tokens> && has_linear_output<R>) {
+      const channels_backward self = held(*this);
+      for (index_t r = 0; r < pairs; ++r)
+        self.put_values(value + r, self.template at<Tokens>(first + r * size));
+      const gates_in_normal_range<channels_backward, Tokens> fast{self, first, pairs, value};
+      if (fast.applies()) return fast.template retreat<tiles_of_gradients>(d_out, g);
+    }
     recompute<Tokens, false>(first, pairs, in, value, d_o, gates, nullptr);
     for (index_t r = 0; r < pairs; ++r) {
       values_of<Tokens> ignored{};

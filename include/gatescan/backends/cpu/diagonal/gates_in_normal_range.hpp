@@ -93,6 +93,26 @@ struct gates_in_normal_range {
     for (index_t r = 0; r < pairs; ++r) differentiate_values(r, d, d_value[r], dv[r], d_step[r]);
   }
 
+  /// As channels::retreat, where d_o does not depend on o.
+  template <class Tiles, class Out>
+  GATESCAN_INLINE void retreat(const Out& d_out, state_planes g) const {
+    list<elements> d_o, gates;
+    for (index_t r = 0; r < pairs; ++r) {
+      values ignored{};
+      d_o[r] = c.gradient_of_o(d_out, Tiles{}, at(r), value[r], ignored, elements(0));
+    }
+    for (index_t i = 0; i < c.n.keys; ++i) {
+      register_type g1 = g.load(c.state(i)), g2 = g.load(c.state(i) + Channels::lanes);
+      gates_of(i, gates);
+      for (index_t r = pairs - 1; r >= 0; --r) {
+        elements d_h = R::keys(c.x, keys_at(r, i)).q * d_o[r];
+        go_back(gates[r], d_h, g1, g2);
+      }
+      g.store(c.state(i), g1);
+      g.store(c.state(i) + Channels::lanes, g2);
+    }
+  }
+
  private:
   // Functions of their own, whose numbers are not on the stack beside a key's without optimisation.
   template <class Out, class Tiles>
@@ -140,6 +160,15 @@ struct gates_in_normal_range {
       states[r] = h;
     }
   }
+  // d_h: from what outputs give to a pair's states to the gradients of these; g1, g2: of the state
+  // after the pair, before it on return.
+  static GATESCAN_INLINE void go_back(const elements& a, elements& d_h, register_type& g1,
+                                      register_type& g2) {
+    d_h.c = g1 + d_h.c, d_h.d = g2 + d_h.d;
+    // rounded as from chunk to chunk, so that a chunk may end anywhere
+    d_h.a = simd::rounded(a.c * d_h.c) + d_h.a, d_h.b = simd::rounded(a.d * d_h.d) + d_h.b;
+    g1 = simd::rounded(a.a * d_h.a), g2 = simd::rounded(a.b * d_h.b);
+  }
   // Gradients through the states of one key. g: of the state after the tokens, before them on
   // return. dv, d_step: of values and steps, added to.
   template <class Tiles>
@@ -159,10 +188,7 @@ struct gates_in_normal_range {
         Channels::template load_parts<Tokens>(in, c.state(i), size - 1, earlier);
       const auto key = R::keys(c.x, here);
       elements d_h = key.q * d_o[r];
-      d_h.c = g1 + d_h.c, d_h.d = g2 + d_h.d;
-      // rounded as from chunk to chunk, so that a chunk may end anywhere
-      d_h.a = simd::rounded(a.c * d_h.c) + d_h.a, d_h.b = simd::rounded(a.d * d_h.d) + d_h.b;
-      g1 = simd::rounded(a.a * d_h.a), g2 = simd::rounded(a.b * d_h.b);
+      go_back(a, d_h, g1, g2);
       dv[r] = fma(d_h, key.k, dv[r]);
       R::keys_adjoint(c.x, d, here, keys_of<elements>{d_o[r] * h, d_h * value[r].v, elements(1)});
       const elements before(earlier.c, earlier.d, h.a, h.b), d_exponent = d_h * before * a;
