@@ -53,6 +53,9 @@ template <class R>
 GATESCAN_HD GATESCAN_INLINE R exp_of_product(R a, R, R b) {
   return exp(a * b);
 }
+GATESCAN_HD inline float exp_of_product(float, float log2e_a, float b) {
+  return std::exp2(log2e_a * b);
+}
 
 /// sum += x; where x is several registers beside each other, all of them.
 template <class R>

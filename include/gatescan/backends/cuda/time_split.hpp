@@ -16,6 +16,10 @@ namespace gpu {
 struct token_range {
   index_t first = 0, last = 0;
   GATESCAN_HD index_t count() const { return last - first; }
+  /// Of at most `most` tokens from t on.
+  GATESCAN_HD int count_from(index_t t, int most) const {
+    return static_cast<int>(last - t < most ? last - t : most);
+  }
   /// The n-th token; where there is none, the last one, so that it can be read.
   GATESCAN_HD index_t clamped(int n) const { return first + n < last ? first + n : last - 1; }
 };

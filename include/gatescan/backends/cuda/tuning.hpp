@@ -38,7 +38,11 @@ struct tuning {
   // ---- diagonal states: a thread has a few keys of a channel
   int keys_a_thread = 4;  // where gates are of keys
   int chunk_bytes = 64;   // of one number a token in registers, where a channel has one key
-  int chunk_tokens = 8;   // else; half as many of numbers of more than 8 bytes
+  int chunk_tokens = 8;   // else; half as many of numbers of more than 4 bytes
+  // modelled, not measured: 28 kB of shared memory a block, and 128 registers a thread
+  int run_tokens = 32;  // staged together where channels share keys; half as many of doubles
+  int run_blocks = 4;   // a multiprocessor, of the forward programs there
+  int run_adjoint_blocks = 3;  // of the backward one
   int most_shared_bytes = 96 * 1024;  // of a block in backward, which has fewer threads otherwise
 
   // ---- averages of channels
@@ -54,6 +58,7 @@ struct tuning {
   // ---- how much fills a device: 132 multiprocessors with four blocks of 128 threads each
   index_t full_blocks = 528;
   index_t full_threads = 131072;
+  index_t wide_result = 32768;  // numbers: as many threads add partial sums of one each (modelled)
   index_t most_segments = 64;  // of time: states are passed through them one after another
   index_t least_segment = 64;  // tokens of a segment, so that summaries stay small beside operands
 };

@@ -41,7 +41,7 @@ struct channel_keys {
       std::is_base_of_v<plain_output, R>;  // its adjoint does not ask for o
   // tokens that go together: as many as registers, and shared memory, hold
   static constexpr int chunk_tokens = Keys == 1 ? tuned.chunk_bytes / static_cast<int>(sizeof(E))
-                                      : sizeof(E) > 8 ? tuned.chunk_tokens / 2
+                                      : sizeof(E) > 4 ? tuned.chunk_tokens / 2
                                                       : tuned.chunk_tokens;
 
   operands x;  // of this channel: only the strides of time and key count

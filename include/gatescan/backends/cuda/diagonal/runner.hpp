@@ -13,15 +13,29 @@
 #include "attention.hpp"
 #include "backward.hpp"
 #include "forward.hpp"
+#include "shared_keys/adjoint.hpp"
+#include "shared_keys/forward.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 namespace gpu {
 
+namespace diagonal {
+template <class R, class T, bool IsComplex, int Keys, bool InRuns>
+struct adjoint_of {
+  using type = segment_adjoint<R, T, IsComplex, Keys>;
+};
+template <class R, class T, bool IsComplex, int Keys>
+struct adjoint_of<R, T, IsComplex, Keys, true> {
+  using type = shared_keys::segment_adjoint<R, T, Keys>;
+};
+}  // namespace diagonal
+
 template <class R, class T, bool IsComplex>
 class diagonal_runner {
   static constexpr int keys = has_unit_keys<R>() ? 1 : tuned.keys_a_thread;  // of a thread
+  static constexpr bool in_runs = diagonal::shared_keys::recurrence_of_runs<R>;
   using C = state_t<T>;
   using S = storage_t<T>;
   using problem = problem_of<R, T>;
@@ -29,8 +43,9 @@ class diagonal_runner {
   using shared_part = diagonal::program_base<R, T, IsComplex, keys>;
   using channel = typename shared_part::channel;
   using adjoint_part = diagonal::adjoint_base<R, T, IsComplex, keys>;
-  using collector =
-      gpu::collector<R, T, IsComplex, keys, channel::chunk_tokens, channel::unit_keys>;
+  using differentiate = typename diagonal::adjoint_of<R, T, IsComplex, keys, in_runs>::type;
+  using collector = typename differentiate::collector_type;
+  using run_part = diagonal::shared_keys::run_program<R, T, keys>;
   using carrier_array = scratch_array<typename shared_part::W>;
   using wide_array = scratch_array<typename shared_part::D>;
   using narrow_array = scratch_array<typename shared_part::E>;
@@ -40,12 +55,12 @@ class diagonal_runner {
   diagonal_runner(const problem& p, const schedule& how)
       : attends_(how.form == kernel_form::attention),
         shared_{p,
-                {p.n, keys, true},
+                {p.n, keys, !in_runs},
                 {p.n, p.offsets, segment_tokens(p.n, how)},
                 how.form == kernel_form::steps} {}
 
   static preferences preferred(const sizes& n) {
-    const channel_map map(n, keys, true);
+    const channel_map map(n, keys, !in_runs);
     preferences best = with_segments(n.time);
     best.parts = n.sequences * map.channels() * map.lanes * map.tiles;
     best.enough_parts = tuned.full_threads;
@@ -72,12 +87,8 @@ class diagonal_runner {
       const operand<C> last = to.final_state, none{};
       pass_states(gpu, early ? last : none);
       if (!early || (to.out.given && !attends))
-        launch(gpu, diagonal::segment_scan<R, T, IsComplex, keys>{
-                        {shared_},
-                        states_,
-                        attends ? operand<S>{} : to.out,
-                        early ? none : last,
-                        attends || !to.out.given ? narrow_array{} : parts_});
+        scan(gpu, attends ? operand<S>{} : to.out, early ? none : last,
+             attends || !to.out.given ? narrow_array{} : parts_, {});
     }
     if (to.out.given && parts_.rows > 0)
       launch(gpu, diagonal::finish<R, T, IsComplex>{shared_.p, shared_.map, shared_.split, to.out,
@@ -88,7 +99,7 @@ class diagonal_runner {
     const sizes& n = shared_.p.n;
     int threads = tuned.block_threads;
     do {  // fewer where they would need too much shared memory
-      shared_.map = {n, keys, collector::over_heads(r.d), threads};
+      shared_.map = {n, keys, !in_runs && collector::over_heads(r.d), threads};
       collect_ = collector(r.d, n, shared_.split, shared_.map);
       threads /= 2;
     } while (threads >= warp_threads &&
@@ -109,8 +120,7 @@ class diagonal_runner {
     diagonal::check_sides<R, T, IsComplex>(shared_.p, r.d);
     const adjoint_part shared = adjoint(r);
     pass_states(gpu, {});
-    launch(gpu, diagonal::segment_scan<R, T, IsComplex, keys>{
-                    {shared_}, states_, {}, {}, parts_, kept_});
+    scan(gpu, {}, {}, parts_, kept_);
     if (shared_.split.splits()) {
       launch(gpu, diagonal::segment_state_adjoint<R, T, IsComplex, keys>{{shared}, gradients_});
       launch(gpu, diagonal::state_passing_adjoint<R, T, IsComplex, keys>{
@@ -120,18 +130,21 @@ class diagonal_runner {
                       r.final_state,
                       hands_on(gatescan::side::before) ? initial_state_ : gradient_sink<C, C>{}});
     }
-    auto differentiate = differentiation(r);
-    if (hands_on(gatescan::side::before)) differentiate.initial_state = {};
-    launch(gpu, differentiate);
+    auto adjoint_of_segments = differentiation(r);
+    if (hands_on(gatescan::side::before)) adjoint_of_segments.initial_state = {};
+    launch(gpu, adjoint_of_segments);
     collect_.add(gpu, shared_.p.n, shared_.split);
     add_partial_sums(gpu, initial_state_, shared_.p.n, shared_.split.packed);
   }
 
  private:
   adjoint_part adjoint(const results& r) const { return {{shared_}, r.out, kept_, parts_}; }
-  auto differentiation(const results& r) const {
-    return diagonal::segment_adjoint<R, T, IsComplex, keys>{
-        {adjoint(r)}, collect_, gradients_, r.final_state, initial_state_};
+  differentiate differentiation(const results& r) const {
+    if constexpr (in_runs)
+      return {run_part(shared_), r.out,      kept_,         parts_,
+              collect_,          gradients_, r.final_state, initial_state_};
+    else
+      return {adjoint(r), collect_, gradients_, r.final_state, initial_state_};
   }
   // Time is split where there are too few channels to fill the device, in multiples of the chunk.
   static index_t segment_tokens(const sizes& n, const schedule& how) {
@@ -159,10 +172,26 @@ class diagonal_runner {
     return beside != nullptr && shared_.split.splits() &&
            (to == gatescan::side::after ? beside->after : beside->before);
   }
+  // Outputs and a final state from the states at the starts of segments, or parts of o and what
+  // backward keeps.
+  template <class Device>
+  void scan(const Device& gpu, const operand<S>& out, const operand<C>& final_state,
+            const narrow_array& parts, const narrow_array& kept) const {
+    if constexpr (in_runs)
+      launch(gpu, diagonal::shared_keys::segment_scan<R, T, keys>{
+                      {run_part(shared_)}, states_, out, final_state, parts, kept});
+    else
+      launch(gpu, diagonal::segment_scan<R, T, IsComplex, keys>{
+                      {shared_}, states_, out, final_state, parts, kept});
+  }
   template <class Device>
   void pass_states(const Device& gpu, const operand<C>& final_state) const {
     if (!shared_.split.splits()) return;
-    launch(gpu, diagonal::segment_state<R, T, IsComplex, keys>{{shared_}, products_, states_});
+    if constexpr (in_runs)
+      launch(gpu, diagonal::shared_keys::segment_state<R, T, keys>{
+                      {run_part(shared_)}, products_, states_});
+    else
+      launch(gpu, diagonal::segment_state<R, T, IsComplex, keys>{{shared_}, products_, states_});
     launch(gpu, diagonal::state_passing<R, T, IsComplex, keys>{
                     {shared_}, products_, states_, final_state});
   }

@@ -21,7 +21,7 @@ struct channel_thread {
 
 struct channel_map {
   index_t heads = 0, values = 0, keys = 0;
-  int lanes = 1;  // threads of a channel
+  int lanes = 1, lane_bits = 0;  // threads of a channel, a power of two
   int keys_a_thread = 1;
   int block_threads = warp_threads;
   index_t tiles = 1;           // of keys: what the lanes of a channel hold at a time
@@ -35,7 +35,7 @@ struct channel_map {
         keys(n.keys),
         keys_a_thread(per_thread),
         flat(over_heads) {
-    while (lanes < warp_threads && lanes * per_thread < keys) lanes *= 2;
+    while (lanes < warp_threads && lanes * per_thread < keys) lanes *= 2, ++lane_bits;
     tiles = ceil_divide(keys, lanes * per_thread);
     const index_t together = flat ? heads * values : values;
     while (block_threads < most_threads && block_threads / lanes < together) block_threads *= 2;
@@ -45,21 +45,34 @@ struct channel_map {
   GATESCAN_HD index_t blocks_a_slot() const { return channel_blocks * (flat ? 1 : heads) * tiles; }
   GATESCAN_HD int columns() const { return lanes * keys_a_thread; }  // keys of a tile
 
+  GATESCAN_HD int width() const { return block_threads >> lane_bits; }  // channels of a block
+
+  /// The lanes of a channel are neighbours: a warp has all keys of a few channels.
   GATESCAN_HD channel_thread at(index_t block_of_slot, int thread_of_block) const {
+    const int part = thread_of_block % lanes;
+    return placed(block_of_slot, thread_of_block / lanes, part, part);
+  }
+  /// Neighbouring threads have neighbouring channels and the same keys, which lie together.
+  GATESCAN_HD channel_thread column(index_t block_of_slot, int thread_of_block) const {
+    const int part = thread_of_block / width();
+    return placed(block_of_slot, thread_of_block % width(), part, part * keys_a_thread);
+  }
+
+ private:
+  GATESCAN_HD channel_thread placed(index_t block_of_slot, int nth, int part, int first_key) const {
     channel_thread thread;
     thread.tile = block_of_slot % tiles;
     thread.channel_block = block_of_slot / tiles;
-    thread.part = thread_of_block % lanes;
-    thread.key = thread.tile * columns() + thread.part;
-    const index_t nth = thread_of_block / lanes, width = block_threads / lanes;
+    thread.part = part;
+    thread.key = thread.tile * columns() + first_key;
     if (flat) {
-      const index_t c = thread.channel_block * width + nth;
+      const index_t c = thread.channel_block * width() + nth;
       thread.active = c < heads * values;
       thread.channel = thread.active ? c : heads * values - 1;
       thread.head = thread.channel / values, thread.value = thread.channel % values;
     } else {
       thread.head = thread.channel_block / channel_blocks, thread.channel_block %= channel_blocks;
-      const index_t j = thread.channel_block * width + nth;
+      const index_t j = thread.channel_block * width() + nth;
       thread.active = j < values;
       thread.value = thread.active ? j : values - 1;
       thread.channel = thread.head * values + thread.value;

@@ -231,7 +231,8 @@ struct collector {
     block.sync();
   }
 
- private:
+  // ---- where a thread's sums go
+
   template <class Sink>
   GATESCAN_HD index_t lead(const Sink& sink, const segment& s) const {
     return sink.to.batch == 0 ? s.slot : s.sequence;
@@ -248,6 +249,14 @@ struct collector {
                                                          const segment& s, index_t t, index_t key) {
     return {s.batch, t, thread.head, key, thread.value};
   }
+  template <class A>
+  GATESCAN_HD static accumulator<C> narrow(const A& sum) {
+    accumulator<C> r;
+    r.re = static_cast<C>(sum.re), r.im = static_cast<C>(sum.im);
+    return r;
+  }
+
+ private:
   // Adds over the channels of a warp; the lanes that `write` have the sum.
   template <class Block, class Storage>
   GATESCAN_HD void leave_partial(Block& block, const Storage& storage, int op, int i, int column,
@@ -326,12 +335,6 @@ struct collector {
             sink.store(cursor_at(thread, s, 0, 0), lead(sink, s), copy(a, sink, thread, s), sum);
         },
         to, total.of_channel, total.of_key[N]...);
-  }
-  template <class A>
-  GATESCAN_HD static accumulator<C> narrow(const A& sum) {
-    accumulator<C> r;
-    r.re = static_cast<C>(sum.re), r.im = static_cast<C>(sum.im);
-    return r;
   }
   // Over the lanes of a warp that share a channel, and over the channels of a warp.
   template <class Block>

@@ -7,6 +7,7 @@
 #include "../../../core/problem.hpp"
 #include "../../../core/workspace.hpp"
 #include "../toolbox.hpp"
+#include "../tuning.hpp"
 #include "cursor.hpp"
 #include "term_walk.hpp"
 
@@ -27,6 +28,9 @@ struct gradient_sink {
   bool lead_is_sequence = false, is_state = false;
   bool exclusive = true;  // every element is one of the caller's: no partial sums
   C* partial = nullptr;
+  // Steps of that index space in the caller's memory, or in scratch: known before the launch, so
+  // that threads keep one offset of a sink and not its extents' products.
+  index_t by_copy = 0, by_lead = 0, by_token = 0, by_head = 0, by_key = 0, by_value = 0;
   // Threads that have no key (or value) of the operand's own and add to the first one leave their
   // sums apart: [copy][lead][token][head].
   index_t cross_sides = 0;
@@ -52,10 +56,12 @@ struct gradient_sink {
     exclusive = copies == 1 && leads > 0 && lead_apart && (tokens == 1 || to.time != 0) &&
                 (heads == 1 || (to.head != 0 && to.heads_a_group == 1)) &&
                 (keys == 1 || to.key != 0) && (values == 1 || to.value != 0);
+    lay_out();
   }
   void expect_cross_side(index_t cross_side_copies) {
     cross_sides = cross_side_copies;
     exclusive = exclusive && cross_sides == 0;
+    lay_out();
   }
   GATESCAN_HD index_t plane_size() const { return copies * leads * tokens * heads * keys * values; }
   GATESCAN_HD index_t cross_side_size() const { return cross_sides * leads * tokens * heads; }
@@ -71,20 +77,16 @@ struct gradient_sink {
   GATESCAN_HD void store(const Place& at, index_t sequence, index_t copy,
                          const accumulator<C>& sum) const {
     if (!to.given) return;
-    const index_t key = has_key ? at.key : 0, value = has_value ? at.value : 0;
-    const index_t time = has_time ? at.time : 0;
+    const index_t lead = lead_is_sequence ? sequence : at.batch;
+    const index_t o = copy * by_copy + lead * by_lead + at.time * by_token + at.head * by_head +
+                      at.key * by_key + at.value * by_value;
     if (exclusive) {
-      const index_t lead = to.batch == 0 ? 0 : lead_is_sequence ? sequence : at.batch;
-      const index_t o = to.offset(lead, time, at.head) + key * to.key + value * to.value;
       to.re[o] = convert<S>(sum.re);
       if (to.im != nullptr) to.im[o] = convert<S>(sum.im);
-      return;
+    } else {
+      partial[o] = sum.re;
+      if (to.im != nullptr) partial[plane_size() + o] = sum.im;
     }
-    const index_t lead = lead_is_sequence ? sequence : at.batch;
-    const index_t o =
-        ((((copy * leads + lead) * tokens + time) * heads + at.head) * keys + key) * values + value;
-    partial[o] = sum.re;
-    if (to.im != nullptr) partial[plane_size() + o] = sum.im;
   }
   template <class Place>
   GATESCAN_HD void store_cross_side(const Place& at, index_t sequence, index_t copy,
@@ -94,10 +96,21 @@ struct gradient_sink {
     cross_side[o] = sum.re;
     if (to.im != nullptr) cross_side[cross_side_size() + o] = sum.im;
   }
+
+ private:
+  void lay_out() {
+    const index_t of_tokens = heads * keys * values;
+    by_copy = exclusive ? 0 : leads * tokens * of_tokens;
+    by_lead = exclusive ? to.batch : tokens * of_tokens;
+    by_token = !has_time ? 0 : exclusive ? to.time : of_tokens;
+    by_head = exclusive ? to.head : keys * values;
+    by_key = !has_key ? 0 : exclusive ? to.key : values;
+    by_value = !has_value ? 0 : exclusive ? to.value : 1;
+  }
 };
 
 // Adds the partial sums: a warp an element of the result where there are many of them, a thread
-// otherwise.
+// where there are few, or where neighbouring elements lie together and fill the device.
 template <class C, class S>
 struct reduce_gradient {
   gradient_sink<C, S> sink;
@@ -118,7 +131,8 @@ struct reduce_gradient {
     heads = groups, head_terms = groups > 0 ? s.heads / groups : 0;
     split(s.keys, s.to.key != 0, keys, key_terms);
     split(s.values, s.to.value != 0, values, value_terms);
-    lanes = terms() >= 2 * warp_threads ? warp_threads : 1;
+    const bool wide = key_terms * value_terms == 1 && elements() >= tuned.wide_result;
+    lanes = terms() >= 2 * warp_threads && !wide ? warp_threads : 1;
   }
   index_t terms() const {
     return sink.copies * lead_terms * token_terms * head_terms * key_terms * value_terms;
@@ -144,8 +158,24 @@ struct reduce_gradient {
       const index_t count = mine ? terms.size() : 0;
       if (count == 0) return;
       term_walk walk(terms, thread % lanes, lanes);
-      for (index_t i = thread % lanes; i < count; i += lanes, walk.advance()) {
+      const auto next = [&] {
         const index_t o = first + walk.offset();
+        walk.advance();
+        return o;
+      };
+      index_t i = thread % lanes;
+      constexpr int together = 4;  // read before they are added, in the same order
+      for (; i + (together - 1) * lanes < count; i += together * lanes) {
+        accumulator<C> x[together];
+        unrolled<together>([&](int n) {
+          const index_t o = next();
+          x[n].re = numbers[o];
+          if (sink.to.im != nullptr) x[n].im = numbers[plane + o];
+        });
+        unrolled<together>([&](int n) { sum.re += x[n].re, sum.im += x[n].im; });
+      }
+      for (; i < count; i += lanes) {
+        const index_t o = next();
         sum.re += numbers[o];
         if (sink.to.im != nullptr) sum.im += numbers[plane + o];
       }
