@@ -39,7 +39,7 @@ CALLS = 3  # time_split's search for the sequence of a slot, and slow paths of d
 # Kernels that may have local memory: a pattern of the name, and why.
 ALLOWED = [
     (r"gateloop|elementwise.*true", "sin and cos reduce large angles in local memory"),
-    (r"chunk_keys_adjoint|segment_scan",
+    (r"chunk_keys_adjoint",
      "a few bytes, for a third block a multiprocessor"),
 ]
 

@@ -17,7 +17,7 @@ ALLOWED = [
     (r"gateloop|elementwise.*\btrue\b", 80, 0, "sin and cos reduce large angles in local memory"),
     (r"chunk_keys_adjoint<gatescan::\w+::gateloop.*(double|wide)", 120, 576,
      "48 complex doubles a thread are more than 255 registers"),
-    (r"run_bounded_blocks.*(chunk_keys_adjoint|segment_scan)<", 24, 32,
+    (r"run_bounded_blocks.*chunk_keys_adjoint<", 24, 32,
      "for a third block a multiprocessor; only programs in real floats are bounded so"),
 ]
 

@@ -39,9 +39,10 @@ struct tuning {
   int keys_a_thread = 4;  // where gates are of keys
   int chunk_bytes = 64;   // of one number a token in registers, where a channel has one key
   int chunk_tokens = 8;   // else; half as many of numbers of more than 4 bytes
-  // modelled, not measured: 28 kB of shared memory a block, and 128 registers a thread
-  int run_tokens = 32;  // staged together where channels share keys; half as many of doubles
-  int run_blocks = 4;   // a multiprocessor, of the forward programs there
+  // modelled, not measured: forward has 28 kB of shared memory a block and 128 registers a thread,
+  // backward 67 kB and 168
+  int run_tokens = 32;         // staged together where channels share keys; half as many of doubles
+  int run_blocks = 4;          // a multiprocessor, of the forward programs there
   int run_adjoint_blocks = 3;  // of the backward one
   int most_shared_bytes = 96 * 1024;  // of a block in backward, which has fewer threads otherwise
 
@@ -59,8 +60,8 @@ struct tuning {
   index_t full_blocks = 528;
   index_t full_threads = 131072;
   index_t wide_result = 32768;  // numbers: as many threads add partial sums of one each (modelled)
-  index_t most_segments = 64;  // of time: states are passed through them one after another
-  index_t least_segment = 64;  // tokens of a segment, so that summaries stay small beside operands
+  index_t most_segments = 64;   // of time: states are passed through them one after another
+  index_t least_segment = 64;   // tokens of a segment, so that summaries stay small beside operands
 };
 inline constexpr tuning tuned{};
 

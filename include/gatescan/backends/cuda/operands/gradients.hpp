@@ -78,8 +78,9 @@ struct gradient_sink {
                          const accumulator<C>& sum) const {
     if (!to.given) return;
     const index_t lead = lead_is_sequence ? sequence : at.batch;
-    const index_t o = copy * by_copy + lead * by_lead + at.time * by_token + at.head * by_head +
-                      at.key * by_key + at.value * by_value;
+    // the token last: what is before it stays the same in a loop over tokens
+    const index_t o = copy * by_copy + lead * by_lead + at.head * by_head + at.value * by_value +
+                      at.key * by_key + at.time * by_token;
     if (exclusive) {
       to.re[o] = convert<S>(sum.re);
       if (to.im != nullptr) to.im[o] = convert<S>(sum.im);

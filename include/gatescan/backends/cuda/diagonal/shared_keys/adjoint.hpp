@@ -1,10 +1,10 @@
 #pragma once
 // Gradients where channels share keys: every segment from its last chunk of tokens to its first,
-// states and gates again from the state before each chunk, in registers. With g_t the gradient of
-// the state after token t, [channels][keys n]
+// states and gates again from the state before each chunk, in shared memory. With g_t the gradient
+// of the state after token t, [channels][keys n]
 //
 //   g_t[n] += q_t[n] do_t          dq_t[n] = do_t h_t[n]          dk_t[n] = g_t[n] v_t
-//   dv_t = sum_n g_t[n] k_t[n]     de_t[n] = a_t[n] g_t[n] h_{t-1}[n]     g_{t-1}[n] = a_t[n] g_t[n]
+//   dv_t = sum_n g_t[n] k_t[n]    g_{t-1}[n] = a_t[n] g_t[n]    de_t[n] = a_t[n] g_t[n] h_{t-1}[n]
 //   ds_t = sum_n de_t[n] f[n]      df[n] = sum_t de_t[n] s_t
 
 #include "collect.hpp"
