@@ -46,6 +46,10 @@
 // before a recurrence's `operands` and `options`, which call what they are given
 #define GATESCAN_LIST GATESCAN_CALLS_ANY GATESCAN_HD static constexpr void
 
+// before a recurrence's `options`, which is called on the host alone: nvcc refuses what is called
+// there in a function of a device, if that is constexpr
+#define GATESCAN_SWITCHES static constexpr void
+
 // One word out of up to seven, each expanded first.
 #define GATESCAN_JOIN(a, b, c, d, e, f, g) GATESCAN_JOINED(a, b, c, d, e, f, g)
 #define GATESCAN_JOINED(a, b, c, d, e, f, g) a##b##c##d##e##f##g

@@ -42,7 +42,7 @@ struct gated_delta_net : matrix_state<gated_delta_net>, gate_of_log_decay, plain
     f("beta", axes{batch, time, head}, required, s.beta...);
     f("log_decay", axes{batch, time, head, key_or_one}, optional, s.log_decay...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) {
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) {
     f("scale", s.scale...), f("eps", s.eps...), f("normalise", s.normalise...);
   }
 

@@ -41,7 +41,7 @@ struct gla : matrix_state<gla>, gate_of_log_decay, plain_values, plain_output {
     f("v", axes{batch, time, head, value}, required, s.v...);
     f("log_decay", axes{batch, time, head, key_or_one}, required, s.log_decay...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) { f("scale", s.scale...); }
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) { f("scale", s.scale...); }
 
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     using R = decltype(at(x.q));

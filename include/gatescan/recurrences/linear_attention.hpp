@@ -52,7 +52,7 @@ struct linear_attention : matrix_state<linear_attention, linear_attention_state>
     f("k", axes{batch, time, head, key}, required, s.k...);
     f("v", axes{batch, time, head, value}, required, s.v...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) {
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) {
     f("scale", s.scale...), f("eps", s.eps...), f("normalise", s.normalise...);
   }
 

@@ -48,7 +48,7 @@ struct mamba2 : matrix_state<mamba2>, head_gate_of_step, skip_and_gated_output {
     f("z", axes{batch, time, head, value}, optional, s.z...);
     f("dt_bias", axes{head}, optional, s.dt_bias...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) {
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) {
     f("softplus", s.softplus...), f("least_dt", s.least_dt...), f("most_dt", s.most_dt...);
   }
 

@@ -55,7 +55,7 @@ struct mlstm : matrix_state<mlstm, mlstm_state>, log_gate_of_weights, plain_valu
     f("i", axes{batch, time, head}, required, s.i...);
     f("f", axes{batch, time, head}, required, s.f...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) { f("scale", s.scale...), f("eps", s.eps...); }
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) { f("scale", s.scale...), f("eps", s.eps...); }
 
   GATESCAN_MEMBER auto log_weights(const auto& x, const auto& at) {
     return log_weights_of<decltype(at(x.i))>{log_sigmoid(at(x.f)), at(x.i)};

@@ -38,7 +38,7 @@ struct retention : matrix_state<retention>, plain_values, plain_output {
     f("v", axes{batch, time, head, value}, required, s.v...);
     f("log_decay", axes{head}, required, s.log_decay...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) { f("scale", s.scale...); }
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) { f("scale", s.scale...); }
 
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     using E = decltype(at(x.q));

@@ -44,7 +44,7 @@ struct rg_lru : channel_state<rg_lru>, gate_beside_value, plain_output {
     f("i", axes{batch, time, head, value}, required, s.i...);
     f("Lambda", axes{head, value}, required, s.Lambda...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) { f("max_slope", s.max_slope...); }
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) { f("max_slope", s.max_slope...); }
 
   GATESCAN_MEMBER auto values(const auto& x, const auto& at) {
     using E = decltype(at(x.x));

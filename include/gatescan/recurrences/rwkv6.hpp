@@ -39,7 +39,7 @@ struct rwkv6 : matrix_state<rwkv6>, plain_values, plain_output {
     f("v", axes{batch, time, head, value}, required, s.v...);
     f("u", axes{head, key}, required, s.u...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) { f("scale", s.scale...); }
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) { f("scale", s.scale...); }
 
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     using E = decltype(at(x.r));

@@ -41,7 +41,7 @@ struct rwkv7 : matrix_state<rwkv7>, plain_values, plain_output {
     f("b", axes{batch, time, head, key}, required, s.b...);
     f("v", axes{batch, time, head, value}, required, s.v...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) { f("scale", s.scale...); }
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) { f("scale", s.scale...); }
 
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     using E = decltype(at(x.r));

@@ -48,7 +48,7 @@ struct selective_scan : grouped_channel_state<selective_scan>,
     f("z", axes{batch, time, channel}, optional, s.z...);
     f("delta_bias", axes{channel}, optional, s.delta_bias...);
   }
-  GATESCAN_LIST options(auto&& f, auto&&... s) { f("softplus", s.softplus...); }
+  GATESCAN_SWITCHES options(auto&& f, auto&&... s) { f("softplus", s.softplus...); }
 
   /// The value side: v = step u, and what the gate and the skip term share with it.
   template <class E>
