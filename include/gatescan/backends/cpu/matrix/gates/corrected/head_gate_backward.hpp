@@ -75,17 +75,15 @@ class corrected_head_gate_adjoint {
     pairs_.values_with_state_out(c, g, d.dv);
     for (index_t b = subchunks - 1; b >= 0; --b) {
       const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(c.tokens, b);
-      pairs_.values_with_queries(c, b, d_read_, d.dv);
+      // by turns, as p takes back what q gives
+      for (index_t r = subchunks - 1; r > b; --r) {
+        pairs_.add_values(c, of_q, b, r, d_read_, d.dv);
+        pairs_.add_values(c, of_p, b, r, d.dv, d.dv);
+      }
+      pairs_.add_values(c, of_q, b, b, d_read_, d.dv);
       const C* const scores = pairs_.scores(c.tokens, of_p, b);
-      C* const rows = d.dv + first * vp;
-      if (const index_t later = c.tokens - first - subchunk_tokens; later > 0)
-        // [tokens, later tokens] x [later tokens, V]
-        simd::add_product<C>(
-            count, vp, later,
-            simd::by_columns<C>(scores + subchunk_tokens * subchunk_tokens, subchunk_tokens),
-            {rows + subchunk_tokens * vp, vp}, {rows, vp});
       simd::solve_unit_upper<C>(count, vp, simd::by_columns<C>(scores, subchunk_tokens),
-                                {rows, vp});
+                                {d.dv + first * vp, vp});
     }
     for (index_t i = 0; i < c.tokens * vp; i += simd::lanes<C>)
       simd::store(d_read + i, -simd::load(d.dv + i));

@@ -54,7 +54,7 @@ class head_gate_adjoint {
     pairs_.values_with_state_out(c, g, d.dv);
     pairs_.template set_scores<true>(c, 0);
     for (index_t b = 0; b < subchunks; ++b) {
-      pairs_.values_with_queries(c, b, d.d_o, d.dv);
+      for (index_t r = subchunks - 1; r >= b; --r) pairs_.add_values(c, 0, b, r, d.d_o, d.dv);
       pairs_.template keys_with_queries<true>(c, b, queries, d.dk);
     }
     pairs_.gate_gradients(c, g, d.da);

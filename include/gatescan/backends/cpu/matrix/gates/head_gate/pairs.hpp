@@ -56,18 +56,16 @@ void dot_and_scale_rows(index_t rows, index_t tokens, C* x, const C* y, const C*
   for (; t < tokens; ++t) dot_and_scale<1>(rows, x + t * rows, y + t * rows, factor + t, dots + t);
 }
 
-// to[s] += sum_t scores[t][s] x[t] over the queries from a subchunk's first on. What is not finite
-// must not come from queries before s, not even times 0.
+// to[s] += sum_t scores[t][s] x[t], keys of a subchunk with queries of their own or of a later one.
+// What is not finite must not come from queries before s, not even times 0.
 template <class C>
-void add_from_queries(index_t keys, index_t queries, index_t pitch, const C* scores, const C* x,
-                      C* to) {
-  constexpr index_t side = subchunk_tokens;
-  simd::add_upper_product<C>(keys, pitch, simd::by_columns<C>(scores, side), {x, pitch},
-                             {to, pitch});
-  if (queries > side)
-    simd::add_product<C>(keys, pitch, queries - side,
-                         simd::by_columns<C>(scores + side * side, side), {x + side * pitch, pitch},
-                         {to, pitch});
+void add_from_queries(bool own, index_t keys, index_t queries, index_t pitch, const C* scores,
+                      const C* x, C* to) {
+  const auto left = simd::by_columns<C>(scores, subchunk_tokens);
+  if (own)
+    simd::add_upper_product<C>(keys, pitch, left, {x, pitch}, {to, pitch});
+  else
+    simd::add_product<C>(keys, pitch, queries, left, {x, pitch}, {to, pitch});
 }
 
 template <class C>
@@ -198,12 +196,14 @@ class head_pairs_adjoint {
           prefetching{c.memory});
     });
   }
-  /// dv_s += sum over t of P_ts do_t, for the keys of subchunk b.
-  void values_with_queries(const token_chunk<C>& c, index_t b, const C* d_o, C* dv) const {
-    const index_t from = b * subchunk_tokens, vp = c.x.n.value_pitch;
-    add_from_queries(tokens_in_subchunk(c.tokens, b), c.tokens - from, vp,
-                     static_cast<const C*>(scores(c.tokens, 0, b)), d_o + from * vp,
-                     dv + from * vp);
+  /// dv += P^T x, the keys of subchunk b with a reader's tokens of subchunk r: that one or a later.
+  void add_values(const token_chunk<C>& c, std::size_t reader, index_t b, index_t r, const C* x,
+                  C* dv) const {
+    constexpr index_t side = subchunk_tokens;
+    const index_t vp = c.x.n.value_pitch;
+    add_from_queries(r == b, tokens_in_subchunk(c.tokens, b), tokens_in_subchunk(c.tokens, r), vp,
+                     static_cast<const C*>(scores(c.tokens, reader, b)) + (r - b) * side * side,
+                     x + r * side * vp, dv + b * side * vp);
   }
   /// Pairs of subchunk b's keys with every reader from the subchunk's first token on: gradients of
   /// both and of gates. After with_state_out. Readers say whether they read their own token's key.
@@ -223,14 +223,15 @@ class head_pairs_adjoint {
       simd::set_product<C>(queries, side, vp, simd::by_rows<C>(readers[m].d_read + from * vp, vp),
                            {values_transposed_ + from, whole}, {d_scores(m), side});
     add_gate_sums<ReadsOwn...>(c, b);
-    for (std::size_t m = 0; m < Readers; ++m) {
-      const C* const d = d_scores(m);
-      const C* const q = readers[m].rows + from * kp;
-      // [keys, queries] x [queries, K]; [queries, keys] x [keys, K]
-      add_from_queries(keys, queries, kp, d, q, dk + from * kp);
-      simd::add_product<C>(queries, kp, keys, simd::by_rows<C>(d, side), {c.x.k + from * kp, kp},
-                           {readers[m].d_rows + from * kp, kp});
-    }
+    for (std::size_t m = 0; m < Readers; ++m)  // [queries, keys] x [keys, K]
+      simd::add_product<C>(queries, kp, keys, simd::by_rows<C>(d_scores(m), side),
+                           {c.x.k + from * kp, kp}, {readers[m].d_rows + from * kp, kp});
+    // [keys, queries] x [queries, K]: readers by turns, as p takes back what q gives
+    for (index_t r = subchunks_of(c.tokens) - 1; r >= b; --r)
+      for (std::size_t m = 0; m < Readers; ++m)
+        add_from_queries(r == b, keys, tokens_in_subchunk(c.tokens, r), kp,
+                         static_cast<const C*>(d_scores(m)) + (r - b) * side * side,
+                         readers[m].rows + r * side * kp, dk + from * kp);
   }
   /// da[token], in whole registers: what the pairs with S_in give the gates, S_in with S_out among
   /// them, and what all others have given.
