@@ -43,7 +43,7 @@
 // before a member of a recurrence: static, on host and device, its registers stay registers
 #define GATESCAN_MEMBER GATESCAN_HD GATESCAN_INLINE static
 
-// before a recurrence's `operands` and `options`, which call what they are given
+// before a recurrence's `operands`, which calls what it is given
 #define GATESCAN_LIST GATESCAN_CALLS_ANY GATESCAN_HD static constexpr void
 
 // before a recurrence's `options`, which is called on the host alone: nvcc refuses what is called
