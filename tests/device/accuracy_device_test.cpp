@@ -78,4 +78,30 @@ TEST(accuracy_device, large_angles) {
   }
 }
 
+// Scores inside 16 tokens are divided by the product of their gates up to 2^-60, and made by
+// running products beyond: sizes of operands and gates on both sides of that limit.
+TEST(accuracy_device, far_decays_of_16_bits) {
+  const double limit = -60 * std::log(2.0) / 16;
+  for (const double size : {0x1p-50, 1.0, 0x1p30})
+    for (const double decay : {limit * 0.99, limit * 1.01, limit / 2, limit * 2, limit * 4}) {
+      auto in = problem<gla>({1, 70, 1, 3, 2}, options{}, 71);
+      generator g(72);
+      in.log_decay = g.uniforms(in.log_decay.shape, 1.01 * decay, 0.99 * decay);
+      for (std::size_t i = 0; i < in.log_decay.data.size(); i += 7) in.log_decay.data[i] = 0;
+      for (auto& x : in.k.data) x *= size;
+      in = rounded<gla, gatescan::bf16>(in);
+      const auto want = gla::forward(in);
+      const auto d = rounded_results<gla, gatescan::bf16>(random_gradients<gla>(want, 73));
+      const auto want_d = as_returned<gla>(in, gla::backward(in, d));
+      SCOPED_TRACE(::testing::Message() << "size " << size << ", decay " << decay);
+      for (const mode& m : {mode{mode::chunked, 0}, mode{mode::attention, 0}}) {
+        SCOPED_TRACE(m);
+        expect_results<gla>(run_forward<gla, gatescan::bf16>(m, in), want,
+                            tolerance_of<gatescan::bf16>());
+        expect_gradients<gla>(run_backward<gla, gatescan::bf16>(m, in, d), want_d,
+                              tolerance_of<gatescan::bf16>());
+      }
+    }
+}
+
 }  // namespace

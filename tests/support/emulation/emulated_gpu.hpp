@@ -19,6 +19,7 @@ class block {
 
   index_t index() const { return index_; }
   int thread() const { return thread_; }
+  int thread_anew() const { return thread_; }
   int threads() const { return machine_.threads(); }
   void sync() { machine_.wait(machine::waits::block); }
   void sync_warp() { machine_.wait(machine::waits::warp); }
@@ -48,6 +49,20 @@ class block {
   T shuffle_xor(T x, int lane_mask) {
     return shuffle(x, (thread_ % gatescan::detail::warp_threads) ^ lane_mask);
   }
+  void load_matrices(bf16_pair (&to)[4], const shared_array<bf16_pair>& from, int at) {
+    const int lane = thread_ % gatescan::detail::warp_threads;
+    load_rows(at, [&](std::size_t m, auto row) { to[m] = from[row(lane / 4) + lane % 4]; });
+  }
+  void load_transposed(bf16_pair (&to)[4], const shared_array<bf16_pair>& from, int at) {
+    const int lane = thread_ % gatescan::detail::warp_threads, column = lane / 4;
+    load_rows(at, [&](std::size_t m, auto row) {
+      const auto half = [&](int of) {
+        const bf16_pair both = from[row(of) + column / 2];
+        return both.bits >> column % 2 * 16 & 0xffffu;
+      };
+      to[m].bits = half(lane % 4 * 2) | half(lane % 4 * 2 + 1) << 16;
+    });
+  }
   bf16_pair rounded(float first, float second) {
     return gatescan::detail::rounded_pair(first, second);
   }
@@ -69,6 +84,20 @@ class block {
   }
 
  private:
+  // f(m, row) for four matrices; row(n) is where row n of matrix m begins
+  template <class F>
+  void load_rows(int at, F f) {
+    if (at % 4 != 0)
+      throw emulation_error("a matrix row at pair " + std::to_string(at) + ", not at 16 bytes");
+    machine_.slot(thread_) = static_cast<std::uint64_t>(at);
+    machine_.wait(machine::waits::exchange);
+    const int warp = thread_ / gatescan::detail::warp_threads * gatescan::detail::warp_threads;
+    for (std::size_t m = 0; m < 4; ++m)
+      f(m, [&](int n) {
+        return static_cast<index_t>(machine_.slot(warp + static_cast<int>(m) * 8 + n));
+      });
+    machine_.wait(machine::waits::exchange);
+  }
   // sum (16 x 8) += a (16 x Depth) b: a_at(fragments, row, k) and b_at(fragments, k) find a number
   // in what lane 4 (row or column) + lane_of(k) of the warp has
   template <int Depth, class Number, class A, class B, class Lane>

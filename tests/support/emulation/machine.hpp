@@ -328,12 +328,14 @@ class machine {
 
 template <class T>
 shared_number<T>::operator T() const {
-  machine_.note(at_, false);
+  for (std::size_t n = 0; n < sizeof(T); n += 4)
+    machine_.note(reinterpret_cast<const std::byte*>(at_) + n, false);
   return *at_;
 }
 template <class T>
 const shared_number<T>& shared_number<T>::operator=(T x) const {
-  machine_.note(at_, true);
+  for (std::size_t n = 0; n < sizeof(T); n += 4)
+    machine_.note(reinterpret_cast<const std::byte*>(at_) + n, true);
   *at_ = x;
   return *this;
 }

@@ -32,10 +32,16 @@ inline void check_cuda(cudaError_t code, const char* what) {
 
 class hardware_block {
  public:
-  __device__ hardware_block(index_t index, char* shared) : index_(index), shared_(shared) {}
+  __device__ hardware_block(index_t index, char* shared)
+      : index_(index), shared_(shared) {}
 
   __device__ index_t index() const { return index_; }
   __device__ int thread() const { return static_cast<int>(threadIdx.x); }
+  __device__ int thread_anew() const {
+    int r;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(r));
+    return r;
+  }
   __device__ int threads() const { return static_cast<int>(blockDim.x); }
   __device__ void sync() { __syncthreads(); }
   __device__ void sync_warp() { __syncwarp(); }
@@ -45,6 +51,21 @@ class hardware_block {
     T* const here = reinterpret_cast<T*>(shared_);
     shared_ += shared_size<T>(count);
     return here;
+  }
+  // both read what the compiler does not see them read
+  __device__ void load_matrices(bf16_pair (&to)[4], const bf16_pair* from, int at) {
+    const auto row = shared_address(from + at);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0].bits), "=r"(to[1].bits), "=r"(to[2].bits), "=r"(to[3].bits)
+                 : "r"(row)
+                 : "memory");
+  }
+  __device__ void load_transposed(bf16_pair (&to)[4], const bf16_pair* from, int at) {
+    const auto row = shared_address(from + at);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0].bits), "=r"(to[1].bits), "=r"(to[2].bits), "=r"(to[3].bits)
+                 : "r"(row)
+                 : "memory");
   }
   template <class T>
   __device__ T shuffle(T x, int lane) {
@@ -91,6 +112,11 @@ class hardware_block {
 #endif
 
  private:
+  __device__ static std::uint32_t shared_address(const void* p) {
+    std::uint64_t r;
+    asm("cvta.to.shared.u64 %0, %1;" : "=l"(r) : "l"(p));
+    return static_cast<std::uint32_t>(r);
+  }
   index_t index_;
   char* shared_;
 };

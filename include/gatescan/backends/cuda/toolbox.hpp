@@ -35,6 +35,11 @@ struct bf16_pair {
   std::uint32_t bits = 0;
 };
 
+/// Two neighbouring floats of shared memory, read and written together.
+struct alignas(8) float_pair {
+  float first = 0, second = 0;
+};
+
 /// A float rounded to 11 bits, the last 13 of its 32 being 0.
 struct tf32_number {
   std::uint32_t bits = 0;
@@ -49,17 +54,20 @@ struct tf32_number {
 template <class B>
 concept matrix_unit = requires(B block, float x, float (&sum)[4], const bf16_pair (&a)[4],
                                const bf16_pair (&b)[2], const tf32_number (&c)[4],
-                               const tf32_number (&d)[2]) {
+                               const tf32_number (&d)[2], bf16_pair (&to)[4], int at) {
   { block.rounded(x, x) } -> std::same_as<bf16_pair>;
   { block.in_tf32(x) } -> std::same_as<tf32_number>;
   block.multiply(sum, a, b);
   block.multiply(sum, c, d);
+  block.load_matrices(to, block.template shared<bf16_pair>(1), at);
+  block.load_transposed(to, block.template shared<bf16_pair>(1), at);
 };
 
 template <class B>
 concept thread_block = matrix_unit<B> && requires(B block, float x, double y, int n, bool b) {
-  { block.index() } -> std::same_as<index_t>;  // which block of the launch
-  { block.thread() } -> std::same_as<int>;     // which thread of the block
+  { block.index() } -> std::same_as<index_t>;    // which block of the launch
+  { block.thread() } -> std::same_as<int>;       // which thread of the block
+  { block.thread_anew() } -> std::same_as<int>;  // the same, and a compiler cannot know that
   { block.threads() } -> std::same_as<int>;
   block.sync();                                    // all threads of the block; orders shared memory
   block.sync_warp();                               // the 32 threads of a warp

@@ -28,7 +28,14 @@ struct tuning {
   int tile_tokens = 64;  // of the tile that a block's own side has
   int tile_bytes = 256;  // of keys (and of values) in a row of a tile: 64 float, 32 double
   int subchunk = 16;     // tokens that are paired one by one; the depth of a product
-  int value_depth = 16;  // values that the key side's adjoint stages together
+  // Scores inside a subchunk are products on matrix units, divided by the product of its gates,
+  // where that is not smaller: numbers down to 2^-50 keep all their digits. Running products, which
+  // take eight times the instructions, else
+  float least_divisor = 0x1p-60f;
+  // Tokens whose keys a thread of chunk_scan reads before it uses them: modelled, not measured. 32
+  // loads under way a thread, 12 warps: 24 KB a multiprocessor, what the latency of memory asks for
+  int tokens_together = 8;
+  int value_depth = 16;              // values that the key side's adjoint stages together
   int most_panel_bytes = 64 * 1024;  // of 32 columns of a corrected state in shared memory
   int chunks_ahead = 4;              // that state_passing fetches before it needs them
   index_t longest_segment = 512;  // of a scan. For accuracy: inside a segment gates are multiplied

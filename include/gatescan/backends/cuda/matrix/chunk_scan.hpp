@@ -9,12 +9,13 @@
 // the other side (keys, backward queries), both [keys][64 tokens] in shared memory. Pairs inside a
 // subchunk of 16 tokens are scored by running products of gates. Then the own side goes past the
 // other one's subchunks, away from the diagonal, multiplied by the gates between: no division, no
-// exponential but the recurrence's own. A tile with something not finite is computed again token by
-// token.
+// exponential but the recurrence's own (split_scan.hpp: the same of operands of 16 bits). A tile
+// with something not finite is computed again token by token.
 
 #include "chunk_scores.hpp"
 #include "chunk_state.hpp"
 #include "gradient_stores.hpp"
+#include "split_scan.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -34,6 +35,8 @@ struct chunk_scan {
   // tokens, then a tile of states
   static constexpr int other_size =
       config::rows * (pitch > config::value_pitch ? pitch : config::value_pitch);
+  static constexpr int tile_size = config::tokens * config::values;
+  static constexpr int rows_together = config::threads / config::values;
 
   problem_of<R, T> p;
   time_split chunks;
@@ -59,10 +62,16 @@ struct chunk_scan {
   int threads() const { return config::threads; }
   static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
   int shared_bytes() const {
-    return 2 * shared_size<C>(config::rows * pitch) + shared_size<C>(other_size) +
-           shared_size<C>(config::tokens * config::value_pitch) +
-           shared_size<C>(config::subchunk * config::score_pitch) +
-           shared_size<C>(4 * config::rows);
+    if constexpr (config::splits) {
+      constexpr int first = split_tile_memory<R, T>::bytes,
+                    then = 2 * shared_size<C>(tile_size) + shared_size<C>(4 * config::values);
+      return shared_size<place>(1) + (first > then ? first : then);
+    } else {
+      return 2 * shared_size<C>(config::rows * pitch) + shared_size<C>(other_size) +
+             shared_size<C>(config::tokens * config::value_pitch) +
+             shared_size<C>(config::subchunk * config::score_pitch) +
+             shared_size<C>(4 * config::rows);
+    }
   }
 
   template <class Block>
@@ -95,17 +104,111 @@ struct chunk_scan {
   }
 
  private:
+  // A block's tile.
+  struct place {
+    segment chunk;
+    token_range mine;
+    index_t head, first_value;
+  };
+  // Values (backward gradients of o) from one of a head on.
+  class value_reader {
+   public:
+    template <class Gradient>
+    GATESCAN_HD value_reader(const typename config::fields& x, const output_gradient<R, T>& d_o,
+                             const Gradient& head_d_out, index_t batch, index_t head)
+        : x_(x), d_o_(d_o), d_out_(head_d_out) {
+      if (Adjoint) d_o_.move(d_out_, d_o_.offset_of_o(batch, 0, head, 0), 0, 0);
+    }
+    GATESCAN_HD value_reader moved(index_t tokens, index_t values) const {
+      value_reader there = *this;
+      move_operands<R, T>(there.x_, tokens, 0, values);
+      if (Adjoint)
+        there.d_o_.move(there.d_out_, d_o_.offset_of_o(0, tokens, 0, values), tokens, values);
+      return there;
+    }
+    GATESCAN_HD C operator()(index_t value) const {
+      if constexpr (Adjoint)
+        return d_o_(x_, d_out_, 0, 0, 0, value);
+      else
+        return R::values(x_, typename config::cursor{0, 0, 0, 0, value}).v;
+    }
+    GATESCAN_HD void next_token() { *this = moved(1, 0); }
+
+   private:
+    typename config::fields x_;
+    output_gradient<R, T> d_o_;
+    operand<const S> d_out_;
+  };
+
   template <class Block>
   GATESCAN_HD void compute(Block& block, const segment& chunk, index_t head,
                            const token_range& mine, index_t first_value) const {
+    const auto x = head_operands(p, chunk.batch, head);
+    const auto head_d_out = d_o.d_out.of_head(chunk.batch, head, 0);
+    if constexpr (config::splits) {
+      // what is needed again only at the end waits in shared memory, which leaves registers
+      const auto kept = block.template shared<place>(1);
+      if (block.thread() == 0) kept[0] = place{chunk, mine, head, first_value};
+      Block memory = block;
+      auto there = x;
+      move_operands<R, T>(there, mine.first, 0);
+      const index_t seen_tokens =
+          Adjoint ? chunk.tokens.last - mine.first : mine.first - chunk.tokens.first;
+      const index_t others = (seen_tokens - (Adjoint ? 1 : 0)) / config::tokens,
+                    last_count = Adjoint ? seen_tokens - others * config::tokens : config::tokens,
+                    left = p.n.values - first_value;
+      split_scan<R, T, Adjoint, Block> tile(
+          block, there,
+          {static_cast<int>(mine.count()),
+           left < config::values ? static_cast<int>(left) : config::values,
+           static_cast<int>(others), static_cast<int>(last_count)});
+      tile.run(
+          p.n.keys,
+          [&] {
+            const place here = kept[0];
+            const auto of_head = head_operands(p, here.chunk.batch, here.head);
+            return value_reader(of_head, d_o, d_o.d_out.of_head(here.chunk.batch, here.head, 0),
+                                here.chunk.batch, here.head)
+                .moved(here.mine.first, here.first_value);
+          },
+          [&] {
+            const place here = kept[0];
+            return state_of(here.chunk, here.head, here.first_value);
+          });
+      block.sync();
+      const auto result = memory.template shared<C>(tile_size),
+                 again = memory.template shared<C>(tile_size),
+                 seen = memory.template shared<C>(4 * config::values);
+      const int warp = block.thread() / warp_threads;
+      tile.for_each_seen(
+          [&](int column, int t) { seen[warp * config::values + column] = static_cast<C>(t); });
+      const auto for_each = [&](const auto& f) { tile.for_each(f); };
+      const place here = kept[0];
+      settle(block, head_operands(p, here.chunk.batch, here.head),
+             d_o.d_out.of_head(here.chunk.batch, here.head, 0), here.chunk, here.head, here.mine,
+             here.first_value, for_each, result, again, seen, 4 * config::values);
+    } else {
+      compute_by_subchunks(block, x, head_d_out, chunk, head, mine, first_value);
+    }
+  }
+
+  template <class Block, class Gradient>
+  GATESCAN_HD void compute_by_subchunks(Block& block, const typename config::fields& x,
+                                        const Gradient& head_d_out, const segment& chunk,
+                                        index_t head, const token_range& mine,
+                                        index_t first_value) const {
+    const auto value_at = [&](index_t time, index_t value) -> C {
+      if constexpr (Adjoint)
+        return d_o(x, head_d_out, chunk.batch, head, time, value);
+      else
+        return R::values(x, typename config::cursor{0, time, 0, 0, value}).v;
+    };
     const auto own = block.template shared<C>(config::rows * pitch);
     const auto other = block.template shared<C>(other_size);
     const auto gates = block.template shared<C>(config::rows * pitch);
     const auto values = block.template shared<C>(config::tokens * config::value_pitch);
     const auto scores = block.template shared<C>(config::subchunk * config::score_pitch);
     const auto between = block.template shared<C>(4 * config::rows);
-    const auto x = head_operands(p, chunk.batch, head);
-    const auto head_d_out = d_o.d_out.of_head(chunk.batch, head, 0);
     const int thread = block.thread();
     using scoring = chunk_scores<R, T, Adjoint>;
     sums_t sum;
@@ -128,15 +231,10 @@ struct chunk_scan {
         stage<config::tokens * config::values, config::threads>(
             thread,
             [&](int n) -> C {
-              const index_t time = there.clamped(n / config::values),
-                            value = first_value + n % config::values;
+              const index_t value = first_value + n % config::values;
               const bool inside = n / config::values < there.count() && value < p.n.values;
-              const index_t j = value < p.n.values ? value : p.n.values - 1;
-              C number;
-              if constexpr (Adjoint)
-                number = d_o(x, head_d_out, chunk.batch, head, time, j);
-              else
-                number = R::values(x, typename config::cursor{0, time, 0, 0, j}).v;
+              const C number = value_at(there.clamped(n / config::values),
+                                        value < p.n.values ? value : p.n.values - 1);
               return inside ? number : C(0);
             },
             [&](int n, C number) {
@@ -162,15 +260,16 @@ struct chunk_scan {
           scoring::score_subchunk(block, keys, diagonal, b, own, other, scores);
           block.sync();
           // only by those that see them
-          const int from = diagonal && !Adjoint ? (b + 1) * config::subchunk : 0,
+          const int begin = diagonal && !Adjoint ? (b + 1) * config::subchunk : 0,
                     to = diagonal && Adjoint ? b * config::subchunk : config::tokens;
-          sum.add(block, from, to, config::subchunk, scores, config::score_pitch,
+          sum.add(block, begin, to, config::subchunk, scores, config::score_pitch,
                   values + b * config::subchunk * config::value_pitch, config::value_pitch);
           scoring::decay_own(block, keys, diagonal, b, own, between);
           block.sync();
         }
       }
       // own tokens now see the chunk's start (backward: its end)
+      const auto from = state_of(chunk, head);
       stage<config::rows * config::values, config::threads>(
           thread,
           [&](int n) -> C {
@@ -179,7 +278,7 @@ struct chunk_scan {
                           value = first_value + n % config::values;
             const bool inside = key < p.n.keys && value < p.n.values;
             const C number =
-                state_part(chunk, head, row / config::keys, inside ? key : 0, inside ? value : 0);
+                state_part(from, row >= config::keys, inside ? key : 0, inside ? value : 0);
             return !inside ? C(0) : !Adjoint && row >= config::keys ? -number : number;
           },
           [&](int n, C number) {
@@ -191,25 +290,45 @@ struct chunk_scan {
                 config::value_pitch);
       block.sync();
     }
-    bool non_finite = false;
     gates[thread] = static_cast<C>(first_non_finite);
-    sum.for_each(thread, [&](int t, int column, C total) {
+    const auto for_each = [&](const auto& f) { sum.for_each(thread, f); };
+    settle(block, x, head_d_out, chunk, head, mine, first_value, for_each, own, other, gates,
+           config::threads);
+  }
+
+  // From the sums of a tile to results, by way of `result` and, where something is not finite,
+  // `again`. seen[n]: first_non_finite of column n % values.
+  template <class Block, class Gradient, class ForEach, class Array>
+  GATESCAN_HD void settle(Block& block, const typename config::fields& x,
+                          const Gradient& head_d_out, const segment& chunk, index_t head,
+                          const token_range& mine, index_t first_value, const ForEach& for_each,
+                          const Array& result, const Array& again, const Array& seen,
+                          int seen_size) const {
+    bool non_finite = false;
+    for_each([&](int t, int column, C total) {
       non_finite = non_finite || !is_finite(total);
-      own[t * config::values + column] = total;
+      result[t * config::values + column] = total;
     });
     block.sync();
-    for (int n = thread; n < config::tokens * config::values; n += config::threads)
-      for (int i = n % config::values; i < config::threads; i += config::values) {
-        const int seen = static_cast<int>(C(gates[i])), t = n / config::values;
-        if (Adjoint ? t > seen : t < seen) continue;
-        own[n] = static_cast<C>(__builtin_nanf(""));
-        non_finite = true;
-      }
+    // a thread has a column, or a column has several threads
+    static_assert(config::threads % config::values == 0);
+    const int column = block.thread() % config::values, row = block.thread() / config::values;
+    int first = Adjoint ? -1 : config::tokens;
+    for (int i = column; i < seen_size; i += config::values) {
+      const int of_i = static_cast<int>(C(seen[i]));
+      first = Adjoint == (of_i > first) ? of_i : first;
+    }
+    if (first != (Adjoint ? -1 : config::tokens)) {
+      non_finite = true;
+      for (int t = row; t < config::tokens; t += rows_together)
+        if (Adjoint ? t <= first : t >= first)
+          result[t * config::values + column] = static_cast<C>(__builtin_nanf(""));
+    }
     if (block.any(non_finite)) {
-      recompute(block, x, head_d_out, chunk, head, mine, first_value, other, own);
+      recompute(block, x, head_d_out, chunk, head, mine, first_value, again, result);
       block.sync();
     }
-    finish(block, x, head_d_out, chunk, head, mine, first_value, own);
+    finish(block, x, head_d_out, chunk, head, mine, first_value, result);
   }
 
   template <class Block>
@@ -247,21 +366,29 @@ struct chunk_scan {
       }
   }
 
-  GATESCAN_HD C state_part(const segment& chunk, index_t head, int plane, index_t key,
-                           index_t value) const {
-    if (states.states == nullptr) {
-      const auto& from = p.initial_state;
-      const C* const numbers = plane == 0 ? from.re : from.im;
-      if (!from.given || numbers == nullptr) return C(0);
-      return numbers[from.offset(chunk.sequence, 0, head) + key * from.key + value * from.value];
+  GATESCAN_HD state_parts<C> state_of(const segment& chunk, index_t head,
+                                      index_t first_value = 0) const {
+    if (states.states != nullptr) {
+      const C* const first = states.state(chunk.slot, head) + first_value;
+      return {first, first + states.plane(), true, true, p.n.values, 1};
     }
-    return states.state(chunk.slot, head)[plane * states.plane() + key * p.n.values + value];
+    const auto& from = p.initial_state;
+    const index_t first =
+        from.given ? from.offset(chunk.sequence, 0, head) + first_value * from.value : 0;
+    const bool has_im = from.given && from.im != nullptr;
+    return {from.re + first, has_im ? from.im + first : from.im, from.given, has_im, from.key,
+            from.value};
   }
-  GATESCAN_HD E state_at(const segment& chunk, index_t head, index_t key, index_t value) const {
+  GATESCAN_HD static C state_part(const state_parts<C>& from, bool imaginary, index_t key,
+                                  index_t value) {
+    if (!(imaginary ? from.has_im : from.has_re)) return C(0);
+    return (imaginary ? from.im : from.re)[key * from.key + value * from.value];
+  }
+  GATESCAN_HD static E state_at(const state_parts<C>& from, index_t key, index_t value) {
     if constexpr (config::complex)
-      return {state_part(chunk, head, 0, key, value), state_part(chunk, head, 1, key, value)};
+      return {state_part(from, false, key, value), state_part(from, true, key, value)};
     else
-      return state_part(chunk, head, 0, key, value);
+      return state_part(from, false, key, value);
   }
 
   // A thread a column, over all keys and the chunk's tokens. What was finite stays as it is, so
@@ -280,8 +407,9 @@ struct chunk_scan {
       const int n = static_cast<int>(t - mine.first) * config::values + column;
       again[n] = C(again[n]) + term;
     };
+    const auto from = state_of(chunk, head);
     for (index_t key = 0; key < p.n.keys; ++key) {
-      E state = state_at(chunk, head, key, value);
+      E state = state_at(from, key, value);
       if constexpr (Adjoint) {
         for (index_t t = chunk.tokens.last - 1; t >= mine.first; --t) {
           const auto token = R::keys(x, typename config::cursor{0, t, 0, key, 0});
@@ -308,24 +436,36 @@ struct chunk_scan {
                           const token_range& mine, index_t first_value, const Array& result) const {
     block.sync();
     typename config::sums sums{};
-    const auto head_out = out.of_head(chunk.batch, head, 0);
-    for (int n = block.thread(); n < config::tokens * config::values; n += config::threads) {
-      const index_t t = mine.first + n / config::values, value = first_value + n % config::values;
-      if (t >= mine.last || value >= p.n.values) continue;
-      const typename config::cursor at{0, t, 0, 0, value};
-      const C total = result[n];
+    const int column = block.thread() % config::values, count = static_cast<int>(mine.count()),
+              first_row = block.thread() / config::values;
+    const index_t value = first_value + column;
+    if (value < p.n.values && first_row < count) {
       if constexpr (Adjoint) {
-        const auto w = R::values(x, at);
-        std::remove_const_t<decltype(w)> d_w{};
-        d_o(x, head_d_out, chunk.batch, head, t, value, w, d_w, sums);
-        d_w.v = d_w.v + total;
-        R::values_adjoint(x, sums, at, w, d_w);
-        gradients.store_token(side::values, sums, chunk, head, t, value);
-      } else if (o != nullptr) {
-        o[((chunk.batch * p.n.time + t) * p.n.heads + head) * p.n.values + value] = total;
+        for (int row = first_row; row < count; row += rows_together) {
+          const index_t t = mine.first + row;
+          const typename config::cursor at{0, t, 0, 0, value};
+          const auto w = R::values(x, at);
+          std::remove_const_t<decltype(w)> d_w{};
+          d_o(x, head_d_out, chunk.batch, head, t, value, w, d_w, sums);
+          d_w.v = d_w.v + C(result[row * config::values + column]);
+          R::values_adjoint(x, sums, at, w, d_w);
+          gradients.store_token(side::values, sums, chunk, head, t, value);
+        }
       } else {
-        head_out.re[t * head_out.time + value * head_out.value] =
-            convert<S>(R::output(x, at, R::values(x, at), total));
+        const auto head_out = out.of_head(chunk.batch, head, 0);
+        auto here = x;
+        index_t t = mine.first + first_row;
+        move_operands<R, T>(here, t, 0, value);
+        for (int row = first_row; row < count; row += rows_together, t += rows_together) {
+          const C total = result[row * config::values + column];
+          const typename config::cursor at{0, 0, 0, 0, 0};
+          if (o != nullptr)
+            o[((chunk.batch * p.n.time + t) * p.n.heads + head) * p.n.values + value] = total;
+          else
+            head_out.re[t * head_out.time + value * head_out.value] =
+                convert<S>(R::output(here, at, R::values(here, at), total));
+          if (row + rows_together < count) move_operands<R, T>(here, rows_together, 0);
+        }
       }
     }
     if constexpr (Adjoint) store_parameters(block, chunk, head, first_value, sums);

@@ -23,6 +23,11 @@ struct output_gradient {
   GATESCAN_HD index_t offset_of_o(index_t batch, index_t time, index_t head, index_t value) const {
     return ((batch * n.time + time) * n.heads + head) * n.values + value;
   }
+  /// A head's gradient and o moved on.
+  GATESCAN_HD void move(operand<const S>& head_d_out, index_t by_o, index_t times, index_t values) {
+    if (d_out.given) head_d_out.re += times * head_d_out.time + values * head_d_out.value;
+    if (needs_o) o += by_o;
+  }
   /// At one value of one head, whose operands are x; adds to d and d_w.
   template <class W>
   GATESCAN_HD C operator()(const typename config::fields& x, const operand<const S>& head_d_out,

@@ -47,7 +47,8 @@ struct tile_config {
   static constexpr int values = tuned.tile_bytes / static_cast<int>(sizeof(C));
   // operands of 16 bits are multiplied in bfloat16, each number as two or three of them
   static constexpr bool in_tf32 = is_tf32<T>;
-  static constexpr bool by_warps = (sizeof(S) == 2 && sizeof(C) == 4) || in_tf32;
+  static constexpr bool splits = sizeof(S) == 2 && sizeof(C) == 4;
+  static constexpr bool by_warps = splits || in_tf32;
   template <int N, bool Exactly = false>
   using warp_products = std::conditional_t<in_tf32, tf32_sums<N>, warp_sums<N, Exactly>>;
   // Lanes of a matrix unit read 8 numbers of every second row of an array (in tf32 of every row):
@@ -66,6 +67,19 @@ GATESCAN_HD auto head_operands(const problem_of<R, T>& p, index_t batch, index_t
                   auto& of_head) { of_head = all.of_head(batch, head, 0); },
               p.x, x);
   return x;
+}
+
+/// Operands of a head moved on by so many tokens, keys and values.
+template <class R, class T>
+GATESCAN_HD void move_operands(typename tile_config<R, T>::fields& x, index_t tokens, index_t keys,
+                               index_t values = 0) {
+  R::operands(
+      [&](const char*, const axes&, presence, auto& o) {
+        const index_t by = tokens * o.time + keys * o.key + values * o.value;
+        o.re += by;  // 0 of what is not given
+        if (tile_config<R, T>::complex && o.im != nullptr) o.im += by;
+      },
+      x);
 }
 
 /// The state of one sequence's head in the caller's memory; 0 where it is not given.
