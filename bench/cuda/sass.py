@@ -43,7 +43,7 @@ ALLOWED = [
      "a few bytes, for a third block a multiprocessor"),
 ]
 
-LINE = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*);")
+LINE = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*);")
 REGISTER = re.compile(r"\bR(\d+)\b")
 TARGET = re.compile(r"0x([0-9a-f]+)")
 
@@ -53,6 +53,7 @@ class Instruction:
     at: int
     name: str
     operands: str
+    guarded: bool = False  # runs where a predicate says so
 
     @property
     def family(self) -> str:
@@ -111,8 +112,8 @@ def parse(sass: str, usage: str) -> list[Kernel]:
         if "Function :" in line:
             current = kernels.setdefault(name := line.split(":", 1)[1].strip(), Kernel(name))
         elif current is not None and (match := LINE.match(line)):
-            current.body.append(Instruction(int(match.group(1), 16), match.group(2),
-                                            match.group(3)))
+            current.body.append(Instruction(int(match.group(1), 16), match.group(3),
+                                            match.group(4), match.group(2) is not None))
     for name, text in re.findall(r"Function (\S+):\n(.*)", usage):
         if name in kernels:
             kernels[name].registers = int(re.search(r"REG:(\d+)", text).group(1))
