@@ -12,6 +12,7 @@ skip() {
   echo "$1"
   exit 77
 }
+need_bench() { [ -x "$bench" ] || skip "no $(basename "$bench")"; }
 has_gtest() { echo '#include <gtest/gtest.h>' | g++ -E -x c++ - >/dev/null 2>&1; }
 
 # compile NAME COMMAND...: beside the others, with a log of its own; its process is $!
@@ -90,6 +91,7 @@ run_tests() {
 # What three kinds of kernels wait for.
 profile() {
   command -v ncu >/dev/null 2>&1 || skip 'no ncu'
+  need_bench
   for row in 'gla, B 1' selective 'D 1536, float'; do
     echo "== $row"
     ncu --clock-control none --section SpeedOfLight --section Occupancy --section WarpStateStats \
@@ -122,9 +124,9 @@ sanitize() {
 
 case $phase in
   build) build_all ;;
-  tiny) "$bench" --tiny --seconds 0 ;;
+  tiny) need_bench && "$bench" --tiny --seconds 0 ;;
   tests) run_tests ;;
-  bench) "$bench" --seconds 0.2 --out "$results/bench.json" ;;
+  bench) need_bench && "$bench" --seconds 0.2 --out "$results/bench.json" ;;
   profile) profile ;;
   peers) peers ;;
   memcheck) sanitize memcheck "$bench" --tiny --seconds 0 --rows gla ;;

@@ -37,11 +37,11 @@ bench() {
       -o "$objects/$(basename "$source" .cpp).o"
   done >>"$objects/commands"
   xargs -P "${JOBS:-1}" -I{} sh -c '{}' <"$objects/commands"
-  nvcc "$objects"/*.o -Xcompiler -fopenmp -Xlinker -static-libstdc++ -o "$card/gatescan_bench_cuda"
+  nvcc "$objects"/*.o -Xcompiler -fopenmp,-static-libstdc++ -o "$card/gatescan_bench_cuda"
 }
 test_program() {
   # shellcheck disable=SC2086
-  $nvcc -O2 "$device/$1.cu" "$device/main.cu" -Xlinker -static-libstdc++ -lgtest -lpthread \
+  $nvcc -O2 "$device/$1.cu" "$device/main.cu" -Xcompiler -static-libstdc++ -lgtest -lpthread \
     -o "$card/$1"
 }
 
