@@ -256,9 +256,9 @@ class split_scan : public split_tile<R, T, Adjoint, Block> {
     return pair_of(number);
   }
 
-  float sum_[groups][2][4] = {};
-  float past_[subchunks - 1][2][4] = {};  // scores with the subchunks of subchunk_at
-  float diagonal_[2][4] = {};             // and with the own one
+  registers<float[2][4], groups> sum_ = {};
+  registers<float[2][4], subchunks - 1> past_ = {};  // scores with the subchunks of subchunk_at
+  float diagonal_[2][4] = {};                        // and with the own one
 };
 
 }  // namespace matrix
