@@ -33,11 +33,6 @@ concept says_results = requires {
   typename R::template outputs<double>;
 };
 template <class R>
-concept says_itself = requires {
-  requires std::is_same_v<typename R::template fields<counting>::recurrence, R>;
-  typename R::template fields<input_views<float>>::format;
-};
-template <class R>
 concept has_usual_fields = requires(typename R::template fields<counting> s) {
   s.initial_state;
   s.sequence_offsets;
@@ -65,9 +60,6 @@ consteval bool lists_members() {
   static_assert(says_results<R>,
                 "gatescan: a recurrence needs out_axes, state_axes and the types of its results: "
                 "matrix_state<R> or another of core/result_types.hpp inherited");
-  static_assert(says_itself<R>,
-                "gatescan: fields<V> needs `using recurrence = ` the recurrence itself, and `using "
-                "format = format_of<V>`");
   static_assert(has_usual_fields<R>,
                 "gatescan: fields<V> needs `real_state_field<V> initial_state{}` (or that of a "
                 "complex state, or state_field of several parts) and `offsets_field<V> "
