@@ -2,6 +2,7 @@
 // members do not keep.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <gatescan/gatescan.hpp>
 #include <gatescan/testing/check_modes.hpp>
 
@@ -84,6 +85,25 @@ struct wrong_log_gate : own::tied {
 TEST(mode_checker, finds_a_logarithm_that_is_not_the_gate_s) {
   const auto worst = check<wrong_log_gate>();
   EXPECT_GT(worst.epsilons, 1e4);
+  EXPECT_EQ(worst.format, "float");
+}
+
+// tied, with values that are no numbers in float
+struct overflowing : own::tied {
+  template <class X>
+  struct fields : own::tied::fields<X> {
+    using recurrence = overflowing;
+  };
+  template <class T>
+  using inputs = fields<gatescan::input_views<T>>;
+  GATESCAN_MEMBER auto values(const auto& x, const auto& at) {
+    using E = decltype(at(x.v));
+    return gatescan::value_of<E>{at(x.v) * E(1e30) * E(1e30) * E(1e-60)};
+  }
+};
+TEST(mode_checker, remembers_what_is_not_a_number) {
+  const auto worst = check<overflowing>();
+  EXPECT_TRUE(std::isnan(worst.epsilons));
   EXPECT_EQ(worst.format, "float");
 }
 

@@ -177,6 +177,7 @@ auto bind_inputs(const In& in) {
             to = bind(name, from, wanted, p.n, false, [&](axis of) {
               return origin_of<R, OneToken>(in, name, of, extent(p.n, of));
             });
+            if (from.given() && to.head == 0) to.heads_a_group = std::max<index_t>(p.n.heads, 1);
             if constexpr (!on_device<T>)
               if (!from.given()) to.re = &zero_of<std::remove_pointer_t<decltype(to.re)>>;
             p.complex = p.complex || to.complex;

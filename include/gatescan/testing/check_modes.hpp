@@ -88,14 +88,17 @@ template <class T>
 void compare_results(mode_disagreement& worst, const std::string& mode, const char* format,
                      const char* result, const dense_numbers<T>& got,
                      const dense_numbers<double>& want) {
+  if (std::isnan(worst.epsilons)) return;
   double largest = 1;
   for (const auto* plane : {&want.re, &want.im})
-    for (const double x : *plane) largest = (std::max)(largest, std::fabs(x));
+    for (const double x : *plane)
+      if (std::isfinite(x)) largest = (std::max)(largest, std::fabs(x));
   for (const bool imaginary : {false, true}) {
     const auto& x = imaginary ? got.im : got.re;
     const auto& exact = imaginary ? want.im : want.re;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const double distance = std::fabs(static_cast<double>(x[i]) - exact[i]) / largest;
+      const auto number = static_cast<double>(x[i]);
+      const double distance = number == exact[i] ? 0 : std::fabs(number - exact[i]) / largest;
       const double epsilons = distance / static_cast<double>(std::numeric_limits<T>::epsilon());
       if (worst.result.empty() || !(epsilons <= worst.epsilons))  // a NaN is worse than any number
         worst = {mode,      format,

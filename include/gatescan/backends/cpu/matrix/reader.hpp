@@ -254,10 +254,11 @@ class matrix_reader {
   // Whether q and k of these tokens are in the tiles. They are about to be.
   template <bool WithQueries>
   bool tiles_have_keys(index_t first, index_t count) {
-    if constexpr (may_share_keys && WithQueries) {
-      const keys_read wanted{R::query(x_).re, R::key(x_).re, first, count};
-      return std::exchange(keys_read_, wanted) == wanted;
-    }
+    if constexpr (may_share_keys && WithQueries)
+      if (shares_keys()) {  // what kernels keep of pairs for the next head is there only then
+        const keys_read wanted{R::query(x_).re, R::key(x_).re, first, count};
+        return std::exchange(keys_read_, wanted) == wanted;
+      }
     keys_read_ = {};
     return false;
   }

@@ -18,12 +18,13 @@ bool values_side_by_side(const Operands& x) {
               x);
   return all;
 }
-/// Where there may be one value for all, only the operand knows.
+/// Where there may be one value for all, or none came, only the operand knows.
 template <class R, class Operands>
 GATESCAN_INLINE Operands with_values_side_by_side(Operands x) {
   R::operands(
-      [](const char*, const axes& a, presence, auto& o) {
-        if (!a.has(axis::value_or_one)) o.value = has_values(a) ? 1 : 0;
+      [](const char*, const axes& a, presence need, auto& o) {
+        if (!a.has(axis::value_or_one))
+          o.value = has_values(a) && (need == presence::required || o.given) ? 1 : 0;
       },
       x);
   return x;
