@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds and runs the tests on a Debian 12, from nothing: installs the packages it needs.
-#   test.sh [LANE...]     lanes are presets: ci (the default), examples, device; rest; asan, tsan;
+#   test.sh [LANE...]     lanes are presets: ci (the default), ranks, examples, device; rest; asan, tsan;
 #                         asan-scopes, release, debug, clang, libcxx, valgrind, fuzz, fuzz-today.
 #                         tests/README.md says what each is for.
 set -eu
