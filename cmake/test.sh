@@ -12,9 +12,10 @@ need g++ cmake ninja-build pkg-config python3 libgtest-dev librapidcheck-dev lib
   libopenmpi-dev openmpi-bin
 jobs=$(nproc)
 begin=$(date +%s)
-say() { echo "== $lane (lane $number of $#), $(($(date +%s) - begin)) s: $1"; }
+say() { echo "== $lane (lane $number of $lanes), $(($(date +%s) - begin)) s: $1"; }
 
 [ $# -gt 0 ] || set -- ci
+lanes=$#
 number=0
 for lane in "$@"; do
   number=$((number + 1))
