@@ -35,7 +35,7 @@ TEST(on_device_errors, of_one_rank_are_those_of_all) {
   const bool is_last = rank() + 1 == rank_count();
   expect_error<on_device_float>(emulated_gpu{}, is_last ? 5 : 3,
                                 "k: expected [batch, time, heads, keys] = [1, 4, 1, 5] (heads may "
-                                "be a divisor), got [1, 4, 1, 3]");
+                                "be a divisor) as in q, got [1, 4, 1, 3]");
 }
 TEST(on_device_errors, ranks_are_all_on_devices_or_none) {
   if (rank_count() == 1) GTEST_SKIP() << "one rank agrees with itself";
