@@ -27,16 +27,20 @@ inline const std::vector<sizes> all_sizes{{1, 1, 1, 1, 1},   {1, 2, 1, 1, 1},   
                                           {1, 97, 1, 33, 5}, {2, 130, 2, 4, 19}};
 inline const std::vector<sizes> empty_sizes{{2, 0, 2, 3, 3}, {0, 4, 1, 2, 2}, {1, 0, 1, 1, 1}};
 
-// 1, 2, 3, ... printed with every failure
-inline std::uint64_t next_seed() {
-  static std::uint64_t seed = 0;
-  return ++seed;
+// 1, 2, 3, ... printed with every failure; formats of 16 bits count for themselves
+inline std::uint64_t next_seed(bool sixteen_bits) {
+  static std::uint64_t seeds[2] = {};
+  return ++seeds[sixteen_bits];
+}
+template <class T>
+std::uint64_t next_seed() {
+  return next_seed(sizeof(gatescan::storage_t<T>) == 2);
 }
 
 template <class O, class T>
 void check(const std::vector<mode>& modes, const sizes& n, const options& c,
            const settings& how = {}) {
-  const std::uint64_t seed = next_seed();
+  const std::uint64_t seed = next_seed<T>();
   const auto in = rounded<O, T>(problem<O>(n, c, seed));
   const auto want = O::forward(in);
   const auto dout = rounded_results<O, T>(random_gradients<O>(want, seed + 1000));
@@ -64,7 +68,7 @@ void check_nothing_to_do(const std::vector<mode>& modes) {
 // sets of unwanted operands as bits, of n of them.
 template <class O, class T, class Choices>
 void check_given_and_wanted(const std::vector<mode>& modes, const sizes& n, Choices choices) {
-  const std::uint64_t seed = next_seed();
+  const std::uint64_t seed = next_seed<T>();
   const auto in = rounded<O, T>(problem<O>(n, options{}, seed));
   const auto dout = rounded_results<O, T>(random_gradients<O>(O::forward(in), seed));
   for (const mode& m : modes_of<O>(modes)) {

@@ -1,6 +1,5 @@
 // The grid: recurrence x mode x scalar x {forward, backward} against the oracle, over sizes, gates,
-// optional operands, layouts and subsets of what is asked for. Two programs a recurrence: formats
-// of full width, and 16-bit storage.
+// optional operands, layouts and subsets of what is asked for. A program a recurrence.
 #pragma once
 
 #include <numeric>
