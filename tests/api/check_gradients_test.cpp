@@ -4,8 +4,8 @@
 #include <gatescan/gatescan.hpp>
 #include <gatescan/testing/check_gradients.hpp>
 
-#include "../../examples/own_recurrences.hpp"
 #include "../support/run.hpp"
+#include "tied_problem.hpp"
 
 namespace {
 
@@ -36,28 +36,13 @@ TYPED_TEST(gradient_checker, agrees_with_the_library) {
     });
 }
 
-std::vector<double> some(std::size_t n, double step) {
-  std::vector<double> x(n);
-  for (std::size_t i = 0; i < n; ++i) x[i] = std::sin(step * static_cast<double>(i + 1));
-  return x;
-}
-constexpr std::int64_t L = 9, H = 2, K = 3, V = 5;
-const std::vector<double> q = some(L * H * K, 0.3), f = some(L * H * K, 0.7),
-                          v = some(L * H * V, 1.1), first = some(H * K * V, 0.5);
-
-template <class R>
-typename R::template inputs<double> tied_inputs() {
-  typename R::template inputs<double> in;
-  in.q = {q.data(), {1, L, H, K}};
-  in.f = {f.data(), {1, L, H, K}};
-  in.v = {v.data(), {1, L, H, V}};
-  in.initial_state = {first.data(), {1, H, K, V}};
-  in.lower = 0.5;
-  return in;
-}
+const tied_problem tied{9};
+constexpr auto H = tied_problem::H, V = tied_problem::V;
+const auto L = tied.L;
+const auto& v = tied.v;
 
 TEST(gradient_checker, agrees_with_a_recurrence_of_the_user) {
-  const auto in = tied_inputs<own::tied>();
+  const auto in = tied.inputs<own::tied>();
   EXPECT_LT(check_gradients(cpu{}, gatescan::recurrent{}, in).error, enough);
   EXPECT_LT(check_gradients(cpu{}, gatescan::chunked{4}, in).error, enough);
 }
@@ -94,7 +79,7 @@ struct wrong : own::tied {
 };
 
 TEST(gradient_checker, names_the_operand_of_a_wrong_adjoint) {
-  const auto worst = check_gradients(cpu{}, gatescan::recurrent{}, tied_inputs<wrong>());
+  const auto worst = check_gradients(cpu{}, gatescan::recurrent{}, tied.inputs<wrong>());
   EXPECT_EQ(worst.operand, "f");
   EXPECT_GT(worst.error, 1e-3);
   EXPECT_GT(std::fabs(worst.by_backward - worst.by_differences), 1e-3);

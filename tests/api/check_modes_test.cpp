@@ -6,8 +6,8 @@
 #include <gatescan/gatescan.hpp>
 #include <gatescan/testing/check_modes.hpp>
 
-#include "../../examples/own_recurrences.hpp"
 #include "../support/run.hpp"
+#include "tied_problem.hpp"
 
 namespace {
 
@@ -31,23 +31,11 @@ TYPED_TEST(mode_checker, agrees_with_the_library) {
   EXPECT_FALSE(worst.result.empty());
 }
 
-constexpr std::int64_t L = 40, H = 2, K = 3, V = 5;
-std::vector<double> some(std::size_t n, double step) {
-  std::vector<double> x(n);
-  for (std::size_t i = 0; i < n; ++i) x[i] = std::sin(step * static_cast<double>(i + 1));
-  return x;
-}
-const std::vector<double> q = some(L * H * K, 0.3), f = some(L * H * K, 0.7),
-                          v = some(L * H * V, 1.1);
+const tied_problem tied{40};
 
 template <class R>
 gatescan::mode_disagreement check() {
-  typename R::template inputs<double> in;
-  in.q = {q.data(), {1, L, H, K}};
-  in.f = {f.data(), {1, L, H, K}};
-  in.v = {v.data(), {1, L, H, V}};
-  in.lower = 0.5;
-  return check_modes(cpu{.threads = 1}, in);
+  return check_modes(cpu{.threads = 1}, tied.inputs<R>());
 }
 
 TEST(mode_checker, agrees_with_a_recurrence_of_the_user) {

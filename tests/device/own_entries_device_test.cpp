@@ -2,6 +2,7 @@
 // factor): the programs that have nothing but `gate` to go by agree with the CPU.
 #include <cmath>
 
+#include "../support/fenced.hpp"
 #include "device.hpp"
 
 namespace {
@@ -64,27 +65,17 @@ struct problem {
     const int64 n = packed ? 4 : 1;
     initial = g.normals({n, D, N}), d_final = g.normals({n, D, N}), d_out = g.normals({1, L, D});
   }
-  static layout dense(const support::extents& shape) {
-    layout l;
-    l.rank = static_cast<int>(shape.size());
-    index_t stride = 1;
-    for (int i = l.rank - 1; i >= 0; --i) {
-      l.shape[i] = shape[static_cast<std::size_t>(i)], l.stride[i] = stride;
-      stride *= l.shape[i];
-    }
-    return l;
-  }
   // out, the final state, and the gradients of all operands
   template <class Format, class Backend, class Mode>
   std::vector<std::vector<double>> results(const Backend& backend, const Mode& mode) {
     std::vector<std::vector<double>> made;
     made.reserve(8);
     const auto in = [](const tensor<double>& x) {
-      return view<const double>(x.data.data(), dense(x.shape));
+      return view<const double>(x.data.data(), support::dense_layout(x.shape));
     };
     const auto room = [&](const tensor<double>& like) {
       made.emplace_back(like.data.size(), std::nan(""));
-      return view<double>(made.back().data(), dense(like.shape));
+      return view<double>(made.back().data(), support::dense_layout(like.shape));
     };
     entries::inputs<Format> x{.q = in(q), .k = in(k), .v = in(v), .f = in(f), .bias = in(bias)};
     x.initial_state = in(initial);

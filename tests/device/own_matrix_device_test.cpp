@@ -4,6 +4,7 @@
 // has the other side's axis, at the first key and the first value.
 #include <cmath>
 
+#include "../support/fenced.hpp"
 #include "device.hpp"
 
 namespace {
@@ -100,14 +101,7 @@ struct problem {
   }
   template <class View>
   static View dense(std::vector<double>& data, const support::extents& shape) {
-    layout l;
-    l.rank = static_cast<int>(shape.size());
-    index_t stride = 1;
-    for (int i = l.rank - 1; i >= 0; --i) {
-      l.shape[i] = shape[static_cast<std::size_t>(i)], l.stride[i] = stride;
-      stride *= l.shape[i];
-    }
-    return View(data.data(), l);
+    return View(data.data(), support::dense_layout(shape));
   }
   // out, final state, and the gradients of all operands, one after another
   template <class Format, class Backend, class Mode>

@@ -13,6 +13,18 @@
 
 namespace support {
 
+/// Rows that follow each other in memory.
+inline gatescan::layout dense_layout(const extents& shape) {
+  gatescan::layout l;
+  l.rank = static_cast<int>(shape.size());
+  gatescan::index_t step = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    l.shape[i] = shape[i], l.stride[i] = step;
+    step *= shape[i];
+  }
+  return l;
+}
+
 enum class fence { before, after };  // the side on which the forbidden page follows at once
 
 class fenced_bytes {
@@ -97,12 +109,12 @@ class fenced {
   template <class T>
   requires(std::is_same_v<std::remove_const_t<T>, S>) operator gatescan::view<T>() const {
     if (!given()) return {};
-    return {plane(0), dense(shape_)};
+    return {plane(0), dense_layout(shape_)};
   }
   template <class T>
   requires(std::is_same_v<std::remove_const_t<T>, S>) operator gatescan::complex_view<T>() const {
     if (!given()) return {};
-    return {plane(0), planes_.size() == 2 ? plane(1) : nullptr, dense(shape_)};
+    return {plane(0), planes_.size() == 2 ? plane(1) : nullptr, dense_layout(shape_)};
   }
   template <template <class> class State, class T>
   requires(std::is_same_v<std::remove_const_t<T>, S>&& gatescan::detail::has_parts<State<T>>)
@@ -115,7 +127,7 @@ class fenced {
           extents shape{shape_[0], shape_[1]};
           if (a.has(gatescan::axis::key)) shape.push_back(shape_[2]);
           if (a.has(gatescan::axis::value)) shape.push_back(values());
-          part = gatescan::view<T>(plane(i), dense(shape));
+          part = gatescan::view<T>(plane(i), dense_layout(shape));
         },
         x);
     return x;
@@ -148,16 +160,6 @@ class fenced {
       else if (row % shape_[2] == 0)  // one m a head
         f(number, plane(2) + row / shape_[2]);
     }
-  }
-  static gatescan::layout dense(const extents& shape) {
-    gatescan::layout l;
-    l.rank = static_cast<int>(shape.size());
-    gatescan::index_t step = 1;
-    for (std::size_t i = shape.size(); i-- > 0;) {
-      l.shape[i] = shape[i], l.stride[i] = step;
-      step *= shape[i];
-    }
-    return l;
   }
   extents shape_;
   std::vector<fenced_bytes> planes_;
