@@ -113,6 +113,49 @@ TEST(emulation, a_shuffle_is_no_barrier) {
             std::string::npos);
 }
 
+// What a block does together, in the order of threads; the numbers' tail is not touched.
+TEST(emulation, blocks_load_scan_sum_and_store) {
+  std::vector<float> from(3 * 64), to(3 * 64, -1.0f), sums(64);
+  for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<float>(i % 7);
+  run_body([&](auto& block) {
+    float x[3];
+    block.template load<64>(from.data(), 100, x);
+    float total = -1;
+    const auto add = [](float a, float b) { return a + b; };
+    const float own = x[0] + x[1] + x[2];
+    float before = block.template exclusive_scan<64>(own, 0.0f, total, add);
+    if (const float sum = block.template sum<64>(own, add); block.thread() == 0)
+      sums[0] = sum, sums[1] = total;
+    for (float& e : x) before = e = before + e;
+    block.template store<64>(to.data(), 100, x);
+  });
+  float sum = 0;
+  for (std::size_t i = 0; i < 100; ++i) EXPECT_EQ(to[i], sum += from[i]) << i;
+  EXPECT_EQ(to[100], -1.0f);
+  EXPECT_EQ(sums[0], sum);
+  EXPECT_EQ(sums[1], sum);
+}
+
+// They bring a block together, but order no memory; and it is the whole block.
+TEST(emulation, a_sum_is_no_barrier) {
+  const auto add = [](float a, float b) { return a + b; };
+  EXPECT_NE(complaint([add](auto& block) {
+              const auto numbers = block.template shared<float>(64);
+              numbers[block.thread()] = 1.0f;
+              const float sum = block.template sum<64>(1.0f, add);
+              const float other = numbers[63 - block.thread()];
+              (void)sum, (void)other;
+            }).find("without a barrier"),
+            std::string::npos);
+  EXPECT_NE(complaint([add](auto& block) {
+              if (block.thread() < 40) block.template sum<64>(1.0f, add);
+            }).find("part ways"),
+            std::string::npos);
+  EXPECT_NE(
+      complaint([add](auto& block) { block.template sum<32>(1.0f, add); }).find("of 32 threads"),
+      std::string::npos);
+}
+
 TEST(emulation, a_barrier_that_some_do_not_reach) {
   EXPECT_NE(complaint([](auto& block) {
               if (block.thread() < 40) block.sync();

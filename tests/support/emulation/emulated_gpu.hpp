@@ -49,6 +49,50 @@ class block {
   T shuffle_xor(T x, int lane_mask) {
     return shuffle(x, (thread_ % gatescan::detail::warp_threads) ^ lane_mask);
   }
+  template <int Threads, class From, class X, int Count>
+  void load(const From& from, int numbers, X (&to)[Count]) {
+    of_whole_block<Threads>();
+    machine_.wait(machine::waits::exchange);
+    for (int i = 0; i < Count; ++i)
+      if (const int at = thread_ * Count + i; at < numbers)
+        to[i] = from[at];
+      else
+        to[i] = X{};
+  }
+  template <int Threads, class To, class X, int Count>
+  void store(const To& to, int numbers, X (&from)[Count]) {
+    of_whole_block<Threads>();
+    machine_.wait(machine::waits::exchange);
+    for (int i = 0; i < Count; ++i)
+      if (const int at = thread_ * Count + i; at < numbers) to[at] = from[i];
+  }
+  // in the order of threads
+  template <int Threads, class X, class Op>
+  X exclusive_scan(const X& own, const X& identity, X& total, const Op& op) {
+    X before = identity, all = own;
+    of_threads<Threads>(own, [&](int of, const X& x) {
+      all = of == 0 ? x : op(all, x);
+      if (of + 1 == thread_) before = all;
+    });
+    total = all;
+    return before;
+  }
+  template <int Threads, class X, class Op>
+  X exclusive_scan_back(const X& own, const X& identity, X& total, const Op& op) {
+    X before = identity, all = own;
+    of_threads<Threads, true>(own, [&](int of, const X& x) {
+      all = of == Threads - 1 ? x : op(all, x);
+      if (of == thread_ + 1) before = all;
+    });
+    total = all;
+    return before;
+  }
+  template <int Threads, class X, class Op>
+  X sum(const X& own, const Op& op) {
+    X all = own;
+    of_threads<Threads>(own, [&](int of, const X& x) { all = of == 0 ? x : op(all, x); });
+    return thread_ == 0 ? all : own;
+  }
   void load_matrices(bf16_pair (&to)[4], const shared_array<bf16_pair>& from, int at) {
     const int lane = thread_ % gatescan::detail::warp_threads;
     load_rows(at, [&](std::size_t m, auto row) { to[m] = from[row(lane / 4) + lane % 4]; });
@@ -84,6 +128,24 @@ class block {
   }
 
  private:
+  template <int Threads>
+  void of_whole_block() const {
+    if (Threads != threads())
+      throw emulation_error("a collective of " + std::to_string(Threads) +
+                            " threads in a block of " + std::to_string(threads()));
+  }
+  // f(thread, its x) for all threads of the block
+  template <int Threads, bool LastFirst = false, class X, class F>
+  void of_threads(const X& own, F f) {
+    of_whole_block<Threads>();
+    machine_.slot(thread_) = reinterpret_cast<std::uintptr_t>(&own);
+    machine_.wait(machine::waits::block_exchange);
+    for (int i = 0; i < Threads; ++i) {
+      const int of = LastFirst ? Threads - 1 - i : i;
+      f(of, *reinterpret_cast<const X*>(machine_.slot(of)));
+    }
+    machine_.wait(machine::waits::block_exchange);
+  }
   // f(m, row) for four matrices; row(n) is where row n of matrix m begins
   template <class F>
   void load_rows(int at, F f) {

@@ -78,9 +78,9 @@ class shared_array {
 // One block's threads, shared memory and barriers.
 class machine {
  public:
-  // An exchange of a warp (shuffle, matrix product) brings its threads together, but what they
-  // wrote to shared memory is not ordered by it.
-  enum class waits { no, block, warp, exchange, done };
+  // An exchange of a warp (shuffle, matrix product) or of a block (sum, scan) brings its threads
+  // together, but what they wrote to shared memory is not ordered by it.
+  enum class waits { no, block, warp, exchange, block_exchange, done };
 
   machine(int threads, int shared_bytes)
       : shared_(static_cast<std::size_t>(shared_bytes) / 16 + 1),
@@ -268,10 +268,11 @@ class machine {
       }
       moved = true;
     }
-    if (!moved && all_wait(0, n, waits::block)) {
+    const bool barrier = all_wait(0, n, waits::block);
+    if (!moved && (barrier || all_wait(0, n, waits::block_exchange))) {
       for (thread& t : threads_) {
         t.waits = waits::no;
-        ++t.block_barriers;
+        if (barrier) ++t.block_barriers;
       }
       moved = true;
     }

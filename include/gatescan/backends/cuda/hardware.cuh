@@ -11,6 +11,7 @@
 
 #include "../../core/error.hpp"
 #include "backend.hpp"
+#include "collectives.cuh"
 #include "software_matrix_unit.hpp"
 #include "toolbox.hpp"
 #include "tuning.hpp"
@@ -32,8 +33,7 @@ inline void check_cuda(cudaError_t code, const char* what) {
 
 class hardware_block {
  public:
-  __device__ hardware_block(index_t index, char* shared)
-      : index_(index), shared_(shared) {}
+  __device__ hardware_block(index_t index, char* shared) : index_(index), shared_(shared) {}
 
   __device__ index_t index() const { return index_; }
   __device__ int thread() const { return static_cast<int>(threadIdx.x); }
@@ -74,6 +74,26 @@ class hardware_block {
   template <class T>
   __device__ T shuffle_xor(T x, int lane_mask) {
     return __shfl_xor_sync(0xffffffffu, x, lane_mask);
+  }
+  template <int Threads, class From, class X, int Count>
+  __device__ void load(const From& from, int numbers, X (&to)[Count]) {
+    collectives::load<Threads>(from, numbers, to);
+  }
+  template <int Threads, class To, class X, int Count>
+  __device__ void store(const To& to, int numbers, X (&from)[Count]) {
+    collectives::store<Threads>(to, numbers, from);
+  }
+  template <int Threads, class X, class Op>
+  __device__ X exclusive_scan(const X& own, const X& identity, X& total, const Op& op) {
+    return collectives::exclusive_scan<Threads>(own, identity, total, op);
+  }
+  template <int Threads, class X, class Op>
+  __device__ X exclusive_scan_back(const X& own, const X& identity, X& total, const Op& op) {
+    return collectives::exclusive_scan_back<Threads>(own, identity, total, op);
+  }
+  template <int Threads, class X, class Op>
+  __device__ X sum(const X& own, const Op& op) {
+    return collectives::sum<Threads>(own, op);
   }
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   __device__ bf16_pair rounded(float first, float second) {

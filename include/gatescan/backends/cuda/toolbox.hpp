@@ -63,8 +63,28 @@ concept matrix_unit = requires(B block, float x, float (&sum)[4], const bf16_pai
   block.load_transposed(to, block.template shared<bf16_pair>(1), at);
 };
 
+/// What all threads of a block, Threads of them, do together; numbers and sums are of any type.
+/// None of it orders the block's shared memory. Sums and scans are in an order of the machine's
+/// own, the same every time.
+///
+///   load(from, n, x)    x[i] of thread t = from[t Count + i], of n numbers; 0 beyond
+///   store(to, n, x)     to[t Count + i] = x[i] of thread t; `to` and `from` have [] and +
+///   exclusive_scan(x, identity, total, op)    op of the threads before; in total, of all threads
+///   exclusive_scan_back(...)    the same with the last thread as the first
+///   sum(x, op)          op of all threads, in thread 0
 template <class B>
-concept thread_block = matrix_unit<B> && requires(B block, float x, double y, int n, bool b) {
+concept block_collectives = requires(B block, const double* from, double* to, double x,
+                                     double (&some)[4], double (*op)(double, double)) {
+  block.template load<warp_threads>(from, 1, some);
+  block.template store<warp_threads>(to, 1, some);
+  { block.template exclusive_scan<warp_threads>(x, x, x, op) } -> std::same_as<double>;
+  { block.template exclusive_scan_back<warp_threads>(x, x, x, op) } -> std::same_as<double>;
+  { block.template sum<warp_threads>(x, op) } -> std::same_as<double>;
+};
+
+template <class B>
+concept thread_block = matrix_unit<B> && block_collectives<B> &&
+    requires(B block, float x, double y, int n, bool b) {
   { block.index() } -> std::same_as<index_t>;    // which block of the launch
   { block.thread() } -> std::same_as<int>;       // which thread of the block
   { block.thread_anew() } -> std::same_as<int>;  // the same, and a compiler cannot know that
