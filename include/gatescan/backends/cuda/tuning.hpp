@@ -43,9 +43,11 @@ struct tuning {
                                   // after so many tokens to 3e-5
 
   // ---- diagonal states: a thread has a few keys of a channel
-  int keys_a_thread = 4;  // where gates are of keys
-  int chunk_bytes = 64;   // of one number a token in registers, where a channel has one key
-  int chunk_tokens = 8;   // else; half as many of numbers of more than 4 bytes
+  int keys_a_thread = 4;          // where gates are of keys
+  int chunk_bytes = 64;           // of one number a token in registers, where a channel has one key
+  index_t least_along_time = 64;  // tokens: with fewer a block of a channel along time is idle
+  int along_time_blocks = 3;      // a multiprocessor, of segment_scan there in real floats
+  int chunk_tokens = 8;           // else; half as many of numbers of more than 4 bytes
   // modelled, not measured: forward has 28 kB of shared memory a block and 128 registers a thread,
   // backward 67 kB and 168
   int run_tokens = 32;         // staged together where channels share keys; half as many of doubles
@@ -66,6 +68,7 @@ struct tuning {
   // ---- how much fills a device: 132 multiprocessors with four blocks of 128 threads each
   index_t full_blocks = 528;
   index_t full_threads = 131072;
+  index_t terms_a_thread = 8;   // of partial sums of one number, at least, where blocks share them
   index_t wide_result = 32768;  // numbers: as many threads add partial sums of one each (modelled)
   index_t most_segments = 64;   // of time: states are passed through them one after another
   index_t least_segment = 64;   // tokens of a segment, so that summaries stay small beside operands
