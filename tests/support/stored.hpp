@@ -2,6 +2,7 @@
 // poison in the gaps and guards on both sides, so that a test sees every element that was touched.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <gatescan/core/state.hpp>
@@ -18,6 +19,7 @@ enum class layouts {
   reversed,     // every stride negative
   transposed,   // the first axis is the contiguous one
   interleaved,  // complex numbers as std::complex, real ones 3 apart
+  along_time,   // the second axis is the contiguous one; all_layouts has it not
 };
 inline constexpr layouts all_layouts[] = {layouts::dense, layouts::odd, layouts::reversed,
                                           layouts::transposed, layouts::interleaved};
@@ -154,10 +156,14 @@ class stored {
   void place(layouts kind) {
     stride_.resize(shape_.size());
     const bool transposed = kind == layouts::transposed;
+    extents order;  // of axes, the contiguous one first
+    for (int64 i = 0; i < rank(); ++i) order.push_back(transposed ? i : rank() - 1 - i);
+    if (kind == layouts::along_time && rank() > 1)
+      std::rotate(order.begin(), order.end() - 2, order.end() - 1);
     interleaved_ = complex_ && kind == layouts::interleaved;
     int64 step = interleaved_ ? 2 : kind == layouts::interleaved ? 3 : 1;
     for (std::size_t i = 0; i < shape_.size(); ++i) {
-      const std::size_t axis = transposed ? i : shape_.size() - 1 - i;
+      const auto axis = static_cast<std::size_t>(order[i]);
       stride_[axis] = kind == layouts::reversed ? -step : step;
       step *= shape_[axis];
       if (kind == layouts::odd && i == 0) step = (step + 3) | 1;

@@ -46,7 +46,6 @@ struct tuning {
   int keys_a_thread = 4;          // where gates are of keys
   int chunk_bytes = 64;           // of one number a token in registers, where a channel has one key
   index_t least_along_time = 64;  // tokens: with fewer a block of a channel along time is idle
-  int along_time_blocks = 3;      // a multiprocessor, of segment_scan there in real floats
   int chunk_tokens = 8;           // else; half as many of numbers of more than 4 bytes
   // modelled, not measured: forward has 28 kB of shared memory a block and 128 registers a thread,
   // backward 67 kB and 168

@@ -199,19 +199,6 @@ struct adjoint_base : program_base<R, T, IsComplex, Keys> {
     else
       return conj(E(R::keys(keys.x, keys.cursor_at(t, n)).q)) * d_o;
   }
-
-  GATESCAN_HD void store_state_gradient(const gradient_sink<C, C>& to, index_t sequence,
-                                        const channel_thread& thread, const channel& keys,
-                                        const registers<E, Keys>& g) const {
-    for (int n = 0; n < Keys; ++n) {
-      if (!to.to.given || !thread.active || !keys.holds(n)) continue;
-      accumulator<C> sum;
-      const cursor<C, IsComplex> at{this->split.batch_of(sequence), 0, thread.head, keys.key(n),
-                                    thread.value};
-      at.add(sum, g[n]);
-      to.store(at, sequence, 0, sum);
-    }
-  }
 };
 
 // The gradient of every segment's incoming state, had its last state none.

@@ -2,6 +2,7 @@
 // What the programs of a diagonal problem share: who has which channels and tokens, and their
 // states in the caller's memory and in scratch.
 
+#include "../operands/gradient_sink.hpp"
 #include "channel_keys.hpp"
 
 namespace gatescan {
@@ -65,6 +66,18 @@ struct program_base {
     for (int n = 0; n < Keys; ++n)
       if (thread.active && keys.holds(n))
         store_number(to, state_offset(to, sequence, thread, keys.key(n)), number_cast<E>(h[n]));
+  }
+  GATESCAN_HD void store_state_gradient(const gradient_sink<C, C>& to, index_t sequence,
+                                        const channel_thread& thread, const channel& keys,
+                                        const registers<E, Keys>& g) const {
+    for (int n = 0; n < Keys; ++n) {
+      if (!to.to.given || !thread.active || !keys.holds(n)) continue;
+      accumulator<C> sum;
+      const cursor<C, IsComplex> at{split.batch_of(sequence), 0, thread.head, keys.key(n),
+                                    thread.value};
+      at.add(sum, g[n]);
+      to.store(at, sequence, 0, sum);
+    }
   }
   template <class N>
   GATESCAN_HD void load_row(const scratch_array<N>& from, index_t row, const channel_thread& thread,

@@ -4,12 +4,15 @@
 //   recurrent        segment_scan of whole sequences, token by token
 //   chunked, scan    segment_state, state_passing where time is split; segment_scan
 //   attention        attend
-//   (several tiles of keys, and attention: finish adds the parts of o)
+//   (several tiles of keys, and attention: finish adds the parts of o. Where neighbouring tokens
+//   lie together: the programs of along_time in the place of those with their names)
 //   backward         segment_state and state_passing, segment_scan for states at the starts of
 //                    chunks, the adjoints of the first two where time is split, segment_adjoint
 
 #include "../../../core/workspace.hpp"
 #include "../../../modes/schedule.hpp"
+#include "along_time/adjoint.hpp"
+#include "along_time/forward.hpp"
 #include "attention.hpp"
 #include "backward.hpp"
 #include "forward.hpp"
@@ -42,10 +45,14 @@ class diagonal_runner {
   using results = backward_results<R, T>;
   using shared_part = diagonal::program_base<R, T, IsComplex, keys>;
   using channel = typename shared_part::channel;
+  static constexpr bool of_channels =
+      diagonal::along_time::recurrence_of_channels<R> &&
+      std::is_same_v<typename channel::output_type, typename channel::E>;
   using adjoint_part = diagonal::adjoint_base<R, T, IsComplex, keys>;
   using differentiate = typename diagonal::adjoint_of<R, T, IsComplex, keys, in_runs>::type;
   using collector = typename differentiate::collector_type;
   using run_part = diagonal::shared_keys::run_program<R, T, keys>;
+  using tile_part = diagonal::along_time::tile_program<R, T, IsComplex>;
   using carrier_array = scratch_array<typename shared_part::W>;
   using wide_array = scratch_array<typename shared_part::D>;
   using narrow_array = scratch_array<typename shared_part::E>;
@@ -57,7 +64,11 @@ class diagonal_runner {
         shared_{p,
                 {p.n, keys, !in_runs},
                 {p.n, p.offsets, segment_tokens(p.n, how)},
-                how.form == kernel_form::steps} {}
+                how.form == kernel_form::steps} {
+    if constexpr (of_channels)
+      along_time_ = !attends_ && !shared_.steps && p.n.time >= tuned.least_along_time &&
+                    diagonal::along_time::lie_along_time<R>(p.x);
+  }
 
   static preferences preferred(const sizes& n) {
     const channel_map map(n, keys, !in_runs);
@@ -69,12 +80,13 @@ class diagonal_runner {
   }
 
   schedule as_it_runs() const {
-    const time_split& split = shared_.split;
+    const time_split split = split_that_runs();
     if (attends_) return {kernel_form::attention, shared_.p.n.time, shared_.p.n.time, 1};
     return {kernel_form::segments, split.tokens, split.tokens, split.per_sequence};
   }
 
   void lay_out_forward(arena& memory) {
+    shared_.split = split_that_runs();
     take_segments(memory);
     if (attends_ || shared_.map.tiles > 1) take_parts(memory, attends_ ? 1 : shared_.map.tiles);
   }
@@ -97,6 +109,7 @@ class diagonal_runner {
 
   void lay_out_backward(arena& memory, const results& r) {
     const sizes& n = shared_.p.n;
+    shared_.split = split_that_runs();
     int threads = tuned.block_threads;
     do {  // fewer where they would need too much shared memory
       shared_.map = {n, keys, !in_runs && collector::over_heads(r.d), threads};
@@ -122,7 +135,13 @@ class diagonal_runner {
     pass_states(gpu, {});
     scan(gpu, {}, {}, parts_, kept_);
     if (shared_.split.splits()) {
-      launch(gpu, diagonal::segment_state_adjoint<R, T, IsComplex, keys>{{shared}, gradients_});
+      with_programs([&]<bool AlongTime>() {
+        if constexpr (AlongTime)
+          launch(gpu, diagonal::along_time::segment_state_adjoint<R, T, IsComplex>{tiles_back(r),
+                                                                                   gradients_});
+        else
+          launch(gpu, diagonal::segment_state_adjoint<R, T, IsComplex, keys>{{shared}, gradients_});
+      });
       launch(gpu, diagonal::state_passing_adjoint<R, T, IsComplex, keys>{
                       {shared},
                       products_,
@@ -130,21 +149,37 @@ class diagonal_runner {
                       r.final_state,
                       hands_on(gatescan::side::before) ? initial_state_ : gradient_sink<C, C>{}});
     }
-    auto adjoint_of_segments = differentiation(r);
-    if (hands_on(gatescan::side::before)) adjoint_of_segments.initial_state = {};
-    launch(gpu, adjoint_of_segments);
+    with_programs([&]<bool AlongTime>() {
+      auto adjoint_of_segments = differentiation<AlongTime>(r);
+      if (hands_on(gatescan::side::before)) adjoint_of_segments.initial_state = {};
+      launch(gpu, adjoint_of_segments);
+    });
     collect_.add(gpu, shared_.p.n, shared_.split);
     add_partial_sums(gpu, initial_state_, shared_.p.n, shared_.split.packed);
   }
 
  private:
   adjoint_part adjoint(const results& r) const { return {{shared_}, r.out, kept_, parts_}; }
-  differentiate differentiation(const results& r) const {
-    if constexpr (in_runs)
-      return {run_part(shared_), r.out,      kept_,         parts_,
-              collect_,          gradients_, r.final_state, initial_state_};
+  template <bool AlongTime = false>
+  auto differentiation(const results& r) const {
+    if constexpr (AlongTime)
+      return diagonal::along_time::segment_adjoint<R, T, IsComplex>{
+          tiles_back(r), collect_, gradients_, r.final_state, initial_state_};
+    else if constexpr (in_runs)
+      return differentiate{run_part(shared_), r.out,      kept_,         parts_,
+                           collect_,          gradients_, r.final_state, initial_state_};
     else
-      return {adjoint(r), collect_, gradients_, r.final_state, initial_state_};
+      return differentiate{adjoint(r), collect_, gradients_, r.final_state, initial_state_};
+  }
+  auto tiles_back(const results& r) const {
+    return diagonal::along_time::adjoint_program<R, T, IsComplex>{tile_part(shared_), r.out, kept_};
+  }
+  // f.operator()<whether programs along time run>()
+  template <class F>
+  void with_programs(F&& f) const {
+    if constexpr (of_channels)
+      if (along_time_) return f.template operator()<true>();
+    f.template operator()<false>();
   }
   // Time is split where there are too few channels to fill the device, in multiples of the chunk.
   static index_t segment_tokens(const sizes& n, const schedule& how) {
@@ -155,6 +190,16 @@ class diagonal_runner {
     const index_t wanted = ceil_divide(best.enough_parts, std::max<index_t>(best.parts, 1));
     const index_t tokens = (std::max)(best.least_segment, ceil_divide(time, wanted));
     return how.form == kernel_form::attention ? tokens : round_up(tokens, how.forward_chunk);
+  }
+  // Along time a block has a channel: fewer of them fill the device, and segments are of tiles.
+  // Never more segments than elsewhere, so that scratch for one is enough for the other.
+  time_split split_that_runs() const {
+    if (!along_time_) return shared_.split;
+    const sizes& n = shared_.p.n;
+    const bool enough = n.sequences * shared_.map.channels() >= tuned.full_blocks;
+    const index_t tile = tile_part::tile_tokens;
+    return {n, shared_.p.offsets,
+            enough && shared_.p.beside == nullptr ? n.time : round_up(shared_.split.tokens, tile)};
   }
 
   void take_segments(arena& memory) {
@@ -177,26 +222,36 @@ class diagonal_runner {
   template <class Device>
   void scan(const Device& gpu, const operand<S>& out, const operand<C>& final_state,
             const narrow_array& parts, const narrow_array& kept) const {
-    if constexpr (in_runs)
-      launch(gpu, diagonal::shared_keys::segment_scan<R, T, keys>{
-                      {run_part(shared_)}, states_, out, final_state, parts, kept});
-    else
-      launch(gpu, diagonal::segment_scan<R, T, IsComplex, keys>{
-                      {shared_}, states_, out, final_state, parts, kept});
+    with_programs([&]<bool AlongTime>() {
+      if constexpr (AlongTime)
+        launch(gpu, diagonal::along_time::segment_scan<R, T, IsComplex>{tile_part(shared_), states_,
+                                                                        out, final_state, kept});
+      else if constexpr (in_runs)
+        launch(gpu, diagonal::shared_keys::segment_scan<R, T, keys>{
+                        {run_part(shared_)}, states_, out, final_state, parts, kept});
+      else
+        launch(gpu, diagonal::segment_scan<R, T, IsComplex, keys>{
+                        {shared_}, states_, out, final_state, parts, kept});
+    });
   }
   template <class Device>
   void pass_states(const Device& gpu, const operand<C>& final_state) const {
     if (!shared_.split.splits()) return;
-    if constexpr (in_runs)
-      launch(gpu, diagonal::shared_keys::segment_state<R, T, keys>{
-                      {run_part(shared_)}, products_, states_});
-    else
-      launch(gpu, diagonal::segment_state<R, T, IsComplex, keys>{{shared_}, products_, states_});
+    with_programs([&]<bool AlongTime>() {
+      if constexpr (AlongTime)
+        launch(gpu, diagonal::along_time::segment_state<R, T, IsComplex>{tile_part(shared_),
+                                                                         products_, states_});
+      else if constexpr (in_runs)
+        launch(gpu, diagonal::shared_keys::segment_state<R, T, keys>{
+                        {run_part(shared_)}, products_, states_});
+      else
+        launch(gpu, diagonal::segment_state<R, T, IsComplex, keys>{{shared_}, products_, states_});
+    });
     launch(gpu, diagonal::state_passing<R, T, IsComplex, keys>{
                     {shared_}, products_, states_, final_state});
   }
 
-  bool attends_;
+  bool attends_, along_time_ = false;
   shared_part shared_;
   carrier_array products_, states_;
   wide_array gradients_;
