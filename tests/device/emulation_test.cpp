@@ -136,7 +136,29 @@ TEST(emulation, blocks_load_scan_sum_and_store) {
   EXPECT_EQ(sums[1], sum);
 }
 
-// They bring a block together, but order no memory; and it is the whole block.
+// A fetched number is there once its group has been waited for, and not before.
+TEST(emulation, numbers_are_fetched) {
+  const std::vector<float> from{1, 2, 3};
+  bool early = true;
+  run_body([&](auto& block) {
+    const auto numbers = block.template shared<float>(3 * 64);
+    for (int i = 0; i < 3; ++i) {
+      block.fetch(numbers, i * 64 + block.thread(), &from[static_cast<std::size_t>(i)]);
+      block.close_fetches();
+    }
+    block.template wait_for_fetches<1>();
+    const float first = numbers[block.thread()], second = numbers[64 + block.thread()],
+                third = numbers[128 + block.thread()];
+    EXPECT_EQ(first, 1);
+    EXPECT_EQ(second, 2);
+    early = early && third == third;
+    block.template wait_for_fetches<0>();
+    EXPECT_EQ(float(numbers[128 + block.thread()]), 3);
+  });
+  EXPECT_FALSE(early);
+}
+
+// Sums and scans bring a block together, but order no memory; and it is the whole block.
 TEST(emulation, a_sum_is_no_barrier) {
   const auto add = [](float a, float b) { return a + b; };
   EXPECT_NE(complaint([add](auto& block) {

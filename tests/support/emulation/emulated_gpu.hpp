@@ -4,6 +4,8 @@
 // barrier, and when a block asks for more shared memory than its program said or leaves an array.
 #pragma once
 
+#include <deque>
+#include <functional>
 #include <gatescan/backends/cuda/software_matrix_unit.hpp>
 
 #include "machine.hpp"
@@ -48,6 +50,17 @@ class block {
   template <class T>
   T shuffle_xor(T x, int lane_mask) {
     return shuffle(x, (thread_ % gatescan::detail::warp_threads) ^ lane_mask);
+  }
+  // Numbers come as late as they may.
+  template <class X>
+  void fetch(const shared_array<X>& to, index_t at, const X* from) {
+    fetches_.back().push_back([number = to[at], from] { number = *from; });
+  }
+  void close_fetches() { fetches_.emplace_back(); }
+  template <int Left>
+  void wait_for_fetches() {
+    for (; fetches_.size() > Left + 1; fetches_.pop_front())
+      for (const auto& bring : fetches_.front()) bring();
   }
   template <int Threads, class From, class X, int Count>
   void load(const From& from, int numbers, X (&to)[Count]) {
@@ -193,6 +206,7 @@ class block {
   index_t index_;
   int thread_;
   std::size_t used_ = 0;
+  std::deque<std::vector<std::function<void()>>> fetches_{1};  // by groups; the last one is open
 };
 static_assert(gatescan::detail::thread_block<block>);
 

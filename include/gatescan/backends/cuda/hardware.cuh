@@ -75,6 +75,30 @@ class hardware_block {
   __device__ T shuffle_xor(T x, int lane_mask) {
     return __shfl_xor_sync(0xffffffffu, x, lane_mask);
   }
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+  template <class X>
+  __device__ void fetch(X* to, index_t at, const X* from) {
+    // not shared_address: of this the compiler knows that a step on is a step on
+    const auto place = static_cast<std::uint32_t>(__cvta_generic_to_shared(to + at));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;"
+                 :
+                 : "r"(place), "l"(from), "n"(sizeof(X))
+                 : "memory");
+  }
+  __device__ void close_fetches() { asm volatile("cp.async.commit_group;" : : : "memory"); }
+  template <int Left>
+  __device__ void wait_for_fetches() {
+    asm volatile("cp.async.wait_group %0;" : : "n"(Left) : "memory");
+  }
+#else
+  template <class X>
+  __device__ void fetch(X* to, index_t at, const X* from) {
+    to[at] = *from;
+  }
+  __device__ void close_fetches() {}
+  template <int Left>
+  __device__ void wait_for_fetches() {}
+#endif
   template <int Threads, class From, class X, int Count>
   __device__ void load(const From& from, int numbers, X (&to)[Count]) {
     collectives::load<Threads>(from, numbers, to);

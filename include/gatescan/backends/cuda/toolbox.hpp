@@ -82,8 +82,18 @@ concept block_collectives = requires(B block, const double* from, double* to, do
   { block.template sum<warp_threads>(x, op) } -> std::same_as<double>;
 };
 
+/// Numbers of 4 or 8 bytes on their way from memory to a thread's own places in shared memory,
+/// while it works. Those between two calls of close_fetches are a group; after
+/// wait_for_fetches<Left>() all closed groups but the last Left are there, for this thread to read.
 template <class B>
-concept thread_block = matrix_unit<B> && block_collectives<B> &&
+concept fetches_ahead = requires(B block, const double* from) {
+  block.fetch(block.template shared<double>(1), 0, from);
+  block.close_fetches();
+  block.template wait_for_fetches<1>();
+};
+
+template <class B>
+concept thread_block = matrix_unit<B> && block_collectives<B> && fetches_ahead<B> &&
     requires(B block, float x, double y, int n, bool b) {
   { block.index() } -> std::same_as<index_t>;    // which block of the launch
   { block.thread() } -> std::same_as<int>;       // which thread of the block

@@ -43,10 +43,13 @@ struct tuning {
                                   // after so many tokens to 3e-5
 
   // ---- diagonal states: a thread has a few keys of a channel
-  int keys_a_thread = 4;          // where gates are of keys
-  int chunk_bytes = 64;           // of one number a token in registers, where a channel has one key
-  index_t least_along_time = 64;  // tokens: with fewer a block of a channel along time is idle
-  int chunk_tokens = 8;           // else; half as many of numbers of more than 4 bytes
+  int keys_a_thread = 4;  // where gates are of keys
+  int chunk_bytes = 64;   // of one number a token in registers, where a channel has one key
+  // modelled, not measured: a block has 48 kB under way of two floats a token, and 128 blocks 6 MB
+  index_t enough_channels = 4096;  // whose tokens need not be cut: one pass over memory
+  int fetched_chunks = 4;          // that a thread has room for, one being worked on
+  index_t least_along_time = 64;   // tokens: with fewer a block of a channel along time is idle
+  int chunk_tokens = 8;            // else; half as many of numbers of more than 4 bytes
   // modelled, not measured: forward has 28 kB of shared memory a block and 128 registers a thread,
   // backward 67 kB and 168
   int run_tokens = 32;         // staged together where channels share keys; half as many of doubles

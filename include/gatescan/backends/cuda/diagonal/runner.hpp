@@ -5,7 +5,8 @@
 //   chunked, scan    segment_state, state_passing where time is split; segment_scan
 //   attention        attend
 //   (several tiles of keys, and attention: finish adds the parts of o. Where neighbouring tokens
-//   lie together: the programs of along_time in the place of those with their names)
+//   lie together: the programs of along_time in the place of those with their names. Forward of
+//   many channels: fetched_scan of whole sequences)
 //   backward         segment_state and state_passing, segment_scan for states at the starts of
 //                    chunks, the adjoints of the first two where time is split, segment_adjoint
 
@@ -15,6 +16,7 @@
 #include "along_time/forward.hpp"
 #include "attention.hpp"
 #include "backward.hpp"
+#include "fetched_scan.hpp"
 #include "forward.hpp"
 #include "shared_keys/adjoint.hpp"
 #include "shared_keys/forward.hpp"
@@ -46,7 +48,7 @@ class diagonal_runner {
   using shared_part = diagonal::program_base<R, T, IsComplex, keys>;
   using channel = typename shared_part::channel;
   static constexpr bool of_channels =
-      diagonal::along_time::recurrence_of_channels<R> &&
+      diagonal::recurrence_of_channels<R> &&
       std::is_same_v<typename channel::output_type, typename channel::E>;
   using adjoint_part = diagonal::adjoint_base<R, T, IsComplex, keys>;
   using differentiate = typename diagonal::adjoint_of<R, T, IsComplex, keys, in_runs>::type;
@@ -66,8 +68,12 @@ class diagonal_runner {
                 {p.n, p.offsets, segment_tokens(p.n, how)},
                 how.form == kernel_form::steps} {
     if constexpr (of_channels)
-      along_time_ = !attends_ && !shared_.steps && p.n.time >= tuned.least_along_time &&
-                    diagonal::along_time::lie_along_time<R>(p.x);
+      if (!attends_ && !shared_.steps) {
+        along_time_ =
+            p.n.time >= tuned.least_along_time && diagonal::along_time::lie_along_time<R>(p.x);
+        fetches_ = diagonal::fetchable<T> && !along_time_ && p.beside == nullptr &&
+                   p.n.sequences * shared_.map.channels() >= tuned.enough_channels;
+      }
   }
 
   static preferences preferred(const sizes& n) {
@@ -80,13 +86,15 @@ class diagonal_runner {
   }
 
   schedule as_it_runs() const {
-    const time_split split = split_that_runs();
+    const time_split split = forward_split();
     if (attends_) return {kernel_form::attention, shared_.p.n.time, shared_.p.n.time, 1};
     return {kernel_form::segments, split.tokens, split.tokens, split.per_sequence};
   }
 
   void lay_out_forward(arena& memory) {
-    shared_.split = split_that_runs();
+    shared_.split = forward_split();
+    if constexpr (of_channels && diagonal::fetchable<T>)
+      if (fetches_) shared_.map = diagonal::fetched_scan<R, T, IsComplex>::map_of(shared_.p.n);
     take_segments(memory);
     if (attends_ || shared_.map.tiles > 1) take_parts(memory, attends_ ? 1 : shared_.map.tiles);
   }
@@ -109,7 +117,8 @@ class diagonal_runner {
 
   void lay_out_backward(arena& memory, const results& r) {
     const sizes& n = shared_.p.n;
-    shared_.split = split_that_runs();
+    shared_.split = split_along_time();
+    fetches_ = false;
     int threads = tuned.block_threads;
     do {  // fewer where they would need too much shared memory
       shared_.map = {n, keys, !in_runs && collector::over_heads(r.d), threads};
@@ -193,7 +202,12 @@ class diagonal_runner {
   }
   // Along time a block has a channel: fewer of them fill the device, and segments are of tiles.
   // Never more segments than elsewhere, so that scratch for one is enough for the other.
-  time_split split_that_runs() const {
+  // Outputs of many channels are found in one pass over memory.
+  time_split forward_split() const {
+    const sizes& n = shared_.p.n;
+    return fetches_ ? time_split{n, shared_.p.offsets, n.time} : split_along_time();
+  }
+  time_split split_along_time() const {
     if (!along_time_) return shared_.split;
     const sizes& n = shared_.p.n;
     const bool enough = n.sequences * shared_.map.channels() >= tuned.full_blocks;
@@ -222,6 +236,11 @@ class diagonal_runner {
   template <class Device>
   void scan(const Device& gpu, const operand<S>& out, const operand<C>& final_state,
             const narrow_array& parts, const narrow_array& kept) const {
+    if constexpr (of_channels && diagonal::fetchable<T>)
+      if (fetches_)
+        return launch(gpu, diagonal::fetched_scan<R, T, IsComplex>{
+                               diagonal::token_program<R, T, IsComplex>(shared_), states_, out,
+                               final_state, kept});
     with_programs([&]<bool AlongTime>() {
       if constexpr (AlongTime)
         launch(gpu, diagonal::along_time::segment_scan<R, T, IsComplex>{tile_part(shared_), states_,
@@ -251,7 +270,7 @@ class diagonal_runner {
                     {shared_}, products_, states_, final_state});
   }
 
-  bool attends_, along_time_ = false;
+  bool attends_, along_time_ = false, fetches_ = false;
   shared_part shared_;
   carrier_array products_, states_;
   wide_array gradients_;

@@ -4,7 +4,7 @@
 // threads have at a time: its operands go to registers through a transpose, and what the threads
 // before one have made of the state comes to it by a scan of (product of gates, local state).
 
-#include "../program_base.hpp"
+#include "../thread_tokens.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -12,18 +12,6 @@ namespace detail {
 namespace gpu {
 namespace diagonal {
 namespace along_time {
-
-/// One key a channel, and operands that are a channel's.
-template <class R>
-constexpr bool all_of_channels() {
-  bool all = has_unit_keys<R>();
-  R::operands([&](const char*, const axes& a, presence) {
-    all = all && (a.has(axis::value) || a.has(axis::channel));
-  });
-  return all;
-}
-template <class R>
-concept recurrence_of_channels = all_of_channels<R>();
 
 /// Whether neighbouring tokens of an operand lie together.
 template <class S>
@@ -68,79 +56,17 @@ struct numbers_written {
   }
 };
 
-/// An operand's numbers at a thread's tokens, and the cursor of one of these.
-template <class C, bool IsComplex, int Tokens>
-struct tokens_of_operand {
-  C re[static_cast<std::size_t>(Tokens)] = {};
-  C im[static_cast<std::size_t>(IsComplex ? Tokens : 1)] = {};
-  bool given = false;
-};
-template <class C, bool IsComplex>
-struct token_place {
-  int i;
-
-  template <int Tokens>
-  GATESCAN_HD C operator()(const tokens_of_operand<C, IsComplex, Tokens>& x) const {
-    return x.re[i];
-  }
-  template <int Tokens>
-  GATESCAN_HD number_t<C, IsComplex> element(
-      const tokens_of_operand<C, IsComplex, Tokens>& x) const {
-    if constexpr (IsComplex)
-      return {x.re[i], x.im[i]};
-    else
-      return x.re[i];
-  }
-  template <class G>
-  GATESCAN_HD void add(const accumulator<C>& d, G g) const {
-    cursor<C, IsComplex>{}.add(d, g);
-  }
-};
-
-/// What tokens make of a state: product * state + local, or local alone after a reset, whatever the
-/// state was.
-template <class W>
-struct state_step {
-  W product = number_cast<W>(1), local = number_cast<W>(0);
-  bool reset = false;
-
-  GATESCAN_HD W of(W state) const { return reset ? local : fma(product, state, local); }
-};
-struct one_after_another {
-  template <class W>
-  GATESCAN_HD state_step<W> operator()(const state_step<W>& first,
-                                       const state_step<W>& then) const {
-    return {then.reset ? number_cast<W>(0) : then.product * first.product, then.of(first.local),
-            first.reset || then.reset};
-  }
-};
-
 template <class R, class T, bool IsComplex>
-struct tile_program : program_base<R, T, IsComplex, 1> {
-  using base = program_base<R, T, IsComplex, 1>;
-  using channel = typename base::channel;
-  using C = typename base::C;
-  using E = typename base::E;
-  using W = typename base::W;
-  using S = typename base::S;
-  using place = token_place<C, IsComplex>;
+struct tile_program : token_program<R, T, IsComplex> {
+  using base = token_program<R, T, IsComplex>;
+  using base::thread_tokens;
+  using typename base::C, typename base::E, typename base::S, typename base::channel,
+      typename base::loaded, typename base::numbers, typename base::step;
   static constexpr int block_threads = tuned.block_threads;
-  static constexpr int thread_tokens = channel::chunk_tokens;  // whose first states backward keeps
   static constexpr int tile_tokens = block_threads * thread_tokens;
-  using loaded = typename R::template fields<tokens_of_operand<C, IsComplex, thread_tokens>>;
-  using step = state_step<W>;
-  using numbers = registers<E, thread_tokens>;
-
-  loaded nothing_loaded{};  // switches, and which operands are given
 
   tile_program() = default;
-  explicit tile_program(const base& shared) : base(shared) {
-    R::operands([](const char*, const axes&, presence, const auto& from,
-                   auto& to) { to.given = from.given; },
-                this->p.x, nothing_loaded);
-    R::options([](const char*, const auto& from, auto& to) { to = from; }, this->p.x,
-               nothing_loaded);
-  }
+  explicit tile_program(const typename base::base& shared) : base(shared) {}
 
   int threads() const { return block_threads; }
   index_t blocks() const { return this->split.slot_count() * this->map.channels(); }
@@ -178,18 +104,10 @@ struct tile_program : program_base<R, T, IsComplex, 1> {
                                                          : thread_tokens,
                                    left);
   }
-  /// f(i) for a thread's tokens.
-  template <bool Full, class F>
-  GATESCAN_HD static void for_tokens(int count, F&& f) {
-    unrolled<thread_tokens>([&](int i) {
-      if (Full || i < count) f(i);
-    });
-  }
-
   /// The operands of the thread's tokens.
   template <class Block>
   GATESCAN_HD loaded load(Block& block, const channel& keys, index_t t, int left) const {
-    loaded x = nothing_loaded;
+    loaded x = this->nothing_loaded;
     R::operands(
         [&](const char*, const axes&, presence need, const auto& from, auto& to) {
           if (need != presence::required && !from.given) return;
@@ -239,29 +157,9 @@ struct tile_program : program_base<R, T, IsComplex, 1> {
     }
   }
 
-  /// Gates and inputs of the thread's tokens, and the step that they make.
-  template <bool Full>
-  GATESCAN_HD static step own_step(const loaded& x, int count, numbers& gates, numbers& inputs) {
-    E product = number_cast<E>(1), sum = number_cast<E>(0);
-    bool was_reset = false;
-    for_tokens<Full>(count, [&](int i) {
-      const place at{i};
-      const auto w = R::values(x, at);
-      const E a = R::gate(x, at, w), add = w.v;
-      const bool reset = is_zero(a);
-      gates[i] = a, inputs[i] = add;
-      sum = reset ? add : fma(a, sum, add);
-      product = reset ? number_cast<E>(0) : fixed_product(product, a);
-      was_reset = was_reset || reset;
-    });
-    return {number_cast<W>(product), number_cast<W>(sum), was_reset};
-  }
   template <class Block>
   GATESCAN_HD static step steps_before(Block& block, const step& own, step& all) {
     return block.template exclusive_scan<block_threads>(own, step{}, all, one_after_another{});
-  }
-  GATESCAN_HD static E next(E gate, E input, E h) {
-    return is_zero(gate) ? input : fma(gate, h, input);
   }
   /// Inf or NaN: thread after thread as the recurrence stands, where a reset is exact and nothing
   /// overflows that the definition does not overflow. What is finite stays. `turn`: the thread's
