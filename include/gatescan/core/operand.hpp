@@ -75,10 +75,14 @@ struct operand {
   /// The operand of one head from one value on: only time, key and value strides matter afterwards.
   GATESCAN_HD operand of_head(index_t b, index_t h, index_t first_value) const {
     operand o = *this;
-    const index_t here = offset(b, 0, h) + first_value * value;
-    if (re != nullptr) o.re = re + here;
-    if (im != nullptr) o.im = im + here;
+    o.go_to_head(b, h, first_value);
     return o;
+  }
+  /// The same in place: one token's step is short beside a copy whose flags were just written.
+  GATESCAN_HD GATESCAN_INLINE void go_to_head(index_t b, index_t h, index_t first_value) {
+    const index_t here = offset(b, 0, h) + first_value * value;
+    if (re != nullptr) re += here;
+    if (im != nullptr) im += here;
   }
 };
 

@@ -49,7 +49,7 @@ class diagonal_token_agent {
     C* dense = operands_;
     for_each_field<R>(
         [&](auto& own) {
-          own = own.of_head(b, head, first);
+          own.go_to_head(b, head, first);
           if (own.given && own.im == nullptr && own.value != 0 && own.value != 1)
             make_dense(own, n, values, dense);
           dense += n.part_size();

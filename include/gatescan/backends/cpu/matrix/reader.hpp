@@ -71,7 +71,8 @@ class matrix_reader {
 
   void seek(index_t sequence, index_t head) {
     b_ = p_->batch_of(sequence), s_ = sequence, h_ = head;
-    for_each_field<R>([&](const auto& all, auto& own) { own = all.of_head(b_, h_, 0); }, p_->x, x_);
+    x_ = p_->x;
+    for_each_field<R>([&](auto& own) { own.go_to_head(b_, h_, 0); }, x_);
     bool fit = true;
     for_each_field<R>([&](const auto& x) { fit = fit && quad::fits(x); }, x_);
     reads_quads_ = fit && n_.keys % quad::width == 0;

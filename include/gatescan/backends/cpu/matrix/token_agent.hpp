@@ -40,7 +40,7 @@ class matrix_token_agent {
   void step(const forward_results<T>& to, index_t sequence, index_t head, index_t) const {
     const index_t batch = p_.batch_of(sequence);
     operands_type x = p_.x;
-    for_each_field<R>([&](auto& own) { own = own.of_head(batch, head, 0); }, x);
+    for_each_field<R>([&](auto& own) { own.go_to_head(batch, head, 0); }, x);
     const token_type made =
         stage::token(x, token_cursor<C, complex>{0, p_.n.keys}, p_.weights.at(batch, 0, head));
     read(x, made);

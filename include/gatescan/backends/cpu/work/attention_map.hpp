@@ -29,7 +29,7 @@ class map_rows {
 
   map_rows(const problem_of<R, T>& p, index_t sequence, index_t h)
       : p_(p), x_(p.x), sequence_(sequence), head_(h), first_(p.first_token(sequence)) {
-    for_each_field<R>([&](auto& x) { x = x.of_head(p.batch_of(sequence), h, 0); }, x_);
+    for_each_field<R>([&](auto& x) { x.go_to_head(p.batch_of(sequence), h, 0); }, x_);
     if constexpr (has_token<R>)
       for (index_t t = first_; t < p.last_token(sequence); ++t)
         tokens_.push_back(

@@ -32,7 +32,7 @@ state_t<T> find_token_weights(const problem_of<R, T>& p, index_t sequence, index
   using C = state_t<T>;
   const index_t batch = p.batch_of(sequence);
   auto x = p.x;
-  for_each_field<R>([&](auto& own) { own = own.of_head(batch, head, 0); }, x);
+  for_each_field<R>([&](auto& own) { own.go_to_head(batch, head, 0); }, x);
   token_weight<C>* const to = p.weights.of_head(batch, head);
   const index_t end = p.last_token(sequence);
   for (index_t t = p.first_token(sequence); t < end; ++t) {
