@@ -163,6 +163,38 @@ TEST(complex_view, planes_of_different_layout_are_refused) {
   EXPECT_EQ(out, std::vector<number>(size));
 }
 
+// Real parts are not all of a complex operand's gradient; of a real operand's they are.
+TEST(complex_view, real_gradients_of_complex_operands_are_refused) {
+  using namespace gatescan;
+  const signals s;
+  const split x(s.x);
+  const view<const number> a(s.a.data(), {B, L, H, D});
+  const view<const float> real(x.re.data(), {B, L, H, D});
+  const std::vector<number> state(B * H * D, number(1, 1));
+  std::vector<float> d(size, 7.0f);
+  const std::vector<float> untouched = d;
+  const view<float> all(d.data(), {B, L, H, D}), of_state(d.data(), {B, H, D});
+  const elementwise::output_gradients<float> d_out{.out = a};
+  const auto sentence = [&](const elementwise::inputs<float>& in,
+                            const elementwise::gradients<float>& gradients) {
+    return refusal([&] { backward(cpu{}, recurrent{}, in, d_out, gradients); });
+  };
+  elementwise::inputs<float> in{.a = a, .x = real};
+  EXPECT_NE(sentence(in, {.a = all})
+                .find("gradient of a: expected a complex view (a is complex), got a real one"),
+            std::string::npos);
+  elementwise::gradients<float> by_state;
+  by_state.initial_state = of_state;
+  const std::string of_states =
+      "gradient of initial_state: expected a complex view (initial_state is complex), got a real "
+      "one";
+  EXPECT_NE(sentence(in, by_state).find(of_states), std::string::npos);  // that of 0
+  in.initial_state = view<const number>(state.data(), {B, H, D});
+  EXPECT_NE(sentence(in, by_state).find(of_states), std::string::npos);
+  EXPECT_EQ(d, untouched);
+  EXPECT_NO_THROW(backward(cpu{}, recurrent{}, in, d_out, {.x = all}));
+}
+
 // A real problem's gradients have imaginary parts of 0 where there is room for any.
 TEST(complex_view, gradients_of_a_real_problem_may_be_complex) {
   using namespace gatescan;

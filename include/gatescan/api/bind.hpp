@@ -247,12 +247,14 @@ bool is_real(const V& x) {
   else
     return true;
 }
+// `whose` is complex, so that the real parts would not be all of x.
 template <class V>
-void check_complex(const operand_name& name, const V& x, bool needed) {
+void check_complex(const operand_name& name, const V& x, bool needed,
+                   const char* whose = "the recurrence") {
   if constexpr (requires { x.im; }) {
     if (x.given() && needed && is_real(x) && x.size() > 0)
-      fail<shape_error>(std::string(name) +
-                        ": expected a complex view (the recurrence is complex), got a real one");
+      fail<shape_error>(std::string(name) + ": expected a complex view (" + whose +
+                        " is complex), got a real one");
   }
 }
 
@@ -367,21 +369,23 @@ backward_results<R, T> bind_gradients(const problem_of<R, T>& p, const In& in,
           fail<shape_error>("gradient of " + std::string(name) +
                             ": asked for, but the operand is not given");
         to = bind({name, true}, x, declared, p.n, false);
+        check_complex({name, true}, x, !is_real(operand), name);
         check_nested({name, true}, x);
         add(name, x);
       },
       in, d, r.d);
   for_each_part<R>(
-      [&](state_part which, const char* part, const axes& a, const auto& x) {
+      [&](state_part which, const char* part, const axes& a, const auto& x, const auto& state) {
         if (!x.given()) return;
         const operand_name name("initial_state", true, part);
         check_not_fixed(which, name, x);
         check_wanted(which, name, x, p.normalised);
+        check_complex(name, x, state.given() ? !is_real(state) : p.complex, "initial_state");
         r.initial_state[which] = bind(name, x, a, p.n, true);
         check_nested(name, x);
         add({"initial_state", false, part}, x);
       },
-      d.initial_state);
+      d.initial_state, in.initial_state);
   return r;
 }
 
