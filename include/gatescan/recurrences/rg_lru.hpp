@@ -1,7 +1,10 @@
 #pragma once
 // RG-LRU, the recurrent unit of Griffin: an input scaled by what its gate lets go.
 
+#include <type_traits>
+
 #include "../core/concepts.hpp"
+#include "../core/once.hpp"
 #include "../core/result_types.hpp"
 
 namespace gatescan {
@@ -48,14 +51,14 @@ struct rg_lru : channel_state<rg_lru>, gate_beside_value, plain_output {
 
   GATESCAN_MEMBER auto values(const auto& x, const auto& at) {
     using E = decltype(at(x.x));
-    const E log_a = E(-8) * softplus(at(x.Lambda)) * sigmoid(at(x.r));
+    const E log_a = rate_of(at, x) * sigmoid(at(x.r));
     return value_and_gate_of<E>{input_scale(log_a) * sigmoid(at(x.i)) * at(x.x), exp(log_a)};
   }
   GATESCAN_MEMBER void values_adjoint(const auto& x, const auto& d, const auto& at, const auto& w,
                                       const auto& d_w) {
     using E = decltype(at(x.x));
     const auto i = sigmoid_with_rest(at(x.i)), r = sigmoid_with_rest(at(x.r));
-    const E rate = E(-8) * softplus(at(x.Lambda)), scale = input_scale(rate * r.value);
+    const E rate = rate_of(at, x), scale = input_scale(rate * r.value);
     const E d_scaled = d_w.v * scale, d_scale = d_w.v * i.value * at(x.x);
     at.add(d.x, d_scaled * i.value);
     at.add(d.i, d_scaled * at(x.x) * i.value * i.rest);
@@ -63,10 +66,16 @@ struct rg_lru : channel_state<rg_lru>, gate_beside_value, plain_output {
     const E slope = w.gate / larger(scale, E(0.5 / x.max_slope));
     const E d_log = unless_zero(w.gate, w.gate * (d_w.gate - slope * d_scale));
     at.add(d.r, unless_zero(w.gate, d_log * rate * r.value * r.rest));
-    at.add(d.Lambda, E(-8) * d_log * sigmoid(at(x.Lambda)) * r.value);
+    const E slope_of_rate = once<1>(at, x.Lambda, [](const auto& l) { return E(-8) * sigmoid(l); });
+    at.add(d.Lambda, slope_of_rate * d_log * r.value);
   }
 
  private:
+  GATESCAN_MEMBER auto rate_of(const auto& at, const auto& x) {
+    return once<0>(at, x.Lambda, [](const auto& l) {
+      return std::remove_cvref_t<decltype(l)>(-8) * softplus(l);
+    });
+  }
   template <class E>
   GATESCAN_MEMBER E input_scale(E log_a) {  // sqrt(1 - a^2)
     return sqrt(-expm1_of_negative(E(2) * log_a));

@@ -75,9 +75,13 @@ class diagonal_agent {
       states_ = scratch.take<E>(pair::registers * kept * n.keys);
       query_ = scratch.take<E>(n.keys);
     }
-    if (unit_keys && backward)
-      row_states_ = scratch.take<C>(
-          channel_rows_adjoint<R, T, IsComplex>::scratch_size(n, how.backward_chunk));
+    if constexpr (unit_keys) {
+      notes_ = scratch.take<C>(noting<single, C>::size(n.width));
+      if (backward) {
+        row_states_ = scratch.take<C>(rows_adjoint::scratch_size(n, how.backward_chunk));
+        row_gates_ = scratch.take<kept_gates>(rows_adjoint::kept_size(n, how.backward_chunk));
+      }
+    }
   }
 
   void seek(index_t sequence, index_t head, index_t value_block) {
@@ -127,11 +131,12 @@ class diagonal_agent {
     block_.look_back(results, d, t, count);
     bracket.open(t, count);
     if constexpr (unit_keys) {
-      channel_rows_adjoint<R, T, IsComplex> rows{block_.channels_at(0)};
+      rows_adjoint rows{block_.channels_at(0)};
+      rows.notes = notes_;
       rows.ahead = &block_.ahead();
       rows.ahead->begin(2 * count);
       rows.backward_rows(d_out, d, t, count, value_count(), layout_.high(in), layout_.high(g),
-                         row_states_);
+                         row_states_, row_gates_);
     } else {
       block_.for_each_group(
           count,
@@ -176,6 +181,8 @@ class diagonal_agent {
   using decayed = decayed_state<IsComplex, C>;
   using stepped = stepped_state<IsComplex, C>;
   static constexpr bool unit_keys = kernels::unit_keys;
+  using rows_adjoint = channel_rows_adjoint<R, T, IsComplex>;
+  using kept_gates = typename rows_adjoint::kept;
   static constexpr bool in_steps = Form == kernel_form::steps;
 
   template <class S>
@@ -190,7 +197,7 @@ class diagonal_agent {
     else
       block_.for_each_group(count, f);
   }
-  channel_rows<R, T, IsComplex> rows() const { return {block_.channels_at(0)}; }
+  channel_rows<R, T, IsComplex> rows() const { return {block_.channels_at(0), notes_}; }
 
   // Scratch for numbers of several kinds in turn: of tokens alone, or of pairs of them.
   template <class To, class From>
@@ -352,7 +359,8 @@ class diagonal_agent {
   E *gates_ = nullptr, *states_ = nullptr, *query_ = nullptr;
   decayed* decayed_ = nullptr;
   stepped* stepped_ = nullptr;
-  C *products_ = nullptr, *row_states_ = nullptr;
+  C *products_ = nullptr, *row_states_ = nullptr, *notes_ = nullptr;
+  kept_gates* row_gates_ = nullptr;
 };
 
 template <class R, class T, bool IsComplex, kernel_form Form>

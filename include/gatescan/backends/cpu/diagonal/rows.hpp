@@ -2,6 +2,7 @@
 // Rows of a diagonal recurrence without keys: there is little to do but to move memory, so it is
 // read and written as it lies there.
 
+#include "../operands/noting_cursor.hpp"
 #include "channels.hpp"
 
 namespace gatescan {
@@ -28,6 +29,8 @@ struct channel_rows : channels<R, T, IsComplex> {
   template <class Tokens, class Walk>
   using walk_of = typename base::template walk_of<Tokens, Walk>;
 
+  C* notes = nullptr;  // noting_cursor.hpp
+
   /// Walks all `channels_in_use` of the block through tokens [first, first + count). walks: one a
   /// register. With WithOutput the results are written, and NaN in what is returned tells of Inf or
   /// NaN in them.
@@ -48,21 +51,21 @@ struct channel_rows : channels<R, T, IsComplex> {
     for (index_t t = first; t < first + count; ++t) {
       here.in_use = lanes;
       for (index_t r = 0; r < registers; ++r)
-        check = check + here.template row_step<WithOutput>(out, t, r, walks[r], streaming);
+        check = check + here.template row_step<WithOutput>(out, first, t, r, walks[r], streaming);
       here.in_use = static_cast<int>(channels_in_use - registers * lanes);
       if (here.in_use > 0)
-        check =
-            check + here.template row_step<WithOutput>(out, t, registers, walks[registers], false);
+        check = check + here.template row_step<WithOutput>(out, first, t, registers,
+                                                           walks[registers], false);
     }
     return check;
   }
 
  private:
   template <bool WithOutput, class Walk, class S>
-  GATESCAN_INLINE E row_step(const operand<S>& out, index_t t, index_t r, Walk& walk,
+  GATESCAN_INLINE E row_step(const operand<S>& out, index_t first, index_t t, index_t r, Walk& walk,
                              bool streaming) {
     this->w = r * lanes;
-    const single here = this->template at<single>(t);
+    const noting<single, C> here{this->template at<single>(t), notes, t == first};
     const values_of<single> value = this->values(here);
     Walk h = walk;
     const E o = h.next(this->gate(here, value), value.v);
@@ -88,7 +91,7 @@ struct channel_rows : channels<R, T, IsComplex> {
       for (index_t r = 0; r < registers; r += row::registers) {
         here.w = r * lanes;
         if (asks) here.template ask_ahead<row::registers * lanes>(0);
-        const row place = here.template at<row>(0);
+        const noting<row, C> place{here.template at<row>(0), notes, t == 0};
         const values_of<row> value = here.values(place);
         const elements a = here.gate(place, value);
         elements o;
@@ -177,7 +180,7 @@ struct channel_rows : channels<R, T, IsComplex> {
     Walk h = walk;
     E check = constant<IsComplex>(C(0));
     for (index_t t = first; t < first + count; ++t)
-      check = check + here.template row_step<WithOutput>(out, t, 0, h, streaming);
+      check = check + here.template row_step<WithOutput>(out, first, t, 0, h, streaming);
     walk = h;
     return check;
   }

@@ -2,6 +2,7 @@
 // Backward of a diagonal recurrence without keys, row by row as memory lies: states once more for a
 // few tokens, then the same scan against time.
 
+#include "../operands/noting_cursor.hpp"
 #include "channels_backward.hpp"
 
 namespace gatescan {
@@ -27,9 +28,23 @@ struct channel_rows_adjoint : channels_backward<R, T, IsComplex> {
   using values_of = typename base::template values_of<Tokens>;
   using state_planes = planes<C, IsComplex>;
 
-  /// Numbers that the states of `tokens` rows take.
+  // Gates that cost more to make than to read are kept from the way along time to the way back,
+  // with the values that they are made with.
+  static constexpr bool gates_of_values = requires(const values_of<single>& value) { value.gate; };
+  static constexpr bool keeps_gates = gates_of_values || has_log_gate<R>;
+  template <class Tokens>
+  using kept_of = std::conditional_t<gates_of_values, values_of<Tokens>, elements_of<Tokens>>;
+  using kept = kept_of<single>;
+  static_assert(sizeof(kept_of<row>) == sizeof(kept) * std::size_t(row::registers));
+
+  C* notes = nullptr;  // noting_cursor.hpp
+
+  /// Numbers that the states of `tokens` rows take, and registers of what is kept of their gates.
   static index_t scratch_size(const diagonal_shape& n, index_t tokens) {
     return tokens * n.width * (IsComplex ? 2 : 1);
+  }
+  static index_t kept_size(const diagonal_shape& n, index_t tokens) {
+    return keeps_gates ? tokens * n.width / lanes : 0;
   }
 
   /// Gradients of `count` tokens of the block's channels in use, into tiles. g: gradient of the
@@ -38,7 +53,7 @@ struct channel_rows_adjoint : channels_backward<R, T, IsComplex> {
   GATESCAN_FLATTEN void backward_rows(const operand<const storage>& d_out,
                                       const tiles_of_gradients& into, index_t first, index_t count,
                                       index_t channels_in_use, state_planes in, state_planes g,
-                                      C* states) const {
+                                      C* states, kept* gates) const {
     channel_rows_adjoint here = held(*this);
     operand<const storage> d_o = held(d_out);
     const tiles_of_gradients d = held(into);
@@ -56,11 +71,13 @@ struct channel_rows_adjoint : channels_backward<R, T, IsComplex> {
     const auto row_of_states = [&](index_t t) {
       return t < 0 ? in : state_planes(states + scratch_size(here.n, t), here.n.width);
     };
+    const auto gates_of = [&](index_t t) { return gates + kept_size(here.n, t); };
     here.go_on(first);
     for (index_t t = 0; t < count; ++t) {
       const state_planes before = row_of_states(t - 1), now = row_of_states(t);
-      along_row([&]<class Tokens>()
-                    __attribute__((always_inline)) { here.template advance<Tokens>(before, now); });
+      along_row([&]<class Tokens>() __attribute__((always_inline)) {
+        here.template advance<Tokens>(before, now, gates_of(t), t == 0);
+      });
       here.go_on(1);
       here.ahead->step();
     }
@@ -69,18 +86,28 @@ struct channel_rows_adjoint : channels_backward<R, T, IsComplex> {
       here.go_on(-1), base::go_on(d_o, -1);
       const state_planes before = row_of_states(t - 1), now = row_of_states(t);
       along_row([&]<class Tokens>() __attribute__((always_inline)) {
-        here.template retreat<Tokens>(d_o, d, t, before, now, g);
+        here.template retreat<Tokens>(d_o, d, t, before, now, g, gates_of(t), t == count - 1);
       });
       here.ahead->step();
     }
   }
 
  private:
+  // What is kept of a row, at the registers that `Tokens` takes.
   template <class Tokens>
-  GATESCAN_INLINE void advance(state_planes before, state_planes now) const {
-    const Tokens here = this->template at<Tokens>(0);
+  GATESCAN_INLINE kept_of<Tokens>* kept_at(kept* of_row) const {
+    return reinterpret_cast<kept_of<Tokens>*>(of_row + w / lanes);
+  }
+  template <class Tokens>
+  GATESCAN_INLINE void advance(state_planes before, state_planes now, kept* of_row,
+                               bool makes_notes) const {
+    const noting<Tokens, C> here{this->template at<Tokens>(0), notes, makes_notes};
     const values_of<Tokens> value = this->values(here);
     const elements_of<Tokens> a = this->gate(here, value);
+    if constexpr (gates_of_values)
+      ::new (static_cast<void*>(kept_at<Tokens>(of_row))) values_of<Tokens>(value);
+    else if constexpr (keeps_gates)
+      ::new (static_cast<void*>(kept_at<Tokens>(of_row))) elements_of<Tokens>(a);
 #pragma GCC unroll 4
     for (index_t j = 0; j < Tokens::registers; ++j) {
       stepped_state<IsComplex, C> walk(before.load(w + j * lanes), constant<IsComplex>(C(0)));
@@ -89,13 +116,28 @@ struct channel_rows_adjoint : channels_backward<R, T, IsComplex> {
     }
   }
   template <class Tokens>
+  GATESCAN_INLINE values_of<Tokens> value_again(const auto& here, kept* of_row) const {
+    if constexpr (gates_of_values)
+      return *kept_at<Tokens>(of_row);
+    else
+      return this->values(here);
+  }
+  template <class Tokens>
+  GATESCAN_INLINE elements_of<Tokens> gate_again(const auto& here, const values_of<Tokens>& value,
+                                                 kept* of_row) const {
+    if constexpr (keeps_gates && !gates_of_values)
+      return *kept_at<Tokens>(of_row);
+    else
+      return this->gate(here, value);
+  }
+  template <class Tokens>
   GATESCAN_INLINE void retreat(const operand<const storage>& d_out, const tiles_of_gradients& d,
                                index_t tile_t, state_planes before, state_planes now,
-                               state_planes g) const {
+                               state_planes g, kept* of_row, bool makes_notes) const {
     using elements = elements_of<Tokens>;
-    const Tokens here = this->template at<Tokens>(0, 0, tile_t);
-    const values_of<Tokens> value = this->values(here);
-    const elements a = this->gate(here, value);
+    const noting<Tokens, C> here{this->template at<Tokens>(0, 0, tile_t), notes, makes_notes};
+    const values_of<Tokens> value = value_again<Tokens>(here, of_row);
+    const elements a = gate_again<Tokens>(here, value, of_row);
     values_of<Tokens> d_value{};
     elements h = constant_of<elements>(C(0)), earlier = h;
     if constexpr (!base::simple_output) base::template load_parts<Tokens>(now, w, 0, h);
