@@ -67,6 +67,9 @@
 // `element_of` and `step` see x for its numbers and switches only: what they need of the operands
 // comes through w. h is `state_of<E>`, `states` numbers of type E. How many keys there are at run
 // time nobody is told: a cursor stands at some of them.
+//
+// once<0>(at, x.Lambda, f) in a member without keys is f(at(x.Lambda)), which kernels may keep from
+// token to token (core/once.hpp).
 
 #include "parts.hpp"
 #include "stages.hpp"
