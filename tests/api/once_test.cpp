@@ -2,8 +2,8 @@
 // makes at every token: with a parameter that has no time, and with one that has, of which there is
 // nothing to note.
 
-#include <gatescan/core/once.hpp>
 #include <gtest/gtest.h>
+#include <gatescan/core/once.hpp>
 
 #include "dense_problem.hpp"
 
