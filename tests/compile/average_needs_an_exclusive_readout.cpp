@@ -32,10 +32,10 @@ struct mine : gatescan::average_state<mine, gatescan::rwkv4_state>,
   }
   static auto log_weights(const auto& x, const auto& at) {
     using E = decltype(at(x.s));
-    return gatescan::log_weights_and_own_of<E>{E(0), at(x.s), at(x.s)};
+    return gatescan::log_weights_and_bonus_of<E>{E(0), at(x.s), at(x.s)};
   }
   static void log_weights_adjoint(const auto&, const auto& d, const auto& at, const auto& g) {
-    at.add(d.s, g.key + g.own);
+    at.add(d.s, g.key);
   }
 };
 

@@ -57,6 +57,38 @@ TEST(rwkv4_ranges, keys_may_be_far_from_0) {
   }
 }
 
+// Nor does it change what a token's own bonus is worth, and a state means num e^m and den e^m to
+// the last bits of num and den, whatever m is rounded to: so do their gradients.
+TEST(rwkv4_ranges, far_from_0_nothing_is_lost_beside_m) {
+  for (const double far : {-1e4, 100.0, 1e4}) {
+    generator g(10);
+    auto in = one_channel(std::vector<double>(100), std::vector<double>(100), -0.3);
+    in.u(0) = 0.7;
+    for (double& k : in.k.data) k = far + static_cast<double>(g.between(-64, 64)) / 32;
+    for (double& v : in.v.data) v = static_cast<double>(static_cast<float>(g.normal()));
+    in = rounded<rwkv4, float>(in);
+    const auto want = rwkv4::forward(in);
+    const auto logarithm = [](const auto& state, int64 part) {
+      return std::log(std::abs(state(0, 0, 0, part))) + state(0, 0, 0, 2);
+    };
+    for (const mode& m : modes) {
+      SCOPED_TRACE(::testing::Message() << m << " " << far);
+      const auto got = run_forward<rwkv4, float>(m, in);
+      EXPECT_LE(relative_rms(got.out, want.out, 0, 0), 1e-6);
+      EXPECT_NEAR(logarithm(got.final_state, 0), logarithm(want.final_state, 0), 3e-6);
+      EXPECT_NEAR(logarithm(got.final_state, 1), logarithm(want.final_state, 1), 3e-6);
+      // of den e^m in both, each in its own numbers
+      rwkv4::outputs dout{tensor<double>({1, 100, 1}), tensor<double>(got.final_state.shape)};
+      dout.final_state(0, 0, 0, 1) = 1;
+      const auto exact = rwkv4::backward(in, dout);
+      dout.final_state(0, 0, 0, 1) =
+          std::exp(got.final_state(0, 0, 0, 2) - want.final_state(0, 0, 0, 2));
+      const auto d = run_backward<rwkv4, float>(m, in, dout);
+      EXPECT_LE(relative_rms(d.k, exact.k, 0, 0), 3e-6);
+    }
+  }
+}
+
 // An average of large values is no larger than they are, whatever a weight by an older m would be.
 TEST(rwkv4_ranges, large_values_have_averages) {
   for (const double size : {1e14, 1e30, 1e38}) {

@@ -103,7 +103,7 @@ consteval bool is_recurrence() {
       static_assert(!averages_channels<R> || average_form<R>,
                     "gatescan: form says a normaliser and a gate a state entry: that needs "
                     "readout::exclusive, real numbers, and log_weights(x, at) that returns "
-                    "log_weights_and_own_of");
+                    "log_weights_and_bonus_of");
       static_assert(keyed || averages_channels<R> || gives_gate<R>,
                     "gatescan: form says a gate a state entry, and there is no gate(x, at, w)");
       static_assert(

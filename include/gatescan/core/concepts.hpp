@@ -49,8 +49,8 @@
 //     other members get t.gate and t.key, both at most 1, t.log_gate, and t.log_scale, the m by
 //     which what they make is scaled (core/token_weights.hpp). g is the gradient at fixed m.
 //     With a normaliser and a gate a state entry: instead of gate and keys. It returns
-//     log_weights_and_own_of{gate, key, own} of a channel, and o is the average of all values by
-//     the weights their tokens had, own being that of the token that reads.
+//     log_weights_and_bonus_of{gate, key, bonus} of a channel, and o is the average of all values
+//     by the weights their tokens had, that of the token that reads being key + bonus.
 //   denominator(x, at, n) -> divisor      denominator_adjoint(x, at, n, d_divisor) -> d_n
 //     with form.normaliser: what o is divided by before `output` gets it. Both may take t, as keys.
 //   has_normaliser(x)                     whether it has one, where a switch says so
@@ -164,7 +164,7 @@ concept average_form = averages_channels<R> && R::form.reads ==
                            typename probe<R>::fields x, typename probe<R>::at at) {
   R::log_weights(x, at).gate;
   R::log_weights(x, at).key;
-  R::log_weights(x, at).own;
+  R::log_weights(x, at).bonus;
 };
 
 template <class R>

@@ -76,10 +76,11 @@ template <class E>
 struct log_weights_of {
   E gate, key;
 };
-/// The same of a channel, and of the weight under which a token reads its own value.
+/// The same of a channel, and what a token's weight has more where it reads its own value: that is
+/// e^(key + bonus), of which the sum would lose bits beside a key far from 0.
 template <class E>
-struct log_weights_and_own_of {
-  E gate, key, own;
+struct log_weights_and_bonus_of {
+  E gate, key, bonus;
 };
 /// What a token stage makes of a query and a key.
 template <class E>

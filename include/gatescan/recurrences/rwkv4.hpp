@@ -57,13 +57,13 @@ struct rwkv4 : average_state<rwkv4, rwkv4_state>, plain_values, plain_output {
   }
 
   GATESCAN_MEMBER auto log_weights(const auto& x, const auto& at) {
-    return log_weights_and_own_of<decltype(at(x.k))>{at(x.w), at(x.k), at(x.u) + at(x.k)};
+    return log_weights_and_bonus_of<decltype(at(x.k))>{at(x.w), at(x.k), at(x.u)};
   }
   GATESCAN_MEMBER void log_weights_adjoint(const auto&, const auto& d, const auto& at,
                                            const auto& g) {
-    at.add(d.k, g.key + g.own);
+    at.add(d.k, g.key);
     at.add(d.w, g.gate);
-    at.add(d.u, g.own);
+    at.add(d.u, g.bonus);
   }
 };
 static_assert(attention_form<rwkv4> && differentiable<rwkv4>);

@@ -153,12 +153,12 @@ class map_rows {
       largest = larger(largest, weight);
       return weight;
     };
-    // by the token's own: logarithms may be far from 0, their differences not
-    const E own = R::log_weights(x_, value_cursor{t, 0, v, count}).own;
-    const E base{own.v == -std::numeric_limits<C>::infinity() ? E(0).v : own.v};
+    // by the token's own key: logarithms may be far from 0, their differences not
+    const E key = R::log_weights(x_, value_cursor{t, 0, v, count}).key;
+    const E base{key.v == -std::numeric_limits<C>::infinity() ? E(0).v : key.v};
     for (index_t s = t; s >= start; --s) {
       const auto logs = R::log_weights(x_, value_cursor{s, 0, v, count});
-      sums[s] = weigh(s == t ? own - base : (logs.key - base) + gates);
+      sums[s] = weigh((logs.key - base) + (s == t ? logs.bonus : gates));
       if (s < t) gates = gates + logs.gate;
     }
     E all(0);

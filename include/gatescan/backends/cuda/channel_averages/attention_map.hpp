@@ -47,9 +47,9 @@ struct attention_map_rows {
                         t * map.stride[map.rank - 2],
                   column = map.stride[map.rank - 1];
 
-    // by the token's own: logarithms may be far from 0, their differences not
-    const C own = R::log_weights(x, cursor{0, t, 0, 0, 0}).own,
-            base = own == average::reset ? 0 : own;
+    // by the token's own key: logarithms may be far from 0, their differences not
+    const C key = R::log_weights(x, cursor{0, t, 0, 0, 0}).key,
+            base = key == average::reset ? 0 : key;
     C largest = average::never;
     const C gates =
         back_through(x, first, t, base, [&](index_t, C w) { largest = larger(largest, w); });
@@ -82,7 +82,7 @@ struct attention_map_rows {
     C gates = 0;
     for (index_t s = t; s >= first; --s) {
       const auto logs = R::log_weights(x, cursor{0, s, 0, 0, 0});
-      f(s, weight(gates, s == t ? logs.own - base : (logs.key - base) + gates));
+      f(s, weight(gates, (logs.key - base) + (s == t ? logs.bonus : gates)));
       if (s < t) gates = gates + logs.gate;
     }
     return gates;

@@ -3,7 +3,7 @@
 // channel_averages/average.hpp has in a register of channels, one number at a time.
 //
 //   m' = max(m + gate, key)     s' = e^((m - m') + gate) s + e^(key - m') (v, 1)     s = (num, den)
-//   o = (num e^m + v e^own) / (den e^m + e^own)
+//   o = (num e^m + v e^(key + bonus)) / (den e^m + e^(key + bonus))
 //
 // m is a number and, but in recurrent mode, what rounding took of it. Gradients are those at fixed
 // m, which are exact: o does not depend on it.
@@ -34,8 +34,8 @@ struct average {
   struct reading {
     C state, own, all;
   };
-  GATESCAN_HD reading read(C own) const {
-    const C before = (m - own) + low, smaller = exp(-abs(before));
+  GATESCAN_HD reading read(C key, C bonus) const {
+    const C before = ((m - key) - bonus) + low, smaller = exp(-abs(before));
     const bool own_is_more = before < 0;
     const C of_state = own_is_more ? smaller : C(1), of_own = own_is_more ? C(1) : smaller;
     return {of_state, of_own, fma(den, of_state, of_own)};
@@ -44,6 +44,9 @@ struct average {
   GATESCAN_HD C read_value(const reading& r, C v) const {
     return unless_zero(r.all, fma(num, r.state, unless_zero(r.own, r.own * v)) / r.all);
   }
+
+  /// num and den of a state whose m has no low part, by those of this one.
+  GATESCAN_HD C rounds_by() const { return low == 0 ? C(1) : exp(low); }
 
   /// Weights of the state and of what comes to it, and the new m. The larger weight is 1 but for
   /// what rounding did to m: that of the state is state + lost, state being 1 or lost 0.

@@ -109,12 +109,12 @@ struct sequence_scan : program_base<R, T> {
     this->for_each_token(x, s.tokens, [&](index_t t, const auto& logs, const auto& w) {
       if (out.given && thread.active)
         to.re[t * to.time] = convert<storage_t<T>>(
-            C(R::output(x, this->at(t), w, h.read_value(h.read(logs.own), w.v))));
+            C(R::output(x, this->at(t), w, h.read_value(h.read(logs.key, logs.bonus), w.v))));
       h = this->advanced(h, logs, w.v);
     });
     if (!s.opens) return;  // a slot after the last sequence
-    this->store(final_state, s.sequence, thread, h.num);
-    this->store(final_state.normaliser, s.sequence, thread, h.den);
+    this->store(final_state, s.sequence, thread, h.num * h.rounds_by());
+    this->store(final_state.normaliser, s.sequence, thread, h.den * h.rounds_by());
     this->store(final_state.log_scale, s.sequence, thread,
                 h.m == state::never ? C(state::reset) : h.m);
   }
@@ -157,8 +157,9 @@ struct sequence_adjoint : program_base<R, T> {
         this->store(kept, this->split.chunk_row(s, t, chunk_tokens), thread, h);
       h = this->advanced(h, logs, w.v);
     });
-    gradient g{this->load_part(d_final_state, s.sequence, thread, C(0)),
-               this->load_part(d_final_state.normaliser, s.sequence, thread, C(0))};
+    const C of_end = h.rounds_by();
+    gradient g{of_end * this->load_part(d_final_state, s.sequence, thread, C(0)),
+               of_end * this->load_part(d_final_state.normaliser, s.sequence, thread, C(0))};
     const auto restore = [&](index_t t, int count) {
       h = this->load(kept, this->split.chunk_row(s, t, chunk_tokens), thread);
       this->for_each_token(x, {t, t + count}, [&](index_t token, const auto& logs, const auto& w) {
@@ -192,14 +193,13 @@ struct sequence_adjoint : program_base<R, T> {
     const C d_key = unless_zero(by.key, by.key * fma(g.num, w.v, g.den));
     const C kept_weight = by.state + by.lost;
     const C d_gate = unless_zero(kept_weight, kept_weight * fma(g.num, s.num, g.den * s.den));
-    const auto r = s.read(logs.own);
+    const auto r = s.read(logs.key, logs.bonus);
     const C o = s.read_value(r, w.v);
     const C d_sum = unless_zero(r.all, R::output_adjoint(x, d, at, w, d_w, o, d_out_t) / r.all);
     d_w.v = d_w.v + fma(r.own, d_sum, by.key * g.num);
     g = {by.carry(g.num, r.state * d_sum), by.carry(g.den, -(r.state * d_sum) * o)};
-    R::log_weights_adjoint(
-        x, d, at,
-        log_weights_and_own_of<C>{d_gate, d_key, unless_zero(r.own, r.own * d_sum * (w.v - o))});
+    const C d_bonus = unless_zero(r.own, r.own * d_sum * (w.v - o));
+    R::log_weights_adjoint(x, d, at, log_weights_and_bonus_of<C>{d_gate, d_key + d_bonus, d_bonus});
     R::values_adjoint(x, d, at, w, d_w);
   }
   GATESCAN_HD static void leave(const gradient_sink<C, C>& to, const segment& s,

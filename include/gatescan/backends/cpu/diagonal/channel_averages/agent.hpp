@@ -7,6 +7,7 @@
 // States are [4][channels]: num, den, m and its low part (average.hpp); their gradients have no m.
 
 #include <algorithm>
+#include <cmath>
 
 #include "../../agents/agent_of_channels.hpp"
 #include "../../operands/prefetch.hpp"
@@ -66,7 +67,10 @@ class channel_average_agent : public agent_of_channels<R, T> {
       m = average::never, to[i] = to[width_ + i] = 0;
     }
   }
+  /// What rounding took of m stays in num and den.
   void store_state(const state_operands<C>& to, C* from) const {
+    round_m(from, from);
+    fill(from + 3 * width_, width_, C(0));
     store_part(to, from);
     store_part(to.normaliser, from + width_);
     for (index_t i = 0; i < width_; ++i)
@@ -135,6 +139,8 @@ class channel_average_agent : public agent_of_channels<R, T> {
           simd::store(weights, w.state), simd::store(weights + width_, w.lost);
           simd::store(weights + 2 * width_, w.key);
         });
+    if (this->p_->ends(this->sequence()) && t + count == this->p_->last_token(this->sequence()))
+      round_m(history_ + count * state_size(), g);
     bracket.open(t, count);
     const tiles_of_gradients d = held(into);
     for (index_t i = count - 1; i >= 0; --i)
@@ -178,6 +184,17 @@ class channel_average_agent : public agent_of_channels<R, T> {
   }
 
  private:
+  // A caller's m is a number without low part: num and den of such a state from those of `state`,
+  // or, which is the same product, the other way with gradients.
+  void round_m(const C* state, C* num_and_den) const {
+    if (in_steps) return;
+    for (index_t i = 0; i < width_; ++i)
+      if (const C low = state[3 * width_ + i]; low != 0) {
+        const C factor = std::exp(low);
+        num_and_den[i] *= factor, num_and_den[width_ + i] *= factor;
+      }
+  }
+
   static constexpr index_t lanes = simd::lanes<C>;
   static constexpr bool in_steps = Form == kernel_form::steps;
   using average = channel_average<C, in_steps>;
@@ -206,7 +223,7 @@ class channel_average_agent : public agent_of_channels<R, T> {
   static GATESCAN_INLINE P take(const operands_type& x, const place& at, average& s) {
     const auto logs = R::log_weights(x, at);
     const auto w = R::values(x, at);
-    const P o = s.average(s.read(logs.own), w.v);
+    const P o = s.average(s.read(logs.key, logs.bonus), w.v);
     s = s.next(s.weigh(logs.gate, logs.key), w.v, P(1));
     return o;
   }
@@ -217,7 +234,7 @@ class channel_average_agent : public agent_of_channels<R, T> {
     place here = at;
     for (index_t i = 0; i < count; ++i, ++here.t) {
       const auto logs = R::log_weights(x, here);
-      o[i] = all.take(logs.gate, logs.key, logs.own, R::values(x, here).v);
+      o[i] = all.take(logs.gate, logs.key, logs.bonus, R::values(x, here).v);
     }
     if (!simd::any(~all.in_range())) return all.state();
     return take_in_range(x, at, count, before, o);
@@ -231,7 +248,7 @@ class channel_average_agent : public agent_of_channels<R, T> {
     place here = at;
     for (index_t i = 0; i < count; ++i, ++here.t) {
       const auto logs = R::log_weights(x, here);
-      o[i] = all.take(logs.gate, logs.key, logs.own, R::values(x, here).v);
+      o[i] = all.take(logs.gate, logs.key, logs.bonus, R::values(x, here).v);
       in_range[i] = all.in_range();
       if (simd::any(in_range[i])) continue;
       for (; i < count; ++i) in_range[i] = typename together::lanes{}, o[i] = P(0);
@@ -269,15 +286,14 @@ class channel_average_agent : public agent_of_channels<R, T> {
     const P kept = by.state + by.lost;
     const P d_gate = unless_zero(kept, kept * fma(d_num, s.num, d_den * s.den));
 
-    const auto r = s.read(logs.own);
+    const auto r = s.read(logs.key, logs.bonus);
     const P o = s.average(r, w.v);
     const P d_sum = unless_zero(r.all, R::output_adjoint(x, d, at, w, d_w, o, d_out) / r.all);
     d_w.v = fma(r.own, d_sum, d_w.v);
     simd::store(g, by.carry(d_num, r.state * d_sum));
     simd::store(g + width_, by.carry(d_den, -(r.state * d_sum) * o));
-    R::log_weights_adjoint(
-        x, d, at,
-        log_weights_and_own_of<P>{d_gate, d_key, unless_zero(r.own, r.own * d_sum * (w.v - o))});
+    const P d_bonus = unless_zero(r.own, r.own * d_sum * (w.v - o));
+    R::log_weights_adjoint(x, d, at, log_weights_and_bonus_of<P>{d_gate, d_key + d_bonus, d_bonus});
     R::values_adjoint(x, d, at, w, d_w);
   }
 

@@ -3,7 +3,7 @@
 // den e^m are the sums of what was written and of its weights, whose logarithms are given.
 //
 //   m' = max(m + gate, key)     s' = e^((m - m') + gate) s + e^(key - m') (v, 1)     s = (num, den)
-//   o = (num e^m + v e^own) / (den e^m + e^own)
+//   o = (num e^m + v e^(key + bonus)) / (den e^m + e^(key + bonus))
 //
 // m is a number and, but in recurrent mode, what rounding took of it: then it is the same however
 // time is cut. In recurrent mode it is what a caller can hand on from call to call. Gradients are
@@ -39,8 +39,8 @@ struct channel_average {
   struct reading {
     P state, own, all;
   };
-  GATESCAN_INLINE reading read(P own) const {
-    const P before = (m - own) + low, smaller = smaller_weight(-abs(before));
+  GATESCAN_INLINE reading read(P key, P bonus) const {
+    const P before = ((m - key) - bonus) + low, smaller = smaller_weight(-abs(before));
     reading r{select_negative(before, smaller, P(1)), select_negative(before, P(1), smaller), P(0)};
     r.all = fma(den, r.state, r.own);
     return r;

@@ -3,7 +3,7 @@
 // state before them. With G_t the sum of the gates up to token t, and num and den of that state,
 //
 //   e_t = e^(key_t - G_t - m)         num += e_t v_t, den += e_t      after it is read
-//   own_t = e^(own - G_{t-1} - m)     o_t = (num + own_t v_t) / (den + own_t)
+//   own_t = e^(key_t - G_{t-1} - m + bonus_t)     o_t = (num + own_t v_t) / (den + own_t)
 //
 // and after the last one m' = max(m, key_t - G_t) + G, and num and den by e^(m + G - m'). A token
 // costs two exponentials and no decay, but where an exponent is not small or what is weighed is not
@@ -32,10 +32,10 @@ class tokens_together {
       : s_(before), top_(before.m), top_low_(before.low) {}
 
   /// Its o. Takes the token into the state.
-  GATESCAN_INLINE P take(P gate, P key, P own, P v) {
+  GATESCAN_INLINE P take(P gate, P key, P bonus, P v) {
     const auto before =
-        exact_sum(own, -sum_);  // keys and m may be far from 0, their difference not
-    const P by_own = (before.value - s_.m) + ((before.error - sum_low_) - s_.low);
+        exact_sum(key, -sum_);  // keys and m may be far from 0, their difference not
+    const P by_own = ((before.value - s_.m) + ((before.error - sum_low_) - s_.low)) + bonus;
     const auto sum = exact_sum(sum_, gate);
     sum_ = sum.value, sum_low_ = sum_low_ + sum.error;
     const auto since = exact_sum(key, -sum_);
