@@ -4,6 +4,7 @@
 // Exit code 0 and a complete OUT, or a message on stderr, exit code 2 and no OUT.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <iostream>
 #include <limits>
@@ -24,6 +25,17 @@ namespace {
 
 constexpr int failure = 2;
 
+// Numbers that the formulas have a meaning for.
+void check_number(const std::string& name, double x) {
+  const bool positive = name == "max_slope", not_negative = name == "eps" || name == "dt-limit";
+  if (!std::isfinite(x) || (positive && x <= 0) || (not_negative && x < 0))
+    throw CLI::ValidationError(name, std::string("expected a finite number") +
+                                         (positive       ? " above 0"
+                                          : not_negative ? ", 0 or more"
+                                                         : "") +
+                                         ", got " + std::to_string(x));
+}
+
 // A switch of a recurrence is a flag, or an option with a number; least_NAME and most_NAME are one
 // option with two, NAME-limit.
 void declare_switch(CLI::App& app, replay::options& asked, const replay::option& s) {
@@ -40,6 +52,13 @@ void declare_switch(CLI::App& app, replay::options& asked, const replay::option&
     app.add_option_function<std::pair<double, double>>(
         flag(name + "-limit"),
         [&given, name](const std::pair<double, double>& limits) {
+          const bool endless = limits.second == std::numeric_limits<double>::infinity();
+          check_number(name + "-limit", limits.first);
+          if (!endless) check_number(name + "-limit", limits.second);
+          if (limits.first > limits.second)
+            throw CLI::ValidationError(name + "-limit", "expected the least first, got " +
+                                                            std::to_string(limits.first) + " " +
+                                                            std::to_string(limits.second));
           given["least_" + name] = limits.first;
           given["most_" + name] = limits.second;
         },
@@ -48,7 +67,12 @@ void declare_switch(CLI::App& app, replay::options& asked, const replay::option&
     app.add_flag_callback(flag(s.name), [&given, name = s.name] { given[name] = 1; });
   } else {
     app.add_option_function<double>(
-        flag(s.name), [&given, name = s.name](double x) { given[name] = x; }, "its number");
+        flag(s.name),
+        [&given, name = s.name](double x) {
+          check_number(name, x);
+          given[name] = x;
+        },
+        "its number");
   }
 }
 

@@ -142,9 +142,11 @@ operands::place operands::plane(const std::string& name, const member& m) {
   }
   const std::string& in_file = m.kind == member::offsets ? given_dtype_of(m) : dtype_;
   const bool may_be_float = m.kind == member::gate && safetensors::size_of(dtype_) == 2;
-  if (dtype != in_file && !(may_be_float && dtype == "F32"))
-    throw tensor_error(name, "must have dtype " + in_file + (may_be_float ? " or F32" : "") +
-                                 ", has " + safetensors::printable(dtype));
+  const std::string other = may_be_float ? "F32" : m.is_logarithm ? state_dtype_ : in_file;
+  if (dtype != in_file && dtype != other)
+    throw tensor_error(name, "must have dtype " + in_file +
+                                 (other != in_file ? " or " + other : "") + ", has " +
+                                 safetensors::printable(dtype));
   if (m.kind == member::offsets && !piece_.is_all()) {
     const std::vector<std::int64_t> own = piece_.offsets();
     const place to = allocate({static_cast<std::int64_t>(own.size())}, dtype);
@@ -171,6 +173,11 @@ plain_view operands::read(const member& m) {
   const place re = plane(m.name, m);
   if (!is_complex) return dense(re.data, nullptr, re.shape, re.dtype);
   const place im = plane(imaginary, m);
+  const std::string &dtype = file_.find(m.name)->second.dtype,
+                    &im_dtype = file_.find(imaginary)->second.dtype;
+  if (dtype != im_dtype)
+    throw tensor_error(imaginary, "must have dtype " + dtype + " as " +
+                                      safetensors::printable(m.name) + ", has " + im_dtype);
   if (re.shape != im.shape)
     throw tensor_error(imaginary, "must have the shape of " + safetensors::printable(m.name));
   has_imaginary_parts_ = true;
@@ -217,7 +224,7 @@ plain_view operands::result_in(const member& m, const shape_type& whole, bool is
   return dense(re, im, part.shape, given);
 }
 plain_view operands::result(const member& m, const shape_type& whole, bool is_complex) {
-  return result_in(m, whole, is_complex, dtype_,
+  return result_in(m, whole, is_complex, m.is_logarithm ? state_dtype_ : dtype_,
                    m.kind == member::state ? owners::ends : owners::time);
 }
 

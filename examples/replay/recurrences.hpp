@@ -20,6 +20,7 @@ struct member {
   kinds kind = operand;
   bool required = false;
   bool may_be_complex = false;
+  bool is_logarithm = false;  // of the scale of other tensors, which rounding would change
 };
 
 /// A switch of a recurrence: a flag, or a number.

@@ -131,7 +131,8 @@ std::vector<member> parts_of(const recurrence& r, const std::string& state, bool
   for (const part& p : r.parts) {
     const bool has = p.which != gatescan::state_part::normaliser || normalised;
     count += has;
-    all.push_back({has ? state + "." + p.name : "", p.axes, member::state, false, r.complex_state});
+    all.push_back({has ? state + "." + p.name : "", p.axes, member::state, false, r.complex_state,
+                   p.which == gatescan::state_part::log_scale});
   }
   for (member& m : all)
     if (count == 1 && !m.name.empty()) m.name = state;

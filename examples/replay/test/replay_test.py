@@ -522,14 +522,31 @@ class Results(ReplayTest):
                         got = self.results(tensors, recurrence, "chunked")
                         self.assertEqual({name: t.shape for name, t in got.items()}, shapes)
                         for name in states if L == 0 else ():
-                            self.assertEqual(got[name.replace("initial", "final")], tensors[name])
+                            final = got[name.replace("initial", "final")]
+                            self.assertEqual(final.values, tensors[name].values)
                         got = self.results(tensors, recurrence, "chunked", "--grad")
                         operands = [n for n in tensors if n[:2] != "d_" and n[-2:] != ".m"]
                         gradients = {"d_" + name: tensors[name].shape for name in operands}
                         self.assertEqual(
                             {name: t.shape for name, t in got.items()}, {**shapes, **gradients}
                         )
-                        self.assertEqual({t.dtype for t in got.values()}, {dtype})
+                        # a rounded m would scale the parts beside it
+                        of_m = dtype if dtype == "F64" else "F32"
+                        self.assertEqual(
+                            {name: t.dtype for name, t in got.items()},
+                            {name: of_m if name[-2:] == ".m" else dtype for name in got},
+                        )
+
+    def test_a_state_goes_on_through_a_file(self):
+        tensors = case("aaren", 4, "BF16")
+        tensors["s"].values = [100.3 + i for i in range(len(tensors["s"].values))]
+        tensors["s"].dtype = "F32"
+        tensors = {name: t for name, t in tensors.items() if name[:2] != "d_"}
+        first = self.results(tensors, "aaren", "recurrent")
+        self.assertEqual(first["final_state.m"].dtype, "F32")
+        for part in ("num", "den", "m"):
+            tensors["initial_state." + part] = first["final_state." + part]
+        self.results(tensors, "aaren", "recurrent")  # takes an m of its own dtype
 
     def test_gates_in_floats_beside_16_bits(self):
         def rounded(x):  # to the nearest BF16
@@ -771,6 +788,9 @@ class Refusals(ReplayTest):
         tensors = case("gateloop")
         tensors["q_im"] = tensor(1, 3, 1, 2)
         self.refuse(tensors, "gateloop", "q_im")
+        tensors = case("elementwise", dtype="BF16")
+        tensors["a_im"] = Tensor(tensors["a"].shape, tensors["a"].values, "F32")
+        self.refuse(tensors, "elementwise", "a_im", "BF16", "F32")
         tensors = case("elementwise")
         tensors["initial_state_im"] = tensors.pop("initial_state")
         self.refuse(tensors, "elementwise", "initial_state")
@@ -859,6 +879,12 @@ class Refusals(ReplayTest):
             (*good, "--scale", "much", *file),
             (*good, "--dt-limit", "0", "1", *file),
             (*good, "--eps", *file),
+            (*good, "--scale", "nan", *file),
+            (*good, "--scale", "1e400", *file),
+            ("--recurrence", "mlstm", "--mode", "scan", "--eps", "-1", *file),
+            ("--recurrence", "rg_lru", "--mode", "scan", "--max-slope", "0", *file),
+            ("--recurrence", "mamba2", "--mode", "scan", "--dt-limit", "1", "0", *file),
+            ("--recurrence", "mamba2", "--mode", "scan", "--dt-limit", "nan", "1", *file),
             (*good, "--chunk", "16", *file),
             (*good, *file, "--chunk"),
             (*good, "--mode", "chunked", *file),

@@ -14,8 +14,9 @@ inline namespace GATESCAN_ABI {
 ///          or [B, L, H, 1] (Gated DeltaNet), missing: 0 (DeltaNet); initial_state, final_state
 ///          [n, H, K, V]. Operands may have a head count that divides H.
 /// Ranges:  log_decay is a natural logarithm, normally <= 0; -inf is a hard reset. beta in [0, 2]
-///          with keys of length at most 1 keeps the state bounded. normalise: q and k are divided
-///          by sqrt(their squared length + eps) first.
+///          with keys of length at most 1 makes no state longer but by what it writes (at beta = 2
+///          that adds up). normalise: q and k are divided by sqrt(their squared length + eps)
+///          first.
 /// Errors:  shape_error before the first write.
 /// Source:  Yang et al., arXiv 2412.06464, equation 10; Kimi Linear, arXiv 2510.26692.
 struct gated_delta_net : matrix_state<gated_delta_net>, gate_of_log_decay, plain_output {
