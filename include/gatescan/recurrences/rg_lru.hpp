@@ -20,8 +20,8 @@ inline namespace GATESCAN_ABI {
 ///          root of 1 - a^2 is infinite where a = 1: backward takes max_slope for what is larger,
 ///          1000 as RecurrentGemma does.
 /// Errors:  shape_error before the first write.
-/// Source:  De et al., arXiv 2402.19427, section 2.4 and appendix A. (RecurrentGemma's program takes
-///          1 for sqrt(1 - a^2) at a sequence's first token; the paper does not, nor does this.)
+/// Source:  De et al., arXiv 2402.19427, section 2.4 and appendix A. (RecurrentGemma's program has
+///          1 for sqrt(1 - a^2) at a sequence's first token; the paper has not, nor has this.)
 struct rg_lru : channel_state<rg_lru>, gate_beside_value, plain_output {
   static constexpr const char* name = "rg_lru";
   using adds_once = rg_lru;  // gradients of an operand, at each place
