@@ -128,7 +128,7 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
 // over where 24 x 1 leaves 8 of 128.
 constexpr index_t block_rows(index_t registers) {
   if (register_count < 32) return registers == 2 ? 6 : 8;
-  return registers == 1 ? 16 : 24 / registers;
+  return registers == 1 ? 16 : registers == 2 ? 8 : 24 / registers;
 }
 
 // A finish that holds pointers can move them on: with places inside a block that are known when it

@@ -34,7 +34,12 @@ class key_gate_adjoint {
       : decayed_(forward.decayed()),
         pairs_(scratch, n, tokens),
         exact_(scratch, n, tokens),
-        spare_g_(scratch.take<C>(n.state_size())) {}
+        spare_g_(scratch.take<C>(n.state_size())) {
+    if constexpr (!divides) return;
+    decayed_.take_room_to_divide(scratch, tokens);
+    inverse_ = scratch.take<C>(tokens * n.rows);
+    divided_ = scratch.take<bool>(subchunks_of(tokens));
+  }
 
   C* backward(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) {
     const matrix_shape& n = c.x.n;
@@ -53,6 +58,7 @@ class key_gate_adjoint {
 
  private:
   static constexpr bool exclusive = Reads == readout::exclusive;
+  static constexpr bool divides = !IsComplex && !exclusive;
 
   // False where a gradient is not finite.
   bool in_products(const token_chunk<C>& c, const matrix_gradients<C>& d, const C* g,
@@ -62,7 +68,8 @@ class key_gate_adjoint {
     const index_t subchunks = subchunks_of(c.tokens), vp = n.value_pitch;
     c.memory->begin(products_backward<C>(n, subchunks));
     const keys_in_tiles<C, IsComplex, Reads> keys(x);
-    for (index_t r = 0; r < subchunks; ++r) decayed_.set(keys, c.tokens, r);
+    for (index_t r = 0; r < subchunks; ++r)
+      if (!divide(c, r)) decayed_.set(keys, c.tokens, r);
     const state_reader<C> queries[] = {{x.q, d.d_o, d.dq, !exclusive}};
     const state_writer<C> written[] = {{x.k, decayed_.k, x.v, d.dk, d.dv}};
     pairs_.begin(c, written);
@@ -76,7 +83,10 @@ class key_gate_adjoint {
       simd::add_upper_product<C>(count, vp,
                                  simd::by_rows<C>(decayed_.scores_of(r), subchunk_tokens),
                                  {d.d_o + first * vp, vp}, {d.dv + first * vp, vp});
-      pairs_.template inside<Reads>(c, r, queries, written, d.da);
+      if (divides && divided_[r])
+        pairs_.inside_divided(c, r, decayed_, inverse_, queries[0], written[0], d.da);
+      else
+        pairs_.template inside<Reads>(c, r, queries, written, d.da);
     }
     if constexpr (exclusive) pairs_with_own_keys(c, d);
     const bool finite = incoming_gradient(c, d.d_o, g, g_in);
@@ -84,6 +94,15 @@ class key_gate_adjoint {
            all_finite(d.dk, c.tokens, n.rows, n.rows) &&
            all_finite(d.da, c.tokens, n.rows, n.rows) && all_finite(d.dv, c.tokens, vp, vp) &&
            (!exclusive || all_finite(d.d_own, c.tokens, n.rows, n.rows));
+  }
+
+  bool divide(const token_chunk<C>& c, index_t r) const {
+    if constexpr (!divides) return false;
+    const index_t at = r * subchunk_tokens * c.x.n.rows;
+    const index_t safe = decayed_.template divide<Reads>(
+        pairs_in_tiles<C, 1, 1>{{c.x.q + at}, {c.x.k + at}, c.x.a + at}, c.tokens, r, 0,
+        inverse_ + at);
+    return divided_[r] = safe == tokens_in_subchunk(c.tokens, r);
   }
 
   // Queries with the keys of their own token: dq += conj(own) (do . v), down = conj(q) (do . v).
@@ -118,7 +137,9 @@ class key_gate_adjoint {
   decayed_subchunks<C, IsComplex> decayed_{};
   pairs_adjoint<C, IsComplex> pairs_{};
   exact_steps_adjoint<C, IsComplex, Reads> exact_{};
-  C* spare_g_ = nullptr;  // where g_in goes next
+  C* spare_g_ = nullptr;     // where g_in goes next
+  C* inverse_ = nullptr;     // [token][rows]: 1 / P of a subchunk
+  bool* divided_ = nullptr;  // [subchunk]
 };
 static_assert(summarised_adjoint<key_gate_adjoint<float, false>, float>);
 

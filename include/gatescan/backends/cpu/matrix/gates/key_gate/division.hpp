@@ -32,6 +32,7 @@ struct divided_rows {
   C* k[Writers];          // k^
   C* k_divided[Writers];  // k_s / P_s
   C* total;               // [rows]: product of all gates
+  C* inverse;             // 1 / P_s, where there is room for it
 };
 
 // rwkv7's fastest decay is 2^-14 in a subchunk.
@@ -72,13 +73,14 @@ index_t divide_rows(index_t pitch, index_t count,
       const index_t at = t * pitch + i;
       const P before = product;
       product = product * simd::load(from.gates + at);
-      const P extent = simd::abs(product), inverse = P(1) / product;
+      const P extent = simd::abs(product), inverse = simd::reciprocal(product);
 #pragma GCC unroll 2
       for (std::size_t m = 0; m < Readers; ++m)
         simd::store(to.q[m] + at, simd::load(from.q[m] + at) * (exclusive[m] ? before : product));
 #pragma GCC unroll 2
       for (std::size_t w = 0; w < Writers; ++w)
         simd::store(to.k_divided[w] + at, simd::load(from.k[w] + at) * inverse);
+      if (to.inverse != nullptr) simd::store(to.inverse + at, inverse);
       least = {extent.v < least.v ? extent.v : least.v};
       most = {extent.v > most.v && extent.v < beyond_all.v ? extent.v : most.v};
     }

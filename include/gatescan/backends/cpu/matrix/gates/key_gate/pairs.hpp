@@ -18,6 +18,7 @@
 // ends: Y, X = sum over later queries of conj(x) dP (the start of dk), and Z = sum of x Y over
 // later queries (the start of da).
 
+#include "divided_pairs.hpp"
 #include "forward.hpp"
 
 namespace gatescan {
@@ -61,6 +62,8 @@ class pairs_adjoint {
                 index_t writers = 1) {
     const index_t subchunks = subchunks_of(tokens);
     transposed_ = scratch.take<C>(n.value_pitch * subchunks * subchunk_tokens);
+    values_transposed_ = scratch.take<C>(writers * n.value_pitch * subchunks * subchunk_tokens);
+    keys_transposed_ = scratch.take<C>(n.rows * subchunk_tokens);
     between_ = scratch.take<C>(subchunks * n.rows), z_ = scratch.take<C>(subchunks * n.rows);
     y_end_ = scratch.take<C>(n.rows);
     rows_ = scratch.take<C>(writers * subchunks * subchunk_tokens * n.rows);
@@ -71,9 +74,10 @@ class pairs_adjoint {
 
   template <std::size_t Writers>
   void begin(const token_chunk<C>& c, const state_writer<C> (&writers)[Writers]) const {
-    for (const state_writer<C>& w : writers) {
-      fill(w.d_rows, c.tokens * c.x.n.rows, C(0));
-      fill(w.d_values, c.tokens * c.x.n.value_pitch, C(0));
+    for (std::size_t m = 0; m < Writers; ++m) {
+      fill(writers[m].d_rows, c.tokens * c.x.n.rows, C(0));
+      fill(writers[m].d_values, c.tokens * c.x.n.value_pitch, C(0));
+      transpose_tokens(c.tokens, c.x.n.value_pitch, writers[m].values, transposed_values(c, m));
     }
     fill(z_, subchunks_of(c.tokens) * c.x.n.rows, C(0));
   }
@@ -116,16 +120,19 @@ class pairs_adjoint {
       }
       // Y = total Y + dP^T x [keys, K]
       scale_keys<IsComplex>(y, count, n, w.total_of(b), false);
-      for (const state_writer<C>& written : writers) {
+      for (std::size_t m = 0; m < Writers; ++m) {
+        const state_writer<C>& written = writers[m];
         const C* const k = written.decayed + key * n.rows;
-        // dP: [keys, V] x [V, queries]; dk += dP x [queries, K]
-        simd::dot_products<C>(subchunk_tokens, count, vp, {written.values + key * vp, vp},
-                              {d_o, vp}, {s.d_scores_, subchunk_tokens});
+        // dk += dP x [queries, K]
+        set_d_scores(c, m, b, d_o, count, s.d_scores_);
         simd::add_product<C>(subchunk_tokens, n.rows, count, transposed(s.d_scores_), {q, n.rows},
                              {written.d_rows + key * n.rows, n.rows});
-        // P: [keys, K] x [K, queries]; dv += P x [queries, V]
-        simd::dot_products<C>(subchunk_tokens, count, n.rows, {k, n.rows}, {q, n.rows},
-                              {s.across_, subchunk_tokens});
+        // P: [queries, K] x [K, keys]; dv += P x [queries, V]
+        simd::transpose<C>(subchunk_tokens, n.rows, {k, n.rows},
+                           {s.keys_transposed_, subchunk_tokens});
+        simd::set_product<C>(count, subchunk_tokens, n.rows,
+                             simd::by_rows<C>(static_cast<const C*>(q), n.rows),
+                             {s.keys_transposed_, subchunk_tokens}, {s.across_, subchunk_tokens});
         simd::add_product<C>(subchunk_tokens, vp, count, transposed(s.across_), {d_o, vp},
                              {written.d_values + key * vp, vp});
         simd::add_product<C>(count, n.rows, subchunk_tokens,
@@ -151,9 +158,7 @@ class pairs_adjoint {
     for (std::size_t m = 0; m < Writers; ++m) {
       written[m] = writers[m];
       seen[m] = s.rows_ + static_cast<index_t>(m) * subchunks * subchunk_tokens * n.rows;
-      transpose_tokens(c.tokens, vp, written[m].values, s.transposed_);
-      contract_state(n, c.tokens, g, static_cast<const C*>(s.transposed_), s.columns_, seen[m],
-                     ahead);
+      contract_state(n, c.tokens, g, transposed_values(c, m), s.columns_, seen[m], ahead);
     }
     for (index_t b = 0; b < subchunks; ++b) {
       const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(c.tokens, b);
@@ -202,9 +207,7 @@ class pairs_adjoint {
       r_rows[m] = readers[m].rows + first * rows, d_read[m] = readers[m].d_rows + first * rows;
       for (std::size_t w = 0; w < Writers; ++w, scores += subchunk_tokens * subchunk_tokens) {
         d_scores[m][w] = scores;
-        // [tokens, V] x [V, tokens]
-        simd::dot_products<C>(count, count, vp, {writers[w].values + first * vp, vp},
-                              {readers[m].d_read + first * vp, vp}, {scores, subchunk_tokens});
+        set_d_scores(c, w, b, readers[m].d_read + first * vp, count, scores);
         for (index_t t = 0; !readers[m].reads_own && t < count; ++t)
           scores[t * subchunk_tokens + t] = C(0);
       }
@@ -263,8 +266,45 @@ class pairs_adjoint {
       }
     }
   }
+  /// The same where the subchunk was divided, of queries that read their own token.
+  void inside_divided(const token_chunk<C>& c, index_t b,
+                      const decayed_subchunks<C, IsComplex>& decayed, const C* inverse,
+                      const state_reader<C>& reader, const state_writer<C>& writer, C* da) const {
+    const index_t rows = c.x.n.rows, vp = c.x.n.value_pitch;
+    const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(c.tokens, b);
+    set_d_scores(c, 0, b, reader.d_read + first * vp, count, d_scores_);
+    const divided_pairs<C> x{rows,
+                             c.x.a + first * rows,
+                             decayed.q_of(b),
+                             decayed.k_divided_of(b),
+                             inverse + first * rows,
+                             decayed.total_of(b),
+                             z_ + b * rows,
+                             d_scores_,
+                             reader.d_rows + first * rows,
+                             writer.d_rows + first * rows,
+                             da + first * rows};
+    if (count == subchunk_tokens)
+      meet_divided<subchunk_tokens>(x, count);
+    else
+      meet_divided<0>(x, count);
+  }
 
  private:
+  C* transposed_values(const token_chunk<C>& c, std::size_t writer) const {
+    return values_transposed_ + static_cast<index_t>(writer) * c.x.n.value_pitch *
+                                    subchunks_of(c.tokens) * subchunk_tokens;
+  }
+  // to[query][key] = dP of some queries and subchunk b's keys.
+  void set_d_scores(const token_chunk<C>& c, std::size_t writer, index_t b, const C* d_read,
+                    index_t queries, C* to) const {
+    const index_t vp = c.x.n.value_pitch;
+    // [queries, V] x [V, keys]
+    simd::set_product<C>(queries, subchunk_tokens, vp, simd::by_rows<C>(d_read, vp),
+                         {transposed_values(c, writer) + b * subchunk_tokens,
+                          subchunks_of(c.tokens) * subchunk_tokens},
+                         {to, subchunk_tokens});
+  }
   // between[b] = product of the subchunks between b and `end`, for all before it.
   void set_between(const matrix_shape& n, index_t end,
                    const decayed_subchunks<C, IsComplex>& decayed) const {
@@ -300,7 +340,9 @@ class pairs_adjoint {
     }
   }
 
-  C* transposed_ = nullptr;  // [value_pitch][token of whole subchunks]
+  C* transposed_ = nullptr;         // [value_pitch][token of whole subchunks]
+  C* values_transposed_ = nullptr;  // [writer] of these
+  C* keys_transposed_ = nullptr;    // [rows][token] of a subchunk
   C* between_ = nullptr;   // [subchunk][rows]: product of the subchunks between it and the query's
   C* z_ = nullptr;         // [subchunk][rows]
   C* y_end_ = nullptr;     // [rows]

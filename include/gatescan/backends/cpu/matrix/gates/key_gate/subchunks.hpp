@@ -52,12 +52,17 @@ class decayed_subchunks {
     product_ = scratch.take<C>(n.rows), product_low_ = scratch.take<C>(n.rows);
     scores_ = scratch.take<C>(readers * writers * subchunks * subchunk_tokens * subchunk_tokens);
     if (writers > 1) {
-      k_divided_ = scratch.take<C>(writers * subchunk_tokens * n.rows);
-      q_transposed_ = scratch.take<C>(subchunk_tokens * n.rows);
+      take_room_to_divide(scratch, tokens);
       aside_ = scratch.take<C>(readers * subchunk_tokens * (n.rows + writers * subchunk_tokens));
     }
     q_quad_ = scratch.take<C>(quad_tokens * n.rows);
     quad_total_ = scratch.take<C>(n.rows);
+  }
+
+  /// For `divide`.
+  void take_room_to_divide(arena& scratch, index_t tokens) {
+    k_divided_ = scratch.take<C>(writers_ * subchunks_of(tokens) * subchunk_tokens * n.rows);
+    q_transposed_ = scratch.take<C>(subchunk_tokens * n.rows);
   }
 
   /// The same of another reader and writer, whose rows lie `tokens` behind those before them.
@@ -73,6 +78,8 @@ class decayed_subchunks {
   C* q_of(index_t r) const { return q + r * subchunk_tokens * n.rows; }
   C* k_of(index_t r) const { return k + r * subchunk_tokens * n.rows; }
   C* total_of(index_t r) const { return totals + r * n.rows; }
+  /// Where subchunk r was divided.
+  const C* k_divided_of(index_t r) const { return k_divided_ + r * subchunk_tokens * n.rows; }
   /// [s][t], s <= t; 0 where s > t inside a quad.
   C* scores_of(index_t r) const { return scores_ + r * subchunk_tokens * subchunk_tokens; }
   /// The product of all gates, after to_chunk_end or from_chunk_start.
@@ -99,17 +106,18 @@ class decayed_subchunks {
   /// exclusive reader is 0.
   template <readout... Reads, std::size_t Writers>
   index_t divide(const pairs_in_tiles<C, sizeof...(Reads), Writers>& from, index_t tokens,
-                 index_t r, index_t reader) const {
+                 index_t r, index_t reader, C* inverse = nullptr) const {
     constexpr std::size_t Readers = sizeof...(Reads);
     constexpr bool exclusive[] = {(Reads == readout::exclusive)...};
     constexpr index_t side = subchunk_tokens;
     const index_t count = tokens_in_subchunk(tokens, r), rest = tokens * n.rows;
-    divided_rows<C, Readers, Writers> rows{{}, {}, {}, total_of(r)};
+    divided_rows<C, Readers, Writers> rows{{}, {}, {}, total_of(r), inverse};
     for (std::size_t m = 0; m < Readers; ++m)
       rows.q[m] = q_of(r) + (reader + static_cast<index_t>(m)) * rest;
     for (std::size_t w = 0; w < Writers; ++w) {
       rows.k[w] = k_of(r) + static_cast<index_t>(w) * rest;
-      rows.k_divided[w] = k_divided_ + static_cast<index_t>(w) * side * n.rows;
+      rows.k_divided[w] =
+          k_divided_ + (static_cast<index_t>(w) * subchunks_of(tokens) + r) * side * n.rows;
     }
     const index_t safe = divide_rows<Reads...>(n.rows, count, from, rows);
     for (std::size_t m = 0; m < Readers; ++m) {
@@ -216,7 +224,7 @@ class decayed_subchunks {
   C *product_ = nullptr, *product_low_ = nullptr;  // [rows]
   C* scores_ = nullptr;                            // [writer][reader][subchunk][s][t]
   C *q_quad_ = nullptr, *quad_total_ = nullptr;
-  C* k_divided_ = nullptr;     // [writer][token][rows] of a subchunk: k_s / P_s
+  C* k_divided_ = nullptr;     // [writer][token of whole subchunks][rows]: k_s / P_s
   C* q_transposed_ = nullptr;  // [rows][token] of a subchunk
   C* aside_ = nullptr;         // [reader]: [token][rows] and [writer][s][t] of a subchunk
 };
