@@ -130,7 +130,11 @@ class matrix_agent {
     const bool streaming = epilogue::streams(reader_, result);
     lookahead_.look_ahead(reader_, t, count);
     if (!streaming) lookahead_.add(reader_, result, t, count);
-    kernels_.forward(reader_, t, chunk(count, in), out);
+    token_chunk<C> here = chunk(count, in);
+    output_rows<C> rows = epilogue::rows_of(result, t, streaming);
+    if (epilogue::takes_rows(reader_, result)) here.rows = &rows;
+    kernels_.forward(reader_, t, here, out);
+    if (rows.written) return;
     divide(t, count);
     epilogue::write_outputs(reader_, result, t, count, streaming);
   }
