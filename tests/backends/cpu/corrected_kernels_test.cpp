@@ -126,10 +126,16 @@ class machine {
     return state(next_);
   }
   numbers<double> backward(const numbers<double>& x, const results<double>& d) {
+    kernels::token_chunk<C> c = chunk();
+    if (chunks_) {  // on the way to the last state U is kept
+      load(x);
+      chunk_.advance(c, nullptr);
+      c.written = chunk_.u();
+    }
     load(x);
     store_rows(gradients_.d_o, n_.values, tiles_.n.value_pitch, d.o, n_.tokens);
     store_state(d.s, next_);
-    C* const g = chunks_ ? chunk_adjoint_.backward(chunk(), gradients_, next_)
+    C* const g = chunks_ ? chunk_adjoint_.backward(c, gradients_, next_)
                          : steps_adjoint_.backward(chunk(), gradients_, next_);
     const auto keys = [&](const C* from) { return rows(from, n_.keys, tiles_.n.rows); };
     return {keys(gradients_.dq),

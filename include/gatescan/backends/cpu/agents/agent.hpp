@@ -112,6 +112,11 @@ inline constexpr bool heads_go_together = false;
 /// comes_before(state), before backward: the state that the call after this one starts from.
 template <class A>
 inline constexpr bool sees_state_before = false;
+/// keep(t, count, kept, out), instead of advance on the way to backward: leaves behind the state
+/// `kept`, in an array of kept_size() numbers, what retreat and backward would else make once more
+/// from it. After a sequence's last chunk there is no `out`.
+template <class A>
+inline constexpr bool keeps_more_than_states = false;
 /// Neighbouring heads may share gradients, which the agent adds up while they go back together:
 /// heads_that_share(problem, results, head) from a head on, is_shared(gradients, one of them),
 /// and before backward shares(first, last of them) and comes_next.

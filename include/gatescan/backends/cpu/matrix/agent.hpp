@@ -44,6 +44,7 @@ class matrix_agent {
   using targets = gradient_targets_of<R, T>;
 
   static constexpr bool complex = reader::complex;
+  static constexpr bool keeps_written = corrects && !in_steps;
   static constexpr kernel_form form = Form;
   static constexpr bool scans = true, adjoint_scans = true;
   // The chunks are those of `preferences`: forward GLA with K = V = 128, 8 heads took 30.4 / 31.9 /
@@ -143,6 +144,12 @@ class matrix_agent {
     lookahead_.template look_ahead<kernels::reads_queries_to_advance>(reader_, t, count);
     kernels_.advance(reader_, t, chunk(count, in), out);
   }
+  /// The same on the way to backward, where a transition is corrected: U is left behind the state.
+  void keep(index_t t, index_t count, C* kept, C* out) {
+    lookahead_.template look_ahead<kernels::reads_queries_to_advance>(reader_, t, count);
+    kernels_.keep(reader_, t, chunk(count, kept), kept + states_.size, out);
+  }
+  index_t kept_size() const { return states_.size + tokens_ * states_.n.value_pitch; }
   /// g: the gradient of the state after the tokens, whose memory is used up. Returns where that of
   /// the state before them is.
   template <class Sink>
@@ -152,9 +159,11 @@ class matrix_agent {
     const auto d_out = results.out.of_head(batch(), head(), 0);
     read_backward<!simple_output>(d_out, t, count, in);
     lookahead_.look_back(reader_, results, d, t, count);
-    if (const C* const state = std::exchange(state_before_, nullptr))
+    if (const C* const state = std::exchange(state_before_, nullptr)) {
       lookahead_.add_state(states_.n, state);
-    C* const g_in = kernels_.backward(reader_, chunk(count, in), gradients_, g);
+      if (keeps_written) lookahead_.add_rows(state + states_.size, tokens_, states_.n.value_pitch);
+    }
+    C* const g_in = kernels_.backward(reader_, chunk_that_was_kept(count, in), gradients_, g);
     const matrix_gradients<C> made = shared_keys_.add(states_.n, count, gradients_);
     for (index_t first = (count - 1) / subchunk_tokens * subchunk_tokens; first >= 0;
          first -= subchunk_tokens) {
@@ -180,7 +189,7 @@ class matrix_agent {
     read_backward<!has_linear_output<R>>(results.out.of_head(batch(), head(), 0), t, count, in);
     copy_numbers(next_state_, g, states_.size);
     lookahead_.clear();
-    kernels_.retreat(reader_, chunk(count, in), gradients_, next_state_, g);
+    kernels_.retreat(reader_, chunk_that_was_kept(count, in), gradients_, next_state_, g);
   }
 
   // The summary of a segment (segment_summary.hpp, gates/corrected/summary.hpp).
@@ -205,7 +214,8 @@ class matrix_agent {
         kernels_(scratch, reader_, tokens, backward),
         states_{reader_.shape(),
                 reader_.shape().state_size() + kernels_.size_behind_state(reader_.shape())},
-        summary_(scratch, reader_.shape(), tokens) {
+        summary_(scratch, reader_.shape(), tokens),
+        tokens_(tokens) {
     if (!backward) return;
     gradients_ = matrix_gradients<C>(scratch, states_.n, tokens, R::form);
     next_state_ = scratch.take<C>(states_.size);
@@ -222,7 +232,12 @@ class matrix_agent {
       if (normalises()) normaliser::divide(reader_, t, count);
   }
   token_chunk<C> chunk(index_t count, const C* in) {
-    return {reader_.tiles(), count, in, lookahead_.memory(), nullptr, same_keys_};
+    return {reader_.tiles(), count, in, lookahead_.memory(), nullptr, same_keys_, nullptr};
+  }
+  token_chunk<C> chunk_that_was_kept(index_t count, const C* in) {
+    token_chunk<C> c = chunk(count, in);
+    if (keeps_written) c.written = in + states_.size;
+    return c;
   }
   template <bool NeedsOutput>
   void read_backward(const operand<const storage>& d_out, index_t t, index_t count, const C* in) {
@@ -240,6 +255,7 @@ class matrix_agent {
   kernels kernels_;
   state_layout<C, complex> states_;
   summary summary_;
+  index_t tokens_;  // of the longest chunk
   matrix_lookahead<R, T> lookahead_{};
   shared_keys shared_keys_{};
   bool same_keys_ = false;  // in backward: q and k are those of the chunk before
@@ -250,6 +266,9 @@ class matrix_agent {
 
 template <class R, class T, kernel_form Form>
 inline constexpr bool heads_go_together<matrix_agent<R, T, Form>> = true;
+template <class R, class T, kernel_form Form>
+inline constexpr bool keeps_more_than_states<matrix_agent<R, T, Form>> =
+    matrix_agent<R, T, Form>::keeps_written;
 template <class R, class T, kernel_form Form>
 inline constexpr bool sees_state_before<matrix_agent<R, T, Form>> = true;
 template <class R, class T, kernel_form Form>

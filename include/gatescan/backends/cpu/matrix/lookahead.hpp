@@ -70,6 +70,10 @@ class matrix_lookahead {
   void add_state(const matrix_shape& n, const C* state) {
     memory_.add_rows(state, n.state_pitch, n.parts * n.rows, n.value_pitch);
   }
+  template <class C>
+  void add_rows(const C* first, index_t rows, index_t pitch) {
+    memory_.add_rows(first, pitch, rows, pitch);
+  }
   void clear() { memory_.clear(); }
   prefetcher* memory() { return &memory_; }
 

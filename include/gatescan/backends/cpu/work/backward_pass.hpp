@@ -137,15 +137,13 @@ class backward_pass {
         const bool last = head + 1 == heads;
         const index_t next = last ? 0 : head + 1, next_chunk = last ? i - 1 : i;
         if constexpr (sees_state_before<A>)
-          w.agent.comes_before(next_chunk >= 0 ? w.kept + next * w.kept_size + next_chunk * w.size()
-                                               : nullptr);
+          w.agent.comes_before(next_chunk >= 0 ? w.kept_at(next_chunk, next) : nullptr);
         if constexpr (adds_up_shared_gradients<A>)
           if (heads > 1) {
             w.agent.shares(head == 0, last);
             w.agent.comes_next(call_.head_of(item + next), w.first + next_chunk * chunk);
           }
-        gradients[head] = w.agent.backward(r_, w.tiles[head], t, count,
-                                           w.kept + head * w.kept_size + i * w.size(),
+        gradients[head] = w.agent.backward(r_, w.tiles[head], t, count, w.kept_at(i, head),
                                            gradients[head], bracket{*this, w, slot, head, last});
       });
     });

@@ -295,7 +295,7 @@ class segments {
     copy_numbers(w.state, state(item), size_);
     w.keep_states(chunk);
     w.for_each_chunk_backwards(
-        chunk, [&](index_t i, index_t t, index_t count) { f(t, count, w.kept + i * size_); });
+        chunk, [&](index_t i, index_t t, index_t count) { f(t, count, w.kept_at(i)); });
   }
   // What a segment makes of a gradient of 0 after it; a sequence's last one, of that of its end.
   template <class Results>

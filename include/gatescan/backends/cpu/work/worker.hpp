@@ -21,7 +21,7 @@ struct worker {
   C *state, *next;  // of every head that goes together; of the one worked on
   // Backward, of every head that goes together: gradient of the state; states at chunk starts
   C *g = nullptr, *kept = nullptr;
-  index_t kept_size = 0;  // of one head
+  index_t kept_step = 0, kept_size = 0;  // from a chunk to the next; of one head
   typename A::tiles_of_gradients tiles[static_cast<std::size_t>(tuning.most_heads_sharing)];
   index_t first = 0, last = 0;  // the item's tokens
 
@@ -31,7 +31,7 @@ struct worker {
         next(scratch.take<C>(agent.state_size())) {
     if constexpr (Backward) {
       g = scratch.take<C>(c.heads_sharing * agent.state_size());
-      kept_size = chunk_starts(c) * agent.state_size();
+      kept_step = kept_of_chunk(agent), kept_size = chunk_starts(c) * kept_step;
       kept = scratch.take<C>(c.heads_sharing * kept_size);
       // heads come one after another: what has an axis of time is flushed before the next one
       for (index_t head = 0; head < c.heads_sharing; ++head)
@@ -61,6 +61,10 @@ struct worker {
     last = (std::min)(first + length, end);
   }
   index_t size() const { return agent.state_size(); }
+  /// What is kept of a chunk: the state at its start, and what an agent leaves behind it.
+  C* kept_at(index_t chunk, index_t head = 0) const {
+    return kept + head * kept_size + chunk * kept_step;
+  }
 
   /// f(token, count) for every chunk of the item
   template <class F>
@@ -83,12 +87,24 @@ struct worker {
   }
   /// The states at chunk starts, the first being `state`, of one of the heads.
   void keep_states(index_t chunk, index_t head = 0) {
-    C* const of_head = kept + head * kept_size;
-    copy_numbers(of_head, state, size());
+    copy_numbers(kept_at(0, head), state, size());
     for_each_chunk(chunk, [&](index_t t, index_t count) {
-      C* const here = of_head + (t - first) / chunk * size();
-      if (t + count < last) agent.advance(t, count, here, here + size());
+      const index_t i = (t - first) / chunk;
+      C *const here = kept_at(i, head), *const after =
+                                            t + count < last ? here + kept_step : nullptr;
+      if constexpr (keeps_more_than_states<A>)
+        agent.keep(t, count, here, after);
+      else if (after != nullptr)
+        agent.advance(t, count, here, after);
     });
+  }
+
+ private:
+  static index_t kept_of_chunk(const A& agent) {
+    if constexpr (keeps_more_than_states<A>)
+      return agent.kept_size();
+    else
+      return agent.state_size();
   }
 };
 

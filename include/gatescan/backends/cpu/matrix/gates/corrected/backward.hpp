@@ -1,6 +1,6 @@
 #pragma once
-// The corrected transition, backward a chunk of C tokens at a time. With U, N, M of forward.hpp
-// made once more and G the gradient of S_out:
+// The corrected transition, backward a chunk of C tokens at a time. With N, M of forward.hpp made
+// once more, U as it was kept on the way forward and G the gradient of S_out:
 //
 //   dU = M^T dO + K^^ G                                        [C, V]
 //   (I + N)^T dV = dU, row after row from the last one on      [C, V]
@@ -38,7 +38,6 @@ class corrected_gate_adjoint {
       : forward_(forward),
         pairs_(scratch, n, tokens, readers, writers),
         exact_(scratch, n, tokens) {
-    rows_ = scratch.take<C>(subchunk_tokens * n.rows);
     d_read_ = scratch.take<C>(readers * tokens * n.value_pitch);
     if (low_rank) du_ = scratch.take<C>(tokens * n.value_pitch);
     exact_d_ = matrix_gradients<C>(scratch, n, tokens, {.moves = Moves});
@@ -82,7 +81,7 @@ class corrected_gate_adjoint {
     const matrix_shape& n = c.x.n;
     const index_t subchunks = subchunks_of(c.tokens), vp = n.value_pitch;
     c.memory->begin(products_backward<C>(n, subchunks));
-    write_again(c);
+    for (index_t r = 0; r < subchunks; ++r) forward_.set_products(c, r);
 
     C* const d_read = d_read_ + c.tokens * vp;  // behind dO
     copy_numbers(d_read_, static_cast<const C*>(d.d_o), c.tokens * vp);
@@ -91,9 +90,9 @@ class corrected_gate_adjoint {
     state_writer<C> written[std::size_t{writers}];
     written[writers - 1] = {c.x.k, forward_.q_and(c.tokens, writers - 1).k, c.x.v, d.dk, d.dv};
     if (low_rank)
-      written[0] = {c.x.b, q_decayed.k, forward_.u(), d.db, du_};
+      written[0] = {c.x.b, q_decayed.k, c.written, d.db, du_};
     else
-      written[0].values = forward_.u();
+      written[0].values = c.written;
     pairs_.begin(c, written);
     pairs_.with_state_out(c, q_decayed, g, written);
     pairs_.with_state_in(c, c.tokens, d_read_, d.dq);
@@ -130,25 +129,6 @@ class corrected_gate_adjoint {
            all_finite(d.dv, c.tokens, vp, vp);
   }
 
-  // Products of both readers and U; q^ and p^ decay from their subchunks' first tokens.
-  void write_again(const token_chunk<C>& c) const {
-    const matrix_shape& n = c.x.n;
-    const index_t vp = n.value_pitch;
-    forward_.begin(c);
-    for (index_t r = 0; r < subchunks_of(c.tokens); ++r) {
-      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
-      C* const u = forward_.u() + first * vp;
-      forward_.set_products(c, r);
-      const C* const p_rows = forward_.p_and(c.tokens).q_of(r);
-      copy_numbers(rows_, p_rows, count * n.rows);
-      const auto p = forward_.read_subchunks(c, r, rows_, forward_.p_transposed(), u);
-      simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
-        read_state(registers, n, count, p, c.state_in + j, u + j, prefetching{c.memory});
-        forward_.write_values(c, r, j, registers * simd::lanes<C>);
-      });
-    }
-  }
-
   // g_in from g, [dO; d] and q^ and p^ of the subchunks, which are used up; false where it is not
   // finite.
   bool incoming_gradient(const token_chunk<C>& c, const C* g, C* g_in) const {
@@ -170,7 +150,6 @@ class corrected_gate_adjoint {
   pairs_adjoint<C, false> pairs_{};
   corrected_token_steps_adjoint<C, Moves> exact_{};
   matrix_gradients<C> exact_d_{};
-  C* rows_ = nullptr;     // [token][rows] of a subchunk: p^ on its way to the chunk's start
   C* d_read_ = nullptr;   // [reader][token][value_pitch]: dO, and d behind it
   C* du_ = nullptr;       // [token][value_pitch]
   C* spare_g_ = nullptr;  // where g_in goes next

@@ -1,7 +1,7 @@
 #pragma once
 // The corrected transition where keys have one gate a token, backward a chunk of C tokens at a
-// time. With U, N, M of head_gate.hpp made once more, G the gradient of S_out, b and e the decays
-// from the chunk's start and to its end:
+// time. With N, M of head_gate.hpp made once more, U as it was kept on the way forward, G the
+// gradient of S_out, b and e the decays from the chunk's start and to its end:
 //
 //   dU = M^T dO + e K G                                        [C, V]
 //   (I + N)^T dV = dU, row after row from the last one on      [C, V]
@@ -32,7 +32,6 @@ class corrected_head_gate_adjoint {
                               const corrected_head_gate<C>& forward,
                               const key_gates_adjoint& adjoint)
       : decays_(forward.decays()), pairs_(scratch, n, tokens, decays_, 2), adjoint_(adjoint) {
-    u_ = scratch.take<C>(tokens * n.value_pitch);
     rows_ = scratch.take<C>(2 * tokens * n.rows);
     d_read_ = scratch.take<C>(2 * tokens * n.value_pitch);
     spare_g_ = scratch.take<C>(n.state_size());
@@ -62,15 +61,13 @@ class corrected_head_gate_adjoint {
                    C* g_in) const {
     const matrix_shape& n = c.x.n;
     const index_t subchunks = subchunks_of(c.tokens), kp = n.rows, vp = n.value_pitch;
-    c.memory->begin(products_backward<C>(n, subchunks) +
-                    panels_of<C>(n) * simd::row_blocks(c.tokens));
+    c.memory->begin(products_backward<C>(n, subchunks));
     C* const d_read = d_read_ + c.tokens * vp;  // behind dO
     copy_numbers(d_read_, static_cast<const C*>(d.d_o), c.tokens * vp);
     const state_reader<C> readers[] = {{c.x.q, d_read_, d.dq}, {c.x.p, d_read, d.dp, false}};
     pairs_.begin(c, readers);
     pairs_.template set_scores<true>(c, of_q);
     pairs_.template set_scores<false>(c, of_p, C(-1));
-    write_again(c);
 
     pairs_.values_with_state_out(c, g, d.dv);
     for (index_t b = subchunks - 1; b >= 0; --b) {
@@ -89,7 +86,7 @@ class corrected_head_gate_adjoint {
       simd::store(d_read + i, -simd::load(d.dv + i));
 
     pairs_.with_state_in(c, readers);
-    pairs_.with_state_out(c, g, u_, d.dk);
+    pairs_.with_state_out(c, g, c.written, d.dk);
     for (index_t b = 0; b < subchunks; ++b)
       pairs_.template keys_with_queries<true, false>(c, b, readers, d.dk);
     pairs_.gate_gradients(c, g, d.da);
@@ -97,36 +94,6 @@ class corrected_head_gate_adjoint {
     const auto all_rows_finite = [&](const C* rows) { return all_finite(rows, c.tokens, kp, kp); };
     return finite && all_rows_finite(d.dq) && all_rows_finite(d.dp) && all_rows_finite(d.dk) &&
            all_finite(d.da, 1, padded<C>(c.tokens), 0) && all_finite(d.dv, c.tokens, vp, vp);
-  }
-
-  // U. Of p's scores those with earlier subchunks are -N.
-  void write_again(const token_chunk<C>& c) const {
-    using P = simd::pack<C>;
-    const matrix_shape& n = c.x.n;
-    const index_t vp = n.value_pitch;
-    simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
-      // [tokens, K] x [K, registers]
-      simd::product_of_panel<C>(
-          registers, c.tokens, n.rows, simd::by_rows<C>(static_cast<const C*>(c.x.p), n.rows),
-          {c.state_in + j, n.state_pitch}, {u_ + j, vp},
-          [v = c.x.v + j, b = decays_.from_start, vp](index_t t, index_t i, P sum) {
-            return simd::fma(P(-b[t]), sum, simd::load(v + t * vp + i));
-          },
-          prefetching{c.memory});
-    });
-    for (index_t r = 0; r < subchunks_of(c.tokens); ++r) {
-      const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
-      C* const rows = u_ + first * vp;
-      const auto scores = [&](index_t b) {
-        const C* const of_key = pairs_.scores(c.tokens, of_p, b);
-        return simd::by_rows<C>(of_key + (r - b) * subchunk_tokens * subchunk_tokens,
-                                subchunk_tokens);
-      };
-      for (index_t b = 0; b < r; ++b)  // [tokens, subchunk] x [subchunk, V]
-        simd::add_product<C>(count, vp, subchunk_tokens, scores(b),
-                             {u_ + b * subchunk_tokens * vp, vp}, {rows, vp});
-      simd::solve_unit_lower<C>(count, vp, scores(r), {rows, vp});
-    }
   }
 
   // g_in from g, dO and d; false where it is not finite.
@@ -146,7 +113,6 @@ class corrected_head_gate_adjoint {
   head_decays<C> decays_{};
   head_pairs_adjoint<C> pairs_{};
   key_gates_adjoint adjoint_{};  // the way token by token
-  C* u_ = nullptr;               // [token][value_pitch]: U
   C* rows_ = nullptr;            // [reader][token][rows]: q, and p behind it
   C* d_read_ = nullptr;          // [reader][token][value_pitch]: dO, and d behind it
   C* spare_g_ = nullptr;         // where g_in goes next

@@ -47,6 +47,11 @@ class corrected_chunk_kernels {
     c.x = from.tiles();
     with_kernel(from, [&](const auto& kernel) { kernel.advance(c, state_out); });
   }
+  /// The same, and U of the chunk, which backward reads.
+  void keep(reader& from, index_t first, const token_chunk<C>& c, C* written, C* state_out) const {
+    advance(from, first, c, state_out);
+    copy_numbers(written, static_cast<const C*>(forward_.u()), c.tokens * c.x.n.value_pitch);
+  }
   /// forward of tokens that were read.
   void compute(const reader& from, token_chunk<C> c, C* state_out) const {
     c.x = from.tiles();
