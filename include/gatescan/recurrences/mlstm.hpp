@@ -34,6 +34,7 @@ struct mlstm_state {
 /// Source:  Beck et al., arXiv 2405.04517, equations 19 to 27.
 struct mlstm : matrix_state<mlstm, mlstm_state>, log_gate_of_weights, plain_values, plain_output {
   static constexpr const char* name = "mlstm";
+  using adds_once = mlstm;  // gradients of an operand, at each place
   static constexpr recurrence_form form{.gate = gate_span::head, .normaliser = true};
 
   template <class V>
@@ -75,8 +76,7 @@ struct mlstm : matrix_state<mlstm, mlstm_state>, log_gate_of_weights, plain_valu
   }
   GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
                                     auto& d_t, const auto& g) {
-    using E = decltype(at(x.q));
-    at.add(d.q, g.q * E(x.scale)), at.add(d.k, g.k * E(t.key));
+    at.add(d.q, g.q * decltype(g.q)(x.scale)), at.add(d.k, g.k * decltype(g.k)(t.key));
     accumulate(d_t.key, g.k * at(x.k)), accumulate(d_t.gate, g.gate);
   }
   GATESCAN_MEMBER auto denominator_adjoint(const auto&, const auto&, const auto& t, auto n,

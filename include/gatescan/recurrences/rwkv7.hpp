@@ -18,6 +18,7 @@ inline namespace GATESCAN_ABI {
 /// Source:  Peng et al., arXiv 2503.14456.
 struct rwkv7 : matrix_state<rwkv7>, plain_values, plain_output {
   static constexpr const char* name = "rwkv7";
+  using adds_once = rwkv7;  // gradients of an operand, at each place
   static constexpr recurrence_form form{.gate = gate_span::key, .moves = transition::low_rank};
 
   template <class V>
