@@ -288,6 +288,21 @@ void expect_exp_of_product() {
 TEST(functions, N11_N12_exp_of_product_of_float) { expect_exp_of_product<float>(); }
 TEST(functions, N11_N12_exp_of_product_of_double) { expect_exp_of_product<double>(); }
 
+// a token stage of many tokens has the bits of one at a time
+template <class T>
+void expect_sums() {
+  constexpr auto lanes = static_cast<std::size_t>(simd::lanes<T>);
+  generator random(17);
+  simd::pack<T> x[lanes];
+  for (auto& row : x)
+    for (int i = 0; i < simd::lanes<T>; ++i) row.v[i] = static_cast<T>(random.normal());
+  const simd::pack<T> sums = simd::sums(x);
+  for (std::size_t i = 0; i < lanes; ++i)
+    EXPECT_EQ(sums.v[static_cast<int>(i)], simd::sum(x[i])) << i;
+}
+TEST(lanes, sums_are_the_sum_of_each_of_float) { expect_sums<float>(); }
+TEST(lanes, sums_are_the_sum_of_each_of_double) { expect_sums<double>(); }
+
 // a lane's value does not depend on its neighbours
 TEST(functions, lanes_do_not_meet) {
   std::vector<float> xs(simd::lanes<float>, std::numeric_limits<float>::quiet_NaN());

@@ -38,10 +38,19 @@ struct token_cursor {
 
   template <class F>
   GATESCAN_INLINE register_type sum_over_keys(F&& f) const {
+    return total(added_keys(f));
+  }
+  /// That sum lane by lane.
+  template <class F>
+  GATESCAN_INLINE register_type added_keys(F&& f) const {
+    constexpr index_t width = simd::lanes<C>;
     register_type sum(0);
-    for_each_key(
-        [&](const key_cursor& at) { sum += simd::first_lanes(f(at), at.count, register_type(0)); });
-    return total(sum);
+    index_t i = 0;
+    for (; i + width <= keys; i += width)
+      sum += f(key_cursor{t, i, 0, static_cast<int>(width), tile_t});
+    if (const int rest = static_cast<int>(keys - i); rest > 0)
+      sum += simd::first_lanes(f(key_cursor{t, i, 0, rest, tile_t}), rest, register_type(0));
+    return sum;
   }
   template <class F>
   GATESCAN_INLINE void for_each_key(F&& f) const {
@@ -73,10 +82,11 @@ struct tokens_cursor {
   }
   template <class F>
   GATESCAN_INLINE register_type sum_over_keys(F&& f) const {
-    alignas(simd::register_bytes) C sums[static_cast<std::size_t>(width)] = {};
-    for (int i = 0; i < count; ++i)
-      sums[i] = token_cursor<C, IsComplex>{t + i, keys}.sum_over_keys(f).v[0];
-    return simd::load(sums);
+    register_type of_tokens[static_cast<std::size_t>(width)];
+    for (int i = 0; i < static_cast<int>(width); ++i)
+      of_tokens[i] =
+          i < count ? token_cursor<C, IsComplex>{t + i, keys}.added_keys(f) : register_type(0);
+    return simd::sums(of_tokens);
   }
 
  private:

@@ -102,6 +102,25 @@ GATESCAN_INLINE void transpose_step(pack<T> (&x)[lanes<T>]) {
 
 }  // namespace detail
 
+namespace detail {
+template <std::size_t Unit, class T, std::size_t N>
+GATESCAN_INLINE pack<T> added_up(pack<T> (&x)[N]) {
+  if constexpr (N == 1) {
+    return x[0];
+  } else {
+    pack<T> halves[N / 2];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < N / 2; ++i)
+      halves[i] = add_halves<Unit, lanes<T>>(x[2 * i], x[2 * i + 1]);
+    return added_up<Unit / 2>(halves);
+  }
+}
+}  // namespace detail
+/// Lane i: sum(x[i]), by the same additions.
+template <class T>
+GATESCAN_INLINE pack<T> sums(pack<T> (&x)[lanes<T>]) {
+  return detail::added_up<lanes<T> / 2>(x);
+}
 /// x[i] lane j <-> x[j] lane i
 template <class T>
 GATESCAN_INLINE void transpose(pack<T> (&x)[lanes<T>]) {
