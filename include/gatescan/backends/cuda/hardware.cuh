@@ -54,14 +54,14 @@ class hardware_block {
   }
   // both read what the compiler does not see them read
   __device__ void load_matrices(bf16_pair (&to)[4], const bf16_pair* from, int at) {
-    const auto row = shared_address(from + at);
+    const auto row = shared_address(from, at);
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(to[0].bits), "=r"(to[1].bits), "=r"(to[2].bits), "=r"(to[3].bits)
                  : "r"(row)
                  : "memory");
   }
   __device__ void load_transposed(bf16_pair (&to)[4], const bf16_pair* from, int at) {
-    const auto row = shared_address(from + at);
+    const auto row = shared_address(from, at);
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(to[0].bits), "=r"(to[1].bits), "=r"(to[2].bits), "=r"(to[3].bits)
                  : "r"(row)
@@ -156,10 +156,10 @@ class hardware_block {
 #endif
 
  private:
-  __device__ static std::uint32_t shared_address(const void* p) {
-    std::uint64_t r;
-    asm("cvta.to.shared.u64 %0, %1;" : "=l"(r) : "l"(p));
-    return static_cast<std::uint32_t>(r);
+  // in 32 bits, so that places of one array differ by what an instruction has room for
+  __device__ static std::uint32_t shared_address(const bf16_pair* first, int at) {
+    return static_cast<std::uint32_t>(__cvta_generic_to_shared(first)) +
+           static_cast<std::uint32_t>(at) * static_cast<std::uint32_t>(sizeof(bf16_pair));
   }
   index_t index_;
   char* shared_;
@@ -168,11 +168,15 @@ class hardware_block {
 // Hidden: two shared objects with the same program would otherwise share one of two kernels.
 #define GATESCAN_HIDDEN __attribute__((visibility("hidden")))
 
+// Inlined: else a copy of the program would be made in local memory.
 template <class Program>
-__device__ void run_all(const Program& program, index_t blocks) {
+__device__ GATESCAN_INLINE void run_all(const Program& program, index_t blocks) {
   extern __shared__ __align__(16) char gatescan_shared[];
-  for (index_t b = blockIdx.x; b < blocks; b += gridDim.x) {
-    if (b != static_cast<index_t>(blockIdx.x)) __syncthreads();  // the last block's shared memory
+  // by turns: one register, and not the two of a block's number
+  for (unsigned turn = 0;; ++turn) {
+    const index_t b = blockIdx.x + static_cast<index_t>(turn) * gridDim.x;
+    if (b >= blocks) return;
+    if (turn > 0) __syncthreads();  // the last block's shared memory
     hardware_block block(b, gatescan_shared);
     program(block);
   }
