@@ -94,6 +94,36 @@ struct gradient_stores {
         },
         sinks, sums);
   }
+  /// The same of `count` tokens of d from `time` on, whose other gradients are added to sums.
+  template <int Most>
+  GATESCAN_HD void store_tokens(side which, const registers<typename config::sums, Most>& d,
+                                int count, typename config::sums& sums, const segment& chunk,
+                                index_t head, index_t time, index_t index) const {
+    const typename config::cursor at = cursor_at(which, chunk, head, time, index);
+    // by axes, which a compiler knows
+    const auto store = [&](const char*, const axes& a, presence, const auto& sink, auto& sum,
+                           const auto&... of_token) {
+      const bool has_key = a.has(axis::key) || a.has(axis::key_or_one),
+                 has_value =
+                     a.has(axis::value) || a.has(axis::value_or_one) || a.has(axis::channel),
+                 cross_side = which == side::keys ? has_value : has_key;
+      if (!sink.to.given || (cross_side && sink.cross_sides == 0)) return;
+      int n = 0;
+      if (!a.has(axis::time)) {
+        ((n++ < count ? void((sum.re += of_token.re, sum.im += of_token.im)) : void()), ...);
+      } else if (cross_side) {
+        auto here = at;
+        ((n++ < count ? sink.store_cross_side(here, chunk.sequence, index, of_token) : void(),
+          ++here.time),
+         ...);
+      } else {
+        const index_t copy = has_key || has_value ? 0 : which == side::keys ? index : keys + index;
+        sink.template store_tokens<config::complex>(sink.offset(at, chunk.sequence, copy), count,
+                                                    of_token...);
+      }
+    };
+    for_each_sums(std::make_index_sequence<Most>{}, store, d, sums);
+  }
   /// Stores those without, at the end of a chunk.
   GATESCAN_HD void store_parameters(side which, const typename config::sums& sums,
                                     const segment& chunk, index_t head, index_t index,
@@ -122,6 +152,11 @@ struct gradient_stores {
   }
 
  private:
+  template <std::size_t... N, class F, class D>
+  GATESCAN_HD void for_each_sums(std::index_sequence<N...>, const F& f, const D& d,
+                                 typename config::sums& sums) const {
+    R::operands(f, sinks, sums, d[N]...);
+  }
   template <class Sink>
   GATESCAN_HD static bool has_no_side(const Sink& sink) {
     return !sink.has_key && !sink.has_value;

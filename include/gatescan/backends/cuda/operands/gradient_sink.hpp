@@ -82,15 +82,22 @@ struct gradient_sink {
   template <class Place>
   GATESCAN_HD void store(const Place& at, index_t sequence, index_t copy,
                          const accumulator<C>& sum) const {
-    if (!to.given) return;
-    const index_t o = place_of(at, sequence, copy);
-    if (exclusive) {
-      to.re[o] = convert<S>(sum.re);
-      if (to.im != nullptr) to.im[o] = convert<S>(sum.im);
-    } else {
-      partial[o] = sum.re;
-      if (to.im != nullptr) partial[plane_size() + o] = sum.im;
-    }
+    if (to.given) store_at(place_of(at, sequence, copy), sum);
+  }
+  GATESCAN_HD void store_at(index_t o, const accumulator<C>& sum) const {
+    if (exclusive)
+      store_in_place(o, sum);
+    else
+      store_partial(o, sum);
+  }
+  /// Those of the first `count` of tokens from the place o on, `by_token` apart.
+  template <bool IsComplex, class... Sum>
+  GATESCAN_HD void store_tokens(index_t o, int count, const Sum&... sums) const {
+    int n = 0;
+    if (exclusive)
+      ((n++ < count ? store_in_place<IsComplex>(o, sums) : void(), o += by_token), ...);
+    else
+      ((n++ < count ? store_partial<IsComplex>(o, sums) : void(), o += by_token), ...);
   }
   template <class Place>
   GATESCAN_HD void store_cross_side(const Place& at, index_t sequence, index_t copy,
@@ -102,6 +109,16 @@ struct gradient_sink {
   }
 
  private:
+  template <bool IsComplex = true>
+  GATESCAN_HD void store_in_place(index_t o, const accumulator<C>& sum) const {
+    to.re[o] = convert<S>(sum.re);
+    if (IsComplex && to.im != nullptr) to.im[o] = convert<S>(sum.im);
+  }
+  template <bool IsComplex = true>
+  GATESCAN_HD void store_partial(index_t o, const accumulator<C>& sum) const {
+    partial[o] = sum.re;
+    if (IsComplex && to.im != nullptr) partial[plane_size() + o] = sum.im;
+  }
   void lay_out() {
     const index_t of_tokens = heads * keys * values;
     by_copy = exclusive ? 0 : leads * tokens * of_tokens;
