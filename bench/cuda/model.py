@@ -164,17 +164,19 @@ TRIPS = {
     "chunk_scan<gla, bf16, true>": lambda n: [
         (1, WAYS), (1, WAYS / 2), 0, (keys_of(n), WAYS), (1, 0.8), 2, 0, 0, 2, 0, 0, (4, 0.62), 0, 4,
         0, 0, 0, 2, 1, 1, 0, 0, 0, 0, (32, WAYS)],
-    # values by 16; queries: forward through blocks of 16 tokens; back; sums of groups; results
-    "chunk_keys_adjoint<gla, bf16, (query_reads)0>": lambda n: [
-        (1, WAYS), (1, WAYS), 0, n["values"] / 16, 1, 1, 3, 16, 1.5, 4, 10, (4, WAYS), 16, 0, 0, 0,
-        0, 0, (16, 0.4)],
+    # kernel, block; search; values by 64: three arrays and the fourth, not whole ones, products by
+    # 16; q and gates, k; other subchunks before and after; a key of 16 tokens; again what is not
+    # finite; results
+    "split_keys_adjoint<gla, bf16 >": lambda n: [
+        (1, WAYS), (1, WAYS), 0, n["values"] / 64, 2, 0, 0, 0, 0, (4, 0.9), 4, 4, 1.5, 1.5, 2,
+        0, 0, 0, 0, 0, 0, (2, 0.4), (2, 0.6)],
     # kernel, block; search; what is fetched at first, its tails; chunks of a warp, of 16 tokens; exact
     # tokens; tails
     "fetched_scan<elementwise, float, false>": lambda n: [
         (1, WAYS), (1, WAYS), 0, 3, 0, 0, (n["time"] / 64, 0.75), 0, 0, 0],
 }
 # Bytes of shared memory of a block, as the programs say.
-MEMORY = {"chunk_state": 8704, "chunk_scan": 57472, "chunk_keys_adjoint": 69000,
+MEMORY = {"chunk_state": 8704, "chunk_scan": 57472, "split_keys_adjoint": 75904,
           "fetched_scan": 70656}
 
 
@@ -236,9 +238,9 @@ def gla_programs(n, both):
             Program("state_passing back", 0, 2 * state),
             Program("gradients of values", chunks * (v // 64),
                     2 * keys + gates + 2 * values + state, "chunk_scan<gla, bf16, true>"),
-            Program("gradients of keys", chunks * (k // 32),
-                    4 * keys + 2 * gates + (k // 32) * 2 * values + 2 * state,
-                    "chunk_keys_adjoint<gla, bf16, (query_reads)0>")]
+            Program("gradients of keys", chunks * (k // 64),
+                    4 * keys + 2 * gates + (k // 64) * 2 * values + 2 * state,
+                    "split_keys_adjoint<gla, bf16 >")]
     return out + [outputs] + out + back
 
 

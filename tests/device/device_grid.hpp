@@ -54,6 +54,12 @@ TYPED_TEST_P(device_grid, wide_states) {
     check<O, typename TypeParam::scalar>(few_modes, n, {});
 }
 
+// a tile that is whole in tokens, keys and values, and what is left beside it
+TYPED_TEST_P(device_grid, whole_tiles) {
+  using O = typename TypeParam::oracle;
+  check<O, typename TypeParam::scalar>({{mode::chunked, 0}}, {1, 70, 1, 65, 66}, {});
+}
+
 // a plan does not know that its one sequence will come with offsets
 TYPED_TEST_P(device_grid, one_packed_sequence) {
   options c;
@@ -111,8 +117,8 @@ TYPED_TEST_P(device_grid, what_is_given_and_what_is_wanted) {
       });
 }
 
-REGISTER_TYPED_TEST_SUITE_P(device_grid, sizes_and_gates, wide_states, one_packed_sequence,
-                            long_chunks, nothing_to_do, optional_operands, every_layout,
-                            what_is_given_and_what_is_wanted);
+REGISTER_TYPED_TEST_SUITE_P(device_grid, sizes_and_gates, wide_states, whole_tiles,
+                            one_packed_sequence, long_chunks, nothing_to_do, optional_operands,
+                            every_layout, what_is_given_and_what_is_wanted);
 
 }  // namespace device_grid

@@ -11,7 +11,7 @@
 // exact at a gate of 0. Queries that read before their
 // own token writes have no dP_rr, and may not meet its gate. A thread has
 // one key and every so manieth query; tokens by 16, whose sums are in registers: Y goes up through
-// them, then x down.
+// them, then x down (split_keys_adjoint.hpp: the same of operands of 16 bits).
 
 #include <algorithm>
 

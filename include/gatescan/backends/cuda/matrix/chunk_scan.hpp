@@ -16,6 +16,7 @@
 #include "chunk_state.hpp"
 #include "gradient_stores.hpp"
 #include "split_scan.hpp"
+#include "value_reader.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -110,36 +111,6 @@ struct chunk_scan {
     token_range mine;
     index_t head, first_value;
   };
-  // Values (backward gradients of o) from one of a head on.
-  class value_reader {
-   public:
-    template <class Gradient>
-    GATESCAN_HD value_reader(const typename config::fields& x, const output_gradient<R, T>& d_o,
-                             const Gradient& head_d_out, index_t batch, index_t head)
-        : x_(x), d_o_(d_o), d_out_(head_d_out) {
-      if (Adjoint) d_o_.move(d_out_, d_o_.offset_of_o(batch, 0, head, 0), 0, 0);
-    }
-    GATESCAN_HD value_reader moved(index_t tokens, index_t values) const {
-      value_reader there = *this;
-      move_operands<R, T>(there.x_, tokens, 0, values);
-      if (Adjoint)
-        there.d_o_.move(there.d_out_, d_o_.offset_of_o(0, tokens, 0, values), tokens, values);
-      return there;
-    }
-    GATESCAN_HD C operator()(index_t value) const {
-      if constexpr (Adjoint)
-        return d_o_(x_, d_out_, 0, 0, 0, value);
-      else
-        return R::values(x_, typename config::cursor{0, 0, 0, 0, value}).v;
-    }
-    GATESCAN_HD void next_token() { *this = moved(1, 0); }
-
-   private:
-    typename config::fields x_;
-    output_gradient<R, T> d_o_;
-    operand<const S> d_out_;
-  };
-
   template <class Block>
   GATESCAN_HD void compute(Block& block, const segment& chunk, index_t head,
                            const token_range& mine, index_t first_value) const {
@@ -167,8 +138,9 @@ struct chunk_scan {
           [&] {
             const place here = kept[0];
             const auto of_head = head_operands(p, here.chunk.batch, here.head);
-            return value_reader(of_head, d_o, d_o.d_out.of_head(here.chunk.batch, here.head, 0),
-                                here.chunk.batch, here.head)
+            return value_reader<R, T, Adjoint>(of_head, d_o,
+                                               d_o.d_out.of_head(here.chunk.batch, here.head, 0),
+                                               here.chunk.batch, here.head)
                 .moved(here.mine.first, here.first_value);
           },
           [&] {

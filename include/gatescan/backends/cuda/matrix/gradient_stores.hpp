@@ -118,7 +118,7 @@ struct gradient_stores {
          ...);
       } else {
         const index_t copy = has_key || has_value ? 0 : which == side::keys ? index : keys + index;
-        sink.template store_tokens<config::complex>(sink.offset(at, chunk.sequence, copy), count,
+        sink.template store_tokens<config::complex>(sink.place_of(at, chunk.sequence, copy), count,
                                                     of_token...);
       }
     };

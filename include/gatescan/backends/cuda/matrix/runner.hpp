@@ -6,11 +6,11 @@
 //   scan             chunk_state, state_passing with segments for chunks; steps inside each segment
 //   attention        chunk_scan with the whole sequence for a chunk
 //   backward         recurrent: steps_adjoint; else chunk_state and state_passing both ways, and
-//                    gradients of values (chunk_scan against time), then chunk_keys_adjoint
+//                    gradients of values (chunk_scan against time), then keys_adjoint
 
 #include "../../../modes/schedule.hpp"
-#include "chunk_keys_adjoint.hpp"
 #include "chunk_scan.hpp"
+#include "split_keys_adjoint.hpp"
 #include "state_passing.hpp"
 #include "steps.hpp"
 #include "steps_adjoint.hpp"
@@ -116,8 +116,7 @@ class matrix_runner {
       launch(gpu,
              matrix::chunk_scan<R, T, true>{p_, chunks_, adjoints_, d_o_, {}, nullptr, gradients_});
     if (gradients_.wants(side::keys))
-      launch(gpu,
-             matrix::chunk_keys_adjoint<R, T>{p_, chunks_, states_, adjoints_, d_o_, gradients_});
+      launch(gpu, matrix::keys_adjoint<R, T>{p_, chunks_, states_, adjoints_, d_o_, gradients_});
     add_up(gpu);
   }
 

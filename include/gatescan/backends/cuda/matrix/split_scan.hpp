@@ -22,7 +22,7 @@ template <class R, class T, bool Adjoint, class Block>
 class split_scan : public split_tile<R, T, Adjoint, Block> {
   using base = split_tile<R, T, Adjoint, Block>;
   using base::block_, base::x_, base::warp_, base::lane_;
-  using base::find_thread, base::shape, base::smaller, base::pair_of, base::of_pair;
+  using base::find_thread, base::shape, base::smaller;
   using base::own_, base::other_, base::wide_, base::totals_, base::inverses_;
   using base::tokens, base::subchunk, base::subchunks, base::values, base::pairs, base::own_pitch,
       base::keys_a_lane;
@@ -212,7 +212,7 @@ class split_scan : public split_tile<R, T, Adjoint, Block> {
           number.of[k] = inside ? E(Adjoint ? token.q : token.k) : E{};
           gate.of[k] = inside ? E(token.gate) : number_cast<E>(1.0f);
         }
-        other[t * pitch + mine] = pair_of(number), gates[t * pitch + mine] = pair_of(gate);
+        other[t * pitch + mine] = number.pair(), gates[t * pitch + mine] = gate.pair();
       }
       block_.sync_warp();
       for (int i = half; i < part; i += 2) {
@@ -225,7 +225,8 @@ class split_scan : public split_tile<R, T, Adjoint, Block> {
         unrolled<subchunk>([&](int n) {
           const int s = Adjoint ? n : subchunk - 1 - n;
           if (Adjoint ? s < mine : s > mine) return;
-          const auto of_s = of_pair(other[s * pitch + i]), gate = of_pair(gates[s * pitch + i]);
+          const auto of_s = keys_of_lane::of_pair(other[s * pitch + i]),
+                     gate = keys_of_lane::of_pair(gates[s * pitch + i]);
           for (int k = 0; k < keys_a_lane; ++k) {
             if (Adjoint && s > mine) number.of[k] = decayed(gate.of[k], number.of[k]);
             score[s] = score[s] + real_part(number.of[k] * of_s.of[k]);
@@ -250,10 +251,7 @@ class split_scan : public split_tile<R, T, Adjoint, Block> {
   }
 
   GATESCAN_HD static float_pair times(float_pair factor, float_pair x) {
-    const keys_of_lane f = of_pair(factor);
-    keys_of_lane number = of_pair(x);
-    for (int k = 0; k < keys_a_lane; ++k) number.of[k] = f.of[k] * number.of[k];
-    return pair_of(number);
+    return (keys_of_lane::of_pair(factor) * keys_of_lane::of_pair(x)).pair();
   }
 
   registers<float[2][4], groups> sum_ = {};

@@ -3,6 +3,7 @@
 // ones, values and states as sums of two bfloat16. A warp loads a subchunk of 16 tokens, a thread
 // two neighbouring keys of each, or a complex one, and multiplies them by the gates on the way.
 
+#include "lane_keys.hpp"
 #include "split_rows.hpp"
 #include "tile_config.hpp"
 
@@ -54,8 +55,8 @@ class split_tile : split_tile_memory<R, T> {
       : block_(block),
         x_(x),
         own_(block.template shared<float_pair>(tokens * own_pitch)),
-        other_(block, tokens),
-        wide_(block, tokens),
+        other_(block, tokens, 0),
+        wide_(block, tokens, 0),
         totals_(block.template shared<float_pair>(subchunks * pairs)),
         inverses_(block.template shared<float_pair>(subchunks * pairs)),
         shape_(block.template shared<tile_shape>(1)) {
@@ -76,11 +77,9 @@ class split_tile : split_tile_memory<R, T> {
   static constexpr int tokens = config::tokens, subchunk = config::subchunk, rows = config::rows,
                        values = config::values;
   static constexpr int columns = values / warp_threads;  // a lane's
-  static constexpr int keys_a_lane = config::complex ? 1 : 2;
+  using keys_of_lane = lane_keys<E>;
+  static constexpr int keys_a_lane = keys_of_lane::count;
   static_assert(rows == tokens);  // values and states take turns
-  struct keys_of_lane {
-    registers<E, keys_a_lane> of;
-  };
 
   // From shared memory, which leaves registers.
   GATESCAN_HD tile_shape shape() const { return shape_[0]; }
@@ -88,6 +87,7 @@ class split_tile : split_tile_memory<R, T> {
   GATESCAN_HD void find_thread() {
     const int thread = block_.thread_anew();
     warp_ = thread / warp_threads, lane_ = thread % warp_threads;
+    other_.find_lane(lane_), wide_.find_lane(lane_);
   }
 
   // ---- loads
@@ -115,8 +115,7 @@ class split_tile : split_tile_memory<R, T> {
               second = key < keys - 1 ? 1 : 0;
     fields x = x_;
     move_operands<R, T>(x, from + smaller(first, count - 1), smaller(key, keys - 1));
-    keys_of_lane product;
-    unrolled<keys_a_lane>([&](int k) { product.of[k] = number_cast<E>(1.0f); });
+    keys_of_lane product = keys_of_lane::all(number_cast<E>(1.0f));
     for (int part = 0; part < subchunk; part += together) {
       registers<keys_of_lane, together> number, gate;
       unrolled<together>([&](int i) {
@@ -155,13 +154,13 @@ class split_tile : split_tile_memory<R, T> {
           if (!own) return;
           unrolled<keys_a_lane>(
               [&](int k) { divides = divides && extent(gate.of[k]) <= most_extent; });
-          own_[t * own_pitch + lane_] = pair_of(gate);
+          own_[t * own_pitch + lane_] = gate.pair();
         },
         [&](int t, const keys_of_lane& number) {
-          const float_pair x = pair_of(number);
+          const float_pair x = number.pair();
           other_.put(t, lane_, split(block_, x.first, config::complex ? -x.second : x.second));
         });
-    totals_[warp_ * pairs + lane_] = pair_of(total);
+    totals_[warp_ * pairs + lane_] = total.pair();
     return total;
   }
   /// own^. Returns whether the gates of the warp's subchunk let its pairs be scored by a quotient.
@@ -170,16 +169,18 @@ class split_tile : split_tile_memory<R, T> {
       divides = divides && extent(total.of[k]) >= least_extent;
       total.of[k] = inverse(total.of[k]);
     });
-    inverses_[warp_ * pairs + lane_] = pair_of(total);
+    inverses_[warp_ * pairs + lane_] = total.pair();
     const int key = lane_ * keys_a_lane;
     decay<Adjoint, false>(
         0, shape().count, keys,
-        [&](int t, keys_of_lane& gate) { gate = of_pair(own_[t * own_pitch + lane_]); },
+        [&](int t, keys_of_lane& gate) {
+          gate = keys_of_lane::of_pair(own_[t * own_pitch + lane_]);
+        },
         [&](int t, keys_of_lane number) {
           unrolled<keys_a_lane>([&](int k) {
             if (key + k >= keys) number.of[k] = E{};
           });
-          own_[t * own_pitch + lane_] = pair_of(number);
+          own_[t * own_pitch + lane_] = number.pair();
         });
     int left = divides ? 0 : 1;
     for (int m = 1; m < warp_threads; m *= 2) left |= block_.shuffle_xor(left, m);
@@ -187,19 +188,9 @@ class split_tile : split_tile_memory<R, T> {
   }
 
   GATESCAN_HD int column_of(int c) const { return c / 2 * 2 * warp_threads + lane_ * 2 + c % 2; }
-  // load(row, i): this thread's c-th column and its neighbour, in rows of its warp one after
-  // another, the i-th of those that are read together.
   template <class Load>
   GATESCAN_HD void load_wide(int c, const Load& load) {
-    constexpr int together = tuned.tokens_together;
-    for (int first = 0; first < subchunk; first += together) {
-      registers<float_pair, together> x;
-      unrolled<together>([&](int i) { x[i] = load(warp_ * subchunk + first + i, i); });
-      unrolled<together>([&](int i) {
-        wide_.put(warp_ * subchunk + first + i, column_of(c) / 2,
-                  split(block_, x[i].first, x[i].second));
-      });
-    }
+    put_rows(block_, wide_, warp_ * subchunk, column_of(c) / 2, load);
   }
   // Of `count` tokens, so many from the own ones on.
   template <class Values>
@@ -248,18 +239,6 @@ class split_tile : split_tile_memory<R, T> {
   // ---- numbers
 
   GATESCAN_HD static int smaller(int a, int b) { return a < b ? a : b; }
-  GATESCAN_HD static float_pair pair_of(const keys_of_lane& x) {
-    if constexpr (config::complex)
-      return {x.of[0].re, x.of[0].im};
-    else
-      return {x.of[0], x.of[1]};
-  }
-  GATESCAN_HD static keys_of_lane of_pair(float_pair x) {
-    if constexpr (config::complex)
-      return {{{x.first, x.second}}};
-    else
-      return {{x.first, x.second}};
-  }
   // a magnitude; a complex one's square
   GATESCAN_HD static float extent(E x) {
     if constexpr (config::complex)

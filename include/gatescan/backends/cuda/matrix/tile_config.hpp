@@ -57,7 +57,7 @@ struct tile_config {
   static constexpr int row_pitch = rows + apart, value_pitch = values + apart,
                        score_pitch = tokens + apart;
   static constexpr int blocks_a_multiprocessor = sizeof(E) <= 4 ? tuned.chunk_blocks : 0;
-  static constexpr int key_side_rows = rows / 2, key_side_keys = keys / 2;
+  static constexpr int key_side_rows = rows / 2, key_side_keys = splits ? warp_threads : keys / 2;
 };
 
 template <class R, class T>
