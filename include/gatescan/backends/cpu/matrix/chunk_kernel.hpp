@@ -38,7 +38,7 @@ struct token_chunk {
       nullptr;             // reads keys where they are not in tiles (key_gate/quads.hpp)
   bool same_keys = false;  // q and k are those of the chunk before: of another head of their group
   output_rows<C>* rows = nullptr;  // where o may go instead of x.o
-  const C* written = nullptr;  // in backward of a corrected transition: U (gates/corrected/)
+  const C* written = nullptr;      // in backward of a corrected transition: U (gates/corrected/)
 };
 
 /// forward: o of every token and S_out, or o alone where there is no room for S_out.
