@@ -122,7 +122,7 @@ struct gradient_stores {
                                                     of_token...);
       }
     };
-    for_each_sums(std::make_index_sequence<Most>{}, store, d, sums);
+    for_each_sums(std::make_index_sequence<static_cast<std::size_t>(Most)>{}, store, d, sums);
   }
   /// Stores those without, at the end of a chunk.
   GATESCAN_HD void store_parameters(side which, const typename config::sums& sums,
