@@ -48,7 +48,7 @@ struct footprint {
   std::uintptr_t begin = 0, end = 0;  // of all
 
   bool same_as(const footprint& o) const {
-    if (planes != o.planes || where->rank != o.where->rank) return false;
+    if (planes != o.planes || size != o.size || where->rank != o.where->rank) return false;
     for (int i = 0; i < planes; ++i)
       if (plane[i] != o.plane[i]) return false;
     for (int i = 0; i < where->rank; ++i)

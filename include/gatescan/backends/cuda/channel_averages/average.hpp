@@ -45,8 +45,9 @@ struct average {
     return unless_zero(r.all, fma(num, r.state, unless_zero(r.own, r.own * v)) / r.all);
   }
 
-  /// num and den of a state whose m has no low part, by those of this one.
-  GATESCAN_HD C rounds_by() const { return low == 0 ? C(1) : exp(low); }
+  /// num and den of a state whose m has no low part, by those of this one; an m that is rounded by
+  /// more says nothing of them.
+  GATESCAN_HD C rounds_by() const { return low == 0 || abs(low) >= C(60) ? C(1) : exp(low); }
 
   /// Weights of the state and of what comes to it, and the new m. The larger weight is 1 but for
   /// what rounding did to m: that of the state is state + lost, state being 1 or lost 0.

@@ -185,11 +185,13 @@ class channel_average_agent : public agent_of_channels<R, T> {
 
  private:
   // A caller's m is a number without low part: num and den of such a state from those of `state`,
-  // or, which is the same product, the other way with gradients.
+  // or, which is the same product, the other way with gradients. An m that is rounded by more says
+  // nothing of them.
+  static constexpr C most_rounded = 60;
   void round_m(const C* state, C* num_and_den) const {
     if (in_steps) return;
     for (index_t i = 0; i < width_; ++i)
-      if (const C low = state[3 * width_ + i]; low != 0) {
+      if (const C low = state[3 * width_ + i]; low != 0 && std::abs(low) < most_rounded) {
         const C factor = std::exp(low);
         num_and_den[i] *= factor, num_and_den[width_ + i] *= factor;
       }

@@ -233,16 +233,19 @@ struct segment_adjoint : adjoint_program<R, T, IsComplex> {
                                           collect.copy(a, sink, thread, s));
           if (sink.exclusive) {
             base::write(block, sink.to.re + o, sink.by_token, t, left, own.re);
-            if constexpr (IsComplex)
-              if (sink.to.im != nullptr)
-                base::write(block, sink.to.im + o, sink.by_token, t, left, own.im);
+            if (sink.to.im == nullptr) return;
+            std::remove_cvref_t<decltype(own.re)> imaginary{};
+            if constexpr (IsComplex) imaginary = own.im;
+            base::write(block, sink.to.im + o, sink.by_token, t, left, imaginary);
           } else {
             C* const to =
                 sink.partial + o + (t + block.thread() * base::thread_tokens) * sink.by_token;
             base::template for_tokens<false>(count, [&](int i) {
               to[i * sink.by_token] = own.re[i];
-              if constexpr (IsComplex)
-                if (sink.to.im != nullptr) to[sink.plane_size() + i * sink.by_token] = own.im[i];
+              if (sink.to.im == nullptr) return;
+              C imaginary = 0;
+              if constexpr (IsComplex) imaginary = own.im[i];
+              to[sink.plane_size() + i * sink.by_token] = imaginary;
             });
           }
         },

@@ -64,10 +64,12 @@ struct rotating_frame {
     multiply(n, after, state);
     reset(n, state);
   }
-  /// state *= one of the directions above
+  /// state *= one of the directions above; by 1 it stays what it is, also where one part is not
+  /// finite.
   static void multiply(const matrix_shape& n, const C* by, C* state) {
     using P = simd::pack<C>;
     for (index_t i = 0; i < n.key_pitch; ++i) {
+      if (by[i] == 1 && by[n.key_pitch + i] == 0) continue;
       const cplx<P> r{P(by[i]), P(by[n.key_pitch + i])};
       C *re = state + i * n.state_pitch, *im = re + n.key_pitch * n.state_pitch;
       for (index_t j = 0; j < n.value_pitch; j += simd::lanes<C>) {
