@@ -101,6 +101,9 @@ TEST(overlap, an_error_names_both_and_the_same_view_can_be_fine) {
   const auto other = footprint_of("k", columns);
   EXPECT_NO_THROW(check_apart(whole, same, true));
   EXPECT_THROW(check_apart(whole, same, false), gatescan::shape_error);
+  // as many numbers of half the width, from the same address on
+  const view<gatescan::bf16> halves(reinterpret_cast<gatescan::bf16*>(memory.data()), {2, 4});
+  EXPECT_THROW(check_apart(footprint_of("out", halves), same, true), gatescan::shape_error);
   try {
     check_apart(whole, other, true);  // the same memory, read in another shape
     ADD_FAILURE() << "accepted";

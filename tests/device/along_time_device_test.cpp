@@ -111,6 +111,29 @@ TEST(along_time_device_choice, strides_choose_the_programs) {
   EXPECT_FALSE(names(layouts::dense, gatescan::chunked{}));
 }
 
+TEST(along_time_device_choice, imaginary_gradients_of_a_real_problem_are_0) {
+  using gatescan::complex_view, gatescan::layout, gatescan::view;
+  using T = gatescan::device<float>;
+  constexpr int64 L = 80, D = 2;
+  const std::vector<float> a(L * D, 0.5f), x(L * D, 1.0f);
+  const layout rows({1, L, 1, D}, {L * D, 1, L * D, L});
+  for (const bool shared : {false, true}) {  // by all tokens: through partial sums
+    const layout of_a = shared ? layout({1, L, 1, D}, {0, 0, 0, 1}) : rows;
+    gatescan::elementwise::inputs<T> in;
+    in.a = view<const float>(a.data(), of_a), in.x = view<const float>(x.data(), rows);
+    gatescan::elementwise::output_gradients<T> d_out;
+    d_out.out = view<const float>(x.data(), rows);
+    std::vector<float> d_a(shared ? D : L * D, 7.0f), d_a_im(d_a), d_x(L * D, 7.0f), d_x_im(d_x);
+    gatescan::elementwise::gradients<T> d;
+    d.a = complex_view<float>(d_a.data(), d_a_im.data(), of_a);
+    d.x = complex_view<float>(d_x.data(), d_x_im.data(), rows);
+    gatescan::backward(support::emulated_gpu{}, gatescan::chunked{}, in, d_out, d);
+    EXPECT_EQ(d_a_im, std::vector<float>(d_a.size())) << shared;
+    EXPECT_EQ(d_x_im, std::vector<float>(d_x.size())) << shared;
+    EXPECT_NEAR(d_x[5], 2, 1e-4);
+  }
+}
+
 // Inf and NaN go on to the next reset and no further, back to the last one; products of gates that
 // overflow do no harm.
 real_elementwise::inputs not_finite() {
