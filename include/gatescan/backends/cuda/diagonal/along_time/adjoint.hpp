@@ -4,6 +4,8 @@
 //
 //   g_{t-1} = a_t (g_t + do_t)   da_t = (g_t + do_t) h_{t-1}   dv_t = g_t + do_t
 
+#include <type_traits>
+
 #include "../../operands/collect.hpp"
 #include "tile.hpp"
 
@@ -234,9 +236,11 @@ struct segment_adjoint : adjoint_program<R, T, IsComplex> {
           if (sink.exclusive) {
             base::write(block, sink.to.re + o, sink.by_token, t, left, own.re);
             if (sink.to.im == nullptr) return;
-            std::remove_cvref_t<decltype(own.re)> imaginary{};
-            if constexpr (IsComplex) imaginary = own.im;
-            base::write(block, sink.to.im + o, sink.by_token, t, left, imaginary);
+            std::remove_cvref_t<decltype(own.re)> none{};
+            if constexpr (IsComplex)
+              base::write(block, sink.to.im + o, sink.by_token, t, left, own.im);
+            else
+              base::write(block, sink.to.im + o, sink.by_token, t, left, none);
           } else {
             C* const to =
                 sink.partial + o + (t + block.thread() * base::thread_tokens) * sink.by_token;
