@@ -236,11 +236,12 @@ struct segment_adjoint : adjoint_program<R, T, IsComplex> {
           if (sink.exclusive) {
             base::write(block, sink.to.re + o, sink.by_token, t, left, own.re);
             if (sink.to.im == nullptr) return;
-            std::remove_cvref_t<decltype(own.re)> none{};
-            if constexpr (IsComplex)
+            if constexpr (IsComplex) {
               base::write(block, sink.to.im + o, sink.by_token, t, left, own.im);
-            else
+            } else {
+              std::remove_cvref_t<decltype(own.re)> none{};
               base::write(block, sink.to.im + o, sink.by_token, t, left, none);
+            }
           } else {
             C* const to =
                 sink.partial + o + (t + block.thread() * base::thread_tokens) * sink.by_token;
