@@ -311,7 +311,7 @@ TYPED_TEST(resets, N3_resets_forget_nan_and_inf_forward) {
   using O = TypeParam;
   if (!resets_forget<O>) GTEST_SKIP() << "what is read before the gate outlives it";
   constexpr int64 L = 61;
-  // rows of 16 values are whole registers: results may go there straight
+  // rows of 16 values are whole registers
   const auto expect_forgotten = [&](int64 V, bool linear, double bad) {
     for (const int64 t : {1, 7, 16, 33, 48, 60})
       for (const int64 before : {t - 1, t / 2, int64{-1}}) {  // -1: the initial state is bad

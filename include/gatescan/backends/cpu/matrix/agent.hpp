@@ -131,11 +131,7 @@ class matrix_agent {
     const bool streaming = epilogue::streams(reader_, result);
     lookahead_.look_ahead(reader_, t, count);
     if (!streaming) lookahead_.add(reader_, result, t, count);
-    token_chunk<C> here = chunk(count, in);
-    output_rows<C> rows = epilogue::rows_of(result, t, streaming);
-    if (epilogue::takes_rows(reader_, result)) here.rows = &rows;
-    kernels_.forward(reader_, t, here, out);
-    if (rows.written) return;
+    kernels_.forward(reader_, t, chunk(count, in), out);
     divide(t, count);
     epilogue::write_outputs(reader_, result, t, count, streaming);
   }

@@ -18,15 +18,6 @@ namespace detail {
 template <class C>
 class key_source;
 
-/// The results' own rows, where o is all that goes there and its registers fit.
-template <class C>
-struct output_rows {
-  C* first;
-  index_t pitch;
-  bool past_caches;
-  bool written = false;  // by the kernel, which then leaves x.o as it was
-};
-
 /// The chunk at hand, as a kernel takes it.
 template <class C>
 struct token_chunk {
@@ -37,8 +28,7 @@ struct token_chunk {
   const key_source<C>* keys =
       nullptr;             // reads keys where they are not in tiles (key_gate/quads.hpp)
   bool same_keys = false;  // q and k are those of the chunk before: of another head of their group
-  output_rows<C>* rows = nullptr;  // where o may go instead of x.o
-  const C* written = nullptr;      // in backward of a corrected transition: U (gates/corrected/)
+  const C* written = nullptr;  // in backward of a corrected transition: U (gates/corrected/)
 };
 
 /// forward: o of every token and S_out, or o alone where there is no room for S_out.

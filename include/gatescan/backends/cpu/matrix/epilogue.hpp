@@ -2,7 +2,6 @@
 // What comes of a head's o: outputs, through the recurrence's epilogue, and on the way back the
 // gradient of o, and gradients of operands from those of q, k, gate and v.
 
-#include "chunk_kernel.hpp"
 #include "reader.hpp"
 
 namespace gatescan {
@@ -28,24 +27,6 @@ class matrix_epilogue {
            exceeds_caches<C>(n.batch * n.time * n.heads * n.values) &&
            is_aligned(out.re, simd::stream_alignment) &&
            is_aligned(out.re + out.time, simd::stream_alignment);
-  }
-  /// Whether a kernel may leave o there: as it stands, in whole registers. Operands, which it may
-  /// have to read again, lie elsewhere.
-  static bool takes_rows(const reader& from, const operand<storage>& out) {
-    bool takes = simple_output && std::is_same_v<storage, C> && out.given && out.value == 1 &&
-                 out.im == nullptr && from.shape().values == from.shape().value_pitch;
-    for_each_field<R>(
-        [&](const auto& x) {
-          takes = takes && (!x.given || static_cast<const void*>(x.re) != out.re);
-        },
-        from.operands());
-    return takes;
-  }
-  static output_rows<C> rows_of(const operand<storage>& out, index_t first, bool past_caches) {
-    if constexpr (std::is_same_v<storage, C>)
-      return {out.re + first * out.time, out.time, past_caches};
-    else
-      return {};
   }
   static void write_outputs(const reader& from, const operand<storage>& out, index_t first,
                             index_t count, bool streaming) {

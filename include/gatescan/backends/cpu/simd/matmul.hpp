@@ -3,11 +3,40 @@
 // of registers. The left operand has two strides, so a transpose is free; its numbers are
 // broadcast.
 
-#include "product_operands.hpp"
+#include <type_traits>
+
+#include "lanes.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace simd {
+
+// Element (m, k) at data[m * row + k * depth]. A stride that is known to be 1 saves the kernel its
+// address arithmetic: with a unit row stride 0.9 of the FMA rate instead of 0.7 (32 x 128 x 128,
+// AVX2).
+using unit = std::integral_constant<index_t, 1>;
+template <class T, class Row = index_t, class Depth = index_t>
+struct left {
+  const T* data;
+  Row row;
+  Depth depth;
+
+  left from_row(index_t m) const { return {data + m * row, row, depth}; }
+};
+template <class T>
+left<T, unit, index_t> by_columns(const T* data, index_t pitch) {  // element (m, k) at [k][m]
+  return {data, {}, pitch};
+}
+template <class T>
+left<T, index_t, unit> by_rows(const T* data, index_t pitch) {  // element (m, k) at [m][k]
+  return {data, pitch, {}};
+}
+// a row-major matrix
+template <class T>
+struct matrix {
+  T* data;
+  index_t pitch;
+};
 
 namespace detail {
 
@@ -15,13 +44,12 @@ namespace detail {
 // multiplied: NaN on the other side must not get through, not even times 0.
 enum class shape { full, lower, upper };
 
-// One block of registers: a b from zero and what `more` adds, then finish(row, column, sum) is
-// stored. `watch` becomes NaN where that, or a sum of some rows of it, is not finite.
+// One block of registers: a b from zero, then finish(row, column, sum) is stored. `watch` becomes
+// NaN where that, or a sum of some rows of it, is not finite.
 template <std::size_t Rows, std::size_t Vecs, shape Shape, class T, class Row, class Depth,
-          class Finish, class More = nothing_more>
+          class Finish>
 GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T* b, index_t pitch,
-                                   T* out, index_t out_pitch, Finish finish, pack<T>& watch,
-                                   More more = {}) {
+                                   T* out, index_t out_pitch, Finish finish, pack<T>& watch) {
   pack<T> c[Rows][Vecs];
 #pragma GCC unroll 16
   for (index_t m = 0; m < index_t{Rows}; ++m)
@@ -75,29 +103,6 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
   if constexpr (Shape == shape::lower)
 #pragma GCC unroll 8
     for (index_t k = 0; k < rows; ++k) add(end + k, k, rows);
-  if constexpr (!std::is_same_v<More, nothing_more>) {
-#pragma GCC unroll 16
-    for (index_t m = 0; m < rows; ++m)
-#pragma GCC unroll 4
-      for (index_t n = 0; n < index_t{Vecs}; ++n) c[m][n] = more.scaled(m, c[m][n]);
-    const auto add_more = [&](index_t k, index_t first) __attribute__((always_inline)) {
-      pack<T> right[Vecs];
-#pragma GCC unroll 4
-      for (index_t n = 0; n < index_t{Vecs}; ++n)
-        right[n] = load(more.b.data + k * more.b.pitch + n * lanes<T>);
-#pragma GCC unroll 16
-      for (index_t m = 0; m < rows; ++m) {
-        if (m < first) continue;
-        const pack<T> x(more.a.data[m * more.a.row + k * more.a.depth]);
-#pragma GCC unroll 4
-        for (index_t n = 0; n < index_t{Vecs}; ++n) c[m][n] = fma(x, right[n], c[m][n]);
-      }
-    };
-#pragma GCC unroll 2
-    for (index_t k = 0; k < more.before; ++k) add_more(k, 0);
-#pragma GCC unroll 16
-    for (index_t k = 0; k < rows; ++k) add_more(more.before + k, k);
-  }
   // A row at a time, its numbers read before its registers are stored: compilers take what is
   // stored for anything that is read. The watch is one sum a column, or each addition waits for the
   // one before; it is added to in turn, as compilers would else keep every x for the end.
@@ -110,10 +115,7 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
     for (index_t n = 0; n < index_t{Vecs}; ++n) c[m][n] = finish(m, n * lanes<T>, c[m][n]);
 #pragma GCC unroll 4
     for (index_t n = 0; n < index_t{Vecs}; ++n) {
-      if (goes_past_caches(more))
-        stream(out + m * out_pitch + n * lanes<T>, c[m][n]);
-      else
-        store(out + m * out_pitch + n * lanes<T>, c[m][n]);
+      store(out + m * out_pitch + n * lanes<T>, c[m][n]);
       seen[n] = rounded(seen[n] + c[m][n]);
     }
   }
@@ -122,11 +124,11 @@ GATESCAN_INLINE void product_block(index_t depth, left<T, Row, Depth> a, const T
 }
 
 // Rows a block: accumulators fill the registers beside one row of b and one broadcast. With 16
-// registers 6 x 2 reached 0.9 of the FMA rate, 4 x 3 and 4 x 2 0.5 to 0.6. With 32, 16 x 1, 8 x 2
-// and 4 x 4 leave no rows over of 16 or of 128 (8 x 2 for 12 x 2: backward of gla 2 % faster).
+// registers 6 x 2 reached 0.9 of the FMA rate, 4 x 3 and 4 x 2 0.5 to 0.6. 16 x 1 leaves no rows
+// over where 24 x 1 leaves 8 of 128.
 constexpr index_t block_rows(index_t registers) {
   if (register_count < 32) return registers == 2 ? 6 : 8;
-  return registers == 1 ? 16 : registers == 4 ? 4 : 8;
+  return registers == 1 ? 16 : registers == 2 ? 8 : 24 / registers;
 }
 
 // A finish that holds pointers can move them on: with places inside a block that are known when it
@@ -153,12 +155,10 @@ GATESCAN_INLINE void ask_for_rows(const T* first, index_t pitch) {
 // Not inlined: with a caller's values about, strides are reloaded in the innermost loop. All its
 // blocks are, or each of them reloads what it was called with (update of states 0.75 of the FMA
 // rate, else 0.8; 128 x 64 x 16, AVX-512).
-template <std::size_t Vecs, class T, class Row, class Depth, class Finish, class Between,
-          class More>
+template <std::size_t Vecs, class T, class Row, class Depth, class Finish, class Between>
 __attribute__((noinline)) pack<T> product_panel(index_t rows, index_t depth, left<T, Row, Depth> a,
                                                 const T* b, index_t pitch, T* out,
-                                                index_t out_pitch, Finish finish, Between between,
-                                                More more) {
+                                                index_t out_pitch, Finish finish, Between between) {
   pack<T> watch(0);
   index_t m = 0;
   const auto take = [&]<std::size_t Rows>(index_t until) __attribute__((always_inline)) {
@@ -169,8 +169,7 @@ __attribute__((noinline)) pack<T> product_panel(index_t rows, index_t depth, lef
           ask_for_rows<Rows, Vecs>(out + (m + ahead) * out_pitch, out_pitch);
       }
       product_block<Rows, Vecs, shape::full>(depth, a.from_row(m), b, pitch, out + m * out_pitch,
-                                             out_pitch, from_row(finish, m), watch,
-                                             more.from_row(m));
+                                             out_pitch, from_row(finish, m), watch);
       between();
     }
   };
@@ -235,14 +234,12 @@ inline index_t row_blocks(index_t rows, index_t registers = widest_panel) {
 /// should hold values, not references: what is stored might otherwise be what they refer to.
 /// between() is called after every few rows. Returns zeros, or NaN where `out` is not finite
 /// (or where finite rows of it are, added up).
-template <class T, class Row, class Depth, class Finish, class Between = nothing_between,
-          class More = nothing_more>
+template <class T, class Row, class Depth, class Finish, class Between = nothing_between>
 pack<T> product_of_panel(index_t registers, index_t rows, index_t depth, left<T, Row, Depth> a,
-                         matrix<const T> b, matrix<T> out, Finish finish, Between between = {},
-                         More more = {}) {
+                         matrix<const T> b, matrix<T> out, Finish finish, Between between = {}) {
   const auto run = [&]<std::size_t Vecs>() {
     return detail::product_panel<Vecs>(rows, depth, a, b.data, b.pitch, out.data, out.pitch, finish,
-                                       between, more);
+                                       between);
   };
   if (registers == 1) return run.template operator()<1>();
   if (registers == 2) return run.template operator()<2>();

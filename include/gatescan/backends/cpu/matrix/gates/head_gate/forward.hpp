@@ -37,7 +37,6 @@ class head_gate {
           return state_finite(through_state(c, state_out), static_cast<const C*>(state_out), c.x.n);
         },
         [&] {
-          if (token_chunk<C> again = c; takes_back_rows(again)) through_state(again, state_out);
           spread_gates(c.x, c.tokens);
           exact_.forward(c, state_out);
         });
@@ -79,8 +78,8 @@ class head_gate {
       if (!c.same_keys)
         multiply_keys(x.n, count, k, q_transposed_ + first, subchunks * side, products);
       decays.decay_scores(count, products, scores);
-      if (subchunks > 1)  // [tokens, tokens before] x [tokens before, V]
-        simd::set_lower_product<C>(count, vp, by_columns(scores), {x.v + first * vp, vp}, {o, vp});
+      // [tokens, tokens before] x [tokens before, V]
+      simd::set_lower_product<C>(count, vp, by_columns(scores), {x.v + first * vp, vp}, {o, vp});
       for (index_t b = 0; b < r; ++b) {
         const index_t from = b * side;
         // [tokens, K] x [K, subchunk], x [subchunk, V]
@@ -108,26 +107,21 @@ class head_gate {
     const matrix_tiles<C>& x = c.x;
     const matrix_shape& n = x.n;
     const prefetching ahead{c.memory};
-    const output_rows<C> to = rows_of_output(c);
     const bool goes_on = state_out != nullptr;
     const auto step = goes_on ? update(c, state_out) : state_update<C, false>{};
     const auto queries =
         left_of_products(static_cast<const C*>(x.q), c.tokens, n, q_transposed_, false);
     P watch(0);
     simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-      if (c.tokens <= subchunk_tokens)
-        watch += read_state_and_values(registers, n, c.tokens, queries,
-                                       static_cast<const C*>(decays_.from_start), c.state_in,
-                                       static_cast<const C*>(scores_), x.v, to, j, ahead);
-      else  // [tokens, K] x [K, registers]
-        watch += simd::product_of_panel<C>(
-            registers, c.tokens, n.rows, queries, {c.state_in + j, n.state_pitch},
-            {x.o + j, n.value_pitch},
-            [o = x.o + j, decay = decays_.from_start, pitch = n.value_pitch](index_t t, index_t v,
-                                                                             P sum) {
-              return simd::fma(P(decay[t]), sum, simd::load(o + t * pitch + v));
-            },
-            ahead);
+      // [tokens, K] x [K, registers]
+      watch += simd::product_of_panel<C>(
+          registers, c.tokens, n.rows, queries, {c.state_in + j, n.state_pitch},
+          {x.o + j, n.value_pitch},
+          [o = x.o + j, decay = decays_.from_start, pitch = n.value_pitch](index_t t, index_t v,
+                                                                           P sum) {
+            return simd::fma(P(decay[t]), sum, simd::load(o + t * pitch + v));
+          },
+          ahead);
       if (goes_on) watch += step.panel(registers, j, ahead);
     });
     return watch;

@@ -6,8 +6,6 @@
 //   o_t[V] = sum_{s<=t} P_ts v_s + Re (q^_t prod of earlier subchunks)[K]^T S_in[K, V]
 //   S_out[K, V] = (prod of all gates)[K] S_in + sum_s (k^_s prod of later subchunks) v_s^T
 
-#include <utility>
-
 #include "../../steps/fallback.hpp"
 #include "subchunks.hpp"
 
@@ -76,37 +74,6 @@ simd::pack<C> read_state(index_t registers, const matrix_shape& n, index_t token
       },
       ahead);
 }
-// Where o goes. A chunk of more than one subchunk adds to it.
-template <class C>
-output_rows<C> rows_of_output(const token_chunk<C>& c) {
-  if (c.rows == nullptr || c.tokens > subchunk_tokens) return {c.x.o, c.x.n.value_pitch, false};
-  c.rows->written = true;
-  return *c.rows;
-}
-// Whether o went to rows of its own. It goes to the tile from then on, to be looked at.
-template <class C>
-bool takes_back_rows(token_chunk<C>& c) {
-  if (c.rows == nullptr || !std::exchange(c.rows->written, false)) return false;
-  c.rows = nullptr;
-  return true;
-}
-// o = (S_in^T queries) factor, and what the scores [s][t] of the chunk's own tokens make of the
-// values, of a chunk that is one subchunk: a panel of columns.
-template <class C, class Queries, class Factor>
-simd::pack<C> read_state_and_values(index_t registers, const matrix_shape& n, index_t tokens,
-                                    Queries queries, Factor factor, const C* state_in,
-                                    const C* scores, const C* values, const output_rows<C>& o,
-                                    index_t j, prefetching ahead) {
-  // [tokens, K] x [K, registers] + [tokens, tokens before] x [tokens before, registers]
-  return simd::product_of_panel<C>(
-      registers, tokens, n.rows, queries, {state_in + j, n.state_pitch}, {o.first + j, o.pitch},
-      [](index_t, index_t, simd::pack<C> sum) { return sum; }, ahead,
-      simd::with_lower_product<C, simd::unit, index_t, Factor>{
-          simd::by_columns<C>(scores, subchunk_tokens),
-          {values + j, n.value_pitch},
-          factor,
-          o.past_caches});
-}
 // Blocks of rows that a chunk's forward multiplies, about.
 template <class C>
 index_t products_forward(const matrix_shape& n, index_t tokens) {
@@ -132,8 +99,6 @@ class key_gate {
                               static_cast<const C*>(state_out), c.x.n);
         },
         [&] {
-          if (token_chunk<C> again = c; takes_back_rows(again))
-            through_state(again, gates(), again.x.n, state_out);
           c.keys->fill_tiles();
           exact_.forward(c, state_out);
         });
@@ -156,8 +121,8 @@ class key_gate {
   const decayed_subchunks<C, IsComplex>& decayed() const { return decayed_; }
   const exact_steps<C, IsComplex, Reads>& exact() const { return exact_; }
 
-  /// Queries decayed from the chunk's start, keys decayed to its end, and what the chunk's own
-  /// tokens give o, if it is more than a subchunk.
+  /// What the chunk's own tokens give o; leaves queries decayed from the chunk's start and keys
+  /// decayed to its end.
   void attend_inside(const token_chunk<C>& c) const {
     const matrix_tiles<C>& x = c.x;
     const index_t vp = x.n.value_pitch, subchunks = subchunks_of(c.tokens);
@@ -167,25 +132,23 @@ class key_gate {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       C *o = x.o + first * vp, *q = decayed_.q_of(r);
       decayed_.set(*c.keys, c.tokens, r);
-      if (subchunks > 1)  // [tokens, tokens before] x [tokens before, V]
-        simd::set_lower_product<C>(
-            count, vp,
-            simd::by_columns<C>(static_cast<const C*>(decayed_.scores_of(r)), subchunk_tokens),
-            {x.v + first * vp, vp}, {o, vp});
+      // [tokens, tokens before] x [tokens before, V]
+      simd::set_lower_product<C>(
+          count, vp,
+          simd::by_columns<C>(static_cast<const C*>(decayed_.scores_of(r)), subchunk_tokens),
+          {x.v + first * vp, vp}, {o, vp});
       read_earlier_subchunks<IsComplex>(decayed_, x.n, c.tokens, r, q, written, o, across_);
       prefetching{c.memory}();
     }
     decayed_.to_chunk_end(x, c.tokens);
   }
-  /// o += q^ S_in, or all of o in a chunk of one subchunk, and, if there is room for it, S_out =
-  /// gates S_in + k^ v, of states as `carried` says. Returns zeros, or NaN where one of them is not
-  /// finite.
+  /// o += q^ S_in and, if there is room for it, S_out = gates S_in + k^ v, of states as `carried`
+  /// says. Returns zeros, or NaN where one of them is not finite.
   simd::pack<C> through_state(const token_chunk<C>& c, gate_product<C> gates,
                               const matrix_shape& carried, C* state_out) const {
     const matrix_tiles<C>& x = c.x;
     const matrix_shape& n = x.n;
     const prefetching ahead{c.memory};
-    const output_rows<C> to = rows_of_output(c);
     const auto queries =
         left_of_products(static_cast<const C*>(decayed_.q), c.tokens, n, q_transposed_);
     const state_update<C, IsComplex> update{carried, c.tokens,   decayed_.k, x.v,
@@ -193,11 +156,7 @@ class key_gate {
     // panel by panel, so that a panel of the state is read from near by the second time
     simd::pack<C> watch(0);
     simd::for_each_panel<C>(n.value_pitch, [&](index_t j, index_t registers) {
-      if (c.tokens <= subchunk_tokens)
-        watch += read_state_and_values(registers, n, c.tokens, queries, simd::unscaled{},
-                                       c.state_in, decayed_.scores_of(0), x.v, to, j, ahead);
-      else
-        watch += read_state(registers, n, c.tokens, queries, c.state_in + j, x.o + j, ahead);
+      watch += read_state(registers, n, c.tokens, queries, c.state_in + j, x.o + j, ahead);
       if (state_out != nullptr) watch += update.panel(registers, j, ahead);
     });
     return watch;

@@ -30,13 +30,13 @@ class rotating_gate {
           frame_.turn(n, gate_.gates(), c.state_in, state_out);
           scale_keys<true>(gate_.decayed().q, c.tokens, n, frame_.before, true);
           scale_keys<true>(gate_.decayed().k, c.tokens, n, frame_.after, true);
-          const auto watch = gate_.through_state(c, frame_.gates(), in_frame(n), state_out);
+          matrix_shape carried = n;
+          carried.parts = 1;  // a state in the frame has no low part
+          const auto watch = gate_.through_state(c, frame_.gates(), carried, state_out);
           fill(state_out + n.part_size(), (n.parts - 1) * n.part_size(), C(0));
           return state_finite(watch, static_cast<const C*>(state_out), n);
         },
         [&] {
-          if (token_chunk<C> again = c; takes_back_rows(again))
-            gate_.through_state(again, frame_.gates(), in_frame(n), state_out);
           c.keys->fill_tiles();
           C* const state = gate_.exact().begin(c);
           frame_.multiply(n, frame_.before, state);
@@ -54,11 +54,6 @@ class rotating_gate {
   const rotating_frame<C>& frame() const { return frame_; }
 
  private:
-  static matrix_shape in_frame(matrix_shape n) {
-    n.parts = 1;  // a state in the frame has no low part
-    return n;
-  }
-
   key_gate<C, true, Reads> gate_{};
   rotating_frame<C> frame_{};
 };
