@@ -362,9 +362,11 @@ void add_upper_product(index_t rows, index_t columns, left<T, Row, Depth> a, mat
   });
 }
 
-/// to[j][i] = from[i][j], i < rows, j < columns
+/// to[j][i] = from[i][j], i < rows, j < columns. Out of line: inlined, g++ 12 warns of loops without
+/// end.
 template <class T>
-void transpose(index_t rows, index_t columns, matrix<const T> from, matrix<T> to) {
+__attribute__((noinline)) void transpose(index_t rows, index_t columns, matrix<const T> from,
+                                         matrix<T> to) {
   constexpr index_t n = lanes<T>;
   index_t i = 0;
   for (; i + n <= rows; i += n) {
