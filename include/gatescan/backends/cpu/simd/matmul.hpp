@@ -362,16 +362,13 @@ void add_upper_product(index_t rows, index_t columns, left<T, Row, Depth> a, mat
   });
 }
 
-/// to[j][i] = from[i][j], i < rows, j < columns. Out of line: inlined, g++ 12 warns of loops without
-/// end.
+/// to[j][i] = from[i][j], i < rows, j < columns
 template <class T>
-__attribute__((noinline)) void transpose(index_t rows, index_t columns, matrix<const T> from,
-                                         matrix<T> to) {
+void transpose(index_t rows, index_t columns, matrix<const T> from, matrix<T> to) {
   constexpr index_t n = lanes<T>;
-  index_t i = 0;
-  for (; i + n <= rows; i += n) {
-    index_t j = 0;
-    for (; j + n <= columns; j += n) {
+  const index_t whole_rows = rows - rows % n, whole_columns = columns - columns % n;
+  for (index_t i = 0; i < whole_rows; i += n) {
+    for (index_t j = 0; j < whole_columns; j += n) {
       pack<T> x[static_cast<std::size_t>(n)];
 #pragma GCC unroll 16
       for (index_t m = 0; m < n; ++m) x[m] = load(from.data + (i + m) * from.pitch + j);
@@ -379,10 +376,10 @@ __attribute__((noinline)) void transpose(index_t rows, index_t columns, matrix<c
 #pragma GCC unroll 16
       for (index_t m = 0; m < n; ++m) store(to.data + (j + m) * to.pitch + i, x[m]);
     }
-    for (; j < columns; ++j)
+    for (index_t j = whole_columns; j < columns; ++j)
       for (index_t m = i; m < i + n; ++m) to.data[j * to.pitch + m] = from.data[m * from.pitch + j];
   }
-  for (; i < rows; ++i)
+  for (index_t i = whole_rows; i < rows; ++i)
     for (index_t j = 0; j < columns; ++j) to.data[j * to.pitch + i] = from.data[i * from.pitch + j];
 }
 
