@@ -146,8 +146,8 @@ class diagonal_runner {
     if (shared_.split.splits()) {
       with_programs([&]<bool AlongTime>() {
         if constexpr (AlongTime)
-          launch(gpu, diagonal::along_time::segment_state_adjoint<R, T, IsComplex>{tiles_back(r),
-                                                                                   gradients_});
+          launch(gpu, diagonal::along_time::segment_state_adjoint<R, T, IsComplex>{
+                          tiles_back<AlongTime>(r), gradients_});
         else
           launch(gpu, diagonal::segment_state_adjoint<R, T, IsComplex, keys>{{shared}, gradients_});
       });
@@ -173,14 +173,16 @@ class diagonal_runner {
   auto differentiation(const results& r) const {
     if constexpr (AlongTime)
       return diagonal::along_time::segment_adjoint<R, T, IsComplex>{
-          tiles_back(r), collect_, gradients_, r.final_state, initial_state_};
+          tiles_back<AlongTime>(r), collect_, gradients_, r.final_state, initial_state_};
     else if constexpr (in_runs)
       return differentiate{run_part(shared_), r.out,      kept_,         parts_,
                            collect_,          gradients_, r.final_state, initial_state_};
     else
       return differentiate{adjoint(r), collect_, gradients_, r.final_state, initial_state_};
   }
+  template <bool AlongTime>
   auto tiles_back(const results& r) const {
+    static_assert(AlongTime);
     return diagonal::along_time::adjoint_program<R, T, IsComplex>{tile_part(shared_), r.out, kept_};
   }
   // f.operator()<whether programs along time run>()
