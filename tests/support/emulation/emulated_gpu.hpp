@@ -62,22 +62,22 @@ class block {
     for (; fetches_.size() > Left + 1; fetches_.pop_front())
       for (const auto& bring : fetches_.front()) bring();
   }
-  template <int Threads, class From, class X, int Count>
+  template <int Threads, class From, class X, std::size_t Count>
   void load(const From& from, int numbers, X (&to)[Count]) {
     of_whole_block<Threads>();
     machine_.wait(machine::waits::exchange);
-    for (int i = 0; i < Count; ++i)
-      if (const int at = thread_ * Count + i; at < numbers)
+    for (int i = 0; i < static_cast<int>(Count); ++i)
+      if (const int at = thread_ * static_cast<int>(Count) + i; at < numbers)
         to[i] = from[at];
       else
         to[i] = X{};
   }
-  template <int Threads, class To, class X, int Count>
+  template <int Threads, class To, class X, std::size_t Count>
   void store(const To& to, int numbers, X (&from)[Count]) {
     of_whole_block<Threads>();
     machine_.wait(machine::waits::exchange);
-    for (int i = 0; i < Count; ++i)
-      if (const int at = thread_ * Count + i; at < numbers) to[at] = from[i];
+    for (int i = 0; i < static_cast<int>(Count); ++i)
+      if (const int at = thread_ * static_cast<int>(Count) + i; at < numbers) to[at] = from[i];
   }
   // in the order of threads
   template <int Threads, class X, class Op>
