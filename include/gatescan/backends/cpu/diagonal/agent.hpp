@@ -131,8 +131,7 @@ class diagonal_agent {
     block_.look_back(results, d, t, count);
     bracket.open(t, count);
     if constexpr (unit_keys) {
-      rows_adjoint rows{block_.channels_at(0)};
-      rows.notes = notes_;
+      rows_adjoint rows{{block_.channels_at(0)}, notes_};
       rows.ahead = &block_.ahead();
       rows.ahead->begin(2 * count);
       rows.backward_rows(d_out, d, t, count, value_count(), layout_.high(in), layout_.high(g),
