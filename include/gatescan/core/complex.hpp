@@ -12,6 +12,9 @@ inline namespace GATESCAN_ABI {
 // a b + c; before what calls it for the parts of complex numbers
 GATESCAN_HD inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
 GATESCAN_HD inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
+/// c - a b, rounded once.
+GATESCAN_HD inline float fnma(float a, float b, float c) { return std::fma(-a, b, c); }
+GATESCAN_HD inline double fnma(double a, double b, double c) { return std::fma(-a, b, c); }
 
 template <class R>
 struct cplx {

@@ -92,23 +92,26 @@ GATESCAN_HD inline double select_negative(double x, double if_negative, double o
   return x < 0 ? if_negative : otherwise;
 }
 
-namespace detail {
-// over / (1 + e). What rounding 1 + e and the quotient lost is put back, so that the error is that
-// of e and one rounding.
+/// e^-|x|.
 template <class R>
-GATESCAN_HD GATESCAN_INLINE R over_one_plus(R over, R e) {
-  const R under = R(1) + e, lost = e - (under - R(1));
-  const R inverse = R(1) / under, s = over * inverse;
-  return fma(fma(-s, under, over) - s * lost, inverse, s);
+GATESCAN_HD GATESCAN_INLINE R exp_of_minus_abs(R x) {
+  return exp(-abs(x));
+}
+/// 1 / x of 1 <= x <= 2, to half of the digits or more: what is missing is mended afterwards.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R rough_inverse(R x) {
+  return R(1) / x;
+}
+namespace detail {
+// e / (1 + e) of 0 <= e <= 1. A quotient s, which is between e / 2 and e, leaves e - s - s e, of
+// which the first difference is exact: the error is that of e and one rounding.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R over_one_plus(R e) {
+  const R inverse = rough_inverse(R(1) + e), s = e * inverse;
+  return fma(fnma(s, e, e - s), inverse, s);
 }
 }  // namespace detail
 
-/// 1 / (1 + exp(-x)) without overflow: exp is only taken of a number <= 0.
-template <class R>
-GATESCAN_HD GATESCAN_INLINE R sigmoid(R x) {
-  const R e = exp(-abs(x));  // sigmoid(|x|) = 1 / (1 + e), sigmoid(-|x|) = e / (1 + e)
-  return detail::over_one_plus(select_negative(x, e, R(1)), e);
-}
 /// sigmoid(x), and 1 - sigmoid(x) = sigmoid(-x) with nothing lost where that is nearly 0.
 template <class R>
 struct sigmoid_and_rest {
@@ -116,14 +119,18 @@ struct sigmoid_and_rest {
 };
 template <class R>
 GATESCAN_HD GATESCAN_INLINE sigmoid_and_rest<R> sigmoid_with_rest(R x) {
-  const R e = exp(-abs(x));
-  return {detail::over_one_plus(select_negative(x, e, R(1)), e),
-          detail::over_one_plus(select_negative(x, R(1), e), e)};
+  const R less = detail::over_one_plus(exp_of_minus_abs(x)), more = R(1) - less;
+  return {select_negative(x, less, more), select_negative(x, more, less)};
+}
+/// 1 / (1 + exp(-x)) without overflow: exp is only taken of a number <= 0.
+template <class R>
+GATESCAN_HD GATESCAN_INLINE R sigmoid(R x) {
+  return sigmoid_with_rest(x).value;
 }
 /// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R softplus(R x) {
-  return larger(x, R(0)) + log1p_of_fraction(exp(-abs(x)));
+  return larger(x, R(0)) + log1p_of_fraction(exp_of_minus_abs(x));
 }
 /// log(sigmoid(x)) = -softplus(-x).
 template <class R>

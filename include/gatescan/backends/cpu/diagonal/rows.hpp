@@ -86,11 +86,11 @@ struct channel_rows : channels<R, T, IsComplex> {
     if constexpr (WithOutput) base::go_on(out, first);
     elements check = constant_of<elements>(C(0));
     const index_t registers = n.width / lanes;
-    const bool asks = asks_ahead();
+    const index_t ahead = rows_ahead(count);
     for (index_t t = 0; t < count; ++t) {
       for (index_t r = 0; r < registers; r += row::registers) {
         here.w = r * lanes;
-        if (asks) here.template ask_ahead<row::registers * lanes>(0);
+        if (ahead != 0) here.template ask_for_row<row::registers * lanes>(ahead);
         const noting<row, C> place{here.template at<row>(0), notes, t == 0};
         const values_of<row> value = here.values(place);
         const elements a = here.gate(place, value);
@@ -124,10 +124,10 @@ struct channel_rows : channels<R, T, IsComplex> {
     const operand<S> out = held(result);
     elements check = constant_of<elements>(C(0));
     walk_of<pair, Walk> h(walks);
-    const bool asks = asks_ahead();
+    const index_t ahead = rows_ahead(count);
     for (index_t t = first; t < first + count; t += pair::tokens) {
       for (index_t j = 0; j < pair::tokens; ++j)
-        if (asks) here.template ask_ahead<pair::registers * lanes>(t + j);
+        if (ahead != 0) here.template ask_for_row<pair::registers * lanes>(t + j + ahead);
       const pair place = here.template at<pair>(t);
       const values_of<pair> value = here.values(place);
       elements o;
@@ -141,25 +141,23 @@ struct channel_rows : channels<R, T, IsComplex> {
     h.store(walks);
     return sum_of_parts(check);
   }
-  // Every operand's rows follow each other in memory, and are worth asking for.
-  bool asks_ahead() const {
-    bool all = !simd::whole_lines;
-    for_each_field<R>([&](const auto& operand) { all = all && operand.time == n.width; }, this->x);
-    return all;
+  // How many rows before a row is worked on it is asked for; 0 where there are too few.
+  index_t rows_ahead(index_t count) const {
+    constexpr index_t least = tuning.rows_ahead_bytes / index_t{sizeof(storage_t<T>)};
+    const index_t rows = (std::max)(tuning.rows_ahead, least / n.width);
+    return rows < count ? rows : 0;
   }
-  // Asks for what comes some rows after row t, in every operand. Results that go through the caches
-  // do not gain from being asked for. Where registers are lines it costs more than it brings: 5.2
-  // ms with, 4.6 without (AVX-512, Zen 5).
+  // Asks for numbers of row t of every operand. Results do not gain from being asked for.
   template <index_t Numbers>
-  GATESCAN_INLINE void ask_ahead(index_t t) const {
-    constexpr index_t distance = tuning.rows_ahead_bytes / sizeof(storage_t<T>),
-                      line = 64 / sizeof(storage_t<T>);
+  GATESCAN_INLINE void ask_for_row(index_t t) const {
+    constexpr index_t line = 64 / sizeof(storage_t<T>);
     for_each_field<R>(
         [&](const auto& operand) {
+          if (operand.time == 0) return;
           const auto ask = [&](const auto* plane) {
 #pragma GCC unroll 4
-            for (index_t b = 0; b < Numbers; b += line)
-              __builtin_prefetch(plane + t * operand.time + this->w + distance + b);
+            for (index_t i = 0; i < Numbers; i += line)
+              __builtin_prefetch(plane + t * operand.time + this->w + i);
           };
           ask(operand.re);
           if constexpr (IsComplex)

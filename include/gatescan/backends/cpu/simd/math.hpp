@@ -125,6 +125,20 @@ GATESCAN_INLINE pack<T> exp(pack<T> x) {
   return near_exp(x);
 }
 
+namespace detail {
+// Bits of numbers <= 0: in the order of their magnitudes, NaN above all.
+template <class T>
+GATESCAN_INLINE typename pack<T>::native_integer bits_of(pack<T> x) {
+  return reinterpret_cast<typename pack<T>::native_integer>(x.v);
+}
+}  // namespace detail
+template <class T>
+GATESCAN_INLINE pack<T> exp_of_minus_abs(pack<T> x) {
+  const pack<T> y = minus_abs(x), least(-detail::exp_constants<T>::normal);
+  if (detail::any_larger(detail::bits_of(y), detail::bits_of(least))) return detail::far_exp(y);
+  return near_exp(y);
+}
+
 /// e^x - 1 = 2^n (mantissa - 1) + (2^n - 1) of x <= 0; -1 long before 2^n is subnormal.
 template <class T>
 GATESCAN_INLINE pack<T> expm1_of_negative(pack<T> x) {
@@ -328,13 +342,16 @@ using simd::cis;
 using simd::conj;
 using simd::cos;
 using simd::exp;
+using simd::exp_of_minus_abs;
 using simd::exp_of_product;
 using simd::expm1_of_negative;
 using simd::fma;
+using simd::fnma;
 using simd::larger;
 using simd::log1p;
 using simd::log1p_of_fraction;
 using simd::real_part;
+using simd::rough_inverse;
 using simd::select_negative;
 using simd::sin;
 using simd::sqrt;

@@ -194,6 +194,13 @@ GATESCAN_INLINE pack<float> fma(pack<float> a, pack<float> b, pack<float> c) {
 GATESCAN_INLINE pack<double> fma(pack<double> a, pack<double> b, pack<double> c) {
   return {_mm512_fmadd_pd(a.v, b.v, c.v)};
 }
+// -a given to fma would be made first: compilers do not fold it in.
+GATESCAN_INLINE pack<float> fnma(pack<float> a, pack<float> b, pack<float> c) {
+  return {_mm512_fnmadd_ps(a.v, b.v, c.v)};
+}
+GATESCAN_INLINE pack<double> fnma(pack<double> a, pack<double> b, pack<double> c) {
+  return {_mm512_fnmadd_pd(a.v, b.v, c.v)};
+}
 #elif defined(__FMA__)
 GATESCAN_INLINE pack<float> fma(pack<float> a, pack<float> b, pack<float> c) {
   return {_mm256_fmadd_ps(a.v, b.v, c.v)};
@@ -201,10 +208,20 @@ GATESCAN_INLINE pack<float> fma(pack<float> a, pack<float> b, pack<float> c) {
 GATESCAN_INLINE pack<double> fma(pack<double> a, pack<double> b, pack<double> c) {
   return {_mm256_fmadd_pd(a.v, b.v, c.v)};
 }
+GATESCAN_INLINE pack<float> fnma(pack<float> a, pack<float> b, pack<float> c) {
+  return {_mm256_fnmadd_ps(a.v, b.v, c.v)};
+}
+GATESCAN_INLINE pack<double> fnma(pack<double> a, pack<double> b, pack<double> c) {
+  return {_mm256_fnmadd_pd(a.v, b.v, c.v)};
+}
 #else
 template <class T>
 GATESCAN_INLINE pack<T> fma(pack<T> a, pack<T> b, pack<T> c) {
   return a * b + c;
+}
+template <class T>
+GATESCAN_INLINE pack<T> fnma(pack<T> a, pack<T> b, pack<T> c) {
+  return c - a * b;
 }
 #endif
 
@@ -220,6 +237,14 @@ GATESCAN_INLINE pack<T> reciprocal(pack<T> x) {
     const __m512 y = _mm512_maskz_rcp14_ps(0xffff, x.v);
     return {_mm512_fmadd_ps(y, _mm512_fnmadd_ps(x.v, y, _mm512_set1_ps(1)), y)};
   }
+#endif
+  return pack<T>(1) / x;
+}
+/// 1 / x where the caller mends what is missing: floats have 14 bits where a division takes long.
+template <class T>
+GATESCAN_INLINE pack<T> rough_inverse(pack<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return {_mm512_maskz_rcp14_ps(0xffff, x.v)};
 #endif
   return pack<T>(1) / x;
 }
@@ -244,6 +269,16 @@ GATESCAN_INLINE bool any_lane(Lanes outside) {
   for (std::size_t i = 0; i < sizeof outside / sizeof outside[0]; ++i) any = any || outside[i] != 0;
   return any;
 #endif
+}
+// Whether any lane of x is larger than that of y.
+template <class Integers>
+GATESCAN_INLINE bool any_larger(Integers x, Integers y) {
+#if defined(__AVX512F__)
+  const auto a = reinterpret_cast<__m512i>(x), b = reinterpret_cast<__m512i>(y);
+  if constexpr (sizeof x[0] == 4) return _mm512_cmpgt_epi32_mask(a, b) != 0;
+  if constexpr (sizeof x[0] == 8) return _mm512_cmpgt_epi64_mask(a, b) != 0;
+#endif
+  return any_lane(x > y);
 }
 // Bits of magnitudes: in the order of the magnitudes, NaN above all.
 template <class T>
@@ -271,7 +306,14 @@ GATESCAN_INLINE pack<T> larger_magnitude(pack<T> a, pack<T> b) {
 /// |x| <= bound in all lanes; false with a NaN.
 template <class T>
 GATESCAN_INLINE bool all_within(pack<T> x, T bound) {
-  return !detail::any_lane(detail::magnitude_bits(x) > detail::magnitude_bits(pack<T>(bound)));
+  return !detail::any_larger(detail::magnitude_bits(x), detail::magnitude_bits(pack<T>(bound)));
+}
+/// -|x|
+template <class T>
+GATESCAN_INLINE pack<T> minus_abs(pack<T> x) {
+  using integers = typename pack<T>::native_integer;
+  constexpr auto sign = (std::numeric_limits<typename pack<T>::integer>::min)();
+  return {reinterpret_cast<typename pack<T>::native>(reinterpret_cast<integers>(x.v) | sign)};
 }
 template <class T>
 GATESCAN_INLINE pack<T> select_negative(pack<T> x, pack<T> if_negative, pack<T> otherwise) {

@@ -89,6 +89,10 @@ GATESCAN_INLINE pack4<T> fma(pack4<T> a, pack4<T> b, pack4<T> c) {
   return detail::each([](auto x, auto y, auto z) { return fma(x, y, z); }, a, b, c);
 }
 template <class T>
+GATESCAN_INLINE pack4<T> fnma(pack4<T> a, pack4<T> b, pack4<T> c) {
+  return detail::each([](auto x, auto y, auto z) { return fnma(x, y, z); }, a, b, c);
+}
+template <class T>
 GATESCAN_INLINE void accumulate(pack<T>& sum, pack4<T> x) {
   sum = sum + x.a + x.b + x.c + x.d;  // one by one, as registers alone are
 }
@@ -111,6 +115,10 @@ GATESCAN_INLINE pack4<T> unless_zero(pack4<T> gate, pack4<T> x) {
   return detail::each([](auto a, auto b) { return unless_zero(a, b); }, gate, x);
 }
 template <class T>
+GATESCAN_INLINE pack4<T> rough_inverse(pack4<T> x) {
+  return detail::each([](auto a) { return rough_inverse(a); }, x);
+}
+template <class T>
 GATESCAN_INLINE pack4<T> abs(pack4<T> x) {
   return detail::each([](auto a) { return abs(a); }, x);
 }
@@ -127,16 +135,35 @@ template <class T>
 GATESCAN_INLINE bool all_within(const pack4<T>& x, T bound) {
   const auto larger = [](auto i, auto j) { return i > j ? i : j; };
   const auto bits = [](pack<T> y) { return detail::magnitude_bits(y); };
-  return !detail::any_lane(larger(larger(bits(x.a), bits(x.b)), larger(bits(x.c), bits(x.d))) >
-                           bits(pack<T>(bound)));
+  return !detail::any_larger(larger(larger(bits(x.a), bits(x.b)), larger(bits(x.c), bits(x.d))),
+                             bits(pack<T>(bound)));
+}
+namespace detail {
+template <class T>
+GATESCAN_INLINE pack4<T> near_exp(const pack4<T>& x) {
+  const auto y = exp_of<T>(x);
+  return {scaled(y.mantissa.a, y.shifted.a), scaled(y.mantissa.b, y.shifted.b),
+          scaled(y.mantissa.c, y.shifted.c), scaled(y.mantissa.d, y.shifted.d)};
 }
 template <class T>
+GATESCAN_INLINE pack4<T> far_exp(const pack4<T>& x) {
+  return {far_exp(x.a), far_exp(x.b), far_exp(x.c), far_exp(x.d)};
+}
+}  // namespace detail
+template <class T>
 GATESCAN_INLINE pack4<T> exp(pack4<T> x) {
-  if (!all_within(x, detail::exp_constants<T>::normal))
-    return {detail::far_exp(x.a), detail::far_exp(x.b), detail::far_exp(x.c), detail::far_exp(x.d)};
-  const auto y = detail::exp_of<T>(x);
-  return {detail::scaled(y.mantissa.a, y.shifted.a), detail::scaled(y.mantissa.b, y.shifted.b),
-          detail::scaled(y.mantissa.c, y.shifted.c), detail::scaled(y.mantissa.d, y.shifted.d)};
+  if (!all_within(x, detail::exp_constants<T>::normal)) return detail::far_exp(x);
+  return detail::near_exp(x);
+}
+template <class T>
+GATESCAN_INLINE pack4<T> exp_of_minus_abs(pack4<T> x) {
+  const auto y = detail::each([](auto a) { return minus_abs(a); }, x);
+  const auto larger = [](auto i, auto j) { return i > j ? i : j; };
+  const auto bits = [](pack<T> a) { return detail::bits_of(a); };
+  const auto of_all = larger(larger(bits(y.a), bits(y.b)), larger(bits(y.c), bits(y.d)));
+  if (detail::any_larger(of_all, bits(pack<T>(-detail::exp_constants<T>::normal))))
+    return detail::far_exp(y);
+  return detail::near_exp(y);
 }
 template <class T>
 GATESCAN_INLINE pack4<T> expm1_of_negative(pack4<T> x) {
@@ -195,13 +222,16 @@ using simd::cis;
 using simd::conj;
 using simd::cos;
 using simd::exp;
+using simd::exp_of_minus_abs;
 using simd::exp_of_product;
 using simd::expm1_of_negative;
 using simd::fma;
+using simd::fnma;
 using simd::larger;
 using simd::log1p;
 using simd::log1p_of_fraction;
 using simd::real_part;
+using simd::rough_inverse;
 using simd::select_negative;
 using simd::sin;
 using simd::sqrt;
