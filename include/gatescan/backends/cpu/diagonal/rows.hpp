@@ -86,11 +86,11 @@ struct channel_rows : channels<R, T, IsComplex> {
     if constexpr (WithOutput) base::go_on(out, first);
     elements check = constant_of<elements>(C(0));
     const index_t registers = n.width / lanes;
-    const index_t ahead = rows_ahead(count);
+    const index_t distance = rows_ahead(count);
     for (index_t t = 0; t < count; ++t) {
       for (index_t r = 0; r < registers; r += row::registers) {
         here.w = r * lanes;
-        if (ahead != 0) here.template ask_for_row<row::registers * lanes>(ahead);
+        if (distance != 0) here.template ask_for_row<row::registers * lanes>(distance);
         const noting<row, C> place{here.template at<row>(0), notes, t == 0};
         const values_of<row> value = here.values(place);
         const elements a = here.gate(place, value);
@@ -124,10 +124,10 @@ struct channel_rows : channels<R, T, IsComplex> {
     const operand<S> out = held(result);
     elements check = constant_of<elements>(C(0));
     walk_of<pair, Walk> h(walks);
-    const index_t ahead = rows_ahead(count);
+    const index_t distance = rows_ahead(count);
     for (index_t t = first; t < first + count; t += pair::tokens) {
       for (index_t j = 0; j < pair::tokens; ++j)
-        if (ahead != 0) here.template ask_for_row<pair::registers * lanes>(t + j + ahead);
+        if (distance != 0) here.template ask_for_row<pair::registers * lanes>(t + j + distance);
       const pair place = here.template at<pair>(t);
       const values_of<pair> value = here.values(place);
       elements o;
