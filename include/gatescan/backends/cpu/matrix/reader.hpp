@@ -228,8 +228,7 @@ class matrix_reader {
     if constexpr (has_own_key) store_keys<complex>(to.own + row, i, n.key_pitch, key.own);
     if constexpr (WithGates) store_keys<complex>(to.a + row, i, n.key_pitch, key.gate);
   }
-  /// f(operands, cursor, token of the chunk) for every register of values, or with Four for four of
-  /// them at once where they are whole and lie side by side.
+  /// f(operands, cursor, token) for every register of values; with Four, for four neighbours.
   template <bool Four = false, class F>
   GATESCAN_INLINE void for_each_value(index_t first, index_t count, F&& f) const {
     const auto x = held(x_), dense = with_values_side_by_side<R>(x_);
@@ -243,8 +242,7 @@ class matrix_reader {
       for (index_t j = fours; j < whole; j += width)
         f(dense, value_cursor{first + t, 0, j, static_cast<int>(width)}, t);
       for (index_t j = whole; j < last; j += width) {
-        const int lanes = static_cast<int>((std::min)(width, values - j));
-        f(x, value_cursor{first + t, 0, j, lanes}, t);
+        f(x, value_cursor{first + t, 0, j, static_cast<int>((std::min)(width, values - j))}, t);
       }
     }
   }
