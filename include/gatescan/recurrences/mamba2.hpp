@@ -60,7 +60,7 @@ struct mamba2 : matrix_state<mamba2>, head_gate_of_step, skip_and_gated_output {
   static const auto& key(const auto& x) { return x.B; }
   GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto& t) {
     using E = decltype(at(x.x));
-    return value_and_input_of<E>{t.step * at(x.x), at(x.x)};
+    return value_and_input_of<E>{E(t.step) * at(x.x), at(x.x)};
   }
 
   GATESCAN_MEMBER void keys_adjoint(const auto&, const auto& d, const auto& at, const auto&,

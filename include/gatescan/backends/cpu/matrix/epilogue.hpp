@@ -36,18 +36,31 @@ class matrix_epilogue {
     const values_type* const values = from.values(0);
     const auto made = from.tokens();
     const bool dense = out.value == 1;
-    from.for_each_value(
-        first, count, [=](const operands_type& x, const value_cursor& at, index_t t) {
-          const index_t place = t * registers * width + at.value;
-          const auto y =
-              stage::output(x, at, made[t], values[place / width], simd::load(o + place));
-          storage* const to = out.re + at.t * out.time;
-          if constexpr (std::is_same_v<storage, C>)
-            if (streaming) return simd::stream(to + at.value, y);
-          if (dense)
-            simd::store(to + at.value, 1, at.count, y);
-          else
-            simd::store(to + at.value * out.value, out.value, at.count, y);
+    from.template for_each_value<!simple_output>(
+        first, count, [=](const operands_type& x, const auto& at, index_t t) {
+          const auto put = [&](const value_cursor& here, register_type y)
+              __attribute__((always_inline)) {
+            storage* const to = out.re + here.t * out.time;
+            if constexpr (std::is_same_v<storage, C>)
+              if (streaming) return simd::stream(to + here.value, y);
+            if (dense)
+              simd::store(to + here.value, 1, here.count, y);
+            else
+              simd::store(to + here.value * out.value, out.value, here.count, y);
+          };
+          if constexpr (std::is_same_v<std::decay_t<decltype(at)>, value_cursor>) {
+            const index_t place = t * registers * width + at.value;
+            put(at, stage::output(x, at, made[t], values[place / width], simd::load(o + place)));
+          } else {  // values are made again: those that were kept lie register by register
+            value_cursor one = at.first;
+            const auto w = stage::values(x, at, made[t]);
+            const auto y = stage::output(
+                x, at, made[t], w, load_quad<false>(o + t * registers * width + one.value, 0));
+            put(one, y.a), one.value += width;
+            put(one, y.b), one.value += width;
+            put(one, y.c), one.value += width;
+            put(one, y.d);
+          }
         });
   }
 

@@ -37,6 +37,7 @@ class matrix_reader {
   using value_cursor = cursor<C, complex, along::values>;
   using quad = cursor4<C, complex, along::keys, 1>;
   using quad_of_tokens = cursor4<C, complex, along::keys, 4>;
+  using quad_of_values = cursor4<C, complex, along::values, 1>;
   using stage = stages<R>;
   using token_type =
       decltype(stage::token(operands_type{}, token_cursor<C, complex>{}, token_weight<C>{}));
@@ -227,18 +228,21 @@ class matrix_reader {
     if constexpr (has_own_key) store_keys<complex>(to.own + row, i, n.key_pitch, key.own);
     if constexpr (WithGates) store_keys<complex>(to.a + row, i, n.key_pitch, key.gate);
   }
-  /// f(operands, cursor, token of the chunk) for every register of values.
-  template <class F>
+  /// f(operands, cursor, token) for every register of values; with Four, for four neighbours.
+  template <bool Four = false, class F>
   GATESCAN_INLINE void for_each_value(index_t first, index_t count, F&& f) const {
     const auto x = held(x_), dense = with_values_side_by_side<R>(x_);
     const index_t last = n_.padded_values, values = n_.values;
     const index_t whole = values_side_by_side<R>(x) ? values / width * width : 0;
+    const index_t fours = Four ? whole / quad_of_values::width * quad_of_values::width : 0;
     for (index_t t = 0; t < count; ++t) {
-      for (index_t j = 0; j < whole; j += width)
+      if constexpr (Four)
+        for (index_t j = 0; j < fours; j += quad_of_values::width)
+          f(dense, quad_of_values{{first + t, 0, j, static_cast<int>(width)}}, t);
+      for (index_t j = fours; j < whole; j += width)
         f(dense, value_cursor{first + t, 0, j, static_cast<int>(width)}, t);
       for (index_t j = whole; j < last; j += width) {
-        const int lanes = static_cast<int>((std::min)(width, values - j));
-        f(x, value_cursor{first + t, 0, j, lanes}, t);
+        f(x, value_cursor{first + t, 0, j, static_cast<int>((std::min)(width, values - j))}, t);
       }
     }
   }
