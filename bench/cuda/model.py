@@ -149,13 +149,27 @@ def keys_of(n):
     return n["keys"] / 64
 
 
+def values_of(n):
+    """Tiles of values that a block of split_chunk_state goes through."""
+    return min(n["values"] / 64, 2)
+
+
+def state_share(n):
+    """Of its code for tokens: ways for whole tiles, with keys for the first tile of values only."""
+    return (0.45 + 0.13 * (values_of(n) - 1)) / values_of(n)
+
+
 # How often every loop of a kernel turns for one turn of the loop round it, the kernel itself first, on
 # average over warps; or that and the share of its code that is run. Whole chunks of 64 tokens, one
 # sequence, gates that divide: so ways for packed sequences, parts of tiles, exact pairs and what is
 # not finite are not run.
 TRIPS = {
-    "chunk_state<gla, bf16, false>": lambda n: [(1, WAYS), (1, WAYS), 0, (4, 0.75), 1],
-    "chunk_state<gla, bf16, true>": lambda n: [(1, WAYS), (1, WAYS), 0, (4, 0.75), 1],
+    # kernel, block; search; tiles of values and what is stored of them; tiles of tokens, of which
+    # keys come once; products by 16 or 32
+    "split_chunk_state<gla, bf16, false>": lambda n: [
+        (1, WAYS), (1, WAYS), 0, (values_of(n), 0.7), (1, state_share(n)), 4],
+    "split_chunk_state<gla, bf16, true>": lambda n: [
+        (1, WAYS), (1, WAYS), 0, (values_of(n), 0.7), (1, state_share(n)), 2],
     # kernel, block; search; keys, tiles of tokens: parts of 8 tokens; values of others; own^;
     # states; other tiles; scores; then states and products; exact pairs; values; results
     "chunk_scan<gla, bf16, false>": lambda n: [
@@ -176,7 +190,7 @@ TRIPS = {
         (1, WAYS), (1, WAYS), 0, 3, 0, 0, (n["time"] / 64, 0.75), 0, 0, 0],
 }
 # Bytes of shared memory of a block, as the programs say.
-MEMORY = {"chunk_state": 8704, "chunk_scan": 57472, "split_keys_adjoint": 75904,
+MEMORY = {"split_chunk_state": 40032, "chunk_scan": 57472, "split_keys_adjoint": 75904,
           "fetched_scan": 70656}
 
 
@@ -220,21 +234,22 @@ class Program:
 
 
 def gla_programs(n, both):
-    """As matrix/runner.hpp launches them, K and V in tiles of 64."""
+    """As matrix/runner.hpp launches them, K and V in tiles of 64, of V two a block of
+    chunk_state."""
     tokens, heads, k, v = n["batch"] * n["time"], n["heads"], n["keys"], n["values"]
-    chunks, tiles = tokens // 64 * heads, (k // 64) * (v // 64)
+    chunks, tiles = tokens // 64 * heads, (k // 64) * -(-v // 128)
     state = chunks * k * v * 4
     keys, values = tokens * heads * k * 2, tokens * heads * v * 2
     gates = tokens * heads * (1 if n.get("scalar_gate") else k) * 2
     out = [Program("chunk_state", chunks * tiles, keys + gates + values + state,
-                   "chunk_state<gla, bf16, false>"),
+                   "split_chunk_state<gla, bf16, false>"),
            Program("state_passing", 0, 2 * state)]
     outputs = Program("chunk_scan", chunks * (v // 64), 2 * keys + gates + 2 * values + state,
                       "chunk_scan<gla, bf16, false>")
     if not both:
         return out + [outputs]
     back = [Program("chunk_state back", chunks * tiles, keys + gates + values + state,
-                    "chunk_state<gla, bf16, true>"),
+                    "split_chunk_state<gla, bf16, true>"),
             Program("state_passing back", 0, 2 * state),
             Program("gradients of values", chunks * (v // 64),
                     2 * keys + gates + 2 * values + state, "chunk_scan<gla, bf16, true>"),

@@ -35,6 +35,7 @@ struct tuning {
   // Tokens whose keys a thread of chunk_scan reads before it uses them: modelled, not measured. 32
   // loads under way a thread, 12 warps: 24 KB a multiprocessor, what the latency of memory asks for
   int tokens_together = 8;
+  int state_value_tiles = 2;         // of 64 values, that a block of split_chunk_state goes through
   int value_depth = 16;              // values that the key side's adjoint stages together
   int most_panel_bytes = 64 * 1024;  // of 32 columns of a corrected state in shared memory
   int chunks_ahead = 4;              // that state_passing fetches before it needs them

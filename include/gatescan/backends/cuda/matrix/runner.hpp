@@ -1,5 +1,6 @@
 #pragma once
-// Matrix states on a device: the order of programs in each mode.
+// Matrix states on a device: the order of programs in each mode. (chunk_state stands for
+// split_chunk_state too, where operands have 16 bits.)
 //
 //   recurrent        steps
 //   chunked          chunk_state, state_passing, chunk_scan
@@ -10,6 +11,7 @@
 
 #include "../../../modes/schedule.hpp"
 #include "chunk_scan.hpp"
+#include "split_chunk_state.hpp"
 #include "split_keys_adjoint.hpp"
 #include "state_passing.hpp"
 #include "steps.hpp"
@@ -109,7 +111,7 @@ class matrix_runner {
     }
     find_states(gpu, {});
     if (matrix::output_gradient<R, T>::needs_o) launch(gpu, outputs({}, o_));
-    launch(gpu, matrix::chunk_state<R, T, true>{p_, chunks_, adjoints_, d_o_});
+    launch(gpu, matrix::state_of_chunk<R, T, true>{p_, chunks_, adjoints_, d_o_});
     launch(gpu, matrix::state_passing<R, T, true>{
                     p_, chunks_, adjoints_, r.final_state, {}, initial_state_, d_o_});
     if (gradients_.wants(side::values))
@@ -157,7 +159,7 @@ class matrix_runner {
   // states at the starts of chunks, and the last one
   template <class Device>
   void find_states(const Device& gpu, const operand<C>& final_state) const {
-    launch(gpu, matrix::chunk_state<R, T, false>{p_, chunks_, states_, {}});
+    launch(gpu, matrix::state_of_chunk<R, T, false>{p_, chunks_, states_, {}});
     launch(gpu, matrix::state_passing<R, T, false>{
                     p_, chunks_, states_, p_.initial_state, final_state, {}, {}});
   }
