@@ -6,7 +6,7 @@
 // (backward its start). A block goes through several tiles of values with the same keys.
 //
 // Keys times gates have three parts, and values as many as they need: sums with no error but that
-// of float.
+// of float. With one gate a head (HeadGate) a lane has a token's, not a gate a key.
 
 #include "chunk_state.hpp"
 #include "lane_keys.hpp"
@@ -20,7 +20,7 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class R, class T, bool Adjoint>
+template <class R, class T, bool Adjoint, bool HeadGate = false>
 struct split_chunk_state {
   static constexpr needs of_beside = needs::nothing;
   using config = tile_config<R, T>;
@@ -153,10 +153,16 @@ struct split_chunk_state {
     }
     /// x: operands from the tile's first token and key on. Tiles come in the order of gates.
     GATESCAN_HD void load_keys(const fields& x, int count, bool counts) {
+      const auto load = [&](auto whole) {
+        if constexpr (HeadGate)
+          load_keys_of_one_gate<decltype(whole)::value>(x, count, counts);
+        else
+          load_keys_of_gates<decltype(whole)::value>(x, count, counts);
+      };
       if (!config::complex && count == config::tokens && key_count_ == config::keys)
-        load_keys<!config::complex>(x, count, counts);
+        load(std::bool_constant<!config::complex>{});
       else
-        load_keys<false>(x, count, counts);
+        load(std::false_type{});
     }
     GATESCAN_HD void multiply(int count) {
       for (int d = 0; d < count; d += 16) {
@@ -181,8 +187,12 @@ struct split_chunk_state {
       }
     }
     GATESCAN_HD void store_products(const fields& x, D* to) {
+      if constexpr (HeadGate)
+        for (int m = 1; m < subchunk; m *= 2)
+          product_[0].add_part(x, block_.shuffle_xor(product_[0].part(x), m));
       unrolled<keys_a_lane>([&](int k) {
-        products_[warp_ * config::keys + lane_ * keys_a_lane + k] = product_[k].part(x);
+        products_[warp_ * config::keys + lane_ * keys_a_lane + k] =
+            product_[HeadGate ? 0 : k].part(x);
       });
       block_.sync();
       const int key = block_.thread();
@@ -197,7 +207,7 @@ struct split_chunk_state {
     GATESCAN_HD int own() const { return warp_ * subchunk; }
 
     template <bool Whole>
-    GATESCAN_HD void load_keys(fields x, int count, bool counts) {
+    GATESCAN_HD void load_keys_of_gates(fields x, int count, bool counts) {
       // sums have the other registers
       constexpr int together = tuned.tokens_together / 2;
       const int key = lane_ * keys_a_lane, second = Whole || key < key_count_ - 1 ? 1 : 0;
@@ -246,6 +256,66 @@ struct split_chunk_state {
       });
     }
 
+    // A lane has a token's gate: products of the subchunk's are the warp's.
+    template <bool Whole>
+    GATESCAN_HD void load_keys_of_one_gate(fields x, int count, bool counts) {
+      constexpr int together = tuned.tokens_together;
+      const int r = lane_ % subchunk;
+      float decay = 1;
+      {
+        const int t = own() + r;
+        const bool there = Whole || t < count;
+        fields here = x;
+        move_operands<R, T>(here, there ? t : count - 1, 0);
+        const typename config::cursor at{0, 0, 0, 0, 0};
+        const float gate = R::keys(here, at).gate;
+        if (there) decay = gate;
+        if (!Adjoint && counts)
+          product_[0].add(here, gate_product<R, T>::factor_of(here, at, gate, there));
+      }
+      // up to a token, or after it
+      for (int m = 1; m < subchunk; m *= 2) {
+        const int lane = Adjoint ? lane_ - m : lane_ + m;
+        const float next = block_.shuffle(decay, lane & (warp_threads - 1));
+        if (Adjoint ? r >= m : r + m < subchunk) decay = decay * next;
+      }
+      if (lane_ == (Adjoint ? subchunk - 1 : 0)) totals_[warp_] = {decay, decay};
+      if (!Adjoint) {
+        const float next = block_.shuffle(decay, (lane_ + 1) & (warp_threads - 1));
+        decay = r + 1 < subchunk ? next : 1;
+      }
+      block_.sync();
+      float before = decay_.of[0];
+      unrolled<subchunks>([&](int n) {
+        const int w = Adjoint ? n : subchunks - 1 - n;
+        if (w == warp_) decay = decay * before;
+        before = before * float_pair(totals_[w]).first;
+      });
+      decay_.of[0] = before;
+
+      const int key = lane_ * keys_a_lane, second = Whole || key < key_count_ - 1 ? 1 : 0;
+      move_operands<R, T>(x, Whole ? own() : smaller(own(), count - 1),
+                          Whole ? key : smaller(key, key_count_ - 1));
+      unrolled<subchunk / together>([&](int part) {
+        registers<keys_of_lane, together> number;
+        unrolled<together>([&](int i) {
+          const int t = own() + part * together + i;
+          unrolled<keys_a_lane>([&](int k) {
+            const auto token = R::keys(x, typename config::cursor{0, 0, 0, k * second, 0});
+            number[i].of[k] = Adjoint ? token.q : token.k;
+            if (!Whole && (t >= count || key + k >= key_count_)) number[i].of[k] = E{};
+          });
+          if (Whole || t + 1 < count) move_operands<R, T>(x, 1, 0);
+        });
+        unrolled<together>([&](int i) {
+          const int n = part * together + i;
+          const float of_n = block_.shuffle(decay, n);
+          keys_.put(own() + n, lane_,
+                    split<key_parts>(block_, number[i].of[0] * of_n, number[i].of[1] * of_n));
+        });
+      });
+    }
+
     Block& block_;
     int warp_, lane_, key_count_;
     split_rows<Block, config::rows, key_parts> keys_;                         // [token][row]
@@ -259,9 +329,9 @@ struct split_chunk_state {
 };
 
 /// The program for a format.
-template <class R, class T, bool Adjoint>
+template <class R, class T, bool Adjoint, bool HeadGate>
 using state_of_chunk =
-    std::conditional_t<tile_config<R, T>::splits, split_chunk_state<R, T, Adjoint>,
+    std::conditional_t<tile_config<R, T>::splits, split_chunk_state<R, T, Adjoint, HeadGate>,
                        chunk_state<R, T, Adjoint>>;
 
 }  // namespace matrix
