@@ -110,7 +110,7 @@ struct split_chunk_state {
   static constexpr bool as_it_stands =
       std::is_same_v<typename config::S, bf16> &&
       std::is_base_of_v<std::conditional_t<Adjoint, plain_output, plain_values>, R>;
-  static constexpr int key_parts = 3, value_parts = as_it_stands ? 1 : 2;
+  static constexpr int key_parts = 3, value_parts = as_it_stands ? 1 : is_in_parts<T> ? 3 : 2;
   GATESCAN_HD static int smaller(index_t a, int b) { return a < b ? static_cast<int>(a) : b; }
 
   struct place {
