@@ -3,8 +3,10 @@
 
     model.py                                    the table, from the stored reading of the assembler
     model.py --read NVCC SOURCE.cu ...          reads SOURCES anew into model_sm90.json
-    model.py --check NVCC SOURCE.cu ...         exit code 1 if SOURCES have other loops by now, or
-                                                take 5 % longer; 77 where cuobjdump is missing
+    model.py --check NVCC SOURCE.cu ...         exit code 1 if SOURCES have other loops by now, take
+                                                5 % longer, or break a rule of sass.py; 77 where
+                                                cuobjdump is missing. tests/compile/model_kernels.cu has
+                                                the kernels of the reading alone
     model.py --write FILE                       puts the table into FILE, between two marks
     model.py --loops                            what loops the reading has, for whoever changes TRIPS
     model.py --self-test                        exit code 1 if model and reading do not fit, or if one
@@ -29,6 +31,7 @@ from pathlib import Path
 import sass
 
 READING = Path(__file__).with_name("model_sm90.json")
+SIZES = Path(__file__).with_name("sass_sm90.json")
 COUNTED = ("LDG", "STG", "LDS", "LDSM", "STS", "HMMA", "MUFU", "SHFL", "BAR")
 
 
@@ -116,10 +119,13 @@ def loops_of(body: list[sass.Instruction]) -> list[dict]:
     return result
 
 
-def read(nvcc: str, sources: list[str]) -> dict:
+def compiled(nvcc: str, sources: list[str]) -> list[sass.Kernel]:
     with tempfile.TemporaryDirectory() as folder:
-        kernels = [k for source in sources
-                   for k in sass.compiled(nvcc.split(), source, Path(folder))]
+        return [k for source in sources
+                for k in sass.compiled(nvcc.split(), source, Path(folder))]
+
+
+def read(kernels: list[sass.Kernel]) -> dict:
     names = sass.demangled([k.name for k in kernels])
     return {sass.short(names[k.name]): {"registers": k.registers, "loops": loops_of(k.body)}
             for k in kernels if sass.short(names[k.name]) in TRIPS}
@@ -149,21 +155,44 @@ def keys_of(n):
     return n["keys"] / 64
 
 
+def values_of(n):
+    """Tiles of values that a block of split_chunk_state goes through."""
+    return min(n["values"] / 64, 2)
+
+
+def state_share(n):
+    """Of its code for tokens: ways for whole tiles, with keys for the first tile of values only. (A
+    gate a head leaves less of keys, and more of values.)"""
+    first, more = (0.43, 0.18) if n.get("scalar_gate") else (0.45, 0.13)
+    return (first + more * (values_of(n) - 1)) / values_of(n)
+
+
 # How often every loop of a kernel turns for one turn of the loop round it, the kernel itself first, on
 # average over warps; or that and the share of its code that is run. Whole chunks of 64 tokens, one
 # sequence, gates that divide: so ways for packed sequences, parts of tiles, exact pairs and what is
 # not finite are not run.
 TRIPS = {
-    "chunk_state<gla, bf16, false>": lambda n: [(1, WAYS), (1, WAYS), 0, (4, 0.75), 1],
-    "chunk_state<gla, bf16, true>": lambda n: [(1, WAYS), (1, WAYS), 0, (4, 0.75), 1],
-    # kernel, block; search; keys, tiles of tokens: parts of 8 tokens; values of others; own^;
-    # states; other tiles; scores; then states and products; exact pairs; values; results
-    "chunk_scan<gla, bf16, false>": lambda n: [
-        (1, WAYS), (1, WAYS), 0, 0, (keys_of(n), WAYS), (1, 0.8), 2, 0, 0, 0, 2, 0, 0, (4, 0.62),
+    # kernel, block; search; tiles of values and what is stored of them; tiles of tokens, of which
+    # keys come once; products by 16 or 32
+    **{f"split_chunk_state<gla, bf16, {back}, {head}>": lambda n, turns=turns: [
+        (1, WAYS), (1, WAYS), 0, (values_of(n), 0.7), (1, state_share(n)), turns]
+       for back, turns in (("false", 4), ("true", 2)) for head in ("false", "true")},
+    # kernel, block; search; keys, tiles of tokens with states: parts of 8 tokens; values of others;
+    # own^; parts of states; other tiles; scores; then products; exact pairs; values; results
+    "chunk_scan<gla, bf16, false, false>": lambda n: [
+        (1, WAYS), (1, WAYS), 0, 0, (keys_of(n), 0.35), (1, 0.85), 2, 0, 0, 0, 0, 0, 0, (4, 0.62),
         0, 4, 0, 0, 0, 2, 1, 0, 0, 0, 0, (32, 0.7)],
-    "chunk_scan<gla, bf16, true>": lambda n: [
-        (1, WAYS), (1, WAYS / 2), 0, (keys_of(n), WAYS), (1, 0.8), 2, 0, 0, 2, 0, 0, (4, 0.62), 0, 4,
-        0, 0, 0, 2, 1, 1, 0, 0, 0, 0, (32, WAYS)],
+    "chunk_scan<gla, bf16, true, false>": lambda n: [
+        (1, WAYS), (1, WAYS / 2), 0, (keys_of(n), 0.35), (1, 0.85), 2, 0, 0, 0, 0, 0, (4, 0.62), 0, 4,
+        0, 0, 0, 2, 1, 1, 0, 0, 0, 0, (4, 0.4)],
+    # one gate a head. Kernel, block; search; keys and states: their parts where tiles are not
+    # whole; products; gates of other tiles; values; other tiles; results
+    "chunk_scan<gla, bf16, false, true>": lambda n: [
+        (1, WAYS), (1, WAYS), 0, 0, (keys_of(n), 0.95), 0, 0, 0, (4, 0.8), 0, 2, 0, 0, 0, 0, 0, 0, 0,
+        1, 0, 0, 0, 0, (32, 0.7)],
+    "chunk_scan<gla, bf16, true, true>": lambda n: [
+        (1, WAYS), (1, WAYS / 2), 0, (keys_of(n), 0.95), 0, 0, 0, (4, 0.8), 0, 2, 0, 0, 0, 0, 0, 0,
+        1, 1, 0, 0, 0, 0, (4, 0.4)],
     # kernel, block; search; values by 64: three arrays and the fourth, not whole ones, products by
     # 16; q and gates, k; other subchunks before and after; a key of 16 tokens; again what is not
     # finite; results
@@ -176,7 +205,7 @@ TRIPS = {
         (1, WAYS), (1, WAYS), 0, 3, 0, 0, (n["time"] / 64, 0.75), 0, 0, 0],
 }
 # Bytes of shared memory of a block, as the programs say.
-MEMORY = {"chunk_state": 8704, "chunk_scan": 57472, "split_keys_adjoint": 75904,
+MEMORY = {"split_chunk_state": 40032, "chunk_scan": 57472, "split_keys_adjoint": 75904,
           "fetched_scan": 70656}
 
 
@@ -220,24 +249,29 @@ class Program:
 
 
 def gla_programs(n, both):
-    """As matrix/runner.hpp launches them, K and V in tiles of 64."""
+    """As matrix/runner.hpp launches them, K and V in tiles of 64, of V two a block of
+    chunk_state."""
     tokens, heads, k, v = n["batch"] * n["time"], n["heads"], n["keys"], n["values"]
-    chunks, tiles = tokens // 64 * heads, (k // 64) * (v // 64)
+    chunks, tiles = tokens // 64 * heads, (k // 64) * -(-v // 128)
     state = chunks * k * v * 4
     keys, values = tokens * heads * k * 2, tokens * heads * v * 2
     gates = tokens * heads * (1 if n.get("scalar_gate") else k) * 2
+    head = "true" if n.get("scalar_gate") else "false"
+
+    def of(name, back):
+        return f"{name}<gla, bf16, {back}, {head}>"
     out = [Program("chunk_state", chunks * tiles, keys + gates + values + state,
-                   "chunk_state<gla, bf16, false>"),
+                   of("split_chunk_state", "false")),
            Program("state_passing", 0, 2 * state)]
     outputs = Program("chunk_scan", chunks * (v // 64), 2 * keys + gates + 2 * values + state,
-                      "chunk_scan<gla, bf16, false>")
+                      of("chunk_scan", "false"))
     if not both:
         return out + [outputs]
     back = [Program("chunk_state back", chunks * tiles, keys + gates + values + state,
-                    "chunk_state<gla, bf16, true>"),
+                    of("split_chunk_state", "true")),
             Program("state_passing back", 0, 2 * state),
             Program("gradients of values", chunks * (v // 64),
-                    2 * keys + gates + 2 * values + state, "chunk_scan<gla, bf16, true>"),
+                    2 * keys + gates + 2 * values + state, of("chunk_scan", "true")),
             Program("gradients of keys", chunks * (k // 64),
                     4 * keys + 2 * gates + (k // 64) * 2 * values + 2 * state,
                     "split_keys_adjoint<gla, bf16 >")]
@@ -265,6 +299,7 @@ def streams(*arrays_of_bytes):
 
 GLA = {"batch": 1, "time": 8192, "heads": 96, "keys": 128, "values": 128}
 PUBLISHED = {"batch": 32, "time": 2048, "heads": 32, "keys": 128, "values": 128}
+ONE_GATE = {**GLA, "scalar_gate": True}
 ELEMENTWISE = {"batch": 8, "time": 65536, "channels": 1536}
 CHANNELS = 32 * 2048 * 4096
 # name; shape; programs; bars of the benchmark in ms, forward and both; a peer's published figures in
@@ -324,12 +359,16 @@ def table(reading) -> list[str]:
 def programs_table(reading) -> list[str]:
     lines = ["| program | launch, ms: issue | latency | bandwidth | matrix units |",
              "|---|---:|---:|---:|---:|"]
-    for p, n in ([(p, GLA) for p in gla_programs(GLA, True)[3:] + gla_programs(GLA, False)[2:]] +
-                 [(p, ELEMENTWISE) for p in elementwise_programs(ELEMENTWISE, True)]):
+    of_gla = gla_programs(GLA, True)[3:] + gla_programs(GLA, False)[2:]
+    of_heads = [p for p in gla_programs(ONE_GATE, True)[3:] + gla_programs(ONE_GATE, False)[2:]
+                if p.loops and "true>" in p.loops]
+    for p, n, gates in ([(p, GLA, "") for p in of_gla] +
+                        [(p, ONE_GATE, ", a gate a head") for p in of_heads] +
+                        [(p, ELEMENTWISE, "") for p in elementwise_programs(ELEMENTWISE, True)]):
         times = p.times(reading, n)
         cells = [f"{1e3 * times[b]:.2f}" if b in times else ""
                  for b in ("issue", "latency", "bandwidth", "matrix")]
-        lines.append(f"| {p.name} | " + " | ".join(cells) + " |")
+        lines.append(f"| {p.name}{gates} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -348,6 +387,7 @@ def compare(now, reading) -> int:
     """Whether the stored reading is still what the compiler makes."""
     wrong = [name for name in TRIPS if name not in now]
     for program, n in ([(p, GLA) for p in gla_programs(GLA, True)[3:] + gla_programs(GLA, False)] +
+                       [(p, ONE_GATE) for p in gla_programs(ONE_GATE, True)] +
                        [(p, ELEMENTWISE) for p in elementwise_programs(ELEMENTWISE, False)]):
         if program.loops in now:
             try:
@@ -384,7 +424,7 @@ def self_test(reading) -> int:
     # two loops, one in the other, and code behind the end that jumps back into the outer one
     nested = loops_of(code("MOV R1, RZ", "IADD3 R1, R1, R2", "LDG.E R3, [R4.64]", "@P0 BRA 0x20",
                            "@P2 BRA 0x70", "@P1 BRA 0x10", "EXIT", "CALL 0x100", "BRA 0x50"))
-    scan = "chunk_scan<gla, bf16, false>"
+    scan = "chunk_scan<gla, bf16, false, false>"
     outputs = gla_programs(GLA, False)[2]
     times = outputs.times(reading, GLA)
     twice = {**reading, scan: {**reading[scan], "loops": [
@@ -436,13 +476,17 @@ def main() -> int:
     parser.add_argument("--self-test", action="store_true")
     settings = parser.parse_args()
     if settings.read:
-        READING.write_text(json.dumps(read(settings.read[0], settings.read[1:]), indent=1) + "\n")
+        READING.write_text(json.dumps(read(compiled(settings.read[0], settings.read[1:])),
+                                      indent=1) + "\n")
     reading = json.loads(READING.read_text())
     if settings.check:
         if not shutil.which("cuobjdump"):
             print("skipped: no cuobjdump")
             return 77
-        return compare(read(settings.check[0], settings.check[1:]), reading)
+        kernels = compiled(settings.check[0], settings.check[1:])
+        wrong = sass.broken(sass.numbers(kernels), json.loads(SIZES.read_text()))
+        print("\n".join(wrong) or "no rule is broken")
+        return max(compare(read(kernels), reading), 1 if wrong else 0)
     if settings.write:
         before, _, rest = settings.write.read_text().partition(MARKS[0])
         after = rest.partition(MARKS[1])[2]

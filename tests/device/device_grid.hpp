@@ -47,10 +47,10 @@ TYPED_TEST_P(device_grid, sizes_and_gates) {
   }
 }
 
-// more keys and values than a tile
+// more keys and values than a tile, and more values than a block
 TYPED_TEST_P(device_grid, wide_states) {
   using O = typename TypeParam::oracle;
-  for (const sizes& n : {sizes{1, 19, 1, 70, 3}, sizes{1, 19, 1, 3, 70}})
+  for (const sizes& n : {sizes{1, 19, 1, 70, 3}, sizes{1, 19, 1, 3, 70}, sizes{1, 17, 1, 2, 130}})
     check<O, typename TypeParam::scalar>(few_modes, n, {});
 }
 

@@ -21,10 +21,21 @@ const std::vector<mode> modes{{mode::recurrent, 0},
                               {mode::chunked, 7},
                               {mode::attention, 0}};
 
+// one gate a head: programs of their own
+struct gla_of_head_gates : grid::cell<gla, gatescan::bf16> {
+  static constexpr const char* switched_on = "head_gate";
+};
+template <class Cell>
+options options_of() {
+  options c;
+  if constexpr (requires { Cell::switched_on; }) c.switches[Cell::switched_on] = true;
+  return c;
+}
+
 template <class Cell>
 class nan_device : public ::testing::Test {};
 using recurrences = ::testing::Types<grid::cell<gla, float>, grid::cell<gateloop, float>,
-                                     grid::cell<gla, gatescan::bf16>,
+                                     grid::cell<gla, gatescan::bf16>, gla_of_head_gates,
                                      grid::cell<gated_delta_net, float>, grid::cell<mlstm, float>>;
 TYPED_TEST_SUITE(nan_device, recurrences);
 
@@ -54,7 +65,7 @@ bool same_elsewhere(const tensor<T>& x, const tensor<T>& y, F changed) {
 TYPED_TEST(nan_device, N7_not_finite_goes_forward_only) {
   using O = typename TypeParam::oracle;
   using T = typename TypeParam::scalar;
-  const auto clean = rounded<O, T>(problem<O>(n, options{}, 41));
+  const auto clean = rounded<O, T>(problem<O>(n, options_of<TypeParam>(), 41));
   for (const mode& m : modes) {
     const auto want = run_forward<O, T>(m, clean);
     for (const std::string target : {"q", "k", "v", "log_decay", "log_magnitude"})
@@ -75,7 +86,7 @@ TYPED_TEST(nan_device, N7_not_finite_goes_forward_only) {
 TYPED_TEST(nan_device, N7_gradients_go_backward_only) {
   using O = typename TypeParam::oracle;
   using T = typename TypeParam::scalar;
-  const auto clean = rounded<O, T>(problem<O>(n, options{}, 42));
+  const auto clean = rounded<O, T>(problem<O>(n, options_of<TypeParam>(), 42));
   const auto d = rounded_results<O, T>(random_gradients<O>(O::forward(clean), 43));
   for (const mode& m : modes) {
     SCOPED_TRACE(m);
@@ -96,7 +107,7 @@ TYPED_TEST(nan_device, N7_gradients_go_backward_only) {
 TYPED_TEST(nan_device, N3_resets_forget) {
   using O = typename TypeParam::oracle;
   using T = typename TypeParam::scalar;
-  auto in = problem<O>(n, options{}, 44);
+  auto in = problem<O>(n, options_of<TypeParam>(), 44);
   O::operands(
       [](const char* name, auto& x) {
         const std::string gate = name;

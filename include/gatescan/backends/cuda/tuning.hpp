@@ -20,8 +20,9 @@ struct tuning {
   // left to itself gave those of chunks 80 to 207 registers, and where it gave few, every load was
   // waited for alone; it gave segment_scan 192, which is two blocks (bench/cuda/sass.py).
   // steps_adjoint and segment_adjoint, held so, keep 40 to 890 bytes in memory: they are not
-  int chunk_blocks = 3;          // chunk_state, chunk_scan and the keys' adjoints
-  int segment_blocks = 3;        // segment_scan, of diagonal states with keys
+  int chunk_blocks = 3;    // chunk_state, chunk_scan and the keys' adjoints
+  int row_blocks = 2;      // the same of rows in parts: with 3 they kept 8 to 144 bytes (sm_80)
+  int segment_blocks = 3;  // segment_scan, of diagonal states with keys
   int segment_state_blocks = 4;  // segment_state of these
 
   // ---- matrix states: tiles in shared memory
@@ -35,6 +36,7 @@ struct tuning {
   // Tokens whose keys a thread of chunk_scan reads before it uses them: modelled, not measured. 32
   // loads under way a thread, 12 warps: 24 KB a multiprocessor, what the latency of memory asks for
   int tokens_together = 8;
+  int state_value_tiles = 2;         // of 64 values, that a block of split_chunk_state goes through
   int value_depth = 16;              // values that the key side's adjoint stages together
   int most_panel_bytes = 64 * 1024;  // of 32 columns of a corrected state in shared memory
   int chunks_ahead = 4;              // that state_passing fetches before it needs them

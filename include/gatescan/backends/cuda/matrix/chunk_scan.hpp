@@ -9,14 +9,14 @@
 // the other side (keys, backward queries), both [keys][64 tokens] in shared memory. Pairs inside a
 // subchunk of 16 tokens are scored by running products of gates. Then the own side goes past the
 // other one's subchunks, away from the diagonal, multiplied by the gates between: no division, no
-// exponential but the recurrence's own (split_scan.hpp: the same of operands of 16 bits). A tile
-// with something not finite is computed again token by token.
+// exponential but the recurrence's own (split_scan.hpp, and head_scan.hpp of one gate a head: the
+// same of operands of 16 bits). A tile with something not finite is computed again token by token.
 
 #include "chunk_scores.hpp"
 #include "chunk_state.hpp"
-#include "gradient_stores.hpp"
+#include "head_scan.hpp"
+#include "scan_results.hpp"
 #include "split_scan.hpp"
-#include "value_reader.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -24,29 +24,18 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-template <class R, class T, bool Adjoint>
-struct chunk_scan {
+template <class R, class T, bool Adjoint, bool HeadGate = false>
+struct chunk_scan : scan_results<R, T, Adjoint> {
   static constexpr needs of_beside = needs::state;
-  using config = tile_config<R, T>;
-  using C = typename config::C;
-  using S = typename config::S;
-  using E = typename config::E;
+  using base = scan_results<R, T, Adjoint>;
+  using base::p, base::chunks, base::d_o;
+  using typename base::config, typename base::C;
   using sums_t = product_sums<config, config::tokens, config::values>;
   static constexpr int pitch = config::tokens + 1;  // of [row][token]
   // tokens, then a tile of states
   static constexpr int other_size =
       config::rows * (pitch > config::value_pitch ? pitch : config::value_pitch);
   static constexpr int tile_size = config::tokens * config::values;
-  static constexpr int rows_together = config::threads / config::values;
-
-  problem_of<R, T> p;
-  time_split chunks;
-  stored_states<R, T> states;         // none: the caller's initial state
-  output_gradient<R, T> d_o{};        // backward
-  operand<S> out{};                   // forward
-  C* o = nullptr;                     // forward: o before the epilogue, in place of the output
-  gradient_stores<R, T> gradients{};  // backward
-
   GATESCAN_HD index_t tiles_a_chunk() const { return ceil_divide(chunks.tokens, config::tokens); }
   index_t value_tiles() const { return ceil_divide(p.n.values, config::values); }
   // Where chunks are long, of packed sequences few fill one: their tiles are found as short chunks
@@ -64,7 +53,9 @@ struct chunk_scan {
   static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
   int shared_bytes() const {
     if constexpr (config::splits) {
-      constexpr int first = split_tile_memory<R, T>::bytes,
+      using memory_of_tile =
+          std::conditional_t<HeadGate, head_scan_memory<R, T>, split_tile_memory<R, T>>;
+      constexpr int first = memory_of_tile::bytes,
                     then = 2 * shared_size<C>(tile_size) + shared_size<C>(4 * config::values);
       return shared_size<place>(1) + (first > then ? first : then);
     } else {
@@ -100,7 +91,7 @@ struct chunk_scan {
       const token_range mine{first, last < chunk.tokens.last ? last : chunk.tokens.last};
       compute(block, chunk, head, mine, first_value);
     } else if (Adjoint) {
-      store_parameters(block, chunk, head, first_value, typename config::sums{});
+      this->store_parameters(block, chunk, head, first_value, typename config::sums{});
     }
   }
 
@@ -128,11 +119,12 @@ struct chunk_scan {
       const index_t others = (seen_tokens - (Adjoint ? 1 : 0)) / config::tokens,
                     last_count = Adjoint ? seen_tokens - others * config::tokens : config::tokens,
                     left = p.n.values - first_value;
-      split_scan<R, T, Adjoint, Block> tile(
-          block, there,
-          {static_cast<int>(mine.count()),
-           left < config::values ? static_cast<int>(left) : config::values,
-           static_cast<int>(others), static_cast<int>(last_count)});
+      std::conditional_t<HeadGate, head_scan<R, T, Adjoint, Block>,
+                         split_scan<R, T, Adjoint, Block>>
+          tile(block, there,
+               {static_cast<int>(mine.count()),
+                left < config::values ? static_cast<int>(left) : config::values,
+                static_cast<int>(others), static_cast<int>(last_count)});
       tile.run(
           p.n.keys,
           [&] {
@@ -145,7 +137,7 @@ struct chunk_scan {
           },
           [&] {
             const place here = kept[0];
-            return state_of(here.chunk, here.head, here.first_value);
+            return this->state_of(here.chunk, here.head, here.first_value);
           });
       block.sync();
       const auto result = memory.template shared<C>(tile_size),
@@ -156,9 +148,9 @@ struct chunk_scan {
           [&](int column, int t) { seen[warp * config::values + column] = static_cast<C>(t); });
       const auto for_each = [&](const auto& f) { tile.for_each(f); };
       const place here = kept[0];
-      settle(block, head_operands(p, here.chunk.batch, here.head),
-             d_o.d_out.of_head(here.chunk.batch, here.head, 0), here.chunk, here.head, here.mine,
-             here.first_value, for_each, result, again, seen, 4 * config::values);
+      this->settle(block, head_operands(p, here.chunk.batch, here.head),
+                   d_o.d_out.of_head(here.chunk.batch, here.head, 0), here.chunk, here.head,
+                   here.mine, here.first_value, for_each, result, again, seen, 4 * config::values);
     } else {
       compute_by_subchunks(block, x, head_d_out, chunk, head, mine, first_value);
     }
@@ -241,7 +233,7 @@ struct chunk_scan {
         }
       }
       // own tokens now see the chunk's start (backward: its end)
-      const auto from = state_of(chunk, head);
+      const auto from = this->state_of(chunk, head);
       stage<config::rows * config::values, config::threads>(
           thread,
           [&](int n) -> C {
@@ -250,7 +242,7 @@ struct chunk_scan {
                           value = first_value + n % config::values;
             const bool inside = key < p.n.keys && value < p.n.values;
             const C number =
-                state_part(from, row >= config::keys, inside ? key : 0, inside ? value : 0);
+                base::state_part(from, row >= config::keys, inside ? key : 0, inside ? value : 0);
             return !inside ? C(0) : !Adjoint && row >= config::keys ? -number : number;
           },
           [&](int n, C number) {
@@ -264,52 +256,8 @@ struct chunk_scan {
     }
     gates[thread] = static_cast<C>(first_non_finite);
     const auto for_each = [&](const auto& f) { sum.for_each(thread, f); };
-    settle(block, x, head_d_out, chunk, head, mine, first_value, for_each, own, other, gates,
-           config::threads);
-  }
-
-  // From the sums of a tile to results, by way of `result` and, where something is not finite,
-  // `again`. seen[n]: first_non_finite of column n % values.
-  template <class Block, class Gradient, class ForEach, class Array>
-  GATESCAN_HD void settle(Block& block, const typename config::fields& x,
-                          const Gradient& head_d_out, const segment& chunk, index_t head,
-                          const token_range& mine, index_t first_value, const ForEach& for_each,
-                          const Array& result, const Array& again, const Array& seen,
-                          int seen_size) const {
-    bool non_finite = false;
-    for_each([&](int t, int column, C total) {
-      non_finite = non_finite || !is_finite(total);
-      result[t * config::values + column] = total;
-    });
-    block.sync();
-    // a thread has a column, or a column has several threads
-    static_assert(config::threads % config::values == 0);
-    const int column = block.thread() % config::values, row = block.thread() / config::values;
-    int first = Adjoint ? -1 : config::tokens;
-    for (int i = column; i < seen_size; i += config::values) {
-      const int of_i = static_cast<int>(C(seen[i]));
-      first = Adjoint == (of_i > first) ? of_i : first;
-    }
-    if (first != (Adjoint ? -1 : config::tokens)) {
-      non_finite = true;
-      for (int t = row; t < config::tokens; t += rows_together)
-        if (Adjoint ? t <= first : t >= first)
-          result[t * config::values + column] = static_cast<C>(__builtin_nanf(""));
-    }
-    if (block.any(non_finite)) {
-      recompute(block, x, head_d_out, chunk, head, mine, first_value, again, result);
-      block.sync();
-    }
-    finish(block, x, head_d_out, chunk, head, mine, first_value, result);
-  }
-
-  template <class Block>
-  GATESCAN_HD void store_parameters(Block& block, const segment& chunk, index_t head,
-                                    index_t first_value, const typename config::sums& sums) const {
-    const index_t value = first_value + block.thread() % config::values;
-    if (value < p.n.values)
-      gradients.store_parameters(side::values, sums, chunk, head, value,
-                                 block.thread() / config::values);
+    this->settle(block, x, head_d_out, chunk, head, mine, first_value, for_each, own, other, gates,
+                 config::threads);
   }
 
   // P v of the tokens' own subchunks: scores are [token of the subchunk][token]
@@ -336,111 +284,6 @@ struct chunk_scan {
         for (int n = 0; n < sums_t::columns; ++n)
           sum.sum[m][n] = fma(score, C(values[row + sums_t::column(thread, n)]), sum.sum[m][n]);
       }
-  }
-
-  GATESCAN_HD state_parts<C> state_of(const segment& chunk, index_t head,
-                                      index_t first_value = 0) const {
-    if (states.states != nullptr) {
-      const C* const first = states.state(chunk.slot, head) + first_value;
-      return {first, first + states.plane(), true, true, p.n.values, 1};
-    }
-    const auto& from = p.initial_state;
-    const index_t first =
-        from.given ? from.offset(chunk.sequence, 0, head) + first_value * from.value : 0;
-    const bool has_im = from.given && from.im != nullptr;
-    return {from.re + first, has_im ? from.im + first : from.im, from.given, has_im, from.key,
-            from.value};
-  }
-  GATESCAN_HD static C state_part(const state_parts<C>& from, bool imaginary, index_t key,
-                                  index_t value) {
-    if (!(imaginary ? from.has_im : from.has_re)) return C(0);
-    return (imaginary ? from.im : from.re)[key * from.key + value * from.value];
-  }
-  GATESCAN_HD static E state_at(const state_parts<C>& from, index_t key, index_t value) {
-    if constexpr (config::complex)
-      return {state_part(from, false, key, value), state_part(from, true, key, value)};
-    else
-      return state_part(from, false, key, value);
-  }
-
-  // A thread a column, over all keys and the chunk's tokens. What was finite stays as it is, so
-  // that a NaN changes no bit of what does not depend on it.
-  template <class Block, class Array, class Gradient>
-  GATESCAN_HD void recompute(Block& block, const typename config::fields& x,
-                             const Gradient& head_d_out, const segment& chunk, index_t head,
-                             const token_range& mine, index_t first_value, const Array& again,
-                             const Array& result) const {
-    const int column = block.thread();
-    const index_t value = first_value + column;
-    if (column >= config::values || value >= p.n.values) return;
-    for (int t = 0; t < config::tokens; ++t) again[t * config::values + column] = C(0);
-    const auto collect = [&](index_t t, C term) {
-      if (t < mine.first || t >= mine.last) return;
-      const int n = static_cast<int>(t - mine.first) * config::values + column;
-      again[n] = C(again[n]) + term;
-    };
-    const auto from = state_of(chunk, head);
-    for (index_t key = 0; key < p.n.keys; ++key) {
-      E state = state_at(from, key, value);
-      if constexpr (Adjoint) {
-        for (index_t t = chunk.tokens.last - 1; t >= mine.first; --t) {
-          const auto token = R::keys(x, typename config::cursor{0, t, 0, key, 0});
-          state = state + conj(token.q) * d_o(x, head_d_out, chunk.batch, head, t, value);
-          collect(t, real_part(conj(state) * token.k));
-          state = decayed(conj(token.gate), state);
-        }
-      } else {
-        for (index_t t = chunk.tokens.first; t < mine.last; ++t) {
-          const auto token = R::keys(x, typename config::cursor{0, t, 0, key, 0});
-          const C v = R::values(x, typename config::cursor{0, t, 0, 0, value}).v;
-          state = decayed(token.gate, state) + token.k * v;
-          collect(t, real_part(token.q * state));
-        }
-      }
-    }
-    for (int n = column; n < config::tokens * config::values; n += config::values)
-      if (!is_finite(C(result[n]))) result[n] = C(again[n]);
-  }
-
-  template <class Block, class Array, class Gradient>
-  GATESCAN_HD void finish(Block& block, const typename config::fields& x,
-                          const Gradient& head_d_out, const segment& chunk, index_t head,
-                          const token_range& mine, index_t first_value, const Array& result) const {
-    block.sync();
-    typename config::sums sums{};
-    const int column = block.thread() % config::values, count = static_cast<int>(mine.count()),
-              first_row = block.thread() / config::values;
-    const index_t value = first_value + column;
-    if (value < p.n.values && first_row < count) {
-      if constexpr (Adjoint) {
-        for (int row = first_row; row < count; row += rows_together) {
-          const index_t t = mine.first + row;
-          const typename config::cursor at{0, t, 0, 0, value};
-          const auto w = R::values(x, at);
-          std::remove_const_t<decltype(w)> d_w{};
-          d_o(x, head_d_out, chunk.batch, head, t, value, w, d_w, sums);
-          d_w.v = d_w.v + C(result[row * config::values + column]);
-          R::values_adjoint(x, sums, at, w, d_w);
-          gradients.store_token(side::values, sums, chunk, head, t, value);
-        }
-      } else {
-        const auto head_out = out.of_head(chunk.batch, head, 0);
-        auto here = x;
-        index_t t = mine.first + first_row;
-        move_operands<R, T>(here, t, 0, value);
-        for (int row = first_row; row < count; row += rows_together, t += rows_together) {
-          const C total = result[row * config::values + column];
-          const typename config::cursor at{0, 0, 0, 0, 0};
-          if (o != nullptr)
-            o[((chunk.batch * p.n.time + t) * p.n.heads + head) * p.n.values + value] = total;
-          else
-            head_out.re[t * head_out.time + value * head_out.value] =
-                convert<S>(R::output(here, at, R::values(here, at), total));
-          if (row + rows_together < count) move_operands<R, T>(here, rows_together, 0);
-        }
-      }
-    }
-    if constexpr (Adjoint) store_parameters(block, chunk, head, first_value, sums);
   }
 };
 

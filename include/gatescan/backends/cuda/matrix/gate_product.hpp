@@ -40,6 +40,14 @@ class gate_product {
     }
     product_ = decayed(number_cast<D>(factor), product_);
   }
+  /// What it has come to, for another to go on with: that of the tokens of several threads.
+  GATESCAN_HD D part(const typename config::fields& x) const { return sums(x) ? log_ : product_; }
+  GATESCAN_HD void add_part(const typename config::fields& x, D part) {
+    if (sums(x))
+      log_ = log_ + part;
+    else
+      product_ = decayed(part, product_);
+  }
   GATESCAN_HD D value(const typename config::fields& x) const {
     if constexpr (logs) {
       if (R::has_log_gate(x)) {
@@ -55,6 +63,13 @@ class gate_product {
   }
 
  private:
+  // whether logarithms are added
+  GATESCAN_HD static bool sums(const typename config::fields& x) {
+    if constexpr (logs)
+      return R::has_log_gate(x);
+    else
+      return false;
+  }
   template <class L>
   GATESCAN_HD static typename config::E as_element(L log) {
     if constexpr (config::complex && !requires { log.re; })

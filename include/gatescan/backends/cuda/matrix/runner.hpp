@@ -1,5 +1,6 @@
 #pragma once
-// Matrix states on a device: the order of programs in each mode.
+// Matrix states on a device: the order of programs in each mode. (chunk_state stands for
+// split_chunk_state too, where operands have 16 bits.)
 //
 //   recurrent        steps
 //   chunked          chunk_state, state_passing, chunk_scan
@@ -10,6 +11,7 @@
 
 #include "../../../modes/schedule.hpp"
 #include "chunk_scan.hpp"
+#include "split_chunk_state.hpp"
 #include "split_keys_adjoint.hpp"
 #include "state_passing.hpp"
 #include "steps.hpp"
@@ -61,14 +63,14 @@ class matrix_runner {
     if (p_.n.values == 0 || p_.n.keys == 0) return;
     if (how_.form == kernel_form::steps) return launch(gpu, steps(to.out, to.final_state));
     if (how_.form == kernel_form::attention) {  // the final state may replace the initial one
-      if (to.out.given) launch(gpu, outputs(to.out, nullptr));
+      if (to.out.given) find_outputs(gpu, to.out, nullptr);
       if (to.final_state.given) find_states(gpu, to.final_state);
       return;
     }
     find_states(gpu, to.final_state);
     if (!to.out.given) return;
     if (how_.segments > 1) return launch(gpu, segment_steps(to.out));
-    launch(gpu, outputs(to.out, nullptr));
+    find_outputs(gpu, to.out, nullptr);
   }
 
   void lay_out_backward(arena& memory, const backward_results<R, T>& r) {
@@ -108,13 +110,17 @@ class matrix_runner {
       return add_up(gpu);
     }
     find_states(gpu, {});
-    if (matrix::output_gradient<R, T>::needs_o) launch(gpu, outputs({}, o_));
-    launch(gpu, matrix::chunk_state<R, T, true>{p_, chunks_, adjoints_, d_o_});
+    if (matrix::output_gradient<R, T>::needs_o) find_outputs(gpu, {}, o_);
+    with_gates([&](auto of_head) {
+      launch(gpu, matrix::state_of_chunk<R, T, true, of_head.value>{p_, chunks_, adjoints_, d_o_});
+    });
     launch(gpu, matrix::state_passing<R, T, true>{
                     p_, chunks_, adjoints_, r.final_state, {}, initial_state_, d_o_});
     if (gradients_.wants(side::values))
-      launch(gpu,
-             matrix::chunk_scan<R, T, true>{p_, chunks_, adjoints_, d_o_, {}, nullptr, gradients_});
+      with_gates([&](auto of_head) {
+        launch(gpu, matrix::chunk_scan<R, T, true, of_head.value>{
+                        p_, chunks_, adjoints_, d_o_, {}, nullptr, gradients_});
+      });
     if (gradients_.wants(side::keys))
       launch(gpu, matrix::keys_adjoint<R, T>{p_, chunks_, states_, adjoints_, d_o_, gradients_});
     add_up(gpu);
@@ -149,15 +155,32 @@ class matrix_runner {
   matrix::steps<R, T> segment_steps(const operand<typename config::S>& out) const {
     return {p_, true, chunks_, states_, spilled_, out, {}, nullptr};
   }
-  matrix::chunk_scan<R, T, false> outputs(const operand<typename config::S>& out, C* o) const {
-    if (how_.form == kernel_form::attention && o == nullptr)
-      return {p_, time_split(p_.n, p_.offsets, p_.n.time), {}, {}, out, o, {}};
-    return {p_, chunks_, states_, {}, out, o, {}};
+  // f(std::bool_constant): whether programs that know it have one gate a token and head.
+  template <class F>
+  void with_gates(const F& f) const {
+    if constexpr (!config::splits || config::complex || !may_have_head_gate<R>) {
+      f(std::false_type{});
+    } else {
+      if (has_head_gate<R>(p_.x)) return f(std::true_type{});
+      if constexpr (R::form.gate != gate_span::head) f(std::false_type{});
+    }
+  }
+  template <class Device>
+  void find_outputs(const Device& gpu, const operand<typename config::S>& out, C* o) const {
+    const bool whole = how_.form == kernel_form::attention && o == nullptr;
+    const time_split chunks = whole ? time_split(p_.n, p_.offsets, p_.n.time) : chunks_;
+    const auto states = whole ? matrix::stored_states<R, T>{} : states_;
+    with_gates([&](auto of_head) {
+      launch(gpu,
+             matrix::chunk_scan<R, T, false, of_head.value>{p_, chunks, states, {}, out, o, {}});
+    });
   }
   // states at the starts of chunks, and the last one
   template <class Device>
   void find_states(const Device& gpu, const operand<C>& final_state) const {
-    launch(gpu, matrix::chunk_state<R, T, false>{p_, chunks_, states_, {}});
+    with_gates([&](auto of_head) {
+      launch(gpu, matrix::state_of_chunk<R, T, false, of_head.value>{p_, chunks_, states_, {}});
+    });
     launch(gpu, matrix::state_passing<R, T, false>{
                     p_, chunks_, states_, p_.initial_state, final_state, {}, {}});
   }

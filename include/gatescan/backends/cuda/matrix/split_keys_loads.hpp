@@ -109,20 +109,6 @@ class split_keys_loads : protected split_keys_memory<R, T> {
   }
 
   // Of whole tiles nothing is clamped, and nothing outside is cleared.
-  template <bool Whole, class Reader>
-  GATESCAN_HD void load_tokens(const tile& to, const Reader& from, int count, index_t first_value,
-                               int there) const {
-    const int column = 2 * lane_, second = Whole || column < there - 1 ? 1 : 0;
-    auto here =
-        Whole ? from.moved(own(), first_value + column)
-              : from.moved(smaller(own(), count - 1), first_value + smaller(column, there - 1));
-    put_rows(block_, to, own(), lane_, [&](int t, int) -> float_pair {
-      const float x = here(0), y = here(second);
-      if (Whole || t + 1 < count) here.next_token();
-      return {Whole || (t < count && column < there) ? x : 0,
-              Whole || (t < count && second == 1) ? y : 0};
-    });
-  }
   template <bool Whole, bool Conjugate>
   GATESCAN_HD void load_states(const tile& to, const state_rows_of& from, int keys,
                                index_t first_value, int there) const {

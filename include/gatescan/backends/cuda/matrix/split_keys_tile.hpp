@@ -58,8 +58,8 @@ class split_keys_tile : split_keys_loads<R, T, Block> {
         constexpr bool w = decltype(whole)::value;
         const tile_extents<config> of_tile = extents();
         const auto to = contracted();
-        this->template load_tokens<w>(to.values, read_values(), of_tile.count, done, there);
-        this->template load_tokens<w>(to.d_outs, read_d_outs(), of_tile.count, done, there);
+        put_values<w>(block_, to.values, read_values(), own(), lane_, of_tile.count, done, there);
+        put_values<w>(block_, to.d_outs, read_d_outs(), own(), lane_, of_tile.count, done, there);
         this->template load_states<w, false>(to.states, read_states(false), of_tile.keys, done,
                                              there);
         this->template load_states<w, true>(to.adjoints, read_states(true), of_tile.keys, done,

@@ -1,6 +1,6 @@
 #pragma once
-// Tiles in shared memory whose numbers are sums of two bfloat16, made once where they are stored:
-// rows of pairs, high halves and low halves apart, as matrix units load them. Products are those of
+// Tiles in shared memory whose numbers are sums of bfloat16, two or so, made once where they are
+// stored: rows of pairs, each part apart, as matrix units load them. Products are those of
 // warp_sums.
 
 #include "../numbers.hpp"
@@ -13,37 +13,51 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
+/// A sum of Parts bfloat16, of two numbers each.
+template <int Parts = 2>
 struct split_pair {
-  bf16_pair high, low;
+  registers<bf16_pair, Parts> of;
 };
-template <class Block>
-GATESCAN_HD split_pair split(Block& block, float first, float second) {
-  split_pair r;
-  r.high = take_part(block, first, second);
-  r.low = block.rounded(first, second);
+template <int Parts = 2, class Block>
+GATESCAN_HD split_pair<Parts> split(Block& block, float first, float second) {
+  split_pair<Parts> r;
+  unrolled<Parts>([&](int p) {
+    r.of[p] = p < Parts - 1 ? take_part(block, first, second) : block.rounded(first, second);
+  });
   return r;
 }
 
 /// Operand a of a product 16 deep: 16 rows.
-struct split_fragment {
-  bf16_pair high[4], low[4];
+template <int Parts>
+struct fragment_of_parts {
+  registers<bf16_pair[4], Parts> of;
 
-  GATESCAN_HD void put(int n, const split_pair& x) { high[n] = x.high, low[n] = x.low; }
+  GATESCAN_HD void put(int n, const split_pair<Parts>& x) {
+    unrolled<Parts>([&](int p) { of[p][n] = x.of[p]; });
+  }
 };
+using split_fragment = fragment_of_parts<2>;
 /// Operand b of it: two tiles of 8 columns.
-struct split_columns {
-  bf16_pair high[2][2], low[2][2];
+template <int Parts>
+struct columns_of_parts {
+  registers<bf16_pair[2][2], Parts> of;
 };
 
-/// sum += a b, of 16 columns. What a matrix unit adds is one step of the depth.
-template <class Block>
-GATESCAN_HD void add_product(Block& block, float (&sum)[2][4], const split_fragment& a,
-                             const split_columns& b) {
+/// sum += a b, of 16 columns, but for what is smaller than the last part of the one with more. What
+/// a matrix unit adds is one step of the depth, the smallest first.
+template <class Block, int A, int B>
+GATESCAN_HD void add_product(Block& block, float (&sum)[2][4], const fragment_of_parts<A>& a,
+                             const columns_of_parts<B>& b) {
+  constexpr int parts = A > B ? A : B;
   for (int tile = 0; tile < 2; ++tile) {
     float step[4] = {};
-    block.multiply(step, a.low, b.high[tile]);
-    block.multiply(step, a.high, b.low[tile]);
-    block.multiply(step, a.high, b.high[tile]);
+    unrolled<parts>([&](int n) {
+      const int both = parts - 1 - n;
+      unrolled<parts>([&](int m) {
+        const int of_a = both - m;
+        if (of_a >= 0 && of_a < A && m < B) block.multiply(step, a.of[of_a], b.of[m][tile]);
+      });
+    });
     for (int n = 0; n < 4; ++n) sum[tile][n] += step[n];
   }
 }
@@ -51,76 +65,79 @@ GATESCAN_HD void add_product(Block& block, float (&sum)[2][4], const split_fragm
 // in pairs: eight rows of a matrix meet all banks
 template <int Width>
 inline constexpr int split_pitch = Width / 2 + 4;
-template <int Width>
+template <int Width, int Parts = 2>
 GATESCAN_HD constexpr int split_bytes(int rows) {
-  return 2 * shared_size<bf16_pair>(rows * split_pitch<Width>);
+  return Parts * shared_size<bf16_pair>(rows * split_pitch<Width>);
 }
 
 /// Rows of Width numbers, a multiple of 16.
-template <class Block, int Width>
+template <class Block, int Width, int Parts = 2>
 class split_rows {
   using array = decltype(std::declval<Block&>().template shared<bf16_pair>(1));
 
  public:
   static constexpr int pitch = split_pitch<Width>;
+  static constexpr int parts = Parts;
 
   /// lane: the thread's; whoever finds it anew says so.
   GATESCAN_HD split_rows(Block& block, int rows, int lane)
-      : high_(block.template shared<bf16_pair>(rows * pitch)),
-        low_(block.template shared<bf16_pair>(rows * pitch)),
-        lane_(lane) {}
+      : split_rows(block, rows, lane, std::make_index_sequence<static_cast<std::size_t>(Parts)>{}) {
+  }
   GATESCAN_HD void find_lane(int lane) { lane_ = lane; }
 
-  GATESCAN_HD void put(int row, int pair, const split_pair& x) const {
-    high_[row * pitch + pair] = x.high;
-    low_[row * pitch + pair] = x.low;
+  GATESCAN_HD void put(int row, int pair, const split_pair<Parts>& x) const {
+    unrolled<Parts>([&](int p) { part_[p][row * pitch + pair] = x.of[p]; });
   }
   GATESCAN_HD float_pair number(int row, int pair) const {
-    const bf16_pair high = high_[row * pitch + pair], low = low_[row * pitch + pair];
-    return {bits_as<float>(high.bits << 16) + bits_as<float>(low.bits << 16),
-            bits_as<float>(high.bits & 0xffff0000u) + bits_as<float>(low.bits & 0xffff0000u)};
+    float_pair x;
+    unrolled<Parts>([&](int p) {
+      const bf16_pair part = part_[p][row * pitch + pair];
+      x.first += bits_as<float>(part.bits << 16);
+      x.second += bits_as<float>(part.bits & 0xffff0000u);
+    });
+    return x;
   }
   /// a is the 16 rows from `row` on, and its depth their numbers from d on.
-  GATESCAN_HD split_fragment fragment(Block& block, int row, int d) const {
+  GATESCAN_HD fragment_of_parts<Parts> fragment(Block& block, int row, int d) const {
     const int at = (row + lane_ % 16) * pitch + d / 2 + lane_ / 16 * 4;
-    split_fragment a;
-    block.load_matrices(a.high, high_, at);
-    block.load_matrices(a.low, low_, at);
+    fragment_of_parts<Parts> a;
+    unrolled<Parts>([&](int p) { block.load_matrices(a.of[p], part_[p], at); });
     return a;
   }
   /// The depth of a is the 16 rows from d on, and its rows their numbers from `row` on.
-  GATESCAN_HD split_fragment transposed_fragment(Block& block, int d, int row) const {
+  GATESCAN_HD fragment_of_parts<Parts> transposed_fragment(Block& block, int d, int row) const {
     const int at = (d + lane_ % 8 + lane_ / 16 * 8) * pitch + row / 2 + lane_ / 8 % 2 * 4;
-    split_fragment a;
-    block.load_transposed(a.high, high_, at);
-    block.load_transposed(a.low, low_, at);
+    fragment_of_parts<Parts> a;
+    unrolled<Parts>([&](int p) { block.load_transposed(a.of[p], part_[p], at); });
     return a;
   }
   /// Columns of b are the 16 rows from `row` on, and its depth their numbers from d on.
-  GATESCAN_HD split_columns rows_as_columns(Block& block, int row, int d) const {
+  GATESCAN_HD columns_of_parts<Parts> rows_as_columns(Block& block, int row, int d) const {
     const int at = (row + lane_ % 8 + lane_ / 16 * 8) * pitch + d / 2 + lane_ / 8 % 2 * 4;
-    bf16_pair high[4], low[4];
-    block.load_matrices(high, high_, at);
-    block.load_matrices(low, low_, at);
-    return columns_of(high, low);
+    return columns_of([&](bf16_pair(&to)[4], int p) { block.load_matrices(to, part_[p], at); });
   }
   /// The depth of b is the 16 rows from `row` on, and its columns their numbers from `column` on.
-  GATESCAN_HD split_columns columns(Block& block, int row, int column) const {
+  GATESCAN_HD columns_of_parts<Parts> columns(Block& block, int row, int column) const {
     const int at = (row + lane_ % 16) * pitch + column / 2 + lane_ / 16 * 4;
-    bf16_pair high[4], low[4];
-    block.load_transposed(high, high_, at);
-    block.load_transposed(low, low_, at);
-    return columns_of(high, low);
+    return columns_of([&](bf16_pair(&to)[4], int p) { block.load_transposed(to, part_[p], at); });
   }
 
  private:
-  GATESCAN_HD static split_columns columns_of(const bf16_pair (&high)[4],
-                                              const bf16_pair (&low)[4]) {
-    split_columns b;
-    for (int n = 0; n < 4; ++n) b.high[n / 2][n % 2] = high[n], b.low[n / 2][n % 2] = low[n];
+  template <std::size_t... P>
+  GATESCAN_HD split_rows(Block& block, int rows, int lane, std::index_sequence<P...>)
+      : part_{(static_cast<void>(P), block.template shared<bf16_pair>(rows * pitch))...},
+        lane_(lane) {}
+  template <class Load>
+  GATESCAN_HD static columns_of_parts<Parts> columns_of(const Load& load) {
+    columns_of_parts<Parts> b;
+    unrolled<Parts>([&](int p) {
+      bf16_pair x[4];
+      load(x, p);
+      for (int n = 0; n < 4; ++n) b.of[p][n / 2][n % 2] = x[n];
+    });
     return b;
   }
-  array high_, low_;
+  registers<array, Parts> part_;
   int lane_;
 };
 
@@ -132,9 +149,29 @@ GATESCAN_HD void put_rows(Block& block, const Rows& to, int row, int pair, const
   for (int first = row; first < row + 16; first += together) {
     registers<float_pair, together> x;
     unrolled<together>([&](int i) { x[i] = load(first + i, i); });
-    unrolled<together>(
-        [&](int i) { to.put(first + i, pair, split(block, x[i].first, x[i].second)); });
+    unrolled<together>([&](int i) {
+      to.put(first + i, pair, split<Rows::parts>(block, x[i].first, x[i].second));
+    });
   }
+}
+
+/// A subchunk of tokens, from `own` on, and of each two neighbouring values a lane: those that
+/// `from` reads from the tile's first token and that value on, `count` tokens and `there` values
+/// of them. Of whole tiles nothing is clamped, and nothing outside is cleared.
+template <bool Whole, class Block, class Rows, class Reader>
+GATESCAN_HD void put_values(Block& block, const Rows& to, const Reader& from, int own, int lane,
+                            int count, index_t first_value, int there) {
+  const int column = 2 * lane, second = Whole || column < there - 1 ? 1 : 0;
+  const int first = own < count - 1 ? own : count - 1,
+            here_column = column < there - 1 ? column : there - 1;
+  auto here =
+      Whole ? from.moved(own, first_value + column) : from.moved(first, first_value + here_column);
+  put_rows(block, to, own, lane, [&](int t, int) -> float_pair {
+    const float x = here(0), y = here(second);
+    if (Whole || t + 1 < count) here.next_token();
+    return {Whole || (t < count && column < there) ? x : 0,
+            Whole || (t < count && second == 1) ? y : 0};
+  });
 }
 
 }  // namespace matrix

@@ -10,7 +10,7 @@
 // (backward against time). No quotient but that last one, and where gates do not allow it (a reset,
 // far decays), pairs of that subchunk are scored by running products of gates, as everywhere else.
 
-#include "split_tile.hpp"
+#include "split_sums.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -19,11 +19,12 @@ namespace gpu {
 namespace matrix {
 
 template <class R, class T, bool Adjoint, class Block>
-class split_scan : public split_tile<R, T, Adjoint, Block> {
-  using base = split_tile<R, T, Adjoint, Block>;
+class split_scan : public split_sums<R, T, Adjoint, Block> {
+  using base = split_sums<R, T, Adjoint, Block>;
   using base::block_, base::x_, base::warp_, base::lane_;
   using base::find_thread, base::shape, base::smaller;
   using base::own_, base::other_, base::wide_, base::totals_, base::inverses_;
+  using base::subchunk_at, base::sees, base::fragment_of, base::add_wide;
   using base::tokens, base::subchunk, base::subchunks, base::values, base::pairs, base::own_pitch,
       base::keys_a_lane;
   using typename base::config;
@@ -31,7 +32,7 @@ class split_scan : public split_tile<R, T, Adjoint, Block> {
   using typename base::keys_of_lane;
 
  public:
-  using base::split_tile;
+  using base::split_sums;
 
   /// Of all keys. read_values() is what reads values from the tile's first token and column on:
   /// with v = read_values().moved(tokens, values) v(0) and v(1) are one and its neighbour, and
@@ -93,26 +94,7 @@ class split_scan : public split_tile<R, T, Adjoint, Block> {
     add_wide(fragment_of(diagonal_), warp_ * subchunk);
   }
 
-  /// f(token, value, sum)
-  template <class F>
-  GATESCAN_HD void for_each(const F& f) const {
-    unrolled<groups>([&](int g) {
-      for (int tile = 0; tile < 2; ++tile)
-        for (int i = 0; i < 4; ++i)
-          f(warp_ * subchunk + lane_ / 4 + i / 2 * 8, g * 16 + tile * 8 + lane_ % 4 * 2 + i % 2,
-            sum_[g][tile][i]);
-    });
-  }
-
  private:
-  static constexpr int groups = values / 16;
-
-  // the n-th subchunk that own tokens of some warp go past, from them on
-  GATESCAN_HD static int subchunk_at(int n) { return Adjoint ? n + 1 : subchunks - 2 - n; }
-  GATESCAN_HD bool sees(int b) const {
-    return b * subchunk < shape().count && (Adjoint ? warp_ < b : warp_ > b);
-  }
-
   GATESCAN_HD int own_at(int d, int n) const {
     return (warp_ * subchunk + lane_ / 4 + n % 2 * 8) * own_pitch + pair_at(d, n);
   }
@@ -136,21 +118,6 @@ class split_scan : public split_tile<R, T, Adjoint, Block> {
     for (int n = 0; n < 4; ++n) a.put(n, split(block_, own[n].first, own[n].second));
     return a;
   }
-  // scores are sums of the layout that the next product has its a in
-  GATESCAN_HD split_fragment fragment_of(const float (&scores)[2][4]) const {
-    split_fragment a;
-    for (int n = 0; n < 4; ++n)
-      a.put(n, split(block_, scores[n / 2][n % 2 * 2], scores[n / 2][n % 2 * 2 + 1]));
-    return a;
-  }
-  // += a times 16 rows of values or states
-  GATESCAN_HD void add_wide(const split_fragment& a, int row) {
-    const int there = shape().values;
-    unrolled<groups>([&](int g) {
-      if (g * 16 < there) add_product(block_, sum_[g], a, wide_.columns(block_, row, g * 16));
-    });
-  }
-
   // With the own tokens' tile; own numbers go on to the chunk's side of it.
   GATESCAN_HD void score_mine(int depth, bool divides) {
     for (int d = 0; d < depth; d += 16) {
@@ -254,7 +221,6 @@ class split_scan : public split_tile<R, T, Adjoint, Block> {
     return (keys_of_lane::of_pair(factor) * keys_of_lane::of_pair(x)).pair();
   }
 
-  registers<float[2][4], groups> sum_ = {};
   registers<float[2][4], subchunks - 1> past_ = {};  // scores with the subchunks of subchunk_at
   float diagonal_[2][4] = {};                        // and with the own one
 };

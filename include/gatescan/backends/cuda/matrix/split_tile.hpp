@@ -214,6 +214,23 @@ class split_tile : split_tile_memory<R, T> {
     }
   }
   GATESCAN_HD void load_states(const state_parts<float>& from, index_t first_key, int keys) {
+    if (!config::complex && from.has_re && keys == config::keys && shape().values == values)
+      load_whole_states(from, first_key);
+    else
+      load_some_states(from, first_key, keys);
+  }
+  GATESCAN_HD void load_whole_states(const state_parts<float>& from, index_t first_key) {
+    for (int c = 0; c < columns; c += 2) {
+      const float* x =
+          from.re + (first_key + warp_ * subchunk) * from.key + column_of(c) * from.value;
+      load_wide(c, [&](int, int) -> float_pair {
+        const float_pair both{x[0], x[from.value]};
+        x += from.key;
+        return both;
+      });
+    }
+  }
+  GATESCAN_HD void load_some_states(const state_parts<float>& from, index_t first_key, int keys) {
     const int key = smaller(warp_ * subchunk / config::planes, keys - 1);
     for (int c = 0; c < columns; c += 2) {
       const int column = column_of(c);

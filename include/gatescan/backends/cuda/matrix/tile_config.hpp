@@ -21,6 +21,16 @@ inline constexpr bool is_tf32 = false;
 template <class T>
 inline constexpr bool is_tf32<with_tf32<T>> = true;
 
+/// Floats of a problem in 16 bits, which are multiplied in parts of bfloat16 as its operands are.
+template <class T>
+struct in_parts {};
+template <class T>
+struct format<in_parts<T>> : format<T> {};
+template <class T>
+inline constexpr bool is_in_parts = false;
+template <class T>
+inline constexpr bool is_in_parts<in_parts<T>> = true;
+
 namespace gpu {
 namespace matrix {
 
@@ -47,7 +57,7 @@ struct tile_config {
   static constexpr int values = tuned.tile_bytes / static_cast<int>(sizeof(C));
   // operands of 16 bits are multiplied in bfloat16, each number as two or three of them
   static constexpr bool in_tf32 = is_tf32<T>;
-  static constexpr bool splits = sizeof(S) == 2 && sizeof(C) == 4;
+  static constexpr bool splits = (sizeof(S) == 2 || is_in_parts<T>)&&sizeof(C) == 4;
   static constexpr bool by_warps = splits || in_tf32;
   template <int N, bool Exactly = false>
   using warp_products = std::conditional_t<in_tf32, tf32_sums<N>, warp_sums<N, Exactly>>;
@@ -56,7 +66,9 @@ struct tile_config {
   static constexpr int apart = in_tf32 ? 8 : 4;
   static constexpr int row_pitch = rows + apart, value_pitch = values + apart,
                        score_pitch = tokens + apart;
-  static constexpr int blocks_a_multiprocessor = sizeof(E) <= 4 ? tuned.chunk_blocks : 0;
+  static constexpr int blocks_a_multiprocessor = sizeof(E) > 4    ? 0
+                                                 : is_in_parts<T> ? tuned.row_blocks
+                                                                  : tuned.chunk_blocks;
   static constexpr int key_side_rows = rows / 2, key_side_keys = splits ? warp_threads : keys / 2;
 };
 

@@ -37,6 +37,7 @@ struct row_product : matrix_state<row_product>, plain_values, plain_output {
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at) {
     return keys_of<decltype(at(x.q))>{at(x.q), at(x.k), at(x.gate)};
   }
+  GATESCAN_MEMBER bool has_head_gate(const auto& x) { return x.gate.one_key; }
   GATESCAN_MEMBER void keys_adjoint(const auto&, const auto& d, const auto& at, const auto& g) {
     at.add(d.q, g.q), at.add(d.k, g.k), at.add(d.gate, g.gate);
   }

@@ -27,7 +27,10 @@ class lowered_runner {
   static constexpr bool differ = matrix::row_layout<R>::differ;  // rows from tokens
   static constexpr bool plain =
       !matrix::output_gradient<R, T>::needs_o && !differ && std::is_same_v<S, C>;
-  using rows_format = std::conditional_t<is_tf32<T>, with_tf32<C>, C>;
+  // 16 bits that are multiplied on matrix units: their rows are, too
+  static constexpr bool splits = !corrected && sizeof(S) == 2 && std::is_same_v<C, float>;
+  using rows_format =
+      std::conditional_t<is_tf32<T>, with_tf32<C>, std::conditional_t<splits, in_parts<C>, C>>;
   using product = matrix::row_product;
 
   using rows_runner = std::conditional_t<corrected, corrected_runner<rows_format, R::form.moves>,
@@ -132,6 +135,8 @@ class lowered_runner {
     auto p =
         matrix::problem_of_rows<rows_format>(layout_.of_rows(), layout_.offsets_of_rows(), rows_);
     p.initial_state = p_.initial_state;
+    if constexpr (splits)  // of others no program asks
+      if (has_head_gate<R>(p_.x)) p.x.gate.key = 0, p.x.gate.one_key = true;
     if (layout_.normalised()) p.initial_state = {matrix::state_columns<const C>(state_, p_.n)};
     return p;
   }
