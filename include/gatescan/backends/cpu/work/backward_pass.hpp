@@ -41,7 +41,7 @@ class backward_pass {
       for_each_target([&](auto& target) { target.clear_partial(slot); });
       const index_t end = call_.split.first_item(slot + 1);
       for (index_t item = call_.split.first_item(slot); item < end;) {
-        const index_t heads = (std::min)(heads_together(item), end - item);
+        const index_t heads = (std::min)(heads_back(item), end - item);
         worker_type w = workers_.at(thread, item);
         go_back(w, slot, item, heads);
         item += heads;
@@ -69,17 +69,16 @@ class backward_pass {
     };
     state_target_ = of_state(r_.initial_state);
     normaliser_target_ = of_state(r_.initial_state.normaliser);
-    if (shared || !state_target_.exclusive || !normaliser_target_.exclusive)
-      split.slot_count = (std::min)(split.slot_count, tuning.most_slots);
-    set_heads_together();
-    if (call_.heads_together > 1)
-      split.slot_count =
-          (std::min)(split.slot_count, ceil_divide(split.items(), call_.heads_together));
+    shared = shared || !state_target_.exclusive || !normaliser_target_.exclusive;
+    if (shared) split.slot_count = (std::min)(split.slot_count, tuning.most_slots);
+    set_heads_back();
+    if (call_.heads_sharing > 1 || !shared)  // bits of partial sums do not depend on threads
+      split.slot_count = (std::min)(split.slot_count, ceil_divide(split.items(), call_.heads_back));
   }
   // Rows of neighbouring heads lie in the same pages, so heads go back together: as many as keep
   // few enough states, and leave work for every thread. Where they share gradients bits depend on
   // how many these are, so threads do not count.
-  void set_heads_together() {
+  void set_heads_back() {
     if constexpr (heads_go_together<A>) {
       const work_split& split = call_.split;
       if (split.segments > 1 || split.items() == 0) return;
@@ -94,19 +93,18 @@ class backward_pass {
         call_.heads_sharing =
             fitting(tuning.kept_of_sharing_bytes, A::heads_that_share(call_.p, r_, 0));
       const index_t a_thread = std::max<index_t>(split.items() / call_.backend.threads, 1);
-      call_.heads_together =
-          call_.heads_sharing > 1
-              ? call_.heads_sharing
-              : fitting(tuning.kept_together_bytes, (std::min)(a_thread, split.heads));
+      call_.heads_back = call_.heads_sharing > 1 ? call_.heads_sharing
+                                                 : fitting(tuning.kept_together_bytes,
+                                                           (std::min)(a_thread, split.heads));
     }
   }
   // From an item on.
-  index_t heads_together(index_t item) const {
+  index_t heads_back(index_t item) const {
     const index_t head = call_.head_of(item);
     if constexpr (adds_up_shared_gradients<A>)
       if (call_.heads_sharing > 1)
         return (std::min)(call_.heads_sharing, A::heads_that_share(call_.p, r_, head));
-    return (std::min)(call_.heads_together, call_.split.heads - head);
+    return (std::min)(call_.heads_back, call_.split.heads - head);
   }
   void lay_out(arena& memory) {
     for_each_target([&](auto& target) { target.take_partial(memory, call_.split); });
@@ -209,7 +207,9 @@ class backward_pass {
           },
           pass.call_.targets, w.tiles[head]);
     }
-    void close(index_t t, index_t count) const { pass.flush(w, slot, head, with_shared, true, t, count); }
+    void close(index_t t, index_t count) const {
+      pass.flush(w, slot, head, with_shared, true, t, count);
+    }
   };
   void flush(worker_type& w, index_t slot, index_t head, bool with_shared, bool in_time, index_t t,
              index_t count) const {

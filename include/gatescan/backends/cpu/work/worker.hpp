@@ -30,11 +30,11 @@ struct worker {
         state(scratch.take<C>(c.heads_together * agent.state_size())),
         next(scratch.take<C>(agent.state_size())) {
     if constexpr (Backward) {
-      g = scratch.take<C>(c.heads_together * agent.state_size());
+      g = scratch.take<C>(c.heads_back * agent.state_size());
       kept_step = kept_of_chunk(agent), kept_size = chunk_starts(c) * kept_step;
-      kept = scratch.take<C>(c.heads_together * kept_size);
+      kept = scratch.take<C>(c.heads_back * kept_size);
       // heads come one after another: what has an axis of time is flushed before the next one
-      for (index_t head = 0; head < c.heads_together; ++head)
+      for (index_t head = 0; head < c.heads_back; ++head)
         for_each_field<typename A::recurrence>(
             [&](const auto& target, const auto& of_first, auto& tile) {
               tile = head > 0 && target.in_time()
@@ -93,8 +93,9 @@ struct worker {
   void keep_first_state(index_t head) { copy_numbers(kept_at(0, head), state, size()); }
   /// That after tokens [t, t + count), a chunk.
   void keep_state(index_t chunk, index_t t, index_t count, index_t head) {
-    C *const here = kept_at((t - first) / chunk, head), *const after =
-                                          t + count < last ? here + kept_step : nullptr;
+    C *const here = kept_at((t - first) / chunk, head), *const after = t + count < last
+                                                                           ? here + kept_step
+                                                                           : nullptr;
     if constexpr (keeps_more_than_states<A>)
       agent.keep(t, count, here, after);
     else if (after != nullptr)

@@ -56,8 +56,8 @@ void dot_and_scale_rows(index_t rows, index_t tokens, C* x, const C* y, const C*
   for (; t < tokens; ++t) dot_and_scale<1>(rows, x + t * rows, y + t * rows, factor + t, dots + t);
 }
 
-// columns[rows][token] turned to x[token][rows]: dots[token] += x . y, then x *= factor[token]. What
-// is summed over keys is summed before tokens leave the lanes.
+// columns[rows][token] turned to x[token][rows]: dots[token] += x . y, then x *= factor[token].
+// Keys are summed over while tokens are in the lanes.
 template <class C>
 void turn_dot_and_scale(index_t rows, index_t tokens, simd::matrix<const C> columns,
                         simd::matrix<const C> y_columns, const C* y, const C* factor, C* x,
