@@ -138,7 +138,7 @@ GATESCAN_INLINE void store_converted(S* p, pack<T> x) {
 
 // Parts of registers, and strides: out of line, since recurrences read operands in many places.
 template <class T, class S>
-__attribute__((noinline)) pack<T> load_some(const S* p, index_t stride, int n) {
+__attribute__((noinline, pure)) pack<T> load_some(const S* p, index_t stride, int n) {
   if constexpr (std::is_same_v<T, S>)
     if (stride == 1) return load_first(p, n);
   alignas(register_bytes) T x[lanes<T>] = {};

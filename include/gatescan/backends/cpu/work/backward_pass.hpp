@@ -41,7 +41,7 @@ class backward_pass {
       for_each_target([&](auto& target) { target.clear_partial(slot); });
       const index_t end = call_.split.first_item(slot + 1);
       for (index_t item = call_.split.first_item(slot); item < end;) {
-        const index_t heads = (std::min)(heads_that_share(item), end - item);
+        const index_t heads = (std::min)(heads_back(item), end - item);
         worker_type w = workers_.at(thread, item);
         go_back(w, slot, item, heads);
         item += heads;
@@ -69,34 +69,42 @@ class backward_pass {
     };
     state_target_ = of_state(r_.initial_state);
     normaliser_target_ = of_state(r_.initial_state.normaliser);
-    if (shared || !state_target_.exclusive || !normaliser_target_.exclusive)
-      split.slot_count = (std::min)(split.slot_count, tuning.most_slots);
-    call_.heads_sharing = heads_sharing();
-    if (call_.heads_sharing > 1)
-      split.slot_count =
-          (std::min)(split.slot_count, ceil_divide(split.items(), call_.heads_sharing));
+    shared = shared || !state_target_.exclusive || !normaliser_target_.exclusive;
+    if (shared) split.slot_count = (std::min)(split.slot_count, tuning.most_slots);
+    set_heads_back();
+    if (call_.heads_sharing > 1 || !shared)  // bits of partial sums do not depend on threads
+      split.slot_count = (std::min)(split.slot_count, ceil_divide(split.items(), call_.heads_back));
   }
-  // Heads that share gradients go back together: as many as keep few enough states.
-  index_t heads_sharing() const {
-    if constexpr (adds_up_shared_gradients<A>) {
-      if (call_.split.segments > 1 || call_.split.items() == 0) return 1;
+  // Rows of neighbouring heads lie in the same pages, so heads go back together: as many as keep
+  // few enough states, and leave work for every thread. Where they share gradients bits depend on
+  // how many these are, so threads do not count.
+  void set_heads_back() {
+    if constexpr (heads_go_together<A>) {
+      const work_split& split = call_.split;
+      if (split.segments > 1 || split.items() == 0) return;
       arena one;
       const A agent(one, call_.p, call_.how, true);
       const index_t bytes =
           worker_type::chunk_starts(call_) * agent.state_size() * static_cast<index_t>(sizeof(C));
-      const index_t most =
-          (std::min)(tuning.most_heads_sharing, A::heads_that_share(call_.p, r_, 0));
-      return std::clamp<index_t>(tuning.kept_together_bytes / bytes, 1, most);
+      const auto fitting = [&](index_t room, index_t heads) {
+        return std::clamp<index_t>(room / bytes, 1, (std::min)(tuning.most_heads_back, heads));
+      };
+      if constexpr (adds_up_shared_gradients<A>)
+        call_.heads_sharing =
+            fitting(tuning.kept_of_sharing_bytes, A::heads_that_share(call_.p, r_, 0));
+      const index_t a_thread = std::max<index_t>(split.items() / call_.backend.threads, 1);
+      call_.heads_back = call_.heads_sharing > 1 ? call_.heads_sharing
+                                                 : fitting(tuning.kept_together_bytes,
+                                                           (std::min)(a_thread, split.heads));
     }
-    return 1;
   }
   // From an item on.
-  index_t heads_that_share(index_t item) const {
+  index_t heads_back(index_t item) const {
+    const index_t head = call_.head_of(item);
     if constexpr (adds_up_shared_gradients<A>)
       if (call_.heads_sharing > 1)
-        return (std::min)(call_.heads_sharing,
-                          A::heads_that_share(call_.p, r_, call_.head_of(item)));
-    return 1;
+        return (std::min)(call_.heads_sharing, A::heads_that_share(call_.p, r_, head));
+    return (std::min)(call_.heads_back, call_.split.heads - head);
   }
   void lay_out(arena& memory) {
     for_each_target([&](auto& target) { target.take_partial(memory, call_.split); });
@@ -114,7 +122,8 @@ class backward_pass {
   // An item, or those of neighbouring heads side by side, chunk by chunk.
   void go_back(worker_type& w, index_t slot, index_t item, index_t heads) {
     const index_t chunk = call_.how.backward_chunk;
-    C* gradients[static_cast<std::size_t>(tuning.most_heads_sharing)];
+    const bool share = call_.heads_sharing > 1;  // gradients
+    C* gradients[static_cast<std::size_t>(tuning.most_heads_back)];
     C* const first_gradient = w.g;
     const auto for_each_head = [&](auto&& f) {
       for (index_t head = 0; head < heads; ++head) {
@@ -130,7 +139,16 @@ class backward_pass {
             target.clear_tile(tile, w.agent.key_pitch(), w.agent.value_pitch());
           },
           call_.targets, w.tiles[head]);
-      w.keep_states(chunk, head);
+      w.keep_first_state(head);
+    });
+    w.for_each_chunk(chunk, [&](index_t t, index_t count) {
+      for_each_head([&](index_t head) {
+        const bool last = head + 1 == heads;
+        if constexpr (heads_go_together<A>)
+          if (heads > 1)
+            w.agent.comes_next(call_.head_of(item + (last ? 0 : head + 1)), last ? t + count : t);
+        w.keep_state(chunk, t, count, head);
+      });
     });
     w.for_each_chunk_backwards(chunk, [&](index_t i, index_t t, index_t count) {
       for_each_head([&](index_t head) {
@@ -139,12 +157,13 @@ class backward_pass {
         if constexpr (sees_state_before<A>)
           w.agent.comes_before(next_chunk >= 0 ? w.kept_at(next_chunk, next) : nullptr);
         if constexpr (adds_up_shared_gradients<A>)
-          if (heads > 1) {
-            w.agent.shares(head == 0, last);
+          w.agent.shares(!share || head == 0, !share || last);
+        if constexpr (heads_go_together<A>)
+          if (heads > 1)
             w.agent.comes_next(call_.head_of(item + next), w.first + next_chunk * chunk);
-          }
-        gradients[head] = w.agent.backward(r_, w.tiles[head], t, count, w.kept_at(i, head),
-                                           gradients[head], bracket{*this, w, slot, head, last});
+        gradients[head] =
+            w.agent.backward(r_, w.tiles[head], t, count, w.kept_at(i, head), gradients[head],
+                             bracket{*this, w, slot, head, !share || last});
       });
     });
     for_each_head([&](index_t head) {
@@ -179,7 +198,7 @@ class backward_pass {
     backward_pass& pass;
     worker_type& w;
     index_t slot, head;
-    bool last;
+    bool with_shared;
     void open(index_t t, index_t count) const {
       for_each_field<R>(
           [&](const auto& target, auto& tile) {
@@ -188,7 +207,9 @@ class backward_pass {
           },
           pass.call_.targets, w.tiles[head]);
     }
-    void close(index_t t, index_t count) const { pass.flush(w, slot, head, last, true, t, count); }
+    void close(index_t t, index_t count) const {
+      pass.flush(w, slot, head, with_shared, true, t, count);
+    }
   };
   void flush(worker_type& w, index_t slot, index_t head, bool with_shared, bool in_time, index_t t,
              index_t count) const {

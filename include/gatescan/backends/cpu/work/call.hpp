@@ -22,7 +22,8 @@ struct call {
   schedule how;
   work_split split{};
   index_t heads_together = 1;     // heads that go through time side by side
-  index_t heads_sharing = 1;      // the same of backward, where they share gradients
+  index_t heads_back = 1;         // that go back side by side, chunk by chunk
+  index_t heads_sharing = 1;      // the same, where they share gradients, else 1
   typename A::targets targets{};  // of gradients, in backward
 
   call(const cpu& where, const problem& given, const schedule& wanted, bool by_segments)

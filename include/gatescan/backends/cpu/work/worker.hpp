@@ -22,7 +22,7 @@ struct worker {
   // Backward, of every head that goes together: gradient of the state; states at chunk starts
   C *g = nullptr, *kept = nullptr;
   index_t kept_step = 0, kept_size = 0;  // from a chunk to the next; of one head
-  typename A::tiles_of_gradients tiles[static_cast<std::size_t>(tuning.most_heads_sharing)];
+  typename A::tiles_of_gradients tiles[static_cast<std::size_t>(tuning.most_heads_back)];
   index_t first = 0, last = 0;  // the item's tokens
 
   worker(arena& scratch, const call<A>& c)
@@ -30,11 +30,11 @@ struct worker {
         state(scratch.take<C>(c.heads_together * agent.state_size())),
         next(scratch.take<C>(agent.state_size())) {
     if constexpr (Backward) {
-      g = scratch.take<C>(c.heads_sharing * agent.state_size());
+      g = scratch.take<C>(c.heads_back * agent.state_size());
       kept_step = kept_of_chunk(agent), kept_size = chunk_starts(c) * kept_step;
-      kept = scratch.take<C>(c.heads_sharing * kept_size);
+      kept = scratch.take<C>(c.heads_back * kept_size);
       // heads come one after another: what has an axis of time is flushed before the next one
-      for (index_t head = 0; head < c.heads_sharing; ++head)
+      for (index_t head = 0; head < c.heads_back; ++head)
         for_each_field<typename A::recurrence>(
             [&](const auto& target, const auto& of_first, auto& tile) {
               tile = head > 0 && target.in_time()
@@ -85,18 +85,21 @@ struct worker {
       std::swap(state, next);
     });
   }
-  /// The states at chunk starts, the first being `state`, of one of the heads.
-  void keep_states(index_t chunk, index_t head = 0) {
-    copy_numbers(kept_at(0, head), state, size());
-    for_each_chunk(chunk, [&](index_t t, index_t count) {
-      const index_t i = (t - first) / chunk;
-      C *const here = kept_at(i, head), *const after =
-                                            t + count < last ? here + kept_step : nullptr;
-      if constexpr (keeps_more_than_states<A>)
-        agent.keep(t, count, here, after);
-      else if (after != nullptr)
-        agent.advance(t, count, here, after);
-    });
+  /// The states at chunk starts, the first being `state`; of one of the heads.
+  void keep_states(index_t chunk) {
+    keep_first_state(0);
+    for_each_chunk(chunk, [&](index_t t, index_t count) { keep_state(chunk, t, count, 0); });
+  }
+  void keep_first_state(index_t head) { copy_numbers(kept_at(0, head), state, size()); }
+  /// That after tokens [t, t + count), a chunk.
+  void keep_state(index_t chunk, index_t t, index_t count, index_t head) {
+    C *const here = kept_at((t - first) / chunk, head), *const after = t + count < last
+                                                                           ? here + kept_step
+                                                                           : nullptr;
+    if constexpr (keeps_more_than_states<A>)
+      agent.keep(t, count, here, after);
+    else if (after != nullptr)
+      agent.advance(t, count, here, after);
   }
 
  private:

@@ -56,6 +56,38 @@ void dot_and_scale_rows(index_t rows, index_t tokens, C* x, const C* y, const C*
   for (; t < tokens; ++t) dot_and_scale<1>(rows, x + t * rows, y + t * rows, factor + t, dots + t);
 }
 
+// columns[rows][token] turned to x[token][rows]: dots[token] += x . y, then x *= factor[token].
+// Keys are summed over while tokens are in the lanes.
+template <class C>
+void turn_dot_and_scale(index_t rows, index_t tokens, simd::matrix<const C> columns,
+                        simd::matrix<const C> y_columns, const C* y, const C* factor, C* x,
+                        C* dots) {
+  using P = simd::pack<C>;
+  constexpr index_t width = simd::lanes<C>;
+  index_t t = 0;
+  for (; t + width <= tokens; t += width) {
+    const P scale = simd::load(factor + t);
+    P sums[2] = {P(0), P(0)};
+    for (index_t i = 0; i < rows; i += width) {
+      P block[static_cast<std::size_t>(width)];
+#pragma GCC unroll 16
+      for (index_t m = 0; m < width; ++m) {
+        const P z = simd::load(columns.data + (i + m) * columns.pitch + t);
+        const P by = simd::load(y_columns.data + (i + m) * y_columns.pitch + t);
+        sums[m % 2] = simd::fma(z, by, sums[m % 2]);
+        block[m] = scale * z;
+      }
+      simd::transpose(block);
+#pragma GCC unroll 16
+      for (index_t m = 0; m < width; ++m) simd::store(x + (t + m) * rows + i, block[m]);
+    }
+    simd::store(dots + t, simd::load(dots + t) + (sums[0] + sums[1]));
+  }
+  if (t == tokens) return;
+  simd::transpose<C>(rows, tokens - t, {columns.data + t, columns.pitch}, {x + t * rows, rows});
+  dot_and_scale_rows(rows, tokens - t, x + t * rows, y + t * rows, factor + t, dots + t);
+}
+
 // to[s] += sum_t scores[t][s] x[t], keys of a subchunk with queries of their own or of a later one.
 // What is not finite must not come from queries before s, not even times 0.
 template <class C>
@@ -175,11 +207,12 @@ class head_pairs_adjoint {
     const matrix_shape& n = c.x.n;
     const index_t whole = subchunks_of(c.tokens) * subchunk_tokens;
     transpose_tokens(c.tokens, n.value_pitch, values, values_transposed_);
-    contract_state(n, c.tokens, g, static_cast<const C*>(values_transposed_), columns_, dk,
-                   prefetching{c.memory});
+    // [K, V] x [V, tokens]
+    simd::set_product<C>(n.rows, whole, n.value_pitch, simd::by_rows<C>(g, n.state_pitch),
+                         {values_transposed_, whole}, {columns_, whole}, prefetching{c.memory});
     fill(of_state_out_, whole, C(0));
-    dot_and_scale_rows(n.rows, c.tokens, dk, static_cast<const C*>(c.x.k),
-                       static_cast<const C*>(decays_.to_end), of_state_out_);
+    turn_dot_and_scale<C>(n.rows, c.tokens, {columns_, whole}, {keys_transposed_, whole}, c.x.k,
+                          decays_.to_end, dk, of_state_out_);
   }
   /// The same: gradients of values.
   void values_with_state_out(const token_chunk<C>& c, const C* g, C* dv) const {
@@ -223,9 +256,15 @@ class head_pairs_adjoint {
       simd::set_product<C>(queries, side, vp, simd::by_rows<C>(readers[m].d_read + from * vp, vp),
                            {values_transposed_ + from, whole}, {d_scores(m), side});
     add_gate_sums<ReadsOwn...>(c, b);
-    for (std::size_t m = 0; m < Readers; ++m)  // [queries, keys] x [keys, K]
-      simd::add_product<C>(queries, kp, keys, simd::by_rows<C>(d_scores(m), side),
-                           {c.x.k + from * kp, kp}, {readers[m].d_rows + from * kp, kp});
+    for (std::size_t m = 0; m < Readers; ++m) {  // [queries, keys] x [keys, K]
+      const simd::matrix<const C> k{c.x.k + from * kp, kp};
+      C* const dq = readers[m].d_rows + from * kp;
+      simd::add_lower_product<C>(keys, kp, simd::by_rows<C>(d_scores(m), side), k, {dq, kp});
+      if (queries > side)
+        simd::add_product<C>(queries - side, kp, side,
+                             simd::by_rows<C>(d_scores(m) + side * side, side), k,
+                             {dq + side * kp, kp});
+    }
     // [keys, queries] x [queries, K]: readers by turns, as p takes back what q gives
     for (index_t r = subchunks_of(c.tokens) - 1; r >= b; --r)
       for (std::size_t m = 0; m < Readers; ++m)

@@ -74,9 +74,9 @@ class key_gate_adjoint {
     const state_writer<C> written[] = {{x.k, decayed_.k, x.v, d.dk, d.dv}};
     pairs_.begin(c, written);
     pairs_.with_state_in(c, c.tokens, d.d_o, d.dq);
+    pairs_.with_state_out(c, decayed_, g, written);
     for (index_t r = 0; r < subchunks; ++r)
       pairs_.with_earlier_subchunks(c, r, decayed_, queries[0], written);
-    pairs_.with_state_out(c, decayed_, g, written);
     for (index_t r = 0; r < subchunks; ++r) {
       const index_t first = r * subchunk_tokens, count = tokens_in_subchunk(c.tokens, r);
       // [tokens, later tokens] x [later tokens, V]

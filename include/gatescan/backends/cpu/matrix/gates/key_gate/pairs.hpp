@@ -74,12 +74,8 @@ class pairs_adjoint {
 
   template <std::size_t Writers>
   void begin(const token_chunk<C>& c, const state_writer<C> (&writers)[Writers]) const {
-    for (std::size_t m = 0; m < Writers; ++m) {
-      fill(writers[m].d_rows, c.tokens * c.x.n.rows, C(0));
-      fill(writers[m].d_values, c.tokens * c.x.n.value_pitch, C(0));
+    for (std::size_t m = 0; m < Writers; ++m)
       transpose_tokens(c.tokens, c.x.n.value_pitch, writers[m].values, transposed_values(c, m));
-    }
-    fill(z_, subchunks_of(c.tokens) * c.x.n.rows, C(0));
   }
   /// S_in as a key of `tokens` readers: Y.
   void with_state_in(const token_chunk<C>& c, index_t tokens, const C* d_read, C* y) const {
@@ -87,8 +83,8 @@ class pairs_adjoint {
     contract_state(c.x.n, tokens, c.state_in, static_cast<const C*>(transposed_), columns_, y,
                    prefetching{c.memory});
   }
-  /// Readers of subchunk r, decayed from its first token, with the keys of those before it: their
-  /// Y, X and gradients of values, and z.
+  /// Readers of subchunk r, decayed from its first token, with the keys of those before it: adds to
+  /// their Y, X, gradients of values and z. After with_state_out, which sets all but Y.
   template <std::size_t Writers>
   void with_earlier_subchunks(const token_chunk<C>& c, index_t r,
                               const decayed_subchunks<C, IsComplex>& decayed,
@@ -142,7 +138,7 @@ class pairs_adjoint {
     }
   }
 
-  /// S_out as a query: X, gradients of values and z, from its gradient g.
+  /// S_out as a query, after begin: X, gradients of values and z, from its gradient g.
   template <std::size_t Writers>
   void with_state_out(const token_chunk<C>& c, const decayed_subchunks<C, IsComplex>& decayed,
                       const C* g, const state_writer<C> (&writers)[Writers]) const {
@@ -165,22 +161,21 @@ class pairs_adjoint {
       for (index_t i = 0; i < kp; i += simd::lanes<C>) {
         const auto gap = load_keys<IsComplex>(s.between_ + b * n.rows, i, kp);
         auto y = load_keys<IsComplex>(s.y_end_, i, kp);
-        store_keys<IsComplex>(s.z_ + b * n.rows, i, kp,
-                              fma(gap, y, load_keys<IsComplex>(s.z_ + b * n.rows, i, kp)));
+        store_keys<IsComplex>(s.z_ + b * n.rows, i, kp, gap * y);
         y = y * load_keys<IsComplex>(w.total_of(b), i, kp);
         for (std::size_t m = 0; m < Writers; ++m)
           for (index_t row = first * n.rows; row < (first + count) * n.rows; row += n.rows) {
             C *const u = seen[m] + row, *const dk = written[m].d_rows + row;
             const auto ut = load_keys<IsComplex>(u, i, kp);
             const auto k = load_keys<IsComplex>(written[m].decayed + row, i, kp);
-            store_keys<IsComplex>(dk, i, kp, fma(conj(gap), ut, load_keys<IsComplex>(dk, i, kp)));
+            store_keys<IsComplex>(dk, i, kp, conj(gap) * ut);
             y = fma(k, conj(ut), y);
             store_keys<IsComplex>(u, i, kp, k * gap);  // from here on k^ decayed to the chunk's end
           }
         store_keys<IsComplex>(s.y_end_, i, kp, y);
       }
       for (std::size_t m = 0; m < Writers; ++m)  // [tokens, K] x [K, V]
-        simd::add_product<C>(count, vp, n.rows, simd::by_rows<C>(seen[m] + first * n.rows, n.rows),
+        simd::set_product<C>(count, vp, n.rows, simd::by_rows<C>(seen[m] + first * n.rows, n.rows),
                              {g, n.state_pitch}, {written[m].d_values + first * vp, vp}, ahead);
     }
   }
