@@ -71,11 +71,12 @@ class corrected_gate {
   }
 
   /// q^, unless they are of no use, and p^ of subchunk r, and what they make of every writer's keys
-  /// there.
+  /// there. Returns whether all of it was divided; backward asks for that, and for the inverses of
+  /// the gates' products.
   template <bool Queries = true>
-  void set_products(const token_chunk<C>& c, index_t r) const {
-    const index_t divided = divide<Queries>(c, r);
-    if (divided == tokens_in_subchunk(c.tokens, r)) return;
+  bool set_products(const token_chunk<C>& c, index_t r, C* inverse = nullptr) const {
+    const index_t divided = low_rank || inverse != nullptr ? divide<Queries>(c, r, inverse) : 0;
+    if (divided == tokens_in_subchunk(c.tokens, r)) return true;
     if (divided > 0) decayed_.put_aside(c.tokens, r, divided);
     for (index_t w = 0; w < writers; ++w) {
       if (Queries)
@@ -86,6 +87,7 @@ class corrected_gate {
         decayed.scores_of(r)[t * subchunk_tokens + t] = C(0);
     }
     if (divided > 0) decayed_.put_back(c.tokens, r, divided);
+    return false;
   }
   /// to[token][value_pitch] = what a reader's rows of subchunk r read of the subchunks before it.
   /// The rows decay on to the chunk's first token; returns them as a left operand.
@@ -139,22 +141,26 @@ class corrected_gate {
     return tiles;
   }
 
-  // One writer gains nothing by it (K = V = 128, gated_delta_net: 1 % slower; rwkv7, two writers,
-  // K = V = 64, H 12: forward 7.4 ms for 8.3; AVX-512, Zen 5).
+  // Forward one writer gains nothing by it (K = V = 128, gated_delta_net: 1 % slower; rwkv7, two
+  // writers, K = V = 64, H 12: 7.4 ms for 8.3; AVX-512, Zen 5).
   template <bool Queries>
-  index_t divide(const token_chunk<C>& c, index_t r) const {
-    if constexpr (low_rank) {
-      const matrix_tiles<C>& x = c.x;
-      const index_t at = r * subchunk_tokens * x.n.rows;
-      if constexpr (Queries)
-        return decayed_.template divide<readout::inclusive, p_reads>(
-            pairs_in_tiles<C, 2, 2>{{x.q + at, x.p + at}, {x.b + at, x.k + at}, x.a + at}, c.tokens,
-            r, 0);
-      else
-        return decayed_.template divide<p_reads>(
-            pairs_in_tiles<C, 1, 2>{{x.p + at}, {x.b + at, x.k + at}, x.a + at}, c.tokens, r, 1);
-    }
-    return 0;
+  index_t divide(const token_chunk<C>& c, index_t r, C* inverse) const {
+    const matrix_tiles<C>& x = c.x;
+    const index_t at = r * subchunk_tokens * x.n.rows;
+    const auto from =
+        [&]<std::size_t Readers>(pairs_in_tiles<C, Readers, std::size_t{writers}> pairs) {
+          if constexpr (low_rank) pairs.k[0] = x.b + at;
+          pairs.k[writers - 1] = x.k + at;
+          pairs.gates = x.a + at;
+          return pairs;
+        };
+    if constexpr (Queries)
+      return decayed_.template divide<readout::inclusive, p_reads>(
+          from.template operator()<2>({{x.q + at, x.p + at}, {}, nullptr}), c.tokens, r, 0,
+          inverse);
+    else
+      return decayed_.template divide<p_reads>(
+          from.template operator()<1>({{x.p + at}, {}, nullptr}), c.tokens, r, 1, inverse);
   }
 
   // S_out, if there is room for it, and with Outputs o. False where one of them is not finite.

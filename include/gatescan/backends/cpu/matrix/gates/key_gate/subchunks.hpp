@@ -51,7 +51,7 @@ class decayed_subchunks {
     totals = scratch.take<C>(subchunks * n.rows);
     product_ = scratch.take<C>(n.rows), product_low_ = scratch.take<C>(n.rows);
     scores_ = scratch.take<C>(readers * writers * subchunks * subchunk_tokens * subchunk_tokens);
-    if (writers > 1) {
+    if (readers > 1) {
       take_room_to_divide(scratch, tokens);
       aside_ = scratch.take<C>(readers * subchunk_tokens * (n.rows + writers * subchunk_tokens));
     }
