@@ -89,34 +89,47 @@ class corrected_gate {
     if (divided > 0) decayed_.put_back(c.tokens, r, divided);
     return false;
   }
-  /// to[token][value_pitch] = what a reader's rows of subchunk r read of the subchunks before it.
-  /// The rows decay on to the chunk's first token; returns them as a left operand.
+  /// to[token][value_pitch] = what a reader's rows of subchunk r read of the subchunks before it, if
+  /// there are any. The rows decay on to the chunk's first token; returns them as a left operand.
   auto read_subchunks(const token_chunk<C>& c, index_t r, C* rows, C* transposed, C* to) const {
     const matrix_shape& n = c.x.n;
     const index_t count = tokens_in_subchunk(c.tokens, r);
     written_values<C> written[std::size_t{writers}];
     for (index_t w = 0; w < writers; ++w)
       written[w] = {q_and(c.tokens, w).k, u_ + w * c.tokens * n.value_pitch};
-    fill(to, count * n.value_pitch, C(0));
+    if (r > 0) fill(to, count * n.value_pitch, C(0));
     read_earlier_subchunks<false>(decayed_, n, c.tokens, r, rows, written, to, across_);
     return left_of_products(static_cast<const C*>(rows), count, n, transposed);
   }
-  /// A panel of U of subchunk r from column j on, in the place of what its p read of all that was
-  /// before the subchunk.
-  void write_values(const token_chunk<C>& c, index_t r, index_t j, index_t columns) const {
-    const index_t count = tokens_in_subchunk(c.tokens, r), vp = c.x.n.value_pitch;
-    const index_t at = r * subchunk_tokens * vp + j;
+  /// A panel of U of subchunk r from column j on. In its place is what p read of the subchunks
+  /// before.
+  template <class Queries>
+  void write_values(const token_chunk<C>& c, index_t r, index_t registers, index_t j, Queries p,
+                    prefetching ahead) const {
+    using P = simd::pack<C>;
+    const matrix_shape& n = c.x.n;
+    const index_t count = tokens_in_subchunk(c.tokens, r), vp = n.value_pitch;
+    const index_t columns = registers * simd::lanes<C>, at = r * subchunk_tokens * vp + j;
+    const C* const v = c.x.v + at;
     C* const u = u_ + at;
-    const auto scores = [&](index_t w) {
-      return simd::by_columns<C>(static_cast<const C*>(p_and(c.tokens, w).scores_of(r)),
-                                 subchunk_tokens);
+    const auto set = [&](auto finish) {
+      // [tokens, K] x [K, registers]
+      simd::product_of_panel<C>(registers, count, n.rows, p, {c.state_in + j, n.state_pitch},
+                                {u, vp}, finish, ahead);
     };
-    if (low_rank) simd::add_lower_product<C>(count, columns, scores(1), {c.x.v + at, vp}, {u, vp});
-    for (index_t t = 0; t < count; ++t)
-      for (index_t i = t * vp; i < t * vp + columns; i += simd::lanes<C>)
-        simd::store(u + i,
-                    low_rank ? -simd::load(u + i) : simd::load(c.x.v + at + i) - simd::load(u + i));
-    simd::solve_unit_lower<C>(count, columns, scores(0), {u, vp});
+    if constexpr (low_rank) {
+      add_scores(r == 0, count, columns, p_and(c.tokens, 1).scores_of(r), v, u, vp);
+      set([u, vp](index_t t, index_t i, P sum) { return -(simd::load(u + t * vp + i) + sum); });
+    } else if (r == 0) {
+      set([v, vp](index_t t, index_t i, P sum) { return simd::load(v + t * vp + i) - sum; });
+    } else {
+      set([u, v, vp](index_t t, index_t i, P sum) {
+        return simd::load(v + t * vp + i) - (simd::load(u + t * vp + i) + sum);
+      });
+    }
+    const C* const scores = p_and(c.tokens).scores_of(r);
+    simd::solve_unit_lower<C>(count, columns, simd::by_columns<C>(scores, subchunk_tokens),
+                              {u, vp});
   }
   C* p_transposed() const { return p_transposed_; }
   /// What is not finite of o and S_out is taken from here.
@@ -163,6 +176,16 @@ class corrected_gate {
           from.template operator()<1>({{x.p + at}, {}, nullptr}), c.tokens, r, 1, inverse);
   }
 
+  // to += scores x values of a subchunk, or set to that where it is the first to come.
+  static void add_scores(bool first, index_t count, index_t columns, const C* scores,
+                         const C* values, C* to, index_t pitch) {
+    const auto left = simd::by_columns<C>(scores, subchunk_tokens);
+    // [tokens, tokens before] x [tokens before, V]
+    if (first)
+      simd::set_lower_product<C>(count, columns, left, {values, pitch}, {to, pitch});
+    else
+      simd::add_lower_product<C>(count, columns, left, {values, pitch}, {to, pitch});
+  }
   // S_out, if there is room for it, and with Outputs o. False where one of them is not finite.
   template <bool Outputs>
   bool in_products(const token_chunk<C>& c, C* state_out) const {
@@ -188,15 +211,11 @@ class corrected_gate {
       if (last) q_decayed.to_chunk_end(x, c.tokens);
       simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
         const index_t columns = registers * simd::lanes<C>;
-        read_state(registers, n, count, p, c.state_in + j, u + j, ahead);
-        write_values(c, r, j, columns);
+        write_values(c, r, registers, j, p, ahead);
         if (Outputs) {
-          for (index_t w = 0; w < writers; ++w) {
-            const C* const scores = q_and(c.tokens, w).scores_of(r);
-            // [tokens, tokens before] x [tokens before, V]
-            simd::add_lower_product<C>(count, columns, simd::by_columns<C>(scores, subchunk_tokens),
-                                       {u + w * c.tokens * vp + j, vp}, {o + j, vp});
-          }
+          for (index_t w = 0; w < writers; ++w)
+            add_scores(r + w == 0, count, columns, q_and(c.tokens, w).scores_of(r),
+                       u + w * c.tokens * vp + j, o + j, vp);
           watch += read_state(registers, n, count, q, c.state_in + j, o + j, ahead);
         }
         if (last && state_out != nullptr) watch += update.panel(registers, j, ahead);
