@@ -7,8 +7,9 @@
 //   da_t    = (T z'_t + sum_{r>=t} q^_r Y'_r(t)) / a_t      z'_t = z + sum_{s<t} k_s / P_s X_s
 //   dk_t    = (T X_t + sum_{r>=t} q^_r dP_rt) / P_t
 //
-// A reader whose readout is exclusive stops before its own token: r > t, and dq_r = P_{r-1} Y'_r(r).
-// Readers come by turns, as the Y' of one fill the registers.
+// A reader whose readout is exclusive stops before its own token: r > t, dq_r = P_{r-1} Y'_r(r).
+// Readers come by turns, as the Y' of one fill the registers. (gated_delta_net, a gate a key, by
+// profile: pairs inside a subchunk 4.7 % of backward, by running products 8 %; AVX-512, Zen 5.)
 
 #include <utility>
 

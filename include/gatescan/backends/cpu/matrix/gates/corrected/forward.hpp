@@ -89,8 +89,9 @@ class corrected_gate {
     if (divided > 0) decayed_.put_back(c.tokens, r, divided);
     return false;
   }
-  /// to[token][value_pitch] = what a reader's rows of subchunk r read of the subchunks before it, if
-  /// there are any. The rows decay on to the chunk's first token; returns them as a left operand.
+  /// to[token][value_pitch] = what a reader's rows of subchunk r read of the subchunks before it,
+  /// if there are any. The rows decay on to the chunk's first token; returns them as a left
+  /// operand.
   auto read_subchunks(const token_chunk<C>& c, index_t r, C* rows, C* transposed, C* to) const {
     const matrix_shape& n = c.x.n;
     const index_t count = tokens_in_subchunk(c.tokens, r);

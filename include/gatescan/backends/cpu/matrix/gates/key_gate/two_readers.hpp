@@ -1,8 +1,9 @@
 #pragma once
 // What two readers of a whole subchunk make of its keys, where a register has as many lanes as the
-// subchunk has tokens. Half of a register is idle where keys of the second half meet readers, as the
-// tokens before them do not count; so one register has the first tokens of both readers, the other
-// one the later tokens of both, and later keys only meet that: three quarters of the products.
+// subchunk has tokens. Half of a register would be idle where keys of the second half meet readers,
+// as tokens before them do not count; so one register has the first tokens of both readers, another
+// one their later tokens, and later keys only meet that: three quarters of the products (forward,
+// AVX-512, Zen 5: rwkv7 7.17 ms, now 6.81, gated_delta_net with a gate a head 9.46, now 9.24).
 
 #include "../../chunk_kernel.hpp"
 
