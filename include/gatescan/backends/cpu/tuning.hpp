@@ -42,6 +42,14 @@ struct tuning_parameters {
   least_state chunks_of_key_gates{8192, 1024}, chunks_of_head_gates{4096, 256},
       chunks_of_rotating_gates{1024, 512};
 
+  // Numbers of a head's state up to which backward of a corrected transition takes chunks of one
+  // subchunk, not of two: pairs across subchunks cost more than the states that are kept then. With
+  // 16 / 32 tokens, ms (AVX-512, Zen 5, one thread, float): rwkv7, K = V = 64, 12 heads, L 2048
+  // 22.8 / 25.8, 4 heads, L 16384 69 / 79; gated_delta_net, K = V = 64, 8 heads, L 2048, a gate a
+  // key 10.9 / 11.9, a gate a head 10.3 / 10.9; but K = V = 128, 2 heads, L 16384, where those
+  // states are 180 MB, 112 / 101 and 106 / 93.
+  index_t corrected_in_single_subchunks = 4096;
+
   // ---- blocks of channels (bits of gradients that channels share depend on them)
 
   // Rows of memory are read in long pieces: selective scan with N 4 and four sequences, D 1536,

@@ -53,12 +53,14 @@ class matrix_agent {
   // the caches (one core, AVX2, L 2048).
   static preferences preferred(const problem& p) {
     preferences best;
-    if constexpr (!corrects) {
+    const index_t numbers = p.n.keys * p.n.values;
+    if constexpr (corrects) {
+      if (numbers <= tuning.corrected_in_single_subchunks) best.backward_chunk = subchunk_tokens;
+    } else {
       const bool shared = reader::may_have_head_gate && has_head_gate<R>(p.x);
       const auto& worth = complex  ? tuning.chunks_of_rotating_gates
                           : shared ? tuning.chunks_of_head_gates
                                    : tuning.chunks_of_key_gates;
-      const index_t numbers = p.n.keys * p.n.values;
       best.chunks_pay_forward = numbers >= worth.forward;
       best.chunks_pay_backward = numbers >= worth.backward;
     }

@@ -121,6 +121,17 @@ template <class T>
 GATESCAN_INLINE pack<T> sums(pack<T> (&x)[lanes<T>]) {
   return detail::added_up<lanes<T> / 2>(x);
 }
+/// The first halves of a and b, or the second ones.
+template <class T>
+GATESCAN_INLINE pack<T> first_halves(pack<T> a, pack<T> b) {
+  constexpr auto n = static_cast<std::size_t>(lanes<T>);
+  return detail::exchange<false, n / 2>(a, b, std::make_index_sequence<n>{});
+}
+template <class T>
+GATESCAN_INLINE pack<T> second_halves(pack<T> a, pack<T> b) {
+  constexpr auto n = static_cast<std::size_t>(lanes<T>);
+  return detail::exchange<true, n / 2>(a, b, std::make_index_sequence<n>{});
+}
 /// x[i] lane j <-> x[j] lane i
 template <class T>
 GATESCAN_INLINE void transpose(pack<T> (&x)[lanes<T>]) {

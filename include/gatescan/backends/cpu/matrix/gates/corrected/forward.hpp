@@ -71,11 +71,12 @@ class corrected_gate {
   }
 
   /// q^, unless they are of no use, and p^ of subchunk r, and what they make of every writer's keys
-  /// there.
+  /// there. Returns whether all of it was divided; backward asks for that, and for the inverses of
+  /// the gates' products.
   template <bool Queries = true>
-  void set_products(const token_chunk<C>& c, index_t r) const {
-    const index_t divided = divide<Queries>(c, r);
-    if (divided == tokens_in_subchunk(c.tokens, r)) return;
+  bool set_products(const token_chunk<C>& c, index_t r, C* inverse = nullptr) const {
+    const index_t divided = low_rank || inverse != nullptr ? divide<Queries>(c, r, inverse) : 0;
+    if (divided == tokens_in_subchunk(c.tokens, r)) return true;
     if (divided > 0) decayed_.put_aside(c.tokens, r, divided);
     for (index_t w = 0; w < writers; ++w) {
       if (Queries)
@@ -86,35 +87,50 @@ class corrected_gate {
         decayed.scores_of(r)[t * subchunk_tokens + t] = C(0);
     }
     if (divided > 0) decayed_.put_back(c.tokens, r, divided);
+    return false;
   }
-  /// to[token][value_pitch] = what a reader's rows of subchunk r read of the subchunks before it.
-  /// The rows decay on to the chunk's first token; returns them as a left operand.
+  /// to[token][value_pitch] = what a reader's rows of subchunk r read of the subchunks before it,
+  /// if there are any. The rows decay on to the chunk's first token; returns them as a left
+  /// operand.
   auto read_subchunks(const token_chunk<C>& c, index_t r, C* rows, C* transposed, C* to) const {
     const matrix_shape& n = c.x.n;
     const index_t count = tokens_in_subchunk(c.tokens, r);
     written_values<C> written[std::size_t{writers}];
     for (index_t w = 0; w < writers; ++w)
       written[w] = {q_and(c.tokens, w).k, u_ + w * c.tokens * n.value_pitch};
-    fill(to, count * n.value_pitch, C(0));
+    if (r > 0) fill(to, count * n.value_pitch, C(0));
     read_earlier_subchunks<false>(decayed_, n, c.tokens, r, rows, written, to, across_);
     return left_of_products(static_cast<const C*>(rows), count, n, transposed);
   }
-  /// A panel of U of subchunk r from column j on, in the place of what its p read of all that was
-  /// before the subchunk.
-  void write_values(const token_chunk<C>& c, index_t r, index_t j, index_t columns) const {
-    const index_t count = tokens_in_subchunk(c.tokens, r), vp = c.x.n.value_pitch;
-    const index_t at = r * subchunk_tokens * vp + j;
+  /// A panel of U of subchunk r from column j on. In its place is what p read of the subchunks
+  /// before.
+  template <class Queries>
+  void write_values(const token_chunk<C>& c, index_t r, index_t registers, index_t j, Queries p,
+                    prefetching ahead) const {
+    using P = simd::pack<C>;
+    const matrix_shape& n = c.x.n;
+    const index_t count = tokens_in_subchunk(c.tokens, r), vp = n.value_pitch;
+    const index_t columns = registers * simd::lanes<C>, at = r * subchunk_tokens * vp + j;
+    const C* const v = c.x.v + at;
     C* const u = u_ + at;
-    const auto scores = [&](index_t w) {
-      return simd::by_columns<C>(static_cast<const C*>(p_and(c.tokens, w).scores_of(r)),
-                                 subchunk_tokens);
+    const auto set = [&](auto finish) {
+      // [tokens, K] x [K, registers]
+      simd::product_of_panel<C>(registers, count, n.rows, p, {c.state_in + j, n.state_pitch},
+                                {u, vp}, finish, ahead);
     };
-    if (low_rank) simd::add_lower_product<C>(count, columns, scores(1), {c.x.v + at, vp}, {u, vp});
-    for (index_t t = 0; t < count; ++t)
-      for (index_t i = t * vp; i < t * vp + columns; i += simd::lanes<C>)
-        simd::store(u + i,
-                    low_rank ? -simd::load(u + i) : simd::load(c.x.v + at + i) - simd::load(u + i));
-    simd::solve_unit_lower<C>(count, columns, scores(0), {u, vp});
+    if constexpr (low_rank) {
+      add_scores(r == 0, count, columns, p_and(c.tokens, 1).scores_of(r), v, u, vp);
+      set([u, vp](index_t t, index_t i, P sum) { return -(simd::load(u + t * vp + i) + sum); });
+    } else if (r == 0) {
+      set([v, vp](index_t t, index_t i, P sum) { return simd::load(v + t * vp + i) - sum; });
+    } else {
+      set([u, v, vp](index_t t, index_t i, P sum) {
+        return simd::load(v + t * vp + i) - (simd::load(u + t * vp + i) + sum);
+      });
+    }
+    const C* const scores = p_and(c.tokens).scores_of(r);
+    simd::solve_unit_lower<C>(count, columns, simd::by_columns<C>(scores, subchunk_tokens),
+                              {u, vp});
   }
   C* p_transposed() const { return p_transposed_; }
   /// What is not finite of o and S_out is taken from here.
@@ -139,24 +155,38 @@ class corrected_gate {
     return tiles;
   }
 
-  // One writer gains nothing by it (K = V = 128, gated_delta_net: 1 % slower; rwkv7, two writers,
-  // K = V = 64, H 12: forward 7.4 ms for 8.3; AVX-512, Zen 5).
+  // Forward one writer gains nothing by it (K = V = 128, gated_delta_net: 1 % slower; rwkv7, two
+  // writers, K = V = 64, H 12: 7.4 ms for 8.3; AVX-512, Zen 5).
   template <bool Queries>
-  index_t divide(const token_chunk<C>& c, index_t r) const {
-    if constexpr (low_rank) {
-      const matrix_tiles<C>& x = c.x;
-      const index_t at = r * subchunk_tokens * x.n.rows;
-      if constexpr (Queries)
-        return decayed_.template divide<readout::inclusive, p_reads>(
-            pairs_in_tiles<C, 2, 2>{{x.q + at, x.p + at}, {x.b + at, x.k + at}, x.a + at}, c.tokens,
-            r, 0);
-      else
-        return decayed_.template divide<p_reads>(
-            pairs_in_tiles<C, 1, 2>{{x.p + at}, {x.b + at, x.k + at}, x.a + at}, c.tokens, r, 1);
-    }
-    return 0;
+  index_t divide(const token_chunk<C>& c, index_t r, C* inverse) const {
+    const matrix_tiles<C>& x = c.x;
+    const index_t at = r * subchunk_tokens * x.n.rows;
+    const auto from =
+        [&]<std::size_t Readers>(pairs_in_tiles<C, Readers, std::size_t{writers}> pairs) {
+          if constexpr (low_rank) pairs.k[0] = x.b + at;
+          pairs.k[writers - 1] = x.k + at;
+          pairs.gates = x.a + at;
+          return pairs;
+        };
+    if constexpr (Queries)
+      return decayed_.template divide<readout::inclusive, p_reads>(
+          from.template operator()<2>({{x.q + at, x.p + at}, {}, nullptr}), c.tokens, r, 0,
+          inverse);
+    else
+      return decayed_.template divide<p_reads>(
+          from.template operator()<1>({{x.p + at}, {}, nullptr}), c.tokens, r, 1, inverse);
   }
 
+  // to += scores x values of a subchunk, or set to that where it is the first to come.
+  static void add_scores(bool first, index_t count, index_t columns, const C* scores,
+                         const C* values, C* to, index_t pitch) {
+    const auto left = simd::by_columns<C>(scores, subchunk_tokens);
+    // [tokens, tokens before] x [tokens before, V]
+    if (first)
+      simd::set_lower_product<C>(count, columns, left, {values, pitch}, {to, pitch});
+    else
+      simd::add_lower_product<C>(count, columns, left, {values, pitch}, {to, pitch});
+  }
   // S_out, if there is room for it, and with Outputs o. False where one of them is not finite.
   template <bool Outputs>
   bool in_products(const token_chunk<C>& c, C* state_out) const {
@@ -182,15 +212,11 @@ class corrected_gate {
       if (last) q_decayed.to_chunk_end(x, c.tokens);
       simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
         const index_t columns = registers * simd::lanes<C>;
-        read_state(registers, n, count, p, c.state_in + j, u + j, ahead);
-        write_values(c, r, j, columns);
+        write_values(c, r, registers, j, p, ahead);
         if (Outputs) {
-          for (index_t w = 0; w < writers; ++w) {
-            const C* const scores = q_and(c.tokens, w).scores_of(r);
-            // [tokens, tokens before] x [tokens before, V]
-            simd::add_lower_product<C>(count, columns, simd::by_columns<C>(scores, subchunk_tokens),
-                                       {u + w * c.tokens * vp + j, vp}, {o + j, vp});
-          }
+          for (index_t w = 0; w < writers; ++w)
+            add_scores(r + w == 0, count, columns, q_and(c.tokens, w).scores_of(r),
+                       u + w * c.tokens * vp + j, o + j, vp);
           watch += read_state(registers, n, count, q, c.state_in + j, o + j, ahead);
         }
         if (last && state_out != nullptr) watch += update.panel(registers, j, ahead);

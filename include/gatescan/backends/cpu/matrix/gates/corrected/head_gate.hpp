@@ -27,7 +27,7 @@ class corrected_head_gate {
     constexpr index_t side = subchunk_tokens;
     scores_ = scratch.take<C>(side * side), p_scores_ = scratch.take<C>(side * side);
     across_ = scratch.take<C>(side * side);
-    q_transposed_ = scratch.take<C>(n.rows * side);
+    q_transposed_ = scratch.take<C>(2 * n.rows * side);
     p_transposed_ = scratch.take<C>(n.rows * side);
   }
 
@@ -71,8 +71,15 @@ class corrected_head_gate {
       const C* const b = decays.from_start + first;
       C *const u = gate_.u() + first * vp, *const o = x.o + first * vp;
       const C total = decays.set_subchunk(x, first, count, before);
-      multiply(n, count, p, k, p_transposed_, decays, p_scores_);
-      if (Outputs) multiply(n, count, q, k, q_transposed_, decays, scores_);
+      if (Outputs && two_readers_in_halves<C> && count == side) {
+        transpose_two_readers(rows, q, p, q_transposed_);
+        multiply_two_readers(rows, k, static_cast<const C*>(q_transposed_), scores_, p_scores_);
+      } else {
+        multiply(n, count, p, k, p_transposed_, p_scores_);
+        if (Outputs) multiply(n, count, q, k, q_transposed_, scores_);
+      }
+      decays.decay_scores(count, p_scores_, p_scores_);
+      if (Outputs) decays.decay_scores(count, scores_, scores_);
       const C* written = x.v + first * vp;  // less what p reads of the subchunks before
       if (r > 0) {
         copy_numbers(u, written, count * vp);
@@ -135,19 +142,18 @@ class corrected_head_gate {
     }
     return state_finite(watch, static_cast<const C*>(state_out), n);
   }
-  // scores[s][t] = (reader_t . k_s) D(t,s), s <= t, by way of the reader's rows transposed.
+  // scores[s][t] = reader_t . k_s, s <= t, by way of the reader's rows transposed.
   static void multiply(const matrix_shape& n, index_t count, const C* reader, const C* k,
-                       C* transposed, const head_decays<C>& decays, C* scores) {
+                       C* transposed, C* scores) {
     transpose_tokens(count, n.rows, reader, transposed);
     multiply_keys(n, count, k, static_cast<const C*>(transposed), index_t{subchunk_tokens}, scores);
-    decays.decay_scores(count, scores, scores);
   }
 
   key_gates gate_{};  // where U is, and the way token by token
   head_decays<C> decays_{};
   C *scores_ = nullptr, *p_scores_ = nullptr;            // [s][t], of a subchunk: M, N
   C* across_ = nullptr;                                  // [s][t]: between two subchunks
-  C *q_transposed_ = nullptr, *p_transposed_ = nullptr;  // [rows][tokens], of a subchunk
+  C *q_transposed_ = nullptr, *p_transposed_ = nullptr;  // [rows][tokens], of a subchunk; or both
 };
 static_assert(chunk_kernel<corrected_head_gate<float>, float>);
 

@@ -285,12 +285,9 @@ class pairs_adjoint {
       meet_divided<0>(x, count);
   }
 
- private:
-  C* transposed_values(const token_chunk<C>& c, std::size_t writer) const {
-    return values_transposed_ + static_cast<index_t>(writer) * c.x.n.value_pitch *
-                                    subchunks_of(c.tokens) * subchunk_tokens;
-  }
-  // to[query][key] = dP of some queries and subchunk b's keys.
+  /// Z at the end of subchunk b.
+  C* z_of(const matrix_shape& n, index_t b) const { return z_ + b * n.rows; }
+  /// to[query][key] = dP of some queries and subchunk b's keys.
   void set_d_scores(const token_chunk<C>& c, std::size_t writer, index_t b, const C* d_read,
                     index_t queries, C* to) const {
     const index_t vp = c.x.n.value_pitch;
@@ -299,6 +296,12 @@ class pairs_adjoint {
                          {transposed_values(c, writer) + b * subchunk_tokens,
                           subchunks_of(c.tokens) * subchunk_tokens},
                          {to, subchunk_tokens});
+  }
+
+ private:
+  C* transposed_values(const token_chunk<C>& c, std::size_t writer) const {
+    return values_transposed_ + static_cast<index_t>(writer) * c.x.n.value_pitch *
+                                    subchunks_of(c.tokens) * subchunk_tokens;
   }
   // between[b] = product of the subchunks between b and `end`, for all before it.
   void set_between(const matrix_shape& n, index_t end,

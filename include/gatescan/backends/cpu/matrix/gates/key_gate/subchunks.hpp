@@ -9,6 +9,7 @@
 // and with readout::exclusive as quads.hpp says.
 
 #include "division.hpp"
+#include "two_readers.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -51,7 +52,7 @@ class decayed_subchunks {
     totals = scratch.take<C>(subchunks * n.rows);
     product_ = scratch.take<C>(n.rows), product_low_ = scratch.take<C>(n.rows);
     scores_ = scratch.take<C>(readers * writers * subchunks * subchunk_tokens * subchunk_tokens);
-    if (writers > 1) {
+    if (readers > 1) {
       take_room_to_divide(scratch, tokens);
       aside_ = scratch.take<C>(readers * subchunk_tokens * (n.rows + writers * subchunk_tokens));
     }
@@ -62,7 +63,7 @@ class decayed_subchunks {
   /// For `divide`.
   void take_room_to_divide(arena& scratch, index_t tokens) {
     k_divided_ = scratch.take<C>(writers_ * subchunks_of(tokens) * subchunk_tokens * n.rows);
-    q_transposed_ = scratch.take<C>(subchunk_tokens * n.rows);
+    q_transposed_ = scratch.take<C>(readers_ * subchunk_tokens * n.rows);
   }
 
   /// The same of another reader and writer, whose rows lie `tokens` behind those before them.
@@ -120,19 +121,30 @@ class decayed_subchunks {
           k_divided_ + (static_cast<index_t>(w) * subchunks_of(tokens) + r) * side * n.rows;
     }
     const index_t safe = divide_rows<Reads...>(n.rows, count, from, rows);
-    for (std::size_t m = 0; m < Readers; ++m) {
-      if (count < side) fill(q_transposed_, side * n.rows, C(0));
-      simd::transpose<C>(count, n.rows, {rows.q[m], n.rows}, {q_transposed_, side});
-      for (std::size_t w = 0; w < Writers; ++w) {
-        C* const scores =
-            of(tokens, reader + static_cast<index_t>(m), static_cast<index_t>(w)).scores_of(r);
-        multiply_keys(n, count, static_cast<const C*>(rows.k_divided[w]),
-                      static_cast<const C*>(q_transposed_), side, scores);
-        for (index_t t = 0; t < count; ++t)  // a quad's other half, and what does not read its own
-          for (index_t s = t + (exclusive[m] ? 0 : 1); s < count && s / 4 == t / 4; ++s)
-            scores[s * side + t] = C(0);
+    const auto scores = [&](std::size_t m, std::size_t w) {
+      return of(tokens, reader + static_cast<index_t>(m), static_cast<index_t>(w)).scores_of(r);
+    };
+    if (Readers == 2 && two_readers_in_halves<C> && count == side) {
+      transpose_two_readers(n.rows, static_cast<const C*>(rows.q[0]),
+                            static_cast<const C*>(rows.q[Readers - 1]), q_transposed_);
+      for (std::size_t w = 0; w < Writers; ++w)
+        multiply_two_readers(n.rows, static_cast<const C*>(rows.k_divided[w]),
+                             static_cast<const C*>(q_transposed_), scores(0, w),
+                             scores(Readers - 1, w));
+    } else {
+      for (std::size_t m = 0; m < Readers; ++m) {
+        if (count < side) fill(q_transposed_, side * n.rows, C(0));
+        simd::transpose<C>(count, n.rows, {rows.q[m], n.rows}, {q_transposed_, side});
+        for (std::size_t w = 0; w < Writers; ++w)
+          multiply_keys(n, count, static_cast<const C*>(rows.k_divided[w]),
+                        static_cast<const C*>(q_transposed_), side, scores(m, w));
       }
     }
+    for (std::size_t m = 0; m < Readers; ++m)
+      for (std::size_t w = 0; w < Writers; ++w)
+        for (index_t t = 0; t < count; ++t)  // a quad's other half, and what does not read its own
+          for (index_t s = t + (exclusive[m] ? 0 : 1); s < count && s / 4 == t / 4; ++s)
+            scores(m, w)[s * side + t] = C(0);
     return safe;
   }
   /// What the first tokens of subchunk r have, of all readers and writers, is put aside, and back.
