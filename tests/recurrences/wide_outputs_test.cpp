@@ -17,6 +17,8 @@ using index = std::int64_t;
 struct mamba2_problem {
   index L, H, N, P;
   std::vector<float> x, dt, A, B, C, D, z;
+  // of D: one number a head, or with a stride of values one a value as well
+  index first = 0, head_stride = 1, value_stride = 0;
 
   mamba2_problem(index tokens, index heads, index keys, index values)
       : L(tokens), H(heads), N(keys), P(values) {
@@ -27,7 +29,8 @@ struct mamba2_problem {
       for (float& number : to) number = in(engine);
     };
     fill(x, L * H * P, -1, 1), fill(dt, L * H, 0, 1), fill(A, H, -1, 0);
-    fill(B, L * N, -1, 1), fill(C, L * N, -1, 1), fill(D, H, -1, 1), fill(z, L * H * P, -8, 8);
+    fill(B, L * N, -1, 1), fill(C, L * N, -1, 1), fill(D, 2 * H * P, -1, 1),
+        fill(z, L * H * P, -8, 8);
   }
   static double at(const std::vector<float>& from, index i) {
     return from[static_cast<std::size_t>(i)];
@@ -40,7 +43,7 @@ struct mamba2_problem {
         for (index t = 0; t < L; ++t) {
           const index token = t * H + h, place = token * P + j;
           const double step = at(dt, token), gate = std::exp(step * at(A, h)), u = at(x, place);
-          double o = at(D, h) * u;
+          double o = at(D, first + h * head_stride + j * value_stride) * u;
           for (index i = 0; i < N; ++i) {
             double& s = state[static_cast<std::size_t>(i)];
             s = gate * s + at(B, t * N + i) * step * u;
@@ -57,7 +60,7 @@ struct mamba2_problem {
             .A = {A.data(), {H}},
             .B = {B.data(), {1, L, 1, N}},
             .C = {C.data(), {1, L, 1, N}},
-            .D = {D.data(), {H, 1}},
+            .D = {D.data() + first, {H, value_stride != 0 ? P : 1}, {head_stride, value_stride}},
             .z = {z.data(), {1, L, H, P}}};
   }
 };
@@ -87,6 +90,19 @@ TEST_P(wide_outputs, InThePlaceOfValuesAndOfTheirGate) {
                       {.out = {out.data(), {1, p.L, p.H, p.P}}});
     expect_near(out, right, p.P);
   }
+}
+TEST_P(wide_outputs, SkipTermsThatDoNotLieSideBySide) {
+  const auto expect_right = [](const mamba2_problem& p) {
+    std::vector<float> out(p.x.size());
+    gatescan::forward(gatescan::cpu{}, gatescan::chunked{}, p.views(),
+                      {.out = {out.data(), {1, p.L, p.H, p.P}}});
+    expect_near(out, p.in_loops(), p.P);
+  };
+  mamba2_problem p(20, 3, 5, GetParam());
+  p.head_stride = p.P, p.value_stride = 1, expect_right(p);
+  p.head_stride = 1, p.value_stride = p.H, expect_right(p);  // transposed
+  p.head_stride = 2 * p.P, p.value_stride = 2, expect_right(p);
+  p.first = p.P - 1, p.head_stride = p.P, p.value_stride = -1, expect_right(p);
 }
 INSTANTIATE_TEST_SUITE_P(every, wide_outputs, testing::Values(16, 63, 64, 70, 130));
 

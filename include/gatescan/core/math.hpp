@@ -103,8 +103,8 @@ GATESCAN_HD GATESCAN_INLINE R rough_inverse(R x) {
   return R(1) / x;
 }
 namespace detail {
-// e / (1 + e) of 0 <= e <= 1. A quotient s, which is between e / 2 and e, leaves e - s - s e, of
-// which the first difference is exact: the error is that of e and one rounding.
+// e / (1 + e) of 0 <= e <= 1. A quotient s, which is about e / 2 to e, leaves e - s - s e, of which
+// the first difference loses nothing that counts: the error is that of e and one rounding.
 template <class R>
 GATESCAN_HD GATESCAN_INLINE R over_one_plus(R e) {
   const R inverse = rough_inverse(R(1) + e), s = e * inverse;

@@ -18,9 +18,10 @@ struct recurrent {
   template <class R>
   static constexpr bool supports = recurrence<R>;
 
-  GATESCAN_UNLINKED schedule schedule_of(const sizes&, index_t longest, const preferences&) const {
-    index_t kept = 16;  // tokens from one kept state to the next
-    while (kept * kept < longest && kept < 1024) kept *= 2;
+  GATESCAN_UNLINKED schedule schedule_of(const sizes& n, index_t, const preferences&) const {
+    // Tokens from one kept state to the next: by all of time, as a plan, which knows no sequences.
+    index_t kept = 16;
+    while (kept * kept < n.time && kept < 1024) kept *= 2;
     return {form, 16, kept, 1};
   }
   GATESCAN_UNLINKED std::string reason() const { return "asked for: one token after another"; }

@@ -106,7 +106,8 @@ concept adjoint_scanning_agent = differentiable_agent<A> && scanning_agent<A> &&
 
 // Duties that an agent may take on: it says so beside its definition.
 
-/// Heads may go through time together. comes_next(head, t), before forward: which chunk follows.
+/// Heads may go through time together. comes_next(head, t), before forward, advance, keep and
+/// backward: which chunk follows.
 template <class A>
 inline constexpr bool heads_go_together = false;
 /// comes_before(state), before backward: the state that the call after this one starts from.

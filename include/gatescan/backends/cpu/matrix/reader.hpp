@@ -78,6 +78,12 @@ class matrix_reader {
     for_each_field<R>([&](const auto& x) { fit = fit && quad::fits(x); }, x_);
     reads_quads_ = fit && n_.keys % quad::width == 0;
     reads_quads_of_tokens_ = fit && n_.keys % quad_of_tokens::width == 0;
+    reads_quads_of_values_ = true;  // also where there may be one value for all
+    for_each_field<R>(
+        [&](const auto& x) {
+          reads_quads_of_values_ = reads_quads_of_values_ && quad_of_values::fits(x);
+        },
+        x_);
   }
   const problem& whole() const { return *p_; }
   index_t head() const { return h_; }
@@ -234,7 +240,8 @@ class matrix_reader {
     const auto x = held(x_), dense = with_values_side_by_side<R>(x_);
     const index_t last = n_.padded_values, values = n_.values;
     const index_t whole = values_side_by_side<R>(x) ? values / width * width : 0;
-    const index_t fours = Four ? whole / quad_of_values::width * quad_of_values::width : 0;
+    const index_t fours =
+        Four && reads_quads_of_values_ ? whole / quad_of_values::width * quad_of_values::width : 0;
     for (index_t t = 0; t < count; ++t) {
       if constexpr (Four)
         for (index_t j = 0; j < fours; j += quad_of_values::width)
@@ -382,7 +389,7 @@ class matrix_reader {
   const problem* p_;
   operands_type x_;  // of this head
   keys_read keys_read_{};
-  bool reads_quads_ = false, reads_quads_of_tokens_ = false;
+  bool reads_quads_ = false, reads_quads_of_tokens_ = false, reads_quads_of_values_ = false;
   bool allows_head_gate_ = false, gate_gradient_has_keys_ = false;
   matrix_shape n_;
   matrix_tiles<C> tiles_{};

@@ -84,8 +84,7 @@ class backward_pass {
       if (split.segments > 1 || split.items() == 0) return;
       arena one;
       const A agent(one, call_.p, call_.how, true);
-      const index_t bytes =
-          worker_type::chunk_starts(call_) * agent.state_size() * static_cast<index_t>(sizeof(C));
+      const index_t bytes = worker_type::kept_over_time(call_, agent);
       const auto fitting = [&](index_t room, index_t heads) {
         return std::clamp<index_t>(room / bytes, 1, (std::min)(tuning.most_heads_back, heads));
       };

@@ -51,6 +51,12 @@ struct worker {
     return std::max<index_t>(longest / c.how.backward_chunk + 1, 1);
   }
 
+  /// Bytes that a head keeps, were all of time one sequence: a plan does not know others.
+  static index_t kept_over_time(const call<A>& c, const A& agent) {
+    const index_t starts = c.p.n.time / c.how.backward_chunk + 1;
+    return starts * kept_of_chunk(agent) * static_cast<index_t>(sizeof(C));
+  }
+
   /// To an item: its agent's place and its tokens.
   void seek(const call<A>& c, index_t item) {
     const index_t sequence = c.split.sequence_of(item);
