@@ -1,9 +1,9 @@
-// A plan knows how many sequences are packed, not how long each is: its workspace is enough for any.
+// A plan knows how many sequences are packed, not how long they are: it is enough for any.
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <gatescan_calls.hpp>
+#include <gatescan/gatescan.hpp>
 #include <memory>
 #include <vector>
 
