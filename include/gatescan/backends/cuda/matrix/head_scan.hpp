@@ -69,12 +69,13 @@ class head_scan : public split_sums<R, T, Adjoint, Block> {
     // so far own tokens have seen the chunk's start without gates
     float_pair decay = own_decay();
     {
-      float_pair far = decay;
+      float_pair across = decay;
       for (int b = 0; b < subchunks; ++b)
-        if (Adjoint ? b > warp_ : b < warp_) far = times(far, total(of_own, b));
+        if (Adjoint ? b > warp_ : b < warp_) across = times(across, total(of_own, b));
       move_operands<R, T>(x_, 0, -static_cast<index_t>(key_tiles) * config::keys);
-      for (int i = 1; i <= shape().others; ++i) far = times(far, product_of(place(i), there(i)));
-      unrolled<groups>([&](int g) { weigh(sum_[g], far, {1, 1}, {1, 1}); });
+      for (int i = 1; i <= shape().others; ++i)
+        across = times(across, product_of(place(i), there(i)));
+      unrolled<groups>([&](int g) { weigh(sum_[g], across, {1, 1}, {1, 1}); });
     }
     block_.sync();
     this->load_values(read_values(), 0, shape().count);

@@ -186,7 +186,7 @@ struct split_chunk_state {
         });
       }
     }
-    GATESCAN_HD void store_products(const fields& x, D* to) {
+    GATESCAN_HD void store_products(const fields& x, D* gates_of_keys) {
       if constexpr (HeadGate)
         for (int m = 1; m < subchunk; m *= 2)
           product_[0].add_part(x, block_.shuffle_xor(product_[0].part(x), m));
@@ -200,7 +200,7 @@ struct split_chunk_state {
       gate_product<R, T> all;
       for (int n = 0; n < subchunks; ++n)
         all.add_part(x, products_[(subchunks - 1 - n) * config::keys + key]);
-      to[key] = all.value(x);
+      gates_of_keys[key] = all.value(x);
     }
 
    private:
