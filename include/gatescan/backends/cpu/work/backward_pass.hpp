@@ -76,7 +76,7 @@ class backward_pass {
       split.slot_count = (std::min)(split.slot_count, ceil_divide(split.items(), call_.heads_back));
   }
   // Rows of neighbouring heads lie in the same pages, so heads go back together: as many as keep
-  // few enough states, and leave work for every thread. Where they share gradients bits depend on
+  // few enough states, shared out evenly among threads. Where they share gradients bits depend on
   // how many these are, so threads do not count.
   void set_heads_back() {
     if constexpr (heads_go_together<A>) {
@@ -91,11 +91,21 @@ class backward_pass {
       if constexpr (adds_up_shared_gradients<A>)
         call_.heads_sharing =
             fitting(tuning.kept_of_sharing_bytes, A::heads_that_share(call_.p, r_, 0));
-      const index_t a_thread = std::max<index_t>(split.items() / call_.backend.threads, 1);
-      call_.heads_back = call_.heads_sharing > 1 ? call_.heads_sharing
-                                                 : fitting(tuning.kept_together_bytes,
-                                                           (std::min)(a_thread, split.heads));
+      call_.heads_back = call_.heads_sharing > 1
+                             ? call_.heads_sharing
+                             : evenly_shared_out(fitting(tuning.kept_together_bytes, split.heads));
     }
+  }
+  // At most so many that the thread with most of them has as few as may be.
+  index_t evenly_shared_out(index_t most) const {
+    const index_t items = call_.split.items();
+    const auto of_a_thread = [&](index_t heads) {
+      return ceil_divide(ceil_divide(items, heads), index_t{call_.backend.threads}) * heads;
+    };
+    index_t best = 1;
+    for (index_t heads = 2; heads <= most; ++heads)
+      if (of_a_thread(heads) <= of_a_thread(best)) best = heads;
+    return best;
   }
   // From an item on.
   index_t heads_back(index_t item) const {
