@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <gatescan/gatescan.hpp>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -52,6 +53,45 @@ TEST(plan_of_sequences, IsEnoughHoweverLongTheyAre) {
     EXPECT_GT(arrays.bytes(chunked{}, offsets), 0u);
     EXPECT_GT(arrays.bytes(recurrent{}, offsets), 0u);
     EXPECT_GT(arrays.bytes(scan{}, offsets), 0u);
+  }
+}
+
+// `automatic` runs another mode where sequences are shorter (the first shape: scan or chunks) or the
+// gate is one a key (the second: chunks or none): a plan is enough for each.
+TEST(plan_of_sequences, IsEnoughForEveryModeThatAutomaticMayRun) {
+  struct shape {
+    std::int64_t T, H, K, V;
+  };
+  for (const auto [T, H, K, V] : {shape{5000, 1, 16, 16}, shape{13600, 8, 38, 26}}) {
+    const std::int64_t numbers = T * H * K;
+    const auto arrays =
+        std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(8 * numbers));
+    for (const std::int64_t sequences : {1, 2, 400})
+      for (const std::int64_t gates : {std::int64_t{1}, K}) {
+        SCOPED_TRACE(testing::Message()
+                     << "T " << T << ", sequences " << sequences << ", gates " << gates);
+        const plan all{cpu{1}, automatic{},
+                       gla::problem<float>{
+                           .time = T, .heads = H, .keys = K, .values = V, .sequences = sequences}};
+        float* next = arrays.get();
+        const auto view_of = [&, tokens = T, heads = H](std::int64_t width) {
+          return view<float>{std::exchange(next, next + numbers), {1, tokens, heads, width}};
+        };
+        std::vector<std::int64_t> alike, one_long;
+        for (std::int64_t s = 0; s <= sequences; ++s) {
+          alike.push_back(T * s / sequences);
+          one_long.push_back(s == 0 ? 0 : T - sequences + s);
+        }
+        gla::inputs<float> in{
+            .q = view_of(K), .k = view_of(K), .v = view_of(V), .log_decay = view_of(gates)};
+        const gla::gradients<float> d{
+            .q = view_of(K), .k = view_of(K), .v = view_of(V), .log_decay = view_of(gates)};
+        for (const auto& offsets : {alike, one_long}) {
+          in.sequence_offsets = {offsets.data(), {sequences + 1}};
+          EXPECT_EQ(all.workspace_bytes(in, d), all.workspace_bytes());
+          EXPECT_LE(describe(cpu{1}, automatic{}, in).workspace_bytes, all.workspace_bytes());
+        }
+      }
   }
 }
 

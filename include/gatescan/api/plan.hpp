@@ -61,12 +61,25 @@ backward_results<R, T> every_gradient(const problem_of<R, T>& p, bool ones) {
 /// Scratch that is enough for any call of this shape whose operands have all heads.
 template <class Backend, class Mode, class R, class T>
 std::size_t bytes_of_shape(const Backend& where, const Mode& mode, const problem_of<R, T>& p) {
-  const std::size_t bytes = (std::max)(forward_bytes_of(where, mode, p), step_bytes(where, p));
-  if constexpr (differentiable<R>)
-    return (std::max)({bytes, backward_bytes_of(where, mode, p, every_gradient(p, false)),
-                       backward_bytes_of(where, mode, p, every_gradient(p, true))});
-  else
-    return bytes;
+  std::size_t bytes = step_bytes(where, p);
+  const auto add = [&](std::size_t more) { bytes = (std::max)(bytes, more); };
+  const auto add_forward = [&](const auto& m) { add(forward_bytes_of(where, m, p)); };
+  const auto add_backward = [&](const auto& m) {
+    if constexpr (differentiable<R>)
+      for (const bool ones : {false, true})
+        add(backward_bytes_of(where, m, p, every_gradient(p, ones)));
+  };
+  if constexpr (std::is_same_v<Mode, automatic>) {
+    // the choice depends on strides and on how long sequences are, which a shape does not say
+    const bool shorter = p.n.sequences != p.n.batch && !on_device<T>;
+    const preferences best = preferences_of(where, p);
+    automatic::for_each<R>(p.n.time, shorter, best, direction::forward, add_forward);
+    automatic::for_each<R>(p.n.time, shorter, best, direction::backward, add_backward);
+  } else {
+    add_forward(mode);
+    add_backward(mode);
+  }
+  return bytes;
 }
 /// For backward of these very views.
 template <class Backend, class Mode, class In>

@@ -43,6 +43,25 @@ struct automatic {
                                          : "the recurrence has a step only");
     }
   }
+
+  /// f(mode) for every mode that choose may pick for operands of any strides, with sequences of
+  /// `longest` tokens or, where they may be `shorter` too, fewer.
+  template <class R, class F>
+  static void for_each(index_t longest, bool shorter, const preferences& best, direction way,
+                       F&& f) {
+    if constexpr (scannable<R> && R::form.moves == transition::diagonal)
+      if (longest >= long_sequence && best.few_parts()) {
+        f(scan{});
+        if (!shorter) return;
+      }
+    if constexpr (attention_form<R> && (R::form.gate != gate_span::entry || R::form.normaliser))
+      if (longest >= few_tokens &&
+          (R::form.gate != gate_span::entry || way == direction::forward)) {
+        f(chunked{});
+        if (!shorter && (R::form.gate == gate_span::entry || best.chunks_always_pay(way))) return;
+      }
+    f(recurrent{});
+  }
 };
 
 }  // namespace GATESCAN_TYPES

@@ -49,8 +49,10 @@ struct preferences {
   index_t least_segment = 64;          // tokens: shorter segments do not pay
   int forward_chunk = 16;              // the chunk that is fastest
   int backward_chunk = 32;
-  // whether chunks of a matrix state are faster than its tokens one after another
+  // whether chunks of a matrix state are faster than its tokens one after another, for operands of
+  // these strides and of any
   bool chunks_pay_forward = true, chunks_pay_backward = true;
+  bool chunks_always_pay_forward = true, chunks_always_pay_backward = true;
 
   /// Segments of time that are enough for many threads where there are few parts, none of them too
   /// short to pay.
@@ -60,6 +62,9 @@ struct preferences {
   }
   constexpr bool chunks_pay(direction way) const {
     return way == direction::forward ? chunks_pay_forward : chunks_pay_backward;
+  }
+  constexpr bool chunks_always_pay(direction way) const {
+    return way == direction::forward ? chunks_always_pay_forward : chunks_always_pay_backward;
   }
   /// So few parts that a long sequence leaves most of the machine idle.
   constexpr bool few_parts() const { return parts * 16 < enough_parts; }

@@ -63,6 +63,9 @@ class matrix_agent {
                                    : tuning.chunks_of_key_gates;
       best.chunks_pay_forward = numbers >= worth.forward;
       best.chunks_pay_backward = numbers >= worth.backward;
+      const auto& most = complex ? worth : tuning.chunks_of_key_gates;
+      best.chunks_always_pay_forward = numbers >= most.forward;
+      best.chunks_always_pay_backward = numbers >= most.backward;
     }
     return best;
   }
