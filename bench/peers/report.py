@@ -56,6 +56,7 @@ def picture(result: dict, path: Path) -> None:
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "peers"  # the same numbers, the same file
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     groups = grouped(result)
     height = 1.2 + 0.42 * max(len(rows) for rows in groups.values())
@@ -71,7 +72,9 @@ def picture(result: dict, path: Path) -> None:
                 axis.plot(e["ratio"], y, "o", color=COLOURS[name], ms=7)
         axis.axvline(1, color="black", lw=1)
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(axis="x", which="both", alpha=0.25)
         axis.set_yticks(range(len(rows)), rows)
         axis.set_title(f"{threads} thread{'s' * (threads > 1)}")
