@@ -28,13 +28,14 @@ build_all() {
     skip 'carried programs are used'
   fi
   rm -f "$build/failed"
-  nvcc="nvcc -std=c++20 -arch=${ARCH:-native} -I$root/include"
+  arch="-arch=${ARCH:-native}"
+  nvcc="nvcc -std=c++20 -I$root/include"
   objects='' of_bench=''
   for source in "$root"/bench/cuda/rows/*.cu "$root"/bench/cuda/*.cu; do
     name=$(basename "$source" .cu)
     objects="$objects $build/$name.o"
     # shellcheck disable=SC2086
-    compile "$name" $nvcc -O3 -c "$source" -o "$build/$name.o"
+    compile "$name" $nvcc $arch -O3 -c "$source" -o "$build/$name.o"
     of_bench="$of_bench $!"
   done
   for source in "$root"/bench/cuda/*.cpp; do
@@ -49,8 +50,10 @@ build_all() {
     for source in "$device"/*_test.cu; do
       name=$(basename "$source" .cu)
       rm -f "$build/$name"
+      of_test=$arch
+      case $name in warpgroups_*) of_test='-gencode arch=compute_90a,code=sm_90a' ;; esac
       # shellcheck disable=SC2086
-      compile "$name" $nvcc -O2 "$source" "$device/main.cu" -lgtest -lpthread -o "$build/$name"
+      compile "$name" $nvcc $of_test -O2 "$source" "$device/main.cu" -lgtest -lpthread -o "$build/$name"
     done
   fi
   # shellcheck disable=SC2086
@@ -71,7 +74,7 @@ build_all() {
 run_tests() {
   ls "$build"/*_test >/dev/null 2>&1 || skip 'no test program: built without GoogleTest'
   filter='*/1.*:*/2.*:*/3.sizes*:*/4.sizes*:promises*:*streaming*:*nan*:attention_map*'
-  filter=$filter:*tf32*:device_arithmetic*
+  filter=$filter:*tf32*:*warpgroups*:device_arithmetic*
   : >"$logs/tests.codes"
   for program in "$build"/*_test; do
     name=$(basename "$program")

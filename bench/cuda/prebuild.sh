@@ -18,7 +18,8 @@ if [ $# -eq 0 ]; then
   set -- gatescan_bench_cuda
   for source in "$device"/*_test.cu; do set -- "$@" "$(basename "$source" .cu)"; done
 fi
-nvcc="nvcc -std=c++20 -Iinclude -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90"
+archs='-gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90'
+nvcc="nvcc -std=c++20 -Iinclude"
 
 # made FILE COMMAND...: with the seconds that it took and its size
 made() {
@@ -30,7 +31,7 @@ made() {
 bench() {
   for source in bench/cuda/rows/*.cu bench/cuda/*.cu; do
     # shellcheck disable=SC2086
-    echo $nvcc -O3 -c "$source" -o "$objects/$(basename "$source" .cu).o"
+    echo $nvcc $archs -O3 -c "$source" -o "$objects/$(basename "$source" .cu).o"
   done >"$objects/commands"
   for source in bench/cuda/*.cpp; do
     echo nvcc -x c++ -std=c++20 -O2 -Xcompiler -fopenmp,-march=x86-64-v3 -Iinclude -c "$source" \
@@ -40,8 +41,10 @@ bench() {
   nvcc "$objects"/*.o -Xcompiler -fopenmp,-static-libstdc++ -o "$card/gatescan_bench_cuda"
 }
 test_program() {
+  of_test=$archs
+  case $1 in warpgroups_*) of_test='-gencode arch=compute_90a,code=sm_90a' ;; esac
   # shellcheck disable=SC2086
-  $nvcc -O2 "$device/$1.cu" "$device/main.cu" -Xcompiler -static-libstdc++ -lgtest -lpthread \
+  $nvcc $of_test -O2 "$device/$1.cu" "$device/main.cu" -Xcompiler -static-libstdc++ -lgtest -lpthread \
     -o "$card/$1"
 }
 

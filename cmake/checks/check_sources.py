@@ -54,7 +54,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 # Names of the implementation: __x, _X. The compiler's own ones may be used, not made.
 RESERVED = re.compile(r"(?<![\w.])(?:_[A-Z]\w*|\w*__\w*)")
 COMPILERS_OWN = re.compile(
-    r"__\w+__|__(builtin|has|cpp|cplusplus|shfl|ldg|sync|cvta|nv|half|cuda)\w*|__restrict|__forceinline|"
+    r"__\w+__|__CUDA_ARCH_FEAT_\w+|__(builtin|has|cpp|cplusplus|shfl|ldg|sync|cvta|nv|half|cuda)\w*|__restrict|__forceinline|"
     r"__m(64|128|256|512)(i|d|h|bh)?|__mmask\d+|__(u?int|float)\d+(_t)?|__fp16|__bf16|__STDC\w*|"
     r"_mm\w*|_MM_\w+|_kortest\w*|_OPENMP|_MSC_VER|_MSVC_LANG|_M_\w+|_WIN32|_WIN64|_Pragma|_Float16|"
     r"__ARM_\w+|_CMP_\w+|__popc\w*|__ff[sl]\w*|__expf|__logf|__fdividef|__brev\w*|__activemask"

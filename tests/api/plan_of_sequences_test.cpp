@@ -56,8 +56,8 @@ TEST(plan_of_sequences, IsEnoughHoweverLongTheyAre) {
   }
 }
 
-// `automatic` runs another mode where sequences are shorter (the first shape: scan or chunks) or the
-// gate is one a key (the second: chunks or none): a plan is enough for each.
+// `automatic` runs another mode where sequences are shorter (the first shape: scan or chunks) or
+// the gate is one a key (the second: chunks or none): a plan is enough for each.
 TEST(plan_of_sequences, IsEnoughForEveryModeThatAutomaticMayRun) {
   struct shape {
     std::int64_t T, H, K, V;

@@ -4,9 +4,11 @@
 // barrier, and when a block asks for more shared memory than its program said or leaves an array.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <gatescan/backends/cuda/software_matrix_unit.hpp>
+#include <iterator>
 
 #include "machine.hpp"
 #include "truncated_sum.hpp"
@@ -139,6 +141,30 @@ class block {
         sum, a, b, [&](const auto& of, int row, int k) { return number(of[row / 8 + k / 4 * 2]); },
         [&](const auto& of, int k) { return number(of[4 + k / 4]); }, [](int k) { return k % 4; });
   }
+  void show_stores() {}
+  void begin_products() {}
+  void end_products() {}
+  template <bool First>
+  void multiply_group(float (&sum)[8][4], const bf16_pair (&a)[4], const shared_array<bf16_pair>& b,
+                      int at, int row_step, int column_step) {
+    of_whole_block<4 * gatescan::detail::warp_threads>();
+    const int lane = thread_ % gatescan::detail::warp_threads, column = lane / 4;
+    const auto half = [&](int tile, int row) {
+      const bf16_pair both =
+          b[at + row / 8 * row_step + tile * column_step + row % 8 * 4 + column / 2];
+      return both.bits >> column % 2 * 16 & 0xffffu;
+    };
+    for (int tile = 0; tile < 8; ++tile) {
+      auto& of_tile = sum[tile];
+      if (First) std::fill(std::begin(of_tile), std::end(of_tile), 0.0f);
+      bf16_pair columns[2];
+      for (int m = 0; m < 2; ++m) {
+        const int row = lane % 4 * 2 + m * 8;
+        columns[m].bits = half(tile, row) | half(tile, row + 1) << 16;
+      }
+      multiply(of_tile, a, columns);
+    }
+  }
 
  private:
   template <int Threads>
@@ -255,6 +281,11 @@ struct emulated_gpu {
 /// The same where MPI sends and receives what lies on a device.
 struct emulated_gpu_of_mpi : emulated_gpu {
   friend bool mpi_reads_memory_of(const emulated_gpu_of_mpi&) { return true; }
+};
+
+/// The same for gatescan::cuda_warpgroups{}.
+struct emulated_warpgroup_gpu : emulated_gpu {
+  static constexpr bool multiplies_by_warpgroups = true;
 };
 
 /// The same for gatescan::cuda_tf32{}.

@@ -51,5 +51,16 @@ struct cuda_tf32 {
   CUstream_st* stream = nullptr;
 };
 
+/// The same as cuda, to the bit, for devices of compute capability 9.0: states of chunks of `bf16`
+/// and `half` are products of four warps at once, with values read from shared memory (wgmma). For
+/// code compiled with -arch=sm_90a. Not run yet: nobody knows whether it is faster.
+struct cuda_warpgroups {
+  static constexpr bool on_device = true;
+  template <class R>
+  static constexpr bool runs = detail::has_device_kernels<R>;
+  static constexpr bool multiplies_by_warpgroups = true;
+  CUstream_st* stream = nullptr;
+};
+
 }  // namespace GATESCAN_TYPES
 }  // namespace gatescan

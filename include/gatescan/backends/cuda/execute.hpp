@@ -37,10 +37,18 @@ backward_results<R, U> in_format(const backward_results<R, T>& r) {
 }
 
 template <class Device, class T>
-using matrix_format =
-    std::conditional_t<tf32_backend<Device> && std::is_same_v<storage_t<T>, float> &&
-                           std::is_same_v<state_t<T>, float>,
-                       with_tf32<T>, T>;
+consteval auto matrix_format_of() {
+  if constexpr (!std::is_same_v<state_t<T>, float>)
+    return std::type_identity<T>();
+  else if constexpr (tf32_backend<Device> && std::is_same_v<storage_t<T>, float>)
+    return std::type_identity<with_tf32<T>>();
+  else if constexpr (warpgroup_backend<Device> && sizeof(storage_t<T>) == 2)
+    return std::type_identity<by_warpgroups<T>>();
+  else
+    return std::type_identity<T>();
+}
+template <class Device, class T>
+using matrix_format = typename decltype(matrix_format_of<Device, T>())::type;
 
 // f.operator()<Runner>(), if it is one of the recurrence
 template <class Runner, class R, class F>

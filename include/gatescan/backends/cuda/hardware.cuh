@@ -15,6 +15,7 @@
 #include "software_matrix_unit.hpp"
 #include "toolbox.hpp"
 #include "tuning.hpp"
+#include "warpgroup.cuh"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -154,6 +155,22 @@ class hardware_block {
     multiply_by_shuffles(*this, sum, a, b);
   }
 #endif
+  __device__ void show_stores() {
+    asm volatile("fence.proxy.async.shared::cta;" : : : "memory");
+  }
+  __device__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" : : : "memory"); }
+  __device__ void end_products() {
+    asm volatile("wgmma.commit_group.sync.aligned;\n\twgmma.wait_group.sync.aligned 0;"
+                 :
+                 :
+                 : "memory");
+  }
+  template <bool First>
+  __device__ void multiply_group(float (&sum)[8][4], const bf16_pair (&a)[4], const bf16_pair* b,
+                                 int at, int row_step, int column_step) {
+    warpgroup::multiply<First>(sum, a,
+                               warpgroup::squares(shared_address(b, at), row_step, column_step));
+  }
 
  private:
   // in 32 bits, so that places of one array differ by what an instruction has room for
@@ -211,7 +228,8 @@ constexpr auto kernel_of() {
 }
 
 template <class D>
-concept cuda_device = std::same_as<D, cuda> || std::same_as<D, cuda_tf32>;
+concept cuda_device =
+    std::same_as<D, cuda> || std::same_as<D, cuda_tf32> || std::same_as<D, cuda_warpgroups>;
 
 }  // namespace detail
 

@@ -63,6 +63,25 @@ concept matrix_unit = requires(B block, float x, float (&sum)[4], const bf16_pai
   block.load_transposed(to, block.template shared<bf16_pair>(1), at);
 };
 
+/// Four warps' product with b in shared memory (sm_90a): sum (64 x 64) += a (64 x 16) b (16 x 64).
+/// A warp has 16 rows of a and of sum, a lane of them what matrix_unit says, sum[n] of columns 8 n
+/// to 8 n + 7. b lies by squares of 8 x 8, a row of four pairs after the other: pair p of row k at
+/// `at` + k / 8 * row_step + p / 4 * column_step + k % 8 * 4 + p % 4, steps multiples of 4.
+///
+///   show_stores()     what this thread has stored before is there for products after the next sync
+///   begin_products()  registers are ready
+///   multiply_group<First>(sum, a, b, at, row_step, column_step)    First: sum = a b
+///   end_products()    what was begun is done
+///
+/// All of it by all threads of a block of 128. a stays as it is until end_products().
+template <class B>
+concept warpgroup_unit = requires(B block, float (&sum)[8][4], const bf16_pair (&a)[4], int n) {
+  block.show_stores();
+  block.begin_products();
+  block.template multiply_group<true>(sum, a, block.template shared<bf16_pair>(1), n, n, n);
+  block.end_products();
+};
+
 /// What all threads of a block, Threads of them, do together; numbers and sums are of any type.
 /// None of it orders the block's shared memory. Sums and scans are in an order of the machine's
 /// own, the same every time.
@@ -93,8 +112,8 @@ concept fetches_ahead = requires(B block, const double* from) {
 };
 
 template <class B>
-concept thread_block = matrix_unit<B> && block_collectives<B> && fetches_ahead<B> &&
-    requires(B block, float x, double y, int n, bool b) {
+concept thread_block = matrix_unit<B> && warpgroup_unit<B> && block_collectives<B> &&
+    fetches_ahead<B> && requires(B block, float x, double y, int n, bool b) {
   { block.index() } -> std::same_as<index_t>;    // which block of the launch
   { block.thread() } -> std::same_as<int>;       // which thread of the block
   { block.thread_anew() } -> std::same_as<int>;  // the same, and a compiler cannot know that
@@ -116,6 +135,11 @@ concept device_backend = requires {
 template <class D>
 concept tf32_backend = device_backend<D> && requires {
   requires D::multiplies_in_tf32;
+};
+
+template <class D>
+concept warpgroup_backend = device_backend<D> && requires {
+  requires D::multiplies_by_warpgroups;
 };
 
 /// Stands for any of them in a concept.

@@ -9,6 +9,7 @@
 // of float. With one gate a head (HeadGate) a lane has a token's, not a gate a key.
 
 #include "chunk_state.hpp"
+#include "group_rows.hpp"
 #include "lane_keys.hpp"
 #include "split_rows.hpp"
 #include "stored_states.hpp"
@@ -41,8 +42,8 @@ struct split_chunk_state {
   static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
   int shared_bytes() const {
     return shared_size<place>(1) + split_bytes<config::rows, key_parts>(config::tokens) +
-           split_bytes<config::values, value_parts>(config::tokens) +
-           shared_size<float_pair>(subchunks * pairs) + shared_size<D>(subchunks * config::keys);
+           value_bytes(config::tokens) + shared_size<float_pair>(subchunks * pairs) +
+           shared_size<D>(subchunks * config::keys);
   }
 
   template <class Block>
@@ -87,6 +88,7 @@ struct split_chunk_state {
           move_operands<R, T>(x, of.chunk.tokens.first + tile, of.first_key);
           work.load_keys(x, tokens, counts && value == 0);
         }
+        if constexpr (by_groups) block.show_stores();
         block.sync();
         work.multiply(tokens);
       }
@@ -111,6 +113,18 @@ struct split_chunk_state {
       std::is_same_v<typename config::S, bf16> &&
       std::is_base_of_v<std::conditional_t<Adjoint, plain_output, plain_values>, R>;
   static constexpr int key_parts = 3, value_parts = as_it_stands ? 1 : is_in_parts<T> ? 3 : 2;
+  // values of warpgroups lie as those read them
+  static constexpr bool by_groups = is_by_warpgroups<T>;
+  static_assert(!by_groups || (config::values == 64 && config::threads == 128));
+  template <class Block>
+  using value_rows = std::conditional_t<by_groups, group_rows<Block, value_parts>,
+                                        split_rows<Block, config::values, value_parts>>;
+  static constexpr int value_bytes(int tokens) {
+    if constexpr (by_groups)
+      return group_bytes<value_parts>(tokens);
+    else
+      return split_bytes<config::values, value_parts>(tokens);
+  }
   GATESCAN_HD static int smaller(index_t a, int b) { return a < b ? static_cast<int>(a) : b; }
 
   struct place {
@@ -167,8 +181,11 @@ struct split_chunk_state {
     GATESCAN_HD void multiply(int count) {
       for (int d = 0; d < count; d += 16) {
         const auto a = keys_.transposed_fragment(block_, d, own());
-        unrolled<groups>(
-            [&](int g) { add_product(block_, sum_[g], a, values_.columns(block_, d, g * 16)); });
+        if constexpr (by_groups)
+          values_.add_product_to(sum_, block_, a, d);
+        else
+          unrolled<groups>(
+              [&](int g) { add_product(block_, sum_[g], a, values_.columns(block_, d, g * 16)); });
       }
     }
     GATESCAN_HD void store(C* state, index_t plane, index_t pitch, int there) const {
@@ -319,7 +336,7 @@ struct split_chunk_state {
     Block& block_;
     int warp_, lane_, key_count_;
     split_rows<Block, config::rows, key_parts> keys_;                         // [token][row]
-    split_rows<Block, config::values, value_parts> values_;                   // [token][value]
+    value_rows<Block> values_;                                                // [token][value]
     decltype(std::declval<Block&>().template shared<float_pair>(1)) totals_;  // [subchunk][row]
     decltype(std::declval<Block&>().template shared<D>(1)) products_;         // [subchunk][key]
     registers<float[2][4], groups> sum_;  // 16 rows of the warp's, the state's

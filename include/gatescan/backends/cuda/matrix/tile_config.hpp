@@ -21,6 +21,16 @@ inline constexpr bool is_tf32 = false;
 template <class T>
 inline constexpr bool is_tf32<with_tf32<T>> = true;
 
+/// Operands in 16 bits whose products are made by warpgroups where there is a program for that.
+template <class T>
+struct by_warpgroups {};
+template <class T>
+struct format<by_warpgroups<T>> : format<T> {};
+template <class T>
+inline constexpr bool is_by_warpgroups = false;
+template <class T>
+inline constexpr bool is_by_warpgroups<by_warpgroups<T>> = true;
+
 /// Floats of a problem in 16 bits, which are multiplied in parts of bfloat16 as its operands are.
 template <class T>
 struct in_parts {};

@@ -1,0 +1,1 @@
+#include "../warpgroups_device_test.cpp"
