@@ -1,0 +1,184 @@
+#pragma once
+// Backward of a register of averages through a few tokens: along time once more for what they were
+// weighed with, and then against time.
+//
+//   s_t = a_t s_{t-1} + e_t (v_t, 1)     o_t = (r_t num_{t-1} + own_t v_t) / (r_t den_{t-1} + own_t)
+//
+// Where tokens count against one m (tokens_together.hpp) a and r are 1, and only the gradient of
+// the state after them is scaled.
+
+#include "../../operands/gradients.hpp"
+#include "walk.hpp"
+
+namespace gatescan {
+inline namespace GATESCAN_ABI {
+namespace detail {
+
+template <class R, class T, bool InSteps>
+struct average_adjoint : average_walk<R, T, InSteps> {
+  using walk = average_walk<R, T, InSteps>;
+  using typename walk::average;
+  using typename walk::C;
+  using typename walk::lanes_in_range;
+  using typename walk::operands_type;
+  using typename walk::P;
+  using typename walk::place;
+  using typename walk::together;
+  using walk::most;
+  using storage = storage_t<T>;
+  using tiles_of_gradients = typename R::template fields<gradient_tile<C>>;
+
+  static constexpr index_t most_tokens = subchunk_tokens, parts = ceil_divide(most_tokens, most);
+
+  /// Of the numbers num and den.
+  struct gradient {
+    P num, den;
+  };
+  const operands_type& x;
+  const operand<const storage>& d_out;
+  const tiles_of_gradients& d;
+
+  /// g: of the state after `count` tokens, of the one before them, `s`, on return. Of a state whose
+  /// m is handed out as one number, g counts num and den as they are beside that.
+  GATESCAN_INLINE gradient go_back(const place& first, index_t count, const average& s, gradient g,
+                                   bool rounds_m) const {
+    tokens all;
+    if constexpr (InSteps) {
+      weigh_apart(first, count, s, all);
+    } else {
+      const auto in_range = weigh_together(first, count, s, all);
+      if (simd::any(~in_range)) return go_back_apart(first, count, s, g, rounds_m, all, in_range);
+      if (rounds_m) round_m(all.low, g);
+      return adjoint<true>(first, count, all, g);
+    }
+    return adjoint<false>(first, count, all, g);
+  }
+  /// What rounding takes of m is in num and den.
+  static void round_m(P low, gradient& g) {
+    constexpr C most_rounded = 60;  // an m that is rounded by more says nothing of them
+    const auto rounds = abs(low).v < most_rounded;
+    const P factor = exp(P{rounds ? low.v : P(0).v});
+    g = {g.num * factor, g.den * factor};
+  }
+
+ private:
+  struct token {
+    P num, den;                                // before it
+    P key, own, inverse, o;                    // e, own, 1 / what o is divided by
+    P state = P(1), lost = P(0), read = P(1);  // a is state + lost (average.hpp), r
+  };
+  struct tokens {
+    token at[most_tokens];
+    P scale[parts];  // of the state after so many
+    P low;           // of m in the end
+  };
+
+  GATESCAN_INLINE lanes_in_range weigh_together(place at, index_t count, average s,
+                                                tokens& to) const {
+    P watch(0);
+    lanes_in_range in_range = watch.v == 0;
+    for (index_t part = 0, i = 0; i < count; ++part) {
+      const index_t some = (std::min)(most, count - i);
+      const auto go = [&](auto n) __attribute__((always_inline)) {
+        together all(s, R::log_weights(x, at));
+        const index_t tokens_here = n;
+#pragma GCC unroll 8
+        for (index_t j = 0; j < tokens_here; ++j, ++at.t) {
+          const auto w = all.template take<true>(R::log_weights(x, at), R::values(x, at).v, j);
+          token& here = to.at[i + j];
+          here.num = w.num, here.den = w.den, here.key = w.key, here.own = w.own;
+          here.inverse = P(1) / w.all, here.o = w.read * here.inverse;
+          watch = fma(here.o, P(0), watch);
+        }
+        in_range = in_range & all.in_range();
+        to.scale[part] = all.kept();
+        s = all.state(n);
+      };
+      if (some == most)
+        go(typename walk::whole{});
+      else
+        go(some);
+      i += some;
+    }
+    to.low = s.low;
+    return in_range & (watch.v == 0);
+  }
+  void weigh_apart(place at, index_t count, average s, tokens& to) const {
+    for (index_t i = 0; i < count; ++i, ++at.t) {
+      const auto logs = R::log_weights(x, at);
+      const P v = R::values(x, at).v;
+      const auto by = s.weigh(logs.gate, logs.key);
+      const auto r = s.read(logs.key, logs.bonus);
+      to.at[i] = {s.num,           s.den,    by.key,  r.own,  unless_zero(r.all, P(1) / r.all),
+                  s.average(r, v), by.state, by.lost, r.state};
+      s = s.next(by, v, P(1));
+    }
+    for (P& scale : to.scale) scale = P(1);
+    to.low = s.low;
+  }
+  // Token by token where channels are not in range.
+  __attribute__((noinline)) gradient go_back_apart(const place& first, index_t count,
+                                                   const average& s, gradient g, bool rounds_m,
+                                                   tokens& all,
+                                                   const lanes_in_range& in_range) const {
+    tokens exact;
+    weigh_apart(first, count, s, exact);
+    const auto select = [&](P fast, P& to) { to = {in_range ? fast.v : to.v}; };
+    for (index_t i = 0; i < count; ++i) {
+      const token &from = all.at[i], one{};
+      token& to = exact.at[i];
+      select(from.num, to.num), select(from.den, to.den), select(from.key, to.key);
+      select(from.own, to.own), select(from.inverse, to.inverse), select(from.o, to.o);
+      select(one.state, to.state), select(one.lost, to.lost), select(one.read, to.read);
+    }
+    for (index_t part = 0; part < parts; ++part) select(all.scale[part], exact.scale[part]);
+    select(all.low, exact.low);
+    if (rounds_m) round_m(exact.low, g);
+    return adjoint<false>(first, count, exact, g);
+  }
+
+  template <bool Together>
+  GATESCAN_INLINE gradient adjoint(place at, index_t count, const tokens& all, gradient g) const {
+    const index_t t = at.t;
+    for (index_t part = ceil_divide(count, most) - 1; part >= 0; --part) {
+      g = {g.num * all.scale[part], g.den * all.scale[part]};
+      for (index_t i = (std::min)(count, (part + 1) * most) - 1; i >= part * most; --i) {
+        at.t = t + i, at.tile_t = i;
+        g = token_adjoint<Together>(at, all.at[i], g);
+      }
+    }
+    return g;
+  }
+  // Products that a sum might take in unrounded are rounded first: a channel's bits are the same
+  // whichever way its neighbours make it go.
+  template <bool Together>
+  GATESCAN_INLINE gradient token_adjoint(const place& at, const token& by,
+                                         const gradient& g) const {
+    const auto w = R::values(x, at);
+    auto d_w = w;
+    const P d_key = simd::rounded(unless_zero(by.key, by.key * fma(g.num, w.v, g.den)));
+    d_w.v = by.key * g.num;
+    P d_gate = fma(g.num, by.num, g.den * by.den);
+    if constexpr (!Together) {
+      const P kept = by.state + by.lost;
+      d_gate = unless_zero(kept, kept * d_gate);
+    }
+    const P d_o = d_out.given ? simd::first_lanes(at(d_out), at.count, P(0)) : P(0);
+    const P d_read = R::output_adjoint(x, d, at, w, d_w, by.o, d_o);
+    const P d_sum = simd::rounded(unless_zero(by.inverse, d_read * by.inverse));
+    d_w.v = fma(by.own, d_sum, d_w.v);
+    const P d_bonus = simd::rounded(unless_zero(by.own, by.own * d_sum * (w.v - by.o)));
+    R::log_weights_adjoint(x, d, at, log_weights_and_bonus_of<P>{d_gate, d_key + d_bonus, d_bonus});
+    R::values_adjoint(x, d, at, w, d_w);
+    if constexpr (Together) return {g.num + d_sum, g.den + simd::rounded(-(d_sum * by.o))};
+    const auto carry = [&](P before, P more) {
+      const typename average::writing kept{by.state, by.lost, by.key, P(0), P(0)};
+      return kept.carry(before, simd::rounded(more));
+    };
+    return {carry(g.num, by.read * d_sum), carry(g.den, -(by.read * d_sum) * by.o)};
+  }
+};
+
+}  // namespace detail
+}  // namespace GATESCAN_ABI
+}  // namespace gatescan
