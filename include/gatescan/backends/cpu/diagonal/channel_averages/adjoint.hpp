@@ -68,40 +68,32 @@ struct average_adjoint : average_walk<R, T, InSteps> {
     P state = P(1), lost = P(0), read = P(1);  // a is state + lost (average.hpp), r
   };
   struct tokens {
-    token at[most_tokens];
-    P scale[parts];  // of the state after so many
-    P low;           // of m in the end
+    token at[std::size_t(most_tokens)];
+    P scale[std::size_t(parts)];  // of the state after so many
+    P low;                        // of m in the end
   };
 
   GATESCAN_INLINE lanes_in_range weigh_together(place at, index_t count, average s,
                                                 tokens& to) const {
     P watch(0);
-    lanes_in_range in_range = watch.v == 0;
-    for (index_t part = 0, i = 0; i < count; ++part) {
-      const index_t some = (std::min)(most, count - i);
-      const auto go = [&](auto n) __attribute__((always_inline)) {
-        together all(s, R::log_weights(x, at));
-        const index_t tokens_here = n;
-#pragma GCC unroll 8
-        for (index_t j = 0; j < tokens_here; ++j, ++at.t) {
-          const auto w = all.template take<true>(R::log_weights(x, at), R::values(x, at).v, j);
-          token& here = to.at[i + j];
-          here.num = w.num, here.den = w.den, here.key = w.key, here.own = w.own;
-          here.inverse = P(1) / w.all, here.o = w.read * here.inverse;
-          watch = fma(here.o, P(0), watch);
-        }
-        in_range = in_range & all.in_range();
-        to.scale[part] = all.kept();
-        s = all.state(n);
-      };
-      if (some == most)
-        go(typename walk::whole{});
-      else
-        go(some);
-      i += some;
+    lanes_in_range in_range = watch.v == watch.v;
+    const P constant = together::constant(R::log_weights(x, at));
+    for (index_t part = 0, done = 0; done < count; ++part, done += most, at.t += most) {
+      const index_t some = (std::min)(most, count - done);
+      together all(s, R::log_weights(x, at), constant);
+      walk::template take_some<true>(
+          x, at, some, all, [&](index_t i, const auto& w) __attribute__((always_inline)) {
+            token& here = to.at[done + i];
+            here.num = w.num, here.den = w.den, here.key = w.key, here.own = w.own;
+            here.inverse = P(1) / w.all, here.o = w.read * here.inverse;
+            watch = watch + here.o;
+          });
+      in_range = in_range & all.in_range();
+      to.scale[part] = all.kept();
+      s = all.state(some);
     }
     to.low = s.low;
-    return in_range & (watch.v == 0);
+    return in_range & ((watch * P(0)).v == 0);
   }
   void weigh_apart(place at, index_t count, average s, tokens& to) const {
     for (index_t i = 0; i < count; ++i, ++at.t) {

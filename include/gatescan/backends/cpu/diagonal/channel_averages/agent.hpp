@@ -41,8 +41,8 @@ class channel_average_agent : public agent_of_channels<R, T> {
     return how;
   }
 
-  channel_average_agent(arena&, const problem& p, const schedule&, bool)
-      : base(p, width_for(p.n)) {}
+  channel_average_agent(arena& scratch, const problem& p, const schedule&, bool)
+      : base(p, width_for(p.n)), constants_(scratch.take<C>(width_)) {}
 
   index_t state_size() const { return 4 * width_; }
   index_t key_pitch() const { return 1; }
@@ -84,15 +84,16 @@ class channel_average_agent : public agent_of_channels<R, T> {
     const operand<storage> result = this->here(to.out);
     const bool streaming = streams(result);
     go_on<true>(
-        t, count, in,
-        out, [&](const operands_type& x, const place& at, P o) __attribute__((always_inline)) {
-          if (!result.given) return;
-          const P y = R::output(x, at, R::values(x, at), o);
-          storage* const p = result.re + at.t * result.time + at.value * result.value;
-          if constexpr (std::is_same_v<storage, C>)
-            if (streaming && at.count == lanes) return simd::stream(p, y);
-          simd::store(p, result.value, at.count, y);
-        });
+        t, count, in, out,
+        [ result, streaming ](const operands_type& x, const place& at, P o)
+            __attribute__((always_inline)) {
+              if (!result.given) return;
+              const P y = R::output(x, at, R::values(x, at), o);
+              storage* const p = result.re + at.t * result.time + at.value * result.value;
+              if constexpr (std::is_same_v<storage, C>)
+                if (streaming && at.count == lanes) return simd::stream(p, y);
+              simd::store(p, result.value, at.count, y);
+            });
   }
   void advance(index_t t, index_t count, const C* in, C* out) {
     go_on<false>(t, count, in, out, [](const operands_type&, const place&, P) {});
@@ -197,20 +198,29 @@ class channel_average_agent : public agent_of_channels<R, T> {
             store(out, at.value, s);
           });
     else
-      for (index_t i = 0; i < count; i += walk::most) {
-        prefetcher_to<2> next;
-        look_ahead(t + i + walk::most, next);
-        for_each(
-            t + i, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
-              P o[walk::most];
-              const index_t some = (std::min)(walk::most, count - i);
-              store(out, at.value,
-                    walk::template take_together<Reads>(x, at, some, load(out, at.value), o));
-              place here = at;
-              for (index_t k = 0; Reads && k < some; ++k, ++here.t) write(x, here, o[k]);
-              next.step_apart();
-            });
-      }
+      go_on_together<Reads>(t, count, out, write);
+  }
+  template <bool Reads>
+  void go_on_together(index_t t, index_t count, C* state, auto&& write) const {
+    for_each(
+        t, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+          simd::store(constants_ + at.value, walk::together::constant(R::log_weights(x, at)));
+        });
+    for (index_t i = 0; i < count; i += walk::most) {
+      prefetcher_to<2> next;
+      look_ahead(t + i + walk::most, next);
+      for_each(
+          t + i, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+            P o[std::size_t(walk::most)];
+            const index_t some = (std::min)(walk::most, count - i);
+            store(state, at.value,
+                  walk::template take_together<Reads>(x, at, some, load(state, at.value),
+                                                      simd::load(constants_ + at.value), o));
+            place here = at;
+            for (index_t k = 0; Reads && k < some; ++k, ++here.t) write(x, here, o[k]);
+            next.step_apart();
+          });
+    }
   }
   // A few tokens' rows lie too far apart for the hardware to look ahead.
   void look_ahead(index_t first, prefetcher_to<2>& next) const {
@@ -256,6 +266,7 @@ class channel_average_agent : public agent_of_channels<R, T> {
     simd::store(to + 2 * width_ + at, s.m), simd::store(to + 3 * width_ + at, s.low);
   }
 
+  C* constants_;  // of tokens that go together
   const C* state_before_ = nullptr;
   index_t last_advanced_ = 0;
 };

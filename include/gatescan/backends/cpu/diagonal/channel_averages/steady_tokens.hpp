@@ -19,12 +19,17 @@ class steady_tokens {
   using average = channel_average<C, false>;
   using lanes = typename P::native_integer;
 
+  /// What of a channel is worth keeping from time to time: own_t / e_t.
   template <class Logs>
-  GATESCAN_INLINE steady_tokens(const average& before, const Logs& logs)
-      : s_(before), gate_(logs.gate) {
-    const P own = logs.gate + logs.bonus;
-    own_ = simd::near_exp(own), reach_ = P(tokens_together<C>::reach) - abs(own);
+  static GATESCAN_INLINE P constant(const Logs& logs) {
+    return simd::near_exp(logs.gate + logs.bonus);
   }
+  template <class Logs>
+  GATESCAN_INLINE steady_tokens(const average& before, const Logs& logs, P own)
+      : s_(before),
+        gate_(logs.gate),
+        own_(own),
+        reach_(P(tokens_together<C>::reach) - abs(logs.gate + logs.bonus)) {}
 
   /// Takes the token into the state, the i-th of them. What it Reads: own and o.
   template <bool Reads, class Logs>
@@ -39,14 +44,14 @@ class steady_tokens {
     if constexpr (Reads) {
       w.own = w.key * own_;
       w.read = fma(w.own, v, s_.num), w.all = s_.den + w.own;
-      watch_ = fma(w.read, P(0), watch_);
+      watch_ = watch_ + w.read;
     }
     s_.num = fma(w.key, v, s_.num), s_.den = s_.den + w.key;
     return w;
   }
   /// As that of tokens_together.
   lanes in_range() const {
-    return (top_.v <= reach_.v) & (least_.v >= (-reach_).v) & (watch_.v == P(0).v) &
+    return (top_.v <= reach_.v) & (least_.v >= (-reach_).v) & ((watch_ * P(0)).v == P(0).v) &
            (abs(s_.num).v <= std::numeric_limits<C>::max());
   }
   GATESCAN_INLINE P kept() const { return simd::near_exp(-top_); }
@@ -65,7 +70,7 @@ class steady_tokens {
   P gate_, own_, reach_;
   P top_{0}, least_{0};          // of r, and of 0
   P top_key_{0}, top_count_{0};  // where r is largest
-  P watch_{0};                   // NaN where what was read is not finite
+  P watch_{0};                   // the sum of what was read
 };
 
 }  // namespace detail

@@ -37,8 +37,13 @@ class tokens_together {
   /// may be too large, where an average is not.
   static constexpr C reach = 60;
 
+  /// There is nothing that stays the same (steady_tokens.hpp).
   template <class Logs>
-  GATESCAN_INLINE tokens_together(const average& before, const Logs&)
+  static GATESCAN_INLINE P constant(const Logs&) {
+    return P(0);
+  }
+  template <class Logs>
+  GATESCAN_INLINE tokens_together(const average& before, const Logs&, P)
       : s_(before), top_(before.m), top_low_(before.low) {}
 
   /// Takes the token into the state, the i-th of them. What it Reads: own and o.
@@ -61,15 +66,15 @@ class tokens_together {
       extent_ = larger(extent_, abs(by_own));
       w.own = simd::near_exp(by_own);
       w.read = fma(w.own, v, s_.num), w.all = s_.den + w.own;
-      watch_ = fma(w.read, P(0), watch_);
+      watch_ = watch_ + w.read;
     }
     s_.num = fma(w.key, v, s_.num), s_.den = s_.den + w.key;
     return w;
   }
   /// Of the tokens so far: the channels that o and the state are right of. What is not finite stays
-  /// so in a state, and makes the watch NaN.
+  /// so in a state and in the sum of what was read.
   lanes in_range() const {
-    return (extent_.v <= reach) & (watch_.v == P(0).v) & (abs(s_.num).v <= largest_number);
+    return (extent_.v <= reach) & ((watch_ * P(0)).v == P(0).v) & (abs(s_.num).v <= largest_number);
   }
   /// What the state's numbers, those before the tokens too, are multiplied by after the tokens.
   GATESCAN_INLINE P kept() const { return simd::near_exp((s_.m - top_) + (s_.low - top_low_)); }
@@ -86,7 +91,7 @@ class tokens_together {
 
   average s_;  // m and low stay those before the tokens
   P sum_{0}, sum_low_{0}, top_, top_low_;
-  P extent_{0}, watch_{0};  // largest exponent; 0, or NaN where what was read is not finite
+  P extent_{0}, watch_{0};  // largest exponent; the sum of what was read
 };
 
 }  // namespace detail

@@ -25,7 +25,6 @@ struct average_walk {
   using together = std::conditional_t<steady, steady_tokens<C>, tokens_together<C>>;
   using lanes_in_range = typename together::lanes;
   static constexpr index_t most = tuning.averages_together;  // of tokens together
-  using whole = std::integral_constant<index_t, most>;
 
   /// o of a token, and the state after it.
   template <bool Reads>
@@ -37,36 +36,44 @@ struct average_walk {
     s = s.next(s.weigh(logs.gate, logs.key), w.v, P(1));
     return o;
   }
-  /// The same of up to `most` tokens. o: of each.
+  /// The same of up to `most` tokens. constant: that of `together`. o: of each.
   template <bool Reads>
   static GATESCAN_INLINE average take_together(const operands_type& x, const place& at,
-                                               index_t count, const average& before, P* o) {
-    if (count == most) return take_some<Reads>(x, at, whole{}, before, o);
-    return take_some<Reads>(x, at, count, before, o);
+                                               index_t count, const average& before, P constant,
+                                               P* o) {
+    together all(before, R::log_weights(x, at), constant);
+    take_some<Reads>(
+        x, at, count, all, [&](index_t i, const auto& w) __attribute__((always_inline)) {
+          if constexpr (Reads) o[i] = w.read / w.all;
+        });
+    if (!simd::any(~all.in_range())) return all.state(count);
+    return take_in_range<Reads>(x, at, count, before, constant, o);
+  }
+  /// f(i, weighed token) of `count` tokens, as many as most often: all.
+  template <bool Reads>
+  static GATESCAN_INLINE void take_some(const operands_type& x, const place& at, index_t count,
+                                        together& all, auto&& f) {
+    place here = at;
+    const auto take_next = [&](index_t i) __attribute__((always_inline)) {
+      f(i, all.template take<Reads>(R::log_weights(x, here), R::values(x, here).v, i));
+      ++here.t;
+    };
+    if (count == most) {
+#pragma GCC unroll 16
+      for (index_t i = 0; i < most; ++i) take_next(i);
+    } else {
+      for (index_t i = 0; i < count; ++i) take_next(i);
+    }
   }
 
  private:
-  template <bool Reads>
-  static GATESCAN_INLINE average take_some(const operands_type& x, const place& at, auto count,
-                                           const average& before, P* o) {
-    together all(before, R::log_weights(x, at));
-    place here = at;
-    const index_t tokens = count;
-#pragma GCC unroll 8
-    for (index_t i = 0; i < tokens; ++i, ++here.t) {
-      const auto w = all.template take<Reads>(R::log_weights(x, here), R::values(x, here).v, i);
-      if constexpr (Reads) o[i] = w.read / w.all;
-    }
-    if (!simd::any(~all.in_range())) return all.state(count);
-    return take_in_range<Reads>(x, at, count, before, o);
-  }
   // Once more, to see from where on channels are not in range.
   template <bool Reads>
   static __attribute__((noinline)) average take_in_range(const operands_type& x, const place& at,
                                                          index_t count, const average& before,
-                                                         P* o) {
-    together all(before, R::log_weights(x, at));
-    lanes_in_range in_range[most];
+                                                         P constant, P* o) {
+    together all(before, R::log_weights(x, at), constant);
+    lanes_in_range in_range[std::size_t(most)];
     place here = at;
     for (index_t i = 0; i < count; ++i, ++here.t) {
       const auto w = all.template take<Reads>(R::log_weights(x, here), R::values(x, here).v, i);
