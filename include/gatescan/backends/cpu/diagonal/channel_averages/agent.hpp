@@ -207,7 +207,7 @@ class channel_average_agent : public agent_of_channels<R, T> {
           simd::store(constants_ + at.value, walk::together::constant(R::log_weights(x, at)));
         });
     for (index_t i = 0; i < count; i += walk::most) {
-      prefetcher_to<2> next;
+      prefetcher next;
       look_ahead(t + i + walk::most, next);
       for_each(
           t + i, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
@@ -223,7 +223,7 @@ class channel_average_agent : public agent_of_channels<R, T> {
     }
   }
   // A few tokens' rows lie too far apart for the hardware to look ahead.
-  void look_ahead(index_t first, prefetcher_to<2>& next) const {
+  void look_ahead(index_t first, prefetcher& next) const {
     const index_t channels = this->value_count();
     const index_t last = (std::min)(first + walk::most, this->p_->last_token(this->sequence()));
     for_each_field<R>([&](const auto& x) { next.add(x, first, last, 1, channels); }, x_);
