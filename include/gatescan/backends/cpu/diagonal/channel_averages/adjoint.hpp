@@ -44,14 +44,15 @@ struct average_adjoint : average_walk<R, T, InSteps> {
                                    bool rounds_m) const {
     tokens all;
     if constexpr (InSteps) {
-      weigh_apart(first, count, s, all);
+      list<factors, most_tokens> apart;
+      weigh_apart(first, count, s, all, apart);
+      return adjoint<false>(first, count, all, apart, g);
     } else {
       const auto in_range = weigh_together(first, count, s, all);
       if (simd::any(~in_range)) return go_back_apart(first, count, s, g, rounds_m, all, in_range);
       if (rounds_m) round_m(all.low, g);
-      return adjoint<true>(first, count, all, g);
+      return adjoint<true>(first, count, all, nullptr, g);
     }
-    return adjoint<false>(first, count, all, g);
   }
   /// What rounding takes of m is in num and den.
   static void round_m(P low, gradient& g) {
@@ -63,14 +64,19 @@ struct average_adjoint : average_walk<R, T, InSteps> {
 
  private:
   struct token {
-    P num, den;                                // before it
-    P key, own, inverse, o;                    // e, own, 1 / what o is divided by
-    P state = P(1), lost = P(0), read = P(1);  // a is state + lost (average.hpp), r
+    P num, den;              // before it
+    P key, own, inverse, o;  // e, own, 1 / what o is divided by
   };
+  // What else there is of a token by itself: a is state + lost (average.hpp), r.
+  struct factors {
+    P state, lost, read;
+  };
+  template <class X, index_t N>
+  using list = X[std::size_t(N)];
   struct tokens {
-    token at[std::size_t(most_tokens)];
-    P scale[std::size_t(parts)];  // of the state after so many
-    P low;                        // of m in the end
+    list<token, most_tokens> at;
+    list<P, parts> scale;  // of the state after so many
+    P low;                 // of m in the end
   };
 
   GATESCAN_INLINE lanes_in_range weigh_together(place at, index_t count, average s,
@@ -95,14 +101,15 @@ struct average_adjoint : average_walk<R, T, InSteps> {
     to.low = s.low;
     return in_range & ((watch * P(0)).v == 0);
   }
-  void weigh_apart(place at, index_t count, average s, tokens& to) const {
+  void weigh_apart(place at, index_t count, average s, tokens& to, factors* apart) const {
     for (index_t i = 0; i < count; ++i, ++at.t) {
       const auto logs = R::log_weights(x, at);
       const P v = R::values(x, at).v;
       const auto by = s.weigh(logs.gate, logs.key);
       const auto r = s.read(logs.key, logs.bonus);
-      to.at[i] = {s.num,           s.den,    by.key,  r.own,  unless_zero(r.all, P(1) / r.all),
-                  s.average(r, v), by.state, by.lost, r.state};
+      const P inverse = unless_zero(r.all, P(1) / r.all);
+      to.at[i] = {s.num, s.den, by.key, r.own, inverse, s.average(r, v)};
+      apart[i] = {by.state, by.lost, r.state};
       s = s.next(by, v, P(1));
     }
     for (P& scale : to.scale) scale = P(1);
@@ -114,29 +121,34 @@ struct average_adjoint : average_walk<R, T, InSteps> {
                                                    tokens& all,
                                                    const lanes_in_range& in_range) const {
     tokens exact;
-    weigh_apart(first, count, s, exact);
+    list<factors, most_tokens> apart;
+    weigh_apart(first, count, s, exact, apart);
     const auto select = [&](P fast, P& to) { to = {in_range ? fast.v : to.v}; };
     for (index_t i = 0; i < count; ++i) {
-      const token &from = all.at[i], one{};
+      const token& from = all.at[i];
       token& to = exact.at[i];
       select(from.num, to.num), select(from.den, to.den), select(from.key, to.key);
       select(from.own, to.own), select(from.inverse, to.inverse), select(from.o, to.o);
-      select(one.state, to.state), select(one.lost, to.lost), select(one.read, to.read);
+      select(P(1), apart[i].state), select(P(0), apart[i].lost), select(P(1), apart[i].read);
     }
     for (index_t part = 0; part < parts; ++part) select(all.scale[part], exact.scale[part]);
     select(all.low, exact.low);
     if (rounds_m) round_m(exact.low, g);
-    return adjoint<false>(first, count, exact, g);
+    return adjoint<false>(first, count, exact, apart, g);
   }
 
   template <bool Together>
-  GATESCAN_INLINE gradient adjoint(place at, index_t count, const tokens& all, gradient g) const {
+  GATESCAN_INLINE gradient adjoint(place at, index_t count, const tokens& all, const factors* apart,
+                                   gradient g) const {
     const index_t t = at.t;
     for (index_t part = ceil_divide(count, most) - 1; part >= 0; --part) {
       g = {g.num * all.scale[part], g.den * all.scale[part]};
       for (index_t i = (std::min)(count, (part + 1) * most) - 1; i >= part * most; --i) {
         at.t = t + i, at.tile_t = i;
-        g = token_adjoint<Together>(at, all.at[i], g);
+        if constexpr (Together)
+          g = token_adjoint<true>(at, all.at[i], factors{}, g);
+        else
+          g = token_adjoint<false>(at, all.at[i], apart[i], g);
       }
     }
     return g;
@@ -144,7 +156,7 @@ struct average_adjoint : average_walk<R, T, InSteps> {
   // Products that a sum might take in unrounded are rounded first: a channel's bits are the same
   // whichever way its neighbours make it go.
   template <bool Together>
-  GATESCAN_INLINE gradient token_adjoint(const place& at, const token& by,
+  GATESCAN_INLINE gradient token_adjoint(const place& at, const token& by, const factors& apart,
                                          const gradient& g) const {
     const auto w = R::values(x, at);
     auto d_w = w;
@@ -152,7 +164,7 @@ struct average_adjoint : average_walk<R, T, InSteps> {
     d_w.v = by.key * g.num;
     P d_gate = fma(g.num, by.num, g.den * by.den);
     if constexpr (!Together) {
-      const P kept = by.state + by.lost;
+      const P kept = apart.state + apart.lost;
       d_gate = unless_zero(kept, kept * d_gate);
     }
     const P d_o = d_out.given ? simd::first_lanes(at(d_out), at.count, P(0)) : P(0);
@@ -164,10 +176,10 @@ struct average_adjoint : average_walk<R, T, InSteps> {
     R::values_adjoint(x, d, at, w, d_w);
     if constexpr (Together) return {g.num + d_sum, g.den + simd::rounded(-(d_sum * by.o))};
     const auto carry = [&](P before, P more) {
-      const typename average::writing kept{by.state, by.lost, by.key, P(0), P(0)};
+      const typename average::writing kept{apart.state, apart.lost, by.key, P(0), P(0)};
       return kept.carry(before, simd::rounded(more));
     };
-    return {carry(g.num, by.read * d_sum), carry(g.den, -(by.read * d_sum) * by.o)};
+    return {carry(g.num, apart.read * d_sum), carry(g.den, -(apart.read * d_sum) * by.o)};
   }
 };
 
