@@ -42,6 +42,10 @@ struct plain_output {
 /// backward does not compute o where gradients of states are all that is asked for.
 struct linear_output {};
 
+/// For an average a channel whose log gate and bonus (`log_weights`) are made of operands without
+/// time: a token then costs an exponential less.
+struct steady_weights {};
+
 /// For a recurrence whose output is (o + D u) silu(z), with operands D and z if they are given and
 /// u a member of what `values` returns.
 struct skip_and_gated_output : linear_output {

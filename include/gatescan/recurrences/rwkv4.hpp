@@ -32,7 +32,7 @@ struct rwkv4_state {
 ///          m, which is exact.
 /// Cost:    two exponentials a channel and token.
 /// Source:  Peng et al., arXiv 2305.13048, section 3.1 (WKV); w is -exp of a model's parameter.
-struct rwkv4 : average_state<rwkv4, rwkv4_state>, plain_values, plain_output {
+struct rwkv4 : average_state<rwkv4, rwkv4_state>, plain_values, plain_output, steady_weights {
   static constexpr const char* name = "rwkv4";
   using adds_once = rwkv4;  // gradients of an operand, at each place
   static constexpr recurrence_form form{

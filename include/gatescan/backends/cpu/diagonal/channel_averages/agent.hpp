@@ -1,7 +1,7 @@
 #pragma once
 // The agent of a block of channels that are averages with weights in log space
-// (../../agents/agent.hpp), the channels of a row beside each other: token by token, forward but in
-// recurrent mode a few tokens against one m (tokens_together.hpp). A segment's summary is the
+// (../../agents/agent.hpp), the channels of a row beside each other: in recurrent mode token by
+// token, else a few tokens together (walk.hpp). A segment's summary is the
 // logarithm of what its gates make together, and its own average.
 //
 // States are [4][channels]: num, den, m and its low part (average.hpp); their gradients have no m.
@@ -13,7 +13,7 @@
 #include "../../operands/prefetch.hpp"
 #include "../../operands/unit_strides.hpp"
 #include "../shape.hpp"
-#include "tokens_together.hpp"
+#include "adjoint.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -41,12 +41,8 @@ class channel_average_agent : public agent_of_channels<R, T> {
     return how;
   }
 
-  channel_average_agent(arena& scratch, const problem& p, const schedule&, bool backward)
-      : base(p, width_for(p.n)) {
-    if (!backward) return;
-    history_ = scratch.take<C>((subchunk_tokens + 1) * state_size());
-    weights_ = scratch.take<C>(subchunk_tokens * 3 * width_);
-  }
+  channel_average_agent(arena& scratch, const problem& p, const schedule&, bool)
+      : base(p, width_for(p.n)), constants_(scratch.take<C>(width_)) {}
 
   index_t state_size() const { return 4 * width_; }
   index_t key_pitch() const { return 1; }
@@ -81,45 +77,26 @@ class channel_average_agent : public agent_of_channels<R, T> {
   gradient_tile<C> normaliser_tile(C* g) const { return state_tile(g + width_); }
   index_t normaliser_values() const { return this->value_count(); }
 
+  /// The state that the call after this one starts from.
+  void comes_before(const C* state) { state_before_ = state; }
+
   void forward(const forward_results<T>& to, index_t t, index_t count, const C* in, C* out) const {
     const operand<storage> result = this->here(to.out);
-    copy_numbers(out, in, state_size());
-    const auto write = [&](const operands_type& x, const place& at, P o)
-        __attribute__((always_inline)) {
-      if (result.given)
-        simd::store(result.re + at.t * result.time + at.value * result.value, result.value,
-                    at.count, R::output(x, at, R::values(x, at), o));
-    };
-    if constexpr (in_steps)
-      for_each(
-          t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
-            average s = load(out, at.value);
-            write(x, at, take(x, at, s));
-            store(out, at.value, s);
-          });
-    else
-      for (index_t i = 0; i < count; i += together::most) {
-        prefetcher_to<2> next;
-        look_ahead(t + i + together::most, next);
-        for_each(
-            t + i, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
-              P o[together::most];
-              const index_t some = (std::min)(together::most, count - i);
-              store(out, at.value, take_together(x, at, some, load(out, at.value), o));
-              place here = at;
-              for (index_t k = 0; k < some; ++k, ++here.t) write(x, here, o[k]);
-              next.step_apart();
+    const bool streaming = streams(result);
+    go_on<true>(
+        t, count, in, out,
+        [ result, streaming ](const operands_type& x, const place& at, P o)
+            __attribute__((always_inline)) {
+              if (!result.given) return;
+              const P y = R::output(x, at, R::values(x, at), o);
+              storage* const p = result.re + at.t * result.time + at.value * result.value;
+              if constexpr (std::is_same_v<storage, C>)
+                if (streaming && at.count == lanes) return simd::stream(p, y);
+              simd::store(p, result.value, at.count, y);
             });
-      }
   }
   void advance(index_t t, index_t count, const C* in, C* out) {
-    copy_numbers(out, in, state_size());
-    for_each(
-        t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
-          const auto logs = R::log_weights(x, at);
-          const average s = load(out, at.value);
-          store(out, at.value, s.next(s.weigh(logs.gate, logs.key), R::values(x, at).v, P(1)));
-        });
+    go_on<false>(t, count, in, out, [](const operands_type&, const place&, P) {});
     last_advanced_ = t;
   }
 
@@ -127,33 +104,21 @@ class channel_average_agent : public agent_of_channels<R, T> {
   C* backward(const backward_results<R, T>& results, const tiles_of_gradients& into, index_t t,
               index_t count, const C* in, C* g, const Bracket& bracket) const {
     const operand<const storage> d_out = this->here(results.out);
-    copy_numbers(history_, in, state_size());
-    for_each(
-        t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
-          const auto logs = R::log_weights(x, at);
-          C* const before = history_ + (at.t - t) * state_size();
-          const average s = load(before, at.value);
-          const auto w = s.weigh(logs.gate, logs.key);
-          store(before + state_size(), at.value, s.next(w, R::values(x, at).v, P(1)));
-          C* const weights = weights_ + (at.t - t) * 3 * width_ + at.value;
-          simd::store(weights, w.state), simd::store(weights + width_, w.lost);
-          simd::store(weights + 2 * width_, w.key);
-        });
-    if (this->p_->ends(this->sequence()) && t + count == this->p_->last_token(this->sequence()))
-      round_m(history_ + count * state_size(), g);
+    const bool ends =
+        this->p_->ends(this->sequence()) && t + count == this->p_->last_token(this->sequence());
+    prefetcher_to<2> next;
+    look_back(d_out, t, count, next);
     bracket.open(t, count);
     const tiles_of_gradients d = held(into);
-    for (index_t i = count - 1; i >= 0; --i)
-      for_each(
-          t + i, 1, [&](const operands_type& x, place at) __attribute__((always_inline)) {
-            at.tile_t = i;
-            const C* const weights = weights_ + i * 3 * width_ + at.value;
-            const P d_o = d_out.given ? simd::first_lanes(at(d_out), at.count, P(0)) : P(0);
-            token_adjoint(x, d, at, load(history_ + i * state_size(), at.value),
-                          {simd::load(weights), simd::load(weights + width_),
-                           simd::load(weights + 2 * width_), P(0), P(0)},
-                          d_o, g + at.value);
-          });
+    for_each(
+        t, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+          const adjoint all{{}, x, d_out, d};
+          const auto before = all.go_back(
+              at, count, load(in, at.value),
+              {simd::load(g + at.value), simd::load(g + width_ + at.value)}, ends && !in_steps);
+          simd::store(g + at.value, before.num), simd::store(g + width_ + at.value, before.den);
+          next.step_apart();
+        });
     bracket.close(t, count);
     return g;
   }
@@ -184,26 +149,25 @@ class channel_average_agent : public agent_of_channels<R, T> {
   }
 
  private:
-  // A caller's m is a number without low part: num and den of such a state from those of `state`,
-  // or, which is the same product, the other way with gradients. An m that is rounded by more says
-  // nothing of them.
-  static constexpr C most_rounded = 60;
+  // A caller's m is a number without low part: num and den of such a state from those of `state`.
   void round_m(const C* state, C* num_and_den) const {
     if (in_steps) return;
-    for (index_t i = 0; i < width_; ++i)
-      if (const C low = state[3 * width_ + i]; low != 0 && std::abs(low) < most_rounded) {
-        const C factor = std::exp(low);
-        num_and_den[i] *= factor, num_and_den[width_ + i] *= factor;
-      }
+    for (index_t i = 0; i < width_; i += lanes) {
+      typename adjoint::gradient s{simd::load(num_and_den + i),
+                                   simd::load(num_and_den + width_ + i)};
+      adjoint::round_m(simd::load(state + 3 * width_ + i), s);
+      simd::store(num_and_den + i, s.num), simd::store(num_and_den + width_ + i, s.den);
+    }
   }
 
   static constexpr index_t lanes = simd::lanes<C>;
   static constexpr bool in_steps = Form == kernel_form::steps;
-  using average = channel_average<C, in_steps>;
-  using together = tokens_together<C>;
+  using walk = average_walk<R, T, in_steps>;
+  using adjoint = average_adjoint<R, T, in_steps>;
+  using average = typename walk::average;
   using P = simd::pack<C>;
-  using operands_type = operands_of<R, T>;
-  using place = cursor<C, false, along::values>;
+  using operands_type = typename walk::operands_type;
+  using place = typename walk::place;
 
   static index_t width_for(sizes n) {
     n.keys = 4;  // numbers a channel
@@ -221,82 +185,67 @@ class channel_average_agent : public agent_of_channels<R, T> {
         f(x, place{i, 0, j, static_cast<int>((std::min)(lanes, channels - j))});
     }
   }
-  // o of a token, and the state after it.
-  static GATESCAN_INLINE P take(const operands_type& x, const place& at, average& s) {
-    const auto logs = R::log_weights(x, at);
-    const auto w = R::values(x, at);
-    const P o = s.average(s.read(logs.key, logs.bonus), w.v);
-    s = s.next(s.weigh(logs.gate, logs.key), w.v, P(1));
-    return o;
+  // Through tokens from state `in` to `out`; write(operands, place, o) of each if it Reads.
+  template <bool Reads>
+  void go_on(index_t t, index_t count, const C* in, C* out, auto&& write) const {
+    copy_numbers(out, in, state_size());
+    if constexpr (in_steps)
+      for_each(
+          t, count, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+            average s = load(out, at.value);
+            const P o = walk::template take<Reads>(x, at, s);
+            if constexpr (Reads) write(x, at, o);
+            store(out, at.value, s);
+          });
+    else
+      go_on_together<Reads>(t, count, out, write);
   }
-  // The same of a few tokens.
-  static GATESCAN_INLINE average take_together(const operands_type& x, const place& at,
-                                               index_t count, const average& before, P* o) {
-    together all(before);
-    place here = at;
-    for (index_t i = 0; i < count; ++i, ++here.t) {
-      const auto logs = R::log_weights(x, here);
-      o[i] = all.take(logs.gate, logs.key, logs.bonus, R::values(x, here).v);
+  template <bool Reads>
+  void go_on_together(index_t t, index_t count, C* state, auto&& write) const {
+    for_each(
+        t, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+          simd::store(constants_ + at.value, walk::together::constant(R::log_weights(x, at)));
+        });
+    for (index_t i = 0; i < count; i += walk::most) {
+      prefetcher next;
+      look_ahead(t + i + walk::most, next);
+      for_each(
+          t + i, 1, [&](const operands_type& x, const place& at) __attribute__((always_inline)) {
+            P o[std::size_t(walk::most)];
+            const index_t some = (std::min)(walk::most, count - i);
+            store(state, at.value,
+                  walk::template take_together<Reads>(x, at, some, load(state, at.value),
+                                                      simd::load(constants_ + at.value), o));
+            place here = at;
+            for (index_t k = 0; Reads && k < some; ++k, ++here.t) write(x, here, o[k]);
+            next.step_apart();
+          });
     }
-    if (!simd::any(~all.in_range())) return all.state();
-    return take_in_range(x, at, count, before, o);
-  }
-  // Once more, to see from where on channels are not in range.
-  static __attribute__((noinline)) average take_in_range(const operands_type& x, const place& at,
-                                                         index_t count, const average& before,
-                                                         P* o) {
-    together all(before);
-    typename together::lanes in_range[together::most];
-    place here = at;
-    for (index_t i = 0; i < count; ++i, ++here.t) {
-      const auto logs = R::log_weights(x, here);
-      o[i] = all.take(logs.gate, logs.key, logs.bonus, R::values(x, here).v);
-      in_range[i] = all.in_range();
-      if (simd::any(in_range[i])) continue;
-      for (; i < count; ++i) in_range[i] = typename together::lanes{}, o[i] = P(0);
-    }
-    return take_apart(x, at, count, before, all.state(), in_range, o);
-  }
-  // Token by token, for channels from where they are not `in_range`.
-  static average take_apart(const operands_type& x, place at, index_t count, average s,
-                            const average& after, const typename together::lanes* in_range, P* o) {
-    for (index_t i = 0; i < count; ++i, ++at.t) {
-      const P exact = take(x, at, s);
-      o[i] = {in_range[i] ? o[i].v : exact.v};
-    }
-    const auto all = in_range[count - 1];
-    return {P{all ? after.num.v : s.num.v}, P{all ? after.den.v : s.den.v},
-            P{all ? after.m.v : s.m.v}, P{all ? after.low.v : s.low.v}};
   }
   // A few tokens' rows lie too far apart for the hardware to look ahead.
-  void look_ahead(index_t first, prefetcher_to<2>& next) const {
+  void look_ahead(index_t first, prefetcher& next) const {
     const index_t channels = this->value_count();
-    const index_t last = (std::min)(first + together::most, this->p_->last_token(this->sequence()));
+    const index_t last = (std::min)(first + walk::most, this->p_->last_token(this->sequence()));
     for_each_field<R>([&](const auto& x) { next.add(x, first, last, 1, channels); }, x_);
     next.begin(ceil_divide(channels, lanes));
   }
-  // From g of the state after the token to that of the one before it.
-  GATESCAN_INLINE void token_adjoint(const operands_type& x, const tiles_of_gradients& d,
-                                     const place& at, const average& s,
-                                     const typename average::writing& by, P d_out, C* g) const {
-    const auto logs = R::log_weights(x, at);
-    const auto w = R::values(x, at);
-    auto d_w = w;
-    P d_num = simd::load(g), d_den = simd::load(g + width_);
-    const P d_key = unless_zero(by.key, by.key * fma(d_num, w.v, d_den));
-    d_w.v = by.key * d_num;
-    const P kept = by.state + by.lost;
-    const P d_gate = unless_zero(kept, kept * fma(d_num, s.num, d_den * s.den));
-
-    const auto r = s.read(logs.key, logs.bonus);
-    const P o = s.average(r, w.v);
-    const P d_sum = unless_zero(r.all, R::output_adjoint(x, d, at, w, d_w, o, d_out) / r.all);
-    d_w.v = fma(r.own, d_sum, d_w.v);
-    simd::store(g, by.carry(d_num, r.state * d_sum));
-    simd::store(g + width_, by.carry(d_den, -(r.state * d_sum) * o));
-    const P d_bonus = unless_zero(r.own, r.own * d_sum * (w.v - o));
-    R::log_weights_adjoint(x, d, at, log_weights_and_bonus_of<P>{d_gate, d_key + d_bonus, d_bonus});
-    R::values_adjoint(x, d, at, w, d_w);
+  // Backward's chunk before.
+  void look_back(const operand<const storage>& d_out, index_t last, index_t count,
+                 prefetcher_to<2>& next) const {
+    const index_t channels = this->value_count(), first = (std::max)(last - count, index_t(0));
+    const auto add = [&](const auto& x) { next.add(x, first, last, 1, channels); };
+    for_each_field<R>(add, x_);
+    add(d_out);
+    if (state_before_ != nullptr) next.add_rows(state_before_, width_, 4, channels);
+    next.begin(ceil_divide(channels, lanes));
+  }
+  // Results larger than the caches go past them.
+  bool streams(const operand<storage>& out) const {
+    const sizes& n = this->p_->n;
+    const auto aligned = [](const storage* p) { return is_aligned(p, simd::stream_alignment); };
+    return std::is_same_v<storage, C> && simd::whole_lines && out.given && out.value == 1 &&
+           exceeds_caches<C>(n.batch * n.time * n.values) && aligned(out.re) &&
+           aligned(out.re + out.time);
   }
 
   template <class S>
@@ -317,9 +266,13 @@ class channel_average_agent : public agent_of_channels<R, T> {
     simd::store(to + 2 * width_ + at, s.m), simd::store(to + 3 * width_ + at, s.low);
   }
 
-  C *history_ = nullptr, *weights_ = nullptr;
+  C* constants_;  // of tokens that go together
+  const C* state_before_ = nullptr;
   index_t last_advanced_ = 0;
 };
+
+template <class R, class T, kernel_form Form>
+inline constexpr bool sees_state_before<channel_average_agent<R, T, Form>> = true;
 
 }  // namespace detail
 }  // namespace GATESCAN_ABI

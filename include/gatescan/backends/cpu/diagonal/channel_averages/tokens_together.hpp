@@ -19,6 +19,13 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 namespace detail {
 
+/// A token among those that count against one m: num and den before it, its weight, and what was
+/// read, o = read / all.
+template <class C>
+struct weighed_token {
+  simd::pack<C> num, den, key, own, read, all;
+};
+
 template <class C>
 class tokens_together {
  public:
@@ -26,52 +33,65 @@ class tokens_together {
   using average = channel_average<C, false>;
   using lanes = typename P::native_integer;
 
-  static constexpr index_t most = tuning.averages_together;
+  /// Weights and their products with values of ordinary size are normal numbers; with others they
+  /// may be too large, where an average is not.
+  static constexpr C reach = 60;
 
-  GATESCAN_INLINE explicit tokens_together(const average& before)
+  /// There is nothing that stays the same (steady_tokens.hpp).
+  template <class Logs>
+  static GATESCAN_INLINE P constant(const Logs&) {
+    return P(0);
+  }
+  template <class Logs>
+  GATESCAN_INLINE tokens_together(const average& before, const Logs&, P)
       : s_(before), top_(before.m), top_low_(before.low) {}
 
-  /// Its o. Takes the token into the state.
-  GATESCAN_INLINE P take(P gate, P key, P bonus, P v) {
+  /// Takes the token into the state, the i-th of them. What it Reads: own and o.
+  template <bool Reads, class Logs>
+  GATESCAN_INLINE weighed_token<C> take(const Logs& logs, P v, index_t) {
+    const P gate = logs.gate, key = logs.key;
     const auto before =
         exact_sum(key, -sum_);  // keys and m may be far from 0, their difference not
-    const P by_own = ((before.value - s_.m) + ((before.error - sum_low_) - s_.low)) + bonus;
+    const P by_own = ((before.value - s_.m) + ((before.error - sum_low_) - s_.low)) + logs.bonus;
     const auto sum = exact_sum(sum_, gate);
     sum_ = sum.value, sum_low_ = sum_low_ + sum.error;
     const auto since = exact_sum(key, -sum_);
     const P since_low = since.error - sum_low_;
     const P by_key = (since.value - s_.m) + (since_low - s_.low);
-    extent_ = larger(larger(extent_, abs(by_own)), abs(by_key));
+    extent_ = larger(extent_, abs(by_key));
     const auto grows = top_.v < since.value.v;
     top_ = {grows ? since.value.v : top_.v}, top_low_ = {grows ? since_low.v : top_low_.v};
-    const P key_weight = simd::near_exp(by_key), own_weight = simd::near_exp(by_own);
-    const P read = fma(own_weight, v, s_.num);
-    const P o = read / (s_.den + own_weight);
-    s_.num = fma(key_weight, v, s_.num), s_.den = s_.den + key_weight;
-    watch_ = fma(read, P(0), watch_);
-    return o;
+    weighed_token<C> w{s_.num, s_.den, simd::near_exp(by_key), P(0), P(0), P(0)};
+    if constexpr (Reads) {
+      extent_ = larger(extent_, abs(by_own));
+      w.own = simd::near_exp(by_own);
+      w.read = fma(w.own, v, s_.num), w.all = s_.den + w.own;
+      watch_ = watch_ + w.read;
+    }
+    s_.num = fma(w.key, v, s_.num), s_.den = s_.den + w.key;
+    return w;
   }
   /// Of the tokens so far: the channels that o and the state are right of. What is not finite stays
-  /// so in a state, and makes the watch NaN.
+  /// so in a state and in the sum of what was read.
   lanes in_range() const {
-    return (extent_.v <= reach) & (watch_.v == P(0).v) & (abs(s_.num).v <= largest_number);
+    return (extent_.v <= reach) & ((watch_ * P(0)).v == P(0).v) & (abs(s_.num).v <= largest_number);
   }
-  GATESCAN_INLINE average state() const {
-    const P kept = simd::near_exp((s_.m - top_) + (s_.low - top_low_));
+  /// What the state's numbers, those before the tokens too, are multiplied by after the tokens.
+  GATESCAN_INLINE P kept() const { return simd::near_exp((s_.m - top_) + (s_.low - top_low_)); }
+  /// After all of the tokens.
+  GATESCAN_INLINE average state(index_t) const {
+    const P scale = kept();
     const auto sum = exact_sum(top_, sum_);
     const auto m = exact_sum(sum.value, sum.error + (top_low_ + sum_low_));
-    return {s_.num * kept, s_.den * kept, m.value, m.error};
+    return {s_.num * scale, s_.den * scale, m.value, m.error};
   }
 
  private:
-  // Weights and their products with values of ordinary size are normal numbers; with others they
-  // may be too large, where an average is not.
-  static constexpr C reach = 60;
   static constexpr C largest_number = (std::numeric_limits<C>::max)();
 
   average s_;  // m and low stay those before the tokens
   P sum_{0}, sum_low_{0}, top_, top_low_;
-  P extent_{0}, watch_{0};  // largest exponent; 0, or NaN where what was read is not finite
+  P extent_{0}, watch_{0};  // largest exponent; the sum of what was read
 };
 
 }  // namespace detail
