@@ -47,45 +47,38 @@ struct gated_delta_net : matrix_state<gated_delta_net>, gate_of_log_decay, plain
     f("scale", s.scale...), f("eps", s.eps...), f("normalise", s.normalise...);
   }
 
-  // The token stage: what q and k are multiplied by, and beta.
-  template <class E>
-  struct factors {
-    E q, k, beta;
-  };
+  // The token stage: what q and k are multiplied by.
   GATESCAN_MEMBER auto token_stage(const auto& x, const auto& at) {
-    return factors<decltype(at(x.q))>{inverse_length(at, x.q, x.eps, x.normalise),
-                                      inverse_length(at, x.k, x.eps, x.normalise), at(x.beta)};
+    return query_and_key_of<decltype(at(x.q))>{inverse_length(at, x.q, x.eps, x.normalise),
+                                               inverse_length(at, x.k, x.eps, x.normalise)};
   }
   GATESCAN_MEMBER auto keys(const auto& x, const auto& at, const auto& t) {
     using E = decltype(at(x.q));
     const E q = at(x.q) * E(t.q), k = at(x.k) * E(t.k);
-    return corrected_keys_of<E>{q * E(x.scale), k, decay(at, x.log_decay), E(t.beta) * k};
+    return corrected_keys_of<E>{q * E(x.scale), k, decay(at, x.log_decay), at(x.beta) * k};
   }
-  GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto& t) {
-    using E = decltype(at(x.v));
-    return value_of<E>{E(t.beta) * at(x.v)};
+  GATESCAN_MEMBER auto values(const auto& x, const auto& at, const auto&) {
+    return value_of<decltype(at(x.v))>{at(x.beta) * at(x.v)};
   }
 
   GATESCAN_MEMBER void keys_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
                                     auto& d_t, const auto& g) {
     using E = decltype(at(x.q));
-    const E d_q = g.q * E(x.scale), d_k = fma(E(t.beta), g.p, g.k), k = at(x.k);
+    const E d_q = g.q * E(x.scale), d_k = fma(at(x.beta), g.p, g.k), k = at(x.k);
     at.add(d.q, d_q * E(t.q)), at.add(d.k, d_k * E(t.k));
+    at.add(d.beta, g.p * k * E(t.k));
     accumulate(d_t.q, d_q * at(x.q)), accumulate(d_t.k, d_k * k);
-    accumulate(d_t.beta, g.p * k * E(t.k));
     decay_adjoint(at, x.log_decay, d.log_decay, g.gate);
   }
-  GATESCAN_MEMBER void values_adjoint(const auto& x, const auto& d, const auto& at, const auto& t,
-                                      auto& d_t, const auto&, const auto& d_w) {
-    using E = decltype(at(x.v));
-    at.add(d.v, E(t.beta) * d_w.v);
-    accumulate(d_t.beta, d_w.v * at(x.v));
+  GATESCAN_MEMBER void values_adjoint(const auto& x, const auto& d, const auto& at, const auto&,
+                                      auto&, const auto&, const auto& d_w) {
+    at.add(d.v, at(x.beta) * d_w.v);
+    at.add(d.beta, d_w.v * at(x.v));
   }
   GATESCAN_MEMBER void token_stage_adjoint(const auto& x, const auto& d, const auto& at,
                                            const auto& t, const auto& d_t) {
     inverse_length_adjoint(at, x.q, d.q, t.q, d_t.q, x.normalise);
     inverse_length_adjoint(at, x.k, d.k, t.k, d_t.k, x.normalise);
-    at.add(d.beta, d_t.beta);
   }
 };
 static_assert(attention_form<gated_delta_net> && differentiable<gated_delta_net>);

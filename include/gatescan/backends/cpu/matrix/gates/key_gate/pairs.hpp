@@ -311,12 +311,12 @@ class pairs_adjoint {
   /// to[query][key] = dP of some queries and subchunk b's keys.
   void set_d_scores(const token_chunk<C>& c, std::size_t writer, index_t b, const C* d_read,
                     index_t queries, C* to) const {
-    set_d_scores(c, transposed_values(writer, b), 1, d_read, queries, to);
+    multiply_values(c, transposed_values(writer, b), 1, d_read, queries, to);
   }
   /// to[query][writer][key]: of all writers.
   void set_d_scores(const token_chunk<C>& c, index_t b, const C* d_read, index_t queries,
                     C* to) const {
-    set_d_scores(c, transposed_values(0, b), writers_, d_read, queries, to);
+    multiply_values(c, transposed_values(0, b), writers_, d_read, queries, to);
   }
 
  private:
@@ -327,8 +327,8 @@ class pairs_adjoint {
   index_t values_pitch(const token_chunk<C>& c) const {
     return subchunks_of(c.tokens) * writers_ * subchunk_tokens;
   }
-  void set_d_scores(const token_chunk<C>& c, const C* values, index_t writers, const C* d_read,
-                    index_t queries, C* to) const {
+  void multiply_values(const token_chunk<C>& c, const C* values, index_t writers, const C* d_read,
+                       index_t queries, C* to) const {
     const index_t vp = c.x.n.value_pitch, keys = writers * subchunk_tokens;
     // [queries, V] x [V, keys]
     simd::set_product<C>(queries, keys, vp, simd::by_rows<C>(d_read, vp), {values, values_pitch(c)},
