@@ -145,12 +145,16 @@ class matrix_agent {
     lookahead_.template look_ahead<kernels::reads_queries_to_advance>(reader_, t, count);
     kernels_.advance(reader_, t, chunk(count, in), out);
   }
-  /// The same on the way to backward, where a transition is corrected: U is left behind the state.
+  /// The same on the way to backward, where a transition is corrected: what backward reads of the
+  /// chunk is left behind the state.
   void keep(index_t t, index_t count, C* kept, C* out) {
     lookahead_.template look_ahead<kernels::reads_queries_to_advance>(reader_, t, count);
     kernels_.keep(reader_, t, chunk(count, kept), kept + states_.size, out);
   }
-  index_t kept_size() const { return states_.size + tokens_ * states_.n.value_pitch; }
+  index_t kept_size() const {
+    if constexpr (keeps_written) return states_.size + kernels::kept_size(states_.n, tokens_);
+    return states_.size;
+  }
   /// g: the gradient of the state after the tokens, whose memory is used up. Returns where that of
   /// the state before them is.
   template <class Sink>
@@ -162,7 +166,10 @@ class matrix_agent {
     lookahead_.look_back(reader_, results, d, t, count);
     if (const C* const state = std::exchange(state_before_, nullptr)) {
       lookahead_.add_state(states_.n, state);
-      if (keeps_written) lookahead_.add_rows(state + states_.size, tokens_, states_.n.value_pitch);
+      if (keeps_written)
+        lookahead_.add_rows(state + states_.size,
+                            (kept_size() - states_.size) / states_.n.value_pitch,
+                            states_.n.value_pitch);
     }
     C* const g_in = kernels_.backward(reader_, chunk_that_was_kept(count, in), gradients_, g);
     const matrix_gradients<C> made = shared_keys_.add(states_.n, count, gradients_);

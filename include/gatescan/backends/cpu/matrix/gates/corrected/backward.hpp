@@ -242,11 +242,11 @@ class corrected_gate_adjoint {
     for (std::size_t m = 0; m < std::size_t{readers}; ++m) {
       of[m].q = decayed.q_of(r) + static_cast<index_t>(m) * c.tokens * rows;
       of[m].dq = by[m].d_rows + at;
-      for (std::size_t w = 0; w < std::size_t{writers}; ++w, d_scores += side * side) {
-        of[m].d_scores[w] = d_scores;
-        pairs_.set_d_scores(c, w, r, by[m].d_read + first * c.x.n.value_pitch, count, d_scores);
-        for (index_t t = 0; !by[m].reads_own && t < count; ++t) d_scores[t * side + t] = C(0);
-      }
+      of[m].d_scores = d_scores;
+      pairs_.set_d_scores(c, r, by[m].d_read + first * c.x.n.value_pitch, count, d_scores);
+      for (index_t t = 0; !by[m].reads_own && t < count; ++t)
+        for (index_t w = 0; w < writers; ++w) d_scores[(t * writers + w) * side + t] = C(0);
+      d_scores += writers * side * side;
     }
     for (std::size_t w = 0; w < std::size_t{writers}; ++w) {
       pairs.k[w] = decayed.k_divided_of(static_cast<index_t>(w) * subchunks_of(c.tokens) + r);
@@ -283,7 +283,7 @@ class corrected_gate_adjoint {
   C* columns_ = nullptr;            // [rows][reader][token of whole subchunks]
   C* keys_transposed_ = nullptr;    // [rows][token] of a subchunk
   C* seen_ = nullptr;               // [token][rows] of a subchunk
-  C* d_scores_ = nullptr;           // [reader][writer][t][s] of a subchunk
+  C* d_scores_ = nullptr;           // [reader][t][writer][s] of a subchunk
   C* d_read_ = nullptr;             // [reader][token][value_pitch]: dO, and d behind it
   C* du_ = nullptr;                 // [token][value_pitch]
   C* spare_g_ = nullptr;            // where g_in goes next

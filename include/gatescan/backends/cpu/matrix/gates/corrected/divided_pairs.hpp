@@ -27,79 +27,102 @@ struct divided_by_writers {
 };
 template <class C, std::size_t Writers>
 struct divided_reader {
-  const C *q, *d_scores[Writers];
-  C* dq;  // begins as Y
+  const C *q, *d_scores;  // dP: [t][writer][s]
+  C* dq;                  // begins as Y
 };
-// Sums for gates and keys lie in da and dk from the first reader to the last.
-template <index_t Tokens, readout Reads, bool First, bool Last, class C, std::size_t Writers>
-__attribute__((noinline)) void meet_reader(const divided_by_writers<C, Writers>& pairs,
-                                           const divided_reader<C, Writers>& reader,
-                                           index_t tokens) {
+// Tokens [first, first + N) as keys of all readers from them on. y_end and `before`, the product of
+// the gates before them, go on past them.
+template <index_t N, readout... Reads, class C, std::size_t Writers>
+GATESCAN_INLINE void meet_keys(const divided_by_writers<C, Writers>& x,
+                               const divided_reader<C, Writers> (&readers)[sizeof...(Reads)],
+                               index_t first, index_t count, index_t i, simd::pack<C>& y_end,
+                               simd::pack<C>& before) {
   using P = simd::pack<C>;
-  constexpr index_t side = subchunk_tokens, own = Reads == readout::exclusive ? 1 : 0;
-  const index_t count = Tokens > 0 ? Tokens : tokens;
-  const auto x = held(pairs);
-  const auto by = held(reader);
-  for (index_t i = 0; i < x.rows; i += simd::lanes<C>) {
-    P y[std::size_t{side}];
-#pragma GCC unroll 16
-    for (index_t t = 0; t < count; ++t) y[t] = simd::load(by.dq + t * x.rows + i);
-    P y_end = simd::load(x.z + i), before(1);
-    const P total = simd::load(x.total + i);
-    const auto meet = [&](index_t t) __attribute__((always_inline)) {
-      const index_t at = t * x.rows + i;
-      P k[Writers], sums_k[Writers], sum_a = First ? total * y_end : simd::load(x.da + at);
+  constexpr std::size_t Readers = sizeof...(Reads), Keys = N;
+  constexpr bool exclusive[] = {(Reads == readout::exclusive)...};
+  constexpr index_t side = subchunk_tokens;
+  const index_t at = first * x.rows + i;
+  const P total = simd::load(x.total + i);
+  P k[Keys][Writers], sums_k[Keys][Writers], sums_a[Keys];
+#pragma GCC unroll 4
+  for (index_t n = 0; n < N; ++n) {
+    sums_a[n] = total * y_end;
 #pragma GCC unroll 2
-      for (std::size_t w = 0; w < Writers; ++w) {
-        k[w] = simd::load(x.k[w] + at);
-        sums_k[w] = simd::load(x.dk[w] + at);
-        if (!First) continue;
-        y_end = simd::fma(k[w], sums_k[w], y_end);
-        sums_k[w] = total * sums_k[w];
-      }
-#pragma GCC unroll 16
-      for (index_t r = t + own; r < count; ++r) {
-        const P q = simd::load(by.q + r * x.rows + i);
-        sum_a = simd::fma(q, y[r], sum_a);
+    for (std::size_t w = 0; w < Writers; ++w) {
+      const P of_later = simd::load(x.dk[w] + at + n * x.rows);
+      k[n][w] = simd::load(x.k[w] + at + n * x.rows);
+      y_end = simd::fma(k[n][w], of_later, y_end);
+      sums_k[n][w] = total * of_later;
+    }
+  }
+  const auto meet = [&](index_t n, const divided_reader<C, Writers>& by, index_t r, P q, P& y)
+      __attribute__((always_inline)) {
+    sums_a[n] = simd::fma(q, y, sums_a[n]);
 #pragma GCC unroll 2
-        for (std::size_t w = 0; w < Writers; ++w) {
-          const P dp(by.d_scores[w][r * side + t]);
-          sums_k[w] = simd::fma(q, dp, sums_k[w]);
-          y[r] = simd::fma(k[w], dp, y[r]);
-        }
-      }
-      const P product = before * simd::load(x.gates + at);
-      const P inverse = Last ? simd::load(x.inverse + at) : P(1);
-      simd::store(x.da + at, Last ? sum_a * (before * inverse) : sum_a);
+    for (std::size_t w = 0; w < Writers; ++w) {
+      const index_t writer = static_cast<index_t>(w);
+      const P dp(by.d_scores[(r * index_t{Writers} + writer) * side + first + n]);
+      sums_k[n][w] = simd::fma(q, dp, sums_k[n][w]);
+      y = simd::fma(k[n][w], dp, y);
+    }
+  };
+    // the tokens themselves: triangles
 #pragma GCC unroll 2
-      for (std::size_t w = 0; w < Writers; ++w)
-        simd::store(x.dk[w] + at, Last ? sums_k[w] * inverse : sums_k[w]);
-      simd::store(by.dq + at, (own > 0 ? before : product) * y[t]);
-      before = product;
-    };
-    if constexpr (Tokens > 0) [&]<index_t... T>(std::integer_sequence<index_t, T...>) {
-        (meet(T), ...);
-      }
-    (std::make_integer_sequence<index_t, Tokens>{});
-    else for (index_t t = 0; t < count; ++t) meet(t);
+  for (std::size_t m = 0; m < Readers; ++m) {
+    P q[Keys], y[Keys];
+#pragma GCC unroll 4
+    for (index_t n = 0; n < N; ++n) {
+      q[n] = simd::load(readers[m].q + at + n * x.rows);
+      y[n] = simd::load(readers[m].dq + at + n * x.rows);
+    }
+    P product = before;
+#pragma GCC unroll 4
+    for (index_t n = 0; n < N; ++n) {
+#pragma GCC unroll 4
+      for (index_t r = n + (exclusive[m] ? 1 : 0); r < N; ++r)
+        meet(n, readers[m], first + r, q[r], y[r]);
+      const P until_before = product;
+      product = product * simd::load(x.gates + at + n * x.rows);
+      simd::store(readers[m].dq + at + n * x.rows, (exclusive[m] ? until_before : product) * y[n]);
+    }
+  }
+  for (index_t r = first + N; r < count; ++r)
+#pragma GCC unroll 2
+    for (std::size_t m = 0; m < Readers; ++m) {
+      C* const dq = readers[m].dq + r * x.rows + i;
+      const P q = simd::load(readers[m].q + r * x.rows + i);
+      P y = simd::load(dq);
+#pragma GCC unroll 4
+      for (index_t n = 0; n < N; ++n) meet(n, readers[m], r, q, y);
+      simd::store(dq, y);
+    }
+#pragma GCC unroll 4
+  for (index_t n = 0; n < N; ++n) {
+    const P inverse = simd::load(x.inverse + at + n * x.rows);
+    simd::store(x.da + at + n * x.rows, sums_a[n] * (before * inverse));
+    before = before * simd::load(x.gates + at + n * x.rows);
+#pragma GCC unroll 2
+    for (std::size_t w = 0; w < Writers; ++w)
+      simd::store(x.dk[w] + at + n * x.rows, sums_k[n][w] * inverse);
   }
 }
 
-/// All readers of a subchunk, q first; a whole one is unrolled, and its Y' stay in registers.
+/// All readers of a subchunk.
 template <readout... Reads, class C, std::size_t Writers>
-void meet_readers(const divided_by_writers<C, Writers>& pairs,
-                  const divided_reader<C, Writers> (&readers)[sizeof...(Reads)], index_t count) {
-  constexpr std::size_t last = sizeof...(Reads) - 1;
-  const auto all = [&]<index_t Tokens>() {
-    [&]<std::size_t... M>(std::index_sequence<M...>) {
-      (meet_reader<Tokens, Reads, M == 0, M == last>(pairs, readers[M], count), ...);
-    }
-    (std::make_index_sequence<sizeof...(Reads)>{});
-  };
-  if (count == subchunk_tokens)
-    all.template operator()<subchunk_tokens>();
-  else
-    all.template operator()<0>();
+__attribute__((noinline)) void meet_readers(
+    const divided_by_writers<C, Writers>& pairs,
+    const divided_reader<C, Writers> (&readers)[sizeof...(Reads)], index_t count) {
+  using P = simd::pack<C>;
+  const auto x = held(pairs);
+  divided_reader<C, Writers> by[sizeof...(Reads)];
+  for (std::size_t m = 0; m < sizeof...(Reads); ++m) by[m] = readers[m];
+  for (index_t i = 0; i < x.rows; i += simd::lanes<C>) {
+    P y_end = simd::load(x.z + i), before(1);
+    index_t t = 0;
+    for (; t + quad_tokens <= count; t += quad_tokens)
+      meet_keys<quad_tokens, Reads...>(x, by, t, count, i, y_end, before);
+    for (; t < count; ++t) meet_keys<1, Reads...>(x, by, t, count, i, y_end, before);
+  }
 }
 
 }  // namespace detail

@@ -40,14 +40,16 @@ class corrected_head_gate {
   }
   void advance(const token_chunk<C>& c, C* state_out) const {
     with_exact_fallback([&] { return in_products<false>(c, state_out); },
-                        [&] {
-                          spread_gates(c.x, c.tokens);
-                          fill(c.x.q, c.tokens * c.x.n.rows, C(0));  // may not have been read
-                          gate_.token_by_token(c, state_out);
-                        });
+                        [&] { advance_token_by_token(c, state_out); });
+  }
+  void advance_token_by_token(const token_chunk<C>& c, C* state_out) const {
+    spread_gates(c.x, c.tokens);
+    fill(c.x.q, c.tokens * c.x.n.rows, C(0));  // may not have been read
+    gate_.token_by_token(c, state_out);
   }
 
   const head_decays<C>& decays() const { return decays_; }
+  C* u() const { return gate_.u(); }
 
  private:
   // S_out and, with Outputs, o. False where one of them is not finite.

@@ -8,6 +8,7 @@
 //   d = -dV, the gradient of what p read                       [C, V]
 //   G_in = (prod of all gates) G + Q^T (b dO) + P^T (b d)      [K, V]
 //
+// The way forward goes as in head_gate.hpp, of all tokens at once, and keeps p.k behind U.
 // dq, dp, dk and da are those of pairs (../head_gate/pairs.hpp): q with dO and p with d read, k
 // with U were written.
 
@@ -31,12 +32,25 @@ class corrected_head_gate_adjoint {
   corrected_head_gate_adjoint(arena& scratch, const matrix_shape& n, index_t tokens,
                               const corrected_head_gate<C>& forward,
                               const key_gates_adjoint& adjoint)
-      : decays_(forward.decays()), pairs_(scratch, n, tokens, decays_, 2), adjoint_(adjoint) {
+      : forward_(forward),
+        decays_(forward.decays()),
+        pairs_(scratch, n, tokens, decays_, 2),
+        adjoint_(adjoint),
+        most_tokens_(tokens) {
     rows_ = scratch.take<C>(2 * tokens * n.rows);
     d_read_ = scratch.take<C>(2 * tokens * n.value_pitch);
     spare_g_ = scratch.take<C>(n.state_size());
   }
 
+  /// Numbers that are kept of a chunk: U and p.k.
+  static index_t kept_size(const matrix_shape& n, index_t tokens) {
+    return tokens * n.value_pitch + head_pairs_adjoint<C>::products_size(tokens);
+  }
+  /// Forward: S_out, if there is room for it, and what is kept.
+  void keep(const token_chunk<C>& c, C* kept, C* state_out) const {
+    with_exact_fallback([&] { return states_in_products(c, kept, state_out); },
+                        [&] { forward_.advance_token_by_token(c, state_out); });
+  }
   /// d.da has one number a token.
   C* backward(const token_chunk<C>& c, const matrix_gradients<C>& d, C* g) {
     C* const g_in = std::exchange(spare_g_, g);
@@ -56,6 +70,51 @@ class corrected_head_gate_adjoint {
  private:
   static constexpr std::size_t of_q = 0, of_p = 1;  // readers
 
+  // False where S_out is not finite.
+  bool states_in_products(const token_chunk<C>& c, C* kept, C* state_out) const {
+    using P = simd::pack<C>;
+    constexpr index_t side = subchunk_tokens;
+    const matrix_shape& n = c.x.n;
+    const index_t subchunks = subchunks_of(c.tokens), rows = n.rows, vp = n.value_pitch;
+    const prefetching ahead{c.memory};
+    c.memory->begin(panels_of<C>(n) * (simd::row_blocks(c.tokens) + simd::row_blocks(rows)));
+    pairs_.begin(c);
+    pairs_.set_products(c, of_p, c.x.p);
+    copy_numbers(kept + most_tokens_ * vp, static_cast<const C*>(pairs_.products(c.tokens, of_p)),
+                 head_pairs_adjoint<C>::products_size(c.tokens));
+    pairs_.template set_scores<false>(c, of_p, C(-1));
+    const state_update<C, false> update{
+        n, c.tokens, c.x.k, decays_.decayed_rows(), decays_.gates(), c.state_in, state_out, true};
+    C* const u = forward_.u();
+    P watch(0);
+    simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
+      const index_t columns = registers * simd::lanes<C>;
+      // [tokens, K] x [K, registers]
+      simd::product_of_panel<C>(
+          registers, c.tokens, rows, simd::by_rows<C>(static_cast<const C*>(c.x.p), rows),
+          {c.state_in + j, n.state_pitch}, {u + j, vp},
+          [v = c.x.v + j, b = decays_.from_start, vp](index_t t, index_t i, P sum) {
+            return simd::fma(P(-b[t]), sum, simd::load(v + t * vp + i));
+          },
+          ahead);
+      for (index_t b = 0; b < subchunks; ++b) {
+        const C* const scores = pairs_.scores(c.tokens, of_p, b);
+        C* const here = u + b * side * vp + j;
+        simd::solve_unit_lower<C>(tokens_in_subchunk(c.tokens, b), columns,
+                                  simd::by_rows<C>(scores, side), {here, vp});
+        if (b + 1 < subchunks)  // [later tokens, tokens] x [tokens, registers]
+          simd::add_product<C>(c.tokens - (b + 1) * side, columns, side,
+                               simd::by_rows<C>(scores + side * side, side), {here, vp},
+                               {here + side * vp, vp});
+      }
+      if (state_out == nullptr) return;
+      decays_.decay(n, c.tokens, u, decays_.to_end, j, columns);
+      watch += update.panel(registers, j, ahead);
+    });
+    copy_numbers(kept, static_cast<const C*>(u), c.tokens * vp);
+    return state_finite(watch, static_cast<const C*>(state_out), n);
+  }
+
   // False where a gradient is not finite.
   bool in_products(const token_chunk<C>& c, const matrix_gradients<C>& d, const C* g,
                    C* g_in) const {
@@ -65,7 +124,10 @@ class corrected_head_gate_adjoint {
     C* const d_read = d_read_ + c.tokens * vp;  // behind dO
     copy_numbers(d_read_, static_cast<const C*>(d.d_o), c.tokens * vp);
     const state_reader<C> readers[] = {{c.x.q, d_read_, d.dq}, {c.x.p, d_read, d.dp, false}};
-    pairs_.begin(c, readers);
+    pairs_.begin(c);
+    pairs_.set_products(c, of_q, c.x.q);
+    copy_numbers(pairs_.products(c.tokens, of_p), c.written + most_tokens_ * vp,
+                 head_pairs_adjoint<C>::products_size(c.tokens));
     pairs_.template set_scores<true>(c, of_q);
     pairs_.template set_scores<false>(c, of_p, C(-1));
 
@@ -110,9 +172,11 @@ class corrected_head_gate_adjoint {
         prefetching{c.memory});
   }
 
+  corrected_head_gate<C> forward_{};
   head_decays<C> decays_{};
   head_pairs_adjoint<C> pairs_{};
   key_gates_adjoint adjoint_{};  // the way token by token
+  index_t most_tokens_ = 0;      // of a chunk
   C* rows_ = nullptr;            // [reader][token][rows]: q, and p behind it
   C* d_read_ = nullptr;          // [reader][token][value_pitch]: dO, and d behind it
   C* spare_g_ = nullptr;         // where g_in goes next

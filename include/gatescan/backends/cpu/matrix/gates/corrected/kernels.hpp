@@ -47,10 +47,20 @@ class corrected_chunk_kernels {
     c.x = from.tiles();
     with_kernel(from, [&](const auto& kernel) { kernel.advance(c, state_out); });
   }
-  /// The same, and U of the chunk, which backward reads.
-  void keep(reader& from, index_t first, const token_chunk<C>& c, C* written, C* state_out) const {
-    advance(from, first, c, state_out);
-    copy_numbers(written, static_cast<const C*>(forward_.u()), c.tokens * c.x.n.value_pitch);
+  /// The same, and what backward reads of the chunk: U, with head gates p.k behind it.
+  void keep(reader& from, index_t first, token_chunk<C> c, C* kept, C* state_out) const {
+    from.template read_chunk<reads_queries_to_advance>(first, c.tokens);
+    c.x = from.tiles();
+    if constexpr (reader::may_have_head_gate_adjoint)
+      if (from.has_head_gate()) return head_gate_adjoint_.keep(c, kept, state_out);
+    with_kernel(from, [&](const auto& kernel) { kernel.advance(c, state_out); });
+    copy_numbers(kept, static_cast<const C*>(forward_.u()), c.tokens * c.x.n.value_pitch);
+  }
+  static index_t kept_size(const matrix_shape& n, index_t tokens) {
+    if constexpr (reader::may_have_head_gate_adjoint)
+      return corrected_head_gate_adjoint<C>::kept_size(n, tokens);
+    else
+      return tokens * n.value_pitch;
   }
   /// forward of tokens that were read.
   void compute(const reader& from, token_chunk<C> c, C* state_out) const {

@@ -141,21 +141,34 @@ class head_pairs_adjoint {
   /// All decays, and with new keys q.k of every reader.
   template <std::size_t Readers>
   void begin(const token_chunk<C>& c, const state_reader<C> (&readers)[Readers]) const {
-    constexpr index_t side = subchunk_tokens;
-    const index_t rows = c.x.n.rows, subchunks = subchunks_of(c.tokens), whole = subchunks * side;
+    begin(c);
+    if (c.same_keys) return;
+    for (std::size_t m = 0; m < Readers; ++m) set_products(c, m, readers[m].rows);
+  }
+  /// All decays, and new keys, for set_products.
+  void begin(const token_chunk<C>& c) const {
     decays_.set_from_start(c.x, c.tokens);
     decays_.set_to_end(c.x, c.tokens);
     decays_.set_gates(c.x, decays_.from_start[c.tokens - 1]);
     set_decays(c.x.head_gate, c.tokens);
     fill(gate_sums_, c.tokens * simd::lanes<C>, C(0));
     if (c.same_keys) return;
-    transpose_tokens(c.tokens, rows, static_cast<const C*>(c.x.k), keys_transposed_);
-    for (std::size_t m = 0; m < Readers; ++m)
-      for (index_t b = 0; b < subchunks; ++b)  // [queries, K] x [K, keys]
-        simd::set_product<C>(c.tokens - b * side, side, rows,
-                             simd::by_rows<C>(readers[m].rows + b * side * rows, rows),
-                             {keys_transposed_ + b * side, whole},
-                             {of(products_, c.tokens, m, b), side});
+    transpose_tokens(c.tokens, c.x.n.rows, static_cast<const C*>(c.x.k), keys_transposed_);
+  }
+  /// A reader's q.k.
+  void set_products(const token_chunk<C>& c, std::size_t reader, const C* q) const {
+    constexpr index_t side = subchunk_tokens;
+    const index_t rows = c.x.n.rows, subchunks = subchunks_of(c.tokens), whole = subchunks * side;
+    for (index_t b = 0; b < subchunks; ++b)  // [queries, K] x [K, keys]
+      simd::set_product<C>(
+          c.tokens - b * side, side, rows, simd::by_rows<C>(q + b * side * rows, rows),
+          {keys_transposed_ + b * side, whole}, {of(products_, c.tokens, reader, b), side});
+  }
+  /// Where they are, and how many numbers.
+  C* products(index_t tokens, std::size_t reader) const { return of(products_, tokens, reader, 0); }
+  static index_t products_size(index_t tokens) {
+    const index_t whole = subchunks_of(tokens) * subchunk_tokens;
+    return whole * whole;
   }
   /// P of a reader, [t][s] of subchunk b's keys and the queries from its first on. Of later
   /// subchunks they come times `sign`.

@@ -59,7 +59,8 @@ class pairs_adjoint {
  public:
   pairs_adjoint() = default;
   pairs_adjoint(arena& scratch, const matrix_shape& n, index_t tokens, index_t readers = 1,
-                index_t writers = 1) {
+                index_t writers = 1)
+      : writers_(writers) {
     const index_t subchunks = subchunks_of(tokens);
     transposed_ = scratch.take<C>(n.value_pitch * subchunks * subchunk_tokens);
     values_transposed_ = scratch.take<C>(writers * n.value_pitch * subchunks * subchunk_tokens);
@@ -67,15 +68,23 @@ class pairs_adjoint {
     between_ = scratch.take<C>(subchunks * n.rows), z_ = scratch.take<C>(subchunks * n.rows);
     y_end_ = scratch.take<C>(n.rows);
     rows_ = scratch.take<C>(writers * subchunks * subchunk_tokens * n.rows);
-    columns_ = scratch.take<C>(subchunks * subchunk_tokens * n.rows);
+    columns_ = scratch.take<C>(writers * subchunks * subchunk_tokens * n.rows);
     across_ = scratch.take<C>(subchunk_tokens * subchunk_tokens);
     d_scores_ = scratch.take<C>(readers * writers * subchunk_tokens * subchunk_tokens);
   }
 
   template <std::size_t Writers>
   void begin(const token_chunk<C>& c, const state_writer<C> (&writers)[Writers]) const {
+    const index_t vp = c.x.n.value_pitch, pitch = values_pitch(c);
     for (std::size_t m = 0; m < Writers; ++m)
-      transpose_tokens(c.tokens, c.x.n.value_pitch, writers[m].values, transposed_values(c, m));
+      for (index_t b = 0; b < subchunks_of(c.tokens); ++b) {
+        const index_t count = tokens_in_subchunk(c.tokens, b);
+        C* const to = transposed_values(m, b);
+        for (index_t j = 0; count < subchunk_tokens && j < vp; ++j)
+          fill(to + j * pitch + count, subchunk_tokens - count, C(0));
+        simd::transpose<C>(count, vp, {writers[m].values + b * subchunk_tokens * vp, vp},
+                           {to, pitch});
+      }
   }
   /// S_in as a key of `tokens` readers: Y.
   void with_state_in(const token_chunk<C>& c, index_t tokens, const C* d_read, C* y) const {
@@ -151,10 +160,18 @@ class pairs_adjoint {
     set_between(n, subchunks, decayed);
     state_writer<C> written[Writers];
     C* seen[Writers];  // [token][rows]: what G makes of the values
+    const index_t pitch = values_pitch(c);
+    // [K, V] x [V, tokens] of all writers
+    simd::set_product<C>(n.rows, pitch, vp, simd::by_rows<C>(g, n.state_pitch),
+                         {transposed_values(0, 0), pitch}, {s.columns_, pitch}, ahead);
     for (std::size_t m = 0; m < Writers; ++m) {
       written[m] = writers[m];
       seen[m] = s.rows_ + static_cast<index_t>(m) * subchunks * subchunk_tokens * n.rows;
-      contract_state(n, c.tokens, g, transposed_values(c, m), s.columns_, seen[m], ahead);
+      for (index_t b = 0; b < subchunks; ++b)
+        simd::transpose<C>(
+            n.rows, tokens_in_subchunk(c.tokens, b),
+            {s.columns_ + (transposed_values(m, b) - transposed_values(0, 0)), pitch},
+            {seen[m] + b * subchunk_tokens * n.rows, n.rows});
     }
     for (index_t b = 0; b < subchunks; ++b) {
       const index_t first = b * subchunk_tokens, count = tokens_in_subchunk(c.tokens, b);
@@ -174,10 +191,14 @@ class pairs_adjoint {
           }
         store_keys<IsComplex>(s.y_end_, i, kp, y);
       }
-      for (std::size_t m = 0; m < Writers; ++m)  // [tokens, K] x [K, V]
-        simd::set_product<C>(count, vp, n.rows, simd::by_rows<C>(seen[m] + first * n.rows, n.rows),
-                             {g, n.state_pitch}, {written[m].d_values + first * vp, vp}, ahead);
     }
+    simd::for_each_panel<C>(vp, [&](index_t j, index_t registers) {
+      for (std::size_t m = 0; m < Writers; ++m)  // [tokens, K] x [K, registers]
+        simd::product_of_panel<C>(
+            registers, c.tokens, n.rows, simd::by_rows<C>(static_cast<const C*>(seen[m]), n.rows),
+            {g + j, n.state_pitch}, {written[m].d_values + j, vp},
+            [](index_t, index_t, simd::pack<C> sum) { return sum; }, ahead);
+    });
   }
   /// Pairs inside subchunk b, and the way from Y, X, Z at its ends to gradients of readers, writers
   /// and gates of every token. Readers whose readout is exclusive do not meet the gate of their own
@@ -290,18 +311,28 @@ class pairs_adjoint {
   /// to[query][key] = dP of some queries and subchunk b's keys.
   void set_d_scores(const token_chunk<C>& c, std::size_t writer, index_t b, const C* d_read,
                     index_t queries, C* to) const {
-    const index_t vp = c.x.n.value_pitch;
-    // [queries, V] x [V, keys]
-    simd::set_product<C>(queries, subchunk_tokens, vp, simd::by_rows<C>(d_read, vp),
-                         {transposed_values(c, writer) + b * subchunk_tokens,
-                          subchunks_of(c.tokens) * subchunk_tokens},
-                         {to, subchunk_tokens});
+    multiply_values(c, transposed_values(writer, b), 1, d_read, queries, to);
+  }
+  /// to[query][writer][key]: of all writers.
+  void set_d_scores(const token_chunk<C>& c, index_t b, const C* d_read, index_t queries,
+                    C* to) const {
+    multiply_values(c, transposed_values(0, b), writers_, d_read, queries, to);
   }
 
  private:
-  C* transposed_values(const token_chunk<C>& c, std::size_t writer) const {
-    return values_transposed_ + static_cast<index_t>(writer) * c.x.n.value_pitch *
-                                    subchunks_of(c.tokens) * subchunk_tokens;
+  // Of a subchunk's keys, [value_pitch][subchunk][writer][token].
+  C* transposed_values(std::size_t writer, index_t b) const {
+    return values_transposed_ + (b * writers_ + static_cast<index_t>(writer)) * subchunk_tokens;
+  }
+  index_t values_pitch(const token_chunk<C>& c) const {
+    return subchunks_of(c.tokens) * writers_ * subchunk_tokens;
+  }
+  void multiply_values(const token_chunk<C>& c, const C* values, index_t writers, const C* d_read,
+                       index_t queries, C* to) const {
+    const index_t vp = c.x.n.value_pitch, keys = writers * subchunk_tokens;
+    // [queries, V] x [V, keys]
+    simd::set_product<C>(queries, keys, vp, simd::by_rows<C>(d_read, vp), {values, values_pitch(c)},
+                         {to, keys});
   }
   // between[b] = product of the subchunks between b and `end`, for all before it.
   void set_between(const matrix_shape& n, index_t end,
@@ -338,14 +369,15 @@ class pairs_adjoint {
     }
   }
 
+  index_t writers_ = 1;
   C* transposed_ = nullptr;         // [value_pitch][token of whole subchunks]
-  C* values_transposed_ = nullptr;  // [writer] of these
+  C* values_transposed_ = nullptr;  // [value_pitch][subchunk][writer][token]
   C* keys_transposed_ = nullptr;    // [rows][token] of a subchunk
   C* between_ = nullptr;   // [subchunk][rows]: product of the subchunks between it and the query's
   C* z_ = nullptr;         // [subchunk][rows]
   C* y_end_ = nullptr;     // [rows]
   C* rows_ = nullptr;      // [writer][token][rows]
-  C* columns_ = nullptr;   // [rows][token of whole subchunks]
+  C* columns_ = nullptr;   // [rows][subchunk][writer][token]
   C* across_ = nullptr;    // [s][t]: P between two subchunks
   C* d_scores_ = nullptr;  // [t][s]: dP of two subchunks, or of one for every reader and writer
 };
