@@ -29,7 +29,9 @@ struct head_keys_adjoint {
   index_t blocks() const { return chunks.slot_count() * p.n.heads; }
   int threads() const { return config::threads; }
   static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
-  int shared_bytes() const { return shared_size<place>(1) + head_keys_memory<R, T>::bytes; }
+  int shared_bytes() const {
+    return shared_size<place>(1) + head_keys_memory<R, T>::bytes;
+  }
 
   template <class Block>
   GATESCAN_HD GATESCAN_INLINE void operator()(Block& block) const {
@@ -45,34 +47,36 @@ struct head_keys_adjoint {
       R::operands([](const char*, const axes&, presence, const auto& all, const auto& of_place,
                      auto& found) { found.at = all.given ? of_place.re - all.re : 0; },
                   p.x, x, here.offsets);
+      if constexpr (head_keys_memory<R, T>::as_they_stand)
+        here.fetches = reader_of<false>(here).lies_in_eights() &&
+                       reader_of<true>(here).lies_in_eights();
       if (block.thread() == 0) kept[0] = here;
     }
     block.sync();
     tile_t tile(block);
-    const bool empty = place(kept[0]).count() == 0;
-    const int tiles = static_cast<int>(ceil_divide(p.n.keys, keys));
-    if (!empty) {
+    {
       const place here = kept[0];
-      tile.load_gates(operands_at(here, 0), here.count());
+      if (here.count() > 0) tile.load_gates(operands_at(here, 0), here.count());
     }
-    for (int n = tiles - 1; n >= 0; --n) {
-      const index_t first_key = static_cast<index_t>(n) * keys;
-      if (!empty) {
-        contract(tile, kept, first_key, n == tiles - 1);
+    for (tile.go_to_keys(tile_count() - 1); tile.key_tile() >= 0;
+         tile.go_to_keys(tile.key_tile() - 1)) {
+      if (place(kept[0]).count() > 0) {
+        contract(tile, kept);
         bool finite;
         {
           const place here = kept[0];
-          finite = tile.reach(operands_at(here, first_key), here.count(), keys_from(first_key));
+          finite = tile.reach(operands_at(here, first_of(tile.key_tile())), here.count(),
+                              keys_of_tile(tile.key_tile()));
         }
-        if (block.any(!finite)) replay(block, tile, kept[0], first_key);
-        if (n == 0 && block.any(!tile.find_gates())) replay_gates(block, tile, kept[0]);
+        if (block.any(!finite)) replay(block, tile, kept[0], tile.key_tile());
+        if (tile.key_tile() == 0 && block.any(!tile.find_gates())) replay_gates(block, tile, kept[0]);
         block.sync();
       }
       for (int pass = 0; pass < passes; ++pass)
-        if (n == 0 && pass == 0)
-          finish<true>(block, tile, kept[0], 0, 0);
+        if (tile.key_tile() == 0 && pass == 0)
+          finish<true>(block, tile, kept[0], 0, pass);
         else
-          finish<false>(block, tile, kept[0], first_key, pass);
+          finish<false>(block, tile, kept[0], tile.key_tile(), pass);
     }
   }
 
@@ -82,6 +86,7 @@ struct head_keys_adjoint {
   struct place {
     segment chunk;
     index_t head;
+    bool fetches = false;  // values and gradients of outputs
     // of operands, to the chunk's first token
     struct offset {
       index_t at = 0;
@@ -90,8 +95,10 @@ struct head_keys_adjoint {
     GATESCAN_HD int count() const { return static_cast<int>(chunk.tokens.count()); }
   };
 
-  GATESCAN_HD int keys_from(index_t first_key) const {
-    const index_t left = p.n.keys - first_key;
+  GATESCAN_HD int tile_count() const { return static_cast<int>(ceil_divide(p.n.keys, keys)); }
+  GATESCAN_HD static index_t first_of(int tile) { return static_cast<index_t>(tile) * keys; }
+  GATESCAN_HD int keys_of_tile(int tile) const {
+    const index_t left = p.n.keys - first_of(tile);
     return left < keys ? static_cast<int>(left) : keys;
   }
   GATESCAN_HD fields operands_at(const place& here, index_t key) const {
@@ -103,35 +110,39 @@ struct head_keys_adjoint {
     return x;
   }
 
+  // at the chunk's first token and value
+  template <bool OfOutputs>
+  GATESCAN_HD value_reader<R, T, OfOutputs> reader_of(const place& here) const {
+    auto x = operands_at(here, 0);
+    move_operands<R, T>(x, -here.chunk.tokens.first, 0);
+    return value_reader<R, T, OfOutputs>(x, d_o,
+                                         d_o.d_out.of_head(here.chunk.batch, here.head, 0),
+                                         here.chunk.batch, here.head)
+        .moved(here.chunk.tokens.first, 0);
+  }
   template <class Tile, class Kept>
-  GATESCAN_HD void contract(Tile& tile, const Kept& kept, index_t first_key, bool first) const {
-    const auto reader = [&](auto of_outputs) {
-      const place here = kept[0];
-      auto x = operands_at(here, 0);
-      move_operands<R, T>(x, -here.chunk.tokens.first, 0);
-      return value_reader<R, T, decltype(of_outputs)::value>(
-                 x, d_o, d_o.d_out.of_head(here.chunk.batch, here.head, 0), here.chunk.batch,
-                 here.head)
-          .moved(here.chunk.tokens.first, 0);
-    };
+  GATESCAN_HD void contract(Tile& tile, const Kept& kept) const {
     tile.contract(
-        p.n.values, first,
-        [&]() -> head_keys_extents { return {place(kept[0]).count(), keys_from(first_key)}; },
-        [&] { return reader(std::false_type{}); }, [&] { return reader(std::true_type{}); },
+        p.n.values, [&]() -> bool { return tile.key_tile() == tile_count() - 1; },
+        [&]() -> head_keys_extents {
+          const place here = kept[0];
+          return {here.count(), keys_of_tile(tile.key_tile()), here.fetches};
+        },
+        [&] { return reader_of<false>(kept[0]); }, [&] { return reader_of<true>(kept[0]); },
         [&](bool of_end) -> const C* {
           const place at = kept[0];
           const auto& of = of_end ? adjoints : states;
-          return of.state(at.chunk.slot, at.head) + first_key * p.n.values;
+          return of.state(at.chunk.slot, at.head) + first_of(tile.key_tile()) * p.n.values;
         });
   }
 
   // What was finite stays as it is: a NaN changes no bit of what does not depend on it.
   template <class Block, class Tile>
-  GATESCAN_HD void replay(Block& block, const Tile& tile, const place& here,
-                          index_t first_key) const {
-    const int there = keys_from(first_key);
-    replay_each(block, tile, here, first_key, there, [&](index_t key, const auto& memory, int at) {
-      const int column = static_cast<int>(key - first_key);
+  GATESCAN_HD void replay(Block& block, const Tile& tile, const place& here, int n) const {
+    const index_t first = first_of(n);
+    replay_each(block, tile, here, first, keys_of_tile(n),
+                [&](index_t key, const auto& memory, int at) {
+      const int column = static_cast<int>(key - first);
       for (int t = 0; t < here.count(); ++t) {
         float_pair g = tile.gradient(t, column);
         if (!is_finite(g.first)) g.first = memory.d_q[t * Tile::replay_keys_together + at];
@@ -177,13 +188,13 @@ struct head_keys_adjoint {
 
   // HasGates: of the block's key 0
   template <bool HasGates, class Block, class Tile>
-  GATESCAN_HD void finish(Block& block, const Tile& tile, const place& here, index_t first_key,
+  GATESCAN_HD void finish(Block& block, const Tile& tile, const place& here, int n,
                           int pass) const {
     const int thread = block.thread_anew(), column = pass * warp_threads + thread % warp_threads,
               group = thread / warp_threads, first = group * config::subchunk, count = here.count();
-    if (column >= keys_from(first_key)) return;
+    if (column >= keys_of_tile(n)) return;
     typename config::sums sums{};
-    const index_t key = first_key + column;
+    const index_t key = first_of(n) + column;
     if (first < count) {
       auto x = operands_at(here, key);
       move_operands<R, T>(x, first, 0);

@@ -24,9 +24,10 @@ namespace detail {
 namespace gpu {
 namespace matrix {
 
-/// What there is of a tile, and whether it is all that there may be.
+/// What there is of a tile, and whether values and gradients are fetched as they stand.
 struct head_keys_extents {
   int count, keys;
+  bool fetches;
 };
 
 /// What it asks of shared memory.
@@ -57,20 +58,23 @@ struct head_keys_memory {
   static constexpr int table_pitch = subchunk + 1, table_size = tokens * table_pitch,
                        table_bytes = shared_size<float>(table_size);
   // gates, what they do up to a token in its subchunk, and after it; E of S, of G; da; parts of
-  // <G, S>
-  static constexpr int small_size = 6 * tokens + subchunks;
-  static constexpr int bytes =
-      large_bytes + scores_bytes + table_bytes + shared_size<float>(small_size);
+  // <G, S>, a thread's each
+  static constexpr int small_size = 6 * tokens + config::threads;
+  // of loops over tiles, a thread's own
+  static constexpr int counters_size = 2 * config::threads;
+  static constexpr int bytes = large_bytes + scores_bytes + table_bytes +
+                               shared_size<float>(small_size) + shared_size<int>(counters_size);
 };
 
 template <class R, class T, class Block>
 class head_keys_tile : head_keys_memory<R, T> {
   using memory_t = head_keys_memory<R, T>;
   using memory_t::tokens, memory_t::subchunk, memory_t::subchunks, memory_t::rows, memory_t::pairs,
-      memory_t::values, memory_t::groups, memory_t::value_parts, memory_t::tile_bytes,
+      memory_t::values, memory_t::groups, memory_t::value_parts, memory_t::value_bytes,
+      memory_t::as_they_stand, memory_t::tile_bytes,
       memory_t::large_bytes, memory_t::score_pitch, memory_t::score_row, memory_t::scores_size,
       memory_t::scores_bytes, memory_t::table_pitch, memory_t::table_size, memory_t::table_bytes,
-      memory_t::small_size;
+      memory_t::small_size, memory_t::counters_size;
   template <class X>
   using array = decltype(std::declval<Block&>().template shared<X>(1));
   using tile = split_rows<Block, rows>;
@@ -86,7 +90,14 @@ class head_keys_tile : head_keys_memory<R, T> {
         memory_(block),
         dots_(shared_behind<float>(large_bytes, scores_size)),
         table_(shared_behind<float>(large_bytes + scores_bytes, table_size)),
-        small_(shared_behind<float>(large_bytes + scores_bytes + table_bytes, small_size)) {}
+        small_(shared_behind<float>(large_bytes + scores_bytes + table_bytes, small_size)),
+        counters_(shared_behind<int>(
+            large_bytes + scores_bytes + table_bytes + shared_size<float>(small_size),
+            counters_size)) {}
+
+  /// The tile of keys that a thread is at. It waits in shared memory, which leaves registers.
+  GATESCAN_HD int key_tile() const { return counters_[block_.thread_anew()]; }
+  GATESCAN_HD void go_to_keys(int n) const { counters_[block_.thread_anew()] = n; }
 
   /// Of the chunk's tokens, from the first one on.
   GATESCAN_HD void load_gates(const fields& x, int count) {
@@ -108,6 +119,8 @@ class head_keys_tile : head_keys_memory<R, T> {
       if (later == 1 ? r + m < subchunk : r >= m) product = product * next;
     }
     small_[(1 + later) * tokens + t] = product;
+    small_[(later == 0 ? of_start : of_end) + t] = 0;
+    small_[of_corner + warp_ * warp_threads + lane_] = 0;
     block_.sync_warp();
     product = 1;
     unrolled<subchunk>([&](int n) {
@@ -119,52 +132,55 @@ class head_keys_tile : head_keys_memory<R, T> {
   /// S do and G v of the tile's keys, and of the first tile dP. read_values(), read_d_outs():
   /// readers at the chunk's first token and value; states, adjoints: the tile's keys, rows of
   /// value_count. All are asked for anew where they are needed, not kept in registers.
-  template <class Extents, class Values, class DOuts, class States>
-  GATESCAN_HD void contract(index_t value_count, bool first, const Extents& extents,
+  template <class IsFirst, class Extents, class Values, class DOuts, class States>
+  GATESCAN_HD void contract(index_t value_count, const IsFirst& is_first, const Extents& extents,
                             const Values& read_values, const DOuts& read_d_outs,
                             const States& read_states) {
     clear(before_), clear(after_);
-    for (int n = 0; n < ceil_divide(value_count, values); ++n) {
-      const index_t done = static_cast<index_t>(n) * values, left = value_count - done;
-      const int there = left < values ? static_cast<int>(left) : values;
+    for (go_to_values(0); value_tile() < ceil_divide(value_count, values);
+         go_to_values(value_tile() + 1)) {
       find_thread();
       block_.sync();
-      const auto load = [&](auto whole) {
-        constexpr bool w = decltype(whole)::value;
-        const head_keys_extents of_tile = extents();
-        const auto to = contracted();
-        put_values<w>(block_, to.values, read_values(), own(), lane_, of_tile.count, done, there);
-        put_values<w>(block_, to.d_outs, read_d_outs(), own(), lane_, of_tile.count, done, there);
-        load_states<w>(to, read_states(false) + done, read_states(true) + done, value_count,
-                       of_tile.keys, there);
-      };
       const head_keys_extents of_tile = extents();
-      if (there == values && of_tile.count == tokens && of_tile.keys == rows &&
-          value_count % 2 == 0)
+      const auto load = [&](auto whole) {
+        const int n = value_tile();
+        load_values<decltype(whole)::value>(of_tile, read_values, read_d_outs, read_states,
+                                            value_count, static_cast<index_t>(n) * values,
+                                            values_of_tile(value_count, n));
+      };
+      if (values_of_tile(value_count, value_tile()) == values && of_tile.count == tokens &&
+          of_tile.keys == rows && value_count % 2 == 0 && (of_tile.fetches || !as_they_stand))
         load(std::true_type{});
       else
         load(std::false_type{});
       block_.sync();
-      const auto of = contracted();
-      for (int d = 0; d < there; d += 16) {
-        const auto d_out = of.d_outs.fragment(block_, own(), d);
-        if (first)
+      // What a matrix unit loses when it adds is less than what two parts of a state leave out.
+      const auto add = [&](fragments& sum, int count_of_groups, const auto& a, const auto& b) {
+        for (int d = 0; d < values; d += 16) {
+          const auto of_a = a.fragment(block_, own(), d);
           unrolled<groups>([&](int g) {
-            if (g <= warp_)
-              add_product(block_, scores_[g], d_out, of.values.rows_as_columns(block_, g * 16, d));
+            if (g < count_of_groups)
+              add_truncated(block_, sum[g], of_a, b.rows_as_columns(block_, g * 16, d));
           });
-        unrolled<groups>([&](int g) {
-          add_product(block_, before_[g], d_out, of.states.rows_as_columns(block_, g * 16, d));
-        });
-        const auto value = of.values.fragment(block_, own(), d);
-        unrolled<groups>([&](int g) {
-          add_product(block_, after_[g], value, of.adjoints.rows_as_columns(block_, g * 16, d));
-        });
+        }
+      };
+      if (is_first()) {
+        find_thread();
+        const auto of = contracted();
+        add(scores_, warp_ + 1, of.d_outs, of.values);
       }
+      find_thread();
+      {
+        const auto of = contracted();
+        add(before_, groups, of.d_outs, of.states);
+      }
+      find_thread();
+      const auto of = contracted();
+      add(after_, groups, of.values, of.adjoints);
     }
     find_thread();
     block_.sync();
-    if (first) {
+    if (is_first()) {
       for_each_score([&](int r, int s, float& first_one, float& second) {
         const int at = score_at(own() + r) + s;
         dots_[at] = first_one, dots_[at + 1] = second;
@@ -180,88 +196,80 @@ class head_keys_tile : head_keys_memory<R, T> {
       const auto of = reached();
       load_keys<false>(of.queries, x, count, keys);
       load_keys<true>(of.keys, x, count, keys);
-      weigh_scores(of.scores);
     }
+    find_thread();
+    weigh_scores(reached().scores);
     block_.sync();
-    const auto of = reached();
     {
-      float to_start = 1, to_end = 1;
-      unrolled<subchunks>([&](int b) {
-        if (b < warp_) to_start = to_start * total(b);
-        if (b > warp_) to_end = to_end * total(b);
-      });
-      const int row = own() + lane_ / 4;
-      const float of_query[2] = {up_to(row) * to_start, up_to(row + 8) * to_start},
-                  of_key[2] = {behind(row) * to_end, behind(row + 8) * to_end};
-      unrolled<groups>([&](int d) {
-        const split_fragment query = of.queries.fragment(block_, own(), d * 16);
-        unrolled<groups>([&](int g) {
-          if (g <= warp_)
-            add_product(block_, scores_[g], query, of.keys.rows_as_columns(block_, g * 16, d * 16));
+      const auto of = reached();
+      for (int d = 0; d < keys; d += 16) {
+        const split_fragment query = of.queries.fragment(block_, own(), d);
+        unrolled<groups>([&](int g) {  // later tokens too, which is shorter than to ask
+          add_truncated(block_, scores_[g], query, of.keys.rows_as_columns(block_, g * 16, d));
         });
-        meet(before_[d], query, start_, of_query);
-        meet(after_[d], of.keys.fragment(block_, own(), d * 16), end_, of_key);
-      });
+      }
     }
-    for (int b = 0; b <= warp_; ++b) {
-      const split_fragment score = of.scores.fragment(block_, own(), b * subchunk);
-      unrolled<groups>([&](int g) {
-        add_product(block_, before_[g], score, of.keys.columns(block_, b * subchunk, g * 16));
-      });
+    find_thread();
+    {
+      const auto of = reached();
+      meet<of_start>(before_, of.queries);
+      for (int b = 0; b <= warp_; ++b) {
+        const split_fragment score = of.scores.fragment(block_, own(), b * subchunk);
+        unrolled<groups>([&](int g) {
+          add_truncated(block_, before_[g], score, of.keys.columns(block_, b * subchunk, g * 16));
+        });
+      }
     }
-    for (int b = subchunks - 1; b >= warp_; --b) {
-      const split_fragment score = of.scores.transposed_fragment(block_, b * subchunk, own());
-      unrolled<groups>([&](int g) {
-        add_product(block_, after_[g], score, of.queries.columns(block_, b * subchunk, g * 16));
-      });
+    find_thread();
+    {
+      const auto of = reached();
+      meet<of_end>(after_, of.keys);
+      for (int b = subchunks - 1; b >= warp_; --b) {
+        const split_fragment score = of.scores.transposed_fragment(block_, b * subchunk, own());
+        unrolled<groups>([&](int g) {
+          add_truncated(block_, after_[g], score,
+                        of.queries.columns(block_, b * subchunk, g * 16));
+        });
+      }
     }
     find_thread();
     block_.sync();
-    bool finite = true;
+    float not_finite = 0;
     const auto store = [&](const fragments& from, int tiles_before) {
       const auto to = shared_behind<float_pair>(tiles_before * tile_bytes, tokens * pitch);
       unrolled<groups>([&](int g) {
         for (int n = 0; n < 4; ++n) {
           const float_pair both{from[g][n / 2][n % 2 * 2], from[g][n / 2][n % 2 * 2 + 1]};
-          finite = finite && is_finite(both.first) && is_finite(both.second);
+          not_finite += zero_if_finite(both.first), not_finite += zero_if_finite(both.second);
           to[(own() + lane_ / 4 + n % 2 * 8) * pitch + g * 8 + n / 2 * 4 + lane_ % 4] = both;
         }
       });
     };
     store(before_, 0);
     store(after_, 1);
-    return finite;
+    return not_finite == 0;
   }
 
   /// The gradients of gates, when reach() has been through all keys. Returns whether they are
   /// finite.
   GATESCAN_HD bool find_gates() {
     find_thread();
-    unrolled<2>([&](int half) {
-      for (int m = 1; m < 4; m *= 2) {
-        start_[half] += block_.shuffle_xor(start_[half], m);
-        end_[half] += block_.shuffle_xor(end_[half], m);
-      }
-      if (lane_ % 4 == 0) {
-        const int row = own() + lane_ / 4 + half * 8;
-        small_[of_start + row] = start_[half], small_[of_end + row] = end_[half];
-      }
-    });
-    for (int m = 1; m < warp_threads; m *= 2) corner_ += block_.shuffle_xor(corner_, m);
-    if (lane_ == 0) small_[of_corner + warp_] = corner_;
+    const int thread = warp_ * warp_threads + lane_;
+    float corner = small_[of_corner + thread];
+    for (int m = 1; m < warp_threads; m *= 2) corner += block_.shuffle_xor(corner, m);
+    if (lane_ == 0) small_[of_corner + thread] = corner;
     for_each_score([&](int r, int s, float& first, float& second) {
       const int at = score_at(own() + r) + s;
       dots_[at] = dots_[at] * first, dots_[at + 1] = dots_[at + 1] * second;
     });
     block_.sync();
     // a thread a query, and one G
-    const int thread = warp_ * warp_threads + lane_;
     if (thread <= tokens) {
       const bool is_end = thread == tokens;
       const auto e = is_end ? small_ + of_end : dots_ + score_at(thread);
       float u = 0;
       if (is_end)
-        unrolled<subchunks>([&](int n) { u += small_[of_corner + n]; });
+        unrolled<subchunks>([&](int n) { u += small_[of_corner + n * warp_threads]; });
       else
         u = small_[of_start + thread];
       for (int t = 0; t < tokens && t <= thread; ++t) {
@@ -348,8 +356,9 @@ class head_keys_tile : head_keys_memory<R, T> {
 
   // Found anew for every phase, not kept in registers.
   GATESCAN_HD void find_thread() {
-    const int thread = block_.thread_anew();
-    warp_ = thread / warp_threads, lane_ = thread % warp_threads;
+    const auto thread = static_cast<unsigned>(block_.thread_anew());  // whose quotients are shifts
+    warp_ = static_cast<int>(thread / warp_threads);
+    lane_ = static_cast<int>(thread % warp_threads);
   }
   GATESCAN_HD int own() const { return warp_ * subchunk; }
   GATESCAN_HD static int smaller(int a, int b) { return a < b ? a : b; }
@@ -367,60 +376,134 @@ class head_keys_tile : head_keys_memory<R, T> {
 
   // ---- loads
 
-  template <bool Whole>
-  GATESCAN_HD void load_states(const of_contraction& to, const float* state, const float* adjoint,
-                               index_t row, int keys, int there) {
-    constexpr int together = tuned.tokens_together / 2;
-    const int column = 2 * lane_, second = column < there - 1 ? 1 : 0;
-    const index_t at = (Whole ? own() : smaller(own(), keys - 1)) * row +
-                       (Whole ? column : smaller(column, there - 1));
-    state += at, adjoint += at;
-    const auto load = [&](const float* from, int key) -> float_pair {
-      if constexpr (Whole) {
-        float_pair x;
-        __builtin_memcpy(&x, __builtin_assume_aligned(from, sizeof x), sizeof x);
-        return x;
-      } else {
-        return {key < keys && column < there ? from[0] : 0,
-                key < keys && second == 1 ? from[second] : 0};
+  GATESCAN_HD int value_tile() const { return counters_[config::threads + block_.thread_anew()]; }
+  GATESCAN_HD void go_to_values(int n) const {
+    counters_[config::threads + block_.thread_anew()] = n;
+  }
+  GATESCAN_HD static int values_of_tile(index_t value_count, int n) {
+    const index_t left = value_count - static_cast<index_t>(n) * values;
+    return left < values ? static_cast<int>(left) : values;
+  }
+  template <bool Whole, class Values, class DOuts, class States>
+  GATESCAN_HD void load_values(const head_keys_extents& of_tile, const Values& read_values,
+                               const DOuts& read_d_outs, const States& read_states, index_t row,
+                               index_t done, int there) {
+    if constexpr (Whole && as_they_stand) {
+      const auto fetch = [&](const auto& reader, int behind) {
+        const auto of_numbers = reader.moved(0, done).operand_of_numbers();
+        fetch_rows<values>(block_, shared_behind<bf16_eight>(behind, value_bytes / 16),
+                           of_numbers.re, of_numbers.time, own(), lane_);
+      };
+      fetch(read_values(), 0), fetch(read_d_outs(), value_bytes);
+      block_.close_fetches();
+    } else if constexpr (Whole) {
+      // sums have the other registers
+      constexpr int together = tuned.tokens_together / 2;
+      put_values<true, together>(block_, contracted().values, read_values(), own(), lane_, of_tile.count,
+                                 done, there);
+      put_values<true, together>(block_, contracted().d_outs, read_d_outs(), own(), lane_, of_tile.count,
+                                 done, there);
+    } else {
+      put_some_values(contracted().values, read_values(), of_tile.count, done, there);
+      find_thread();
+      put_some_values(contracted().d_outs, read_d_outs(), of_tile.count, done, there);
+      find_thread();
+    }
+    const float *const state = read_states(false) + done, *const adjoint = read_states(true) + done;
+    if constexpr (Whole)
+      load_states(contracted(), state, adjoint, row);
+    else
+      load_some_states(contracted(), state, adjoint, row, of_tile.keys, there);
+    if constexpr (Whole && as_they_stand) block_.template wait_for_fetches<0>();
+  }
+  // One after another, which leaves registers to the sums.
+  template <class Reader>
+  GATESCAN_HD void put_some_values(const tile_of_values& to, const Reader& from, int count,
+                                   index_t first_value, int there) {
+    const int end = count < own() + subchunk ? count : own() + subchunk;
+    for (int t = own(); t < own() + subchunk; ++t) {
+      const int column = 2 * lane_;
+      float_pair x;
+      if (t < end && column < there) {
+        const auto here = from.moved(t, first_value + column);
+        x.first = here(0);
+        if (column < there - 1) x.second = here(1);
       }
+      to.put(t, lane_, split<value_parts>(block_, x.first, x.second));
+    }
+  }
+  GATESCAN_HD void load_states(const of_contraction& to, const float* state, const float* adjoint,
+                               index_t row) {
+    constexpr int together = tuned.tokens_together / 2;
+    const index_t at = own() * row + 2 * lane_;
+    state += at, adjoint += at;
+    const auto load = [](const float* from) {
+      float_pair x;
+      __builtin_memcpy(&x, __builtin_assume_aligned(from, sizeof x), sizeof x);
+      return x;
     };
-    for (int first = own(); first < own() + 16; first += together) {
+    float sum = 0;
+    for (int first = own(); first < own() + subchunk; first += together) {
       registers<float_pair, together> x, y;
       unrolled<together>([&](int i) {
-        x[i] = load(state, first + i), y[i] = load(adjoint, first + i);
-        if (Whole || first + i + 1 < keys) state += row, adjoint += row;
+        x[i] = load(state), y[i] = load(adjoint);
+        state += row, adjoint += row;
       });
-      unrolled<together>([&](int i) {
-        corner_ += x[i].first * y[i].first + x[i].second * y[i].second;
-        to.states.put(first + i, lane_, split(block_, x[i].first, x[i].second));
-        to.adjoints.put(first + i, lane_, split(block_, y[i].first, y[i].second));
-      });
+      unrolled<together>([&](int i) { sum += put_states(to, first + i, x[i], y[i]); });
     }
+    add_corner(sum);
+  }
+  GATESCAN_HD void load_some_states(const of_contraction& to, const float* state,
+                                    const float* adjoint, index_t row, int keys, int there) {
+    float sum = 0;
+    for (int key = own(); key < own() + subchunk; ++key) {
+      const int column = 2 * lane_;
+      float_pair x, y;
+      if (key < keys && column < there) {
+        const index_t at = key * row + column;
+        x.first = state[at], y.first = adjoint[at];
+        if (column < there - 1) x.second = state[at + 1], y.second = adjoint[at + 1];
+      }
+      sum += put_states(to, key, x, y);
+    }
+    add_corner(sum);
+  }
+  GATESCAN_HD float put_states(const of_contraction& to, int row, float_pair x,
+                               float_pair y) const {
+    to.states.put(row, lane_, split(block_, x.first, x.second));
+    to.adjoints.put(row, lane_, split(block_, y.first, y.second));
+    return x.first * y.first + x.second * y.second;
+  }
+  GATESCAN_HD void add_corner(float sum) const {
+    small_[of_corner + warp_ * warp_threads + lane_] += sum;
   }
   // Keys, or queries; 0 where there are none.
   template <bool Keys>
-  GATESCAN_HD void load_keys(const tile& to, const fields& x, int count, int keys) const {
-    if (count == tokens && keys == rows)
-      load_keys<Keys, true>(to, x, count, keys);
-    else
-      load_keys<Keys, false>(to, x, count, keys);
-  }
-  template <bool Keys, bool Whole>
   GATESCAN_HD void load_keys(const tile& to, fields x, int count, int keys) const {
-    const int key = 2 * lane_, second = Whole || key < keys - 1 ? 1 : 0;
-    move_operands<R, T>(x, Whole ? own() : smaller(own(), count - 1),
-                        Whole ? key : smaller(key, keys - 1));
-    put_rows(block_, to, own(), lane_, [&](int t, int) -> float_pair {
-      const auto number = [&](int k) -> float {
-        const auto token = R::keys(x, typename config::cursor{0, 0, 0, k * second, 0});
-        const float r = Keys ? token.k : token.q;
-        return Whole || (t < count && key + k < keys) ? r : 0;
-      };
-      const float_pair r{number(0), number(1)};
-      if (Whole || t + 1 < count) move_operands<R, T>(x, 1, 0);
-      return r;
-    });
+    const int key = 2 * lane_;
+    const auto number = [&](int second) -> float {
+      const auto token = R::keys(x, typename config::cursor{0, 0, 0, second, 0});
+      return Keys ? token.k : token.q;
+    };
+    if (count == tokens && keys == rows) {
+      move_operands<R, T>(x, own(), key);
+      put_rows(block_, to, own(), lane_, [&](int, int) -> float_pair {
+        const float_pair r{number(0), number(1)};
+        move_operands<R, T>(x, 1, 0);
+        return r;
+      });
+    } else {
+      move_operands<R, T>(x, smaller(own(), count - 1), smaller(key, keys - 1));
+      for (int t = own(); t < own() + subchunk; ++t) {
+        float_pair r;
+        if (t < count && key < keys) {
+          r.first = number(0);
+          if (key < keys - 1) r.second = number(1);
+        }
+        to.put(t, lane_, split(block_, r.first, r.second));
+        if (t + 1 < count) move_operands<R, T>(x, 1, 0);
+      }
+    }
   }
 
   // ---- scores
@@ -457,18 +540,33 @@ class head_keys_tile : head_keys_memory<R, T> {
         for (float& of_row : of_rows) of_row = of_row * total(b);
     }
   }
-  // Sums of x times the numbers of the same rows and keys; then x is multiplied by what gates do.
-  GATESCAN_HD static void meet(float (&x)[2][4], const split_fragment& by, float (&sum)[2],
-                               const float (&decay)[2]) {
-    for (int n = 0; n < 4; ++n) {
-      float &first = x[n / 2][n % 2 * 2], &second = x[n / 2][n % 2 * 2 + 1];
-      unrolled<2>([&](int p) {
-        const std::uint32_t both = by.of[p][n].bits;
-        sum[n % 2] += first * bits_as<float>(both << 16);
-        sum[n % 2] += second * bits_as<float>(both & 0xffff0000u);
-      });
-      first = decayed(decay[n % 2], first), second = decayed(decay[n % 2], second);
-    }
+  // Adds x times the numbers of the warp's tokens, a sum a token, to what is at Sums; then x is
+  // multiplied by the gates between the token and the chunk's start, or its end.
+  template <int Sums>
+  GATESCAN_HD void meet(fragments& x, const tile& by) const {
+    float between = 1, sum[2] = {};
+    unrolled<subchunks>([&](int b) {
+      if (Sums == of_start ? b < warp_ : b > warp_) between = between * total(b);
+    });
+    const int row = own() + lane_ / 4;
+    const auto decay = [&](int t) { return (Sums == of_start ? up_to(t) : behind(t)) * between; };
+    const float decays[2] = {decay(row), decay(row + 8)};
+    unrolled<groups>([&](int g) {
+      const split_fragment numbers = by.fragment(block_, own(), g * 16);
+      for (int n = 0; n < 4; ++n) {
+        float &first = x[g][n / 2][n % 2 * 2], &second = x[g][n / 2][n % 2 * 2 + 1];
+        unrolled<2>([&](int p) {
+          const std::uint32_t both = numbers.of[p][n].bits;
+          sum[n % 2] += first * bits_as<float>(both << 16);
+          sum[n % 2] += second * bits_as<float>(both & 0xffff0000u);
+        });
+        first = decayed(decays[n % 2], first), second = decayed(decays[n % 2], second);
+      }
+    });
+    unrolled<2>([&](int half) {
+      for (int m = 1; m < 4; m *= 2) sum[half] += block_.shuffle_xor(sum[half], m);
+      if (lane_ % 4 == 0) small_[Sums + row + half * 8] += sum[half];
+    });
   }
   GATESCAN_HD static void clear(fragments& x) {
     unrolled<groups>([&](int g) {
@@ -481,10 +579,10 @@ class head_keys_tile : head_keys_memory<R, T> {
   array<float> dots_;   // [query][token]: dP, then E, then U
   array<float> table_;  // [query][token of its subchunk]: D
   array<float> small_;
+  array<int> counters_;
   int warp_ = 0, lane_ = 0;
   // sums of dP of the first tile, then of q k^T; S do and G v, which become the gradients
   fragments scores_ = {}, before_ = {}, after_ = {};
-  float start_[2] = {}, end_[2] = {}, corner_ = 0;  // E of S and G
 };
 
 }  // namespace matrix
