@@ -29,7 +29,8 @@ TYPED_TEST(head_gate_device, every_gate) {
 
 TYPED_TEST(head_gate_device, tiles) {
   for (const sizes& n :
-       {sizes{1, 66, 1, 66, 70}, sizes{1, 130, 1, 64, 64}, sizes{1, 20, 1, 2, 130}})
+       {sizes{1, 66, 1, 66, 70}, sizes{1, 130, 1, 64, 64}, sizes{1, 20, 1, 2, 130},
+        sizes{1, 65, 1, 128, 128}, sizes{1, 17, 1, 130, 66}})
     grid::check<gla, TypeParam>({{mode::chunked, 0}, {mode::attention, 0}}, n,
                                 of_head(gates::resets));
 }

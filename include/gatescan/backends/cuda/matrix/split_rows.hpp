@@ -182,6 +182,20 @@ GATESCAN_HD void fetch_rows(Block& block, const Array& to, const bf16* from, ind
   });
 }
 
+/// Whether what a thread has fetched so is finite.
+template <int Width, class Array>
+GATESCAN_HD bool fetched_are_finite(const Array& from, int row, int lane) {
+  constexpr int a_row = Width / 8, together = warp_threads / a_row;
+  std::uint32_t found = 0;
+  unrolled<16 / together>([&](int i) {
+    const bf16_eight x =
+        from[(row + lane / a_row + i * together) * (split_pitch<Width> / 4) + lane % a_row];
+    // a largest exponent and one more is a sign
+    unrolled<4>([&](int n) { found |= (x.pairs[n] & 0x7fff7fffu) + 0x00800080u; });
+  });
+  return (found & 0x80008000u) == 0;
+}
+
 /// A subchunk of tokens, from `own` on, and of each two neighbouring values a lane: those that
 /// `from` reads from the tile's first token and that value on, `count` tokens and `there` values
 /// of them. Of whole tiles nothing is clamped, and nothing outside is cleared.
