@@ -58,7 +58,7 @@ TEST(head_gate_gradient, may_have_keys) {
     unsigned state = 1;
     for (bf16& y : x) {
       state = state * 1664525u + 1013904223u;
-      y = gatescan::detail::convert<bf16>(from + (to - from) * static_cast<float>(state >> 8) / 16777216.0f);
+      y = gatescan::convert<bf16>(from + (to - from) * static_cast<float>(state >> 8) / 16777216.0f);
     }
     return x;
   };
@@ -78,11 +78,11 @@ TEST(head_gate_gradient, may_have_keys) {
   };
   const auto each = gradient(K), sums = gradient(1);
   float largest = 0;
-  for (const bf16 x : sums) largest = std::max(largest, std::fabs(gatescan::detail::convert<float>(x)));
+  for (const bf16 x : sums) largest = std::max(largest, std::fabs(gatescan::convert<float>(x)));
   for (std::size_t i = 0; i < sums.size(); ++i) {
     float sum = 0;
-    for (std::size_t n = 0; n < K; ++n) sum += gatescan::detail::convert<float>(each[i * K + n]);
-    EXPECT_NEAR(gatescan::detail::convert<float>(sums[i]), sum, 0.02f * largest) << i;
+    for (std::size_t n = 0; n < K; ++n) sum += gatescan::convert<float>(each[i * K + n]);
+    EXPECT_NEAR(gatescan::convert<float>(sums[i]), sum, 0.02f * largest) << i;
   }
 }
 
