@@ -161,9 +161,9 @@ def values_of(n):
 
 
 def state_share(n):
-    """Of its code for tokens: ways for whole tiles, with keys for the first tile of values only. (A
-    gate a head leaves less of keys, and more of values.)"""
-    first, more = (0.43, 0.18) if n.get("scalar_gate") else (0.45, 0.13)
+    """Of its code for tokens: the ways for whole tiles, whose values are fetched, with keys for the
+    first tile of values only."""
+    first, more = (0.39, 0.08) if n.get("scalar_gate") else (0.42, 0.06)
     return (first + more * (values_of(n) - 1)) / values_of(n)
 
 
@@ -173,32 +173,41 @@ def state_share(n):
 # not finite are not run.
 TRIPS = {
     # kernel, block; search; tiles of values and what is stored of them; tiles of tokens, of which
-    # keys come once; products by 16 or 32
-    **{f"split_chunk_state<gla, bf16, {back}, {head}>": lambda n, turns=turns: [
-        (1, WAYS), (1, WAYS), 0, (values_of(n), 0.7), (1, state_share(n)), turns]
-       for back, turns in (("false", 4), ("true", 2)) for head in ("false", "true")},
+    # keys come once; products by 16
+    **{f"split_chunk_state<gla, bf16, {back}, {head}>": lambda n: [
+        (1, WAYS), (1, WAYS), 0, (values_of(n), 0.7), (1, state_share(n)), 4]
+       for back in ("false", "true") for head in ("false", "true")},
     # kernel, block; search; keys, tiles of tokens with states: parts of 8 tokens; values of others;
-    # own^; parts of states; other tiles; scores; then products; exact pairs; values; results
+    # own^; parts of states; other tiles; scores; then products; exact pairs; values (not where they
+    # are fetched); results (forward of tiles that are not whole)
     "chunk_scan<gla, bf16, false, false>": lambda n: [
         (1, WAYS), (1, WAYS), 0, 0, (keys_of(n), 0.35), (1, 0.85), 2, 0, 0, 0, 0, 0, 0, (4, 0.62),
-        0, 4, 0, 0, 0, 2, 1, 0, 0, 0, 0, (32, 0.7)],
+        0, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0],
     "chunk_scan<gla, bf16, true, false>": lambda n: [
         (1, WAYS), (1, WAYS / 2), 0, (keys_of(n), 0.35), (1, 0.85), 2, 0, 0, 0, 0, 0, (4, 0.62), 0, 4,
-        0, 0, 0, 2, 1, 1, 0, 0, 0, 0, (4, 0.4)],
+        0, 0, 0, 0, 1, 1, 0, 0, 0, 0, (4, 0.15)],
     # one gate a head. Kernel, block; search; keys and states: their parts where tiles are not
     # whole; products; gates of other tiles; values; other tiles; results
     "chunk_scan<gla, bf16, false, true>": lambda n: [
-        (1, WAYS), (1, WAYS), 0, 0, (keys_of(n), 0.95), 0, 0, 0, (4, 0.8), 0, 2, 0, 0, 0, 0, 0, 0, 0,
-        1, 0, 0, 0, 0, (32, 0.7)],
+        (1, WAYS), (1, WAYS), 0, 0, (keys_of(n), 0.95), 0, 0, 0, (4, 0.8), 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        1, 0, 0, 0, 0, 0],
     "chunk_scan<gla, bf16, true, true>": lambda n: [
-        (1, WAYS), (1, WAYS / 2), 0, (keys_of(n), 0.95), 0, 0, 0, (4, 0.8), 0, 2, 0, 0, 0, 0, 0, 0,
-        1, 1, 0, 0, 0, 0, (4, 0.4)],
+        (1, WAYS), (1, WAYS / 2), 0, (keys_of(n), 0.95), 0, 0, 0, (4, 0.8), 0, 0, 0, 0, 0, 0, 0, 0,
+        1, 1, 0, 0, 0, 0, (4, 0.15)],
     # kernel, block; search; values by 64: three arrays and the fourth, not whole ones, products by
     # 16; q and gates, k; other subchunks before and after; a key of 16 tokens; again what is not
     # finite; results
     "split_keys_adjoint<gla, bf16 >": lambda n: [
         (1, WAYS), (1, WAYS), 0, n["values"] / 64, 2, 0, 0, 0, 0, (4, 0.9), 4, 4, 1.5, 1.5, 2,
-        0, 0, 0, 0, 0, 0, (2, 0.4), (2, 0.6)],
+        0, 0, 0, 0, 0, 0, (2, 0.4), (2, 0.35)],
+    # kernel, block; search; keys by 64, the first ones last; values by 64; states by 4; parts of tiles
+    # that are not whole; q of 8 tokens; weighed scores of another subchunk; q k^T by 32; products with
+    # another subchunk, before and after; again what is not finite; gates once, by sums up and down;
+    # results by 32 keys, 8 tokens, with gates for one warp's width of the keys
+    "head_keys_adjoint<gla, bf16 >": lambda n: [
+        (1, WAYS), (1, WAYS), 0, (keys_of(n), 0.68), (n["values"] / 64, 0.68), 4, 0, 0, 0, 0, 2, 0,
+        1.5, 2, 1, 1, 0, 0, 0, 0, 0, 0, 10 / keys_of(n), 1.5 / keys_of(n), 16, 0, 0, 0, 0, 0, 0, 0,
+        (2, 0.08), (4 - 2 / keys_of(n), 0.22), (2 / keys_of(n), 0.3)],
     # kernel, block; search; what is fetched at first, its tails; chunks of a warp, of 16 tokens; exact
     # tokens; tails
     "fetched_scan<elementwise, float, false>": lambda n: [
@@ -206,6 +215,7 @@ TRIPS = {
 }
 # Bytes of shared memory of a block, as the programs say.
 MEMORY = {"split_chunk_state": 40032, "chunk_scan": 57472, "split_keys_adjoint": 75904,
+          "head_keys_adjoint": 73344,
           "fetched_scan": 70656}
 
 
@@ -272,6 +282,9 @@ def gla_programs(n, both):
             Program("state_passing back", 0, 2 * state),
             Program("gradients of values", chunks * (v // 64),
                     2 * keys + gates + 2 * values + state, of("chunk_scan", "true")),
+            # (with one gate a head by a block for all keys, which finds values again in a cache)
+            Program("gradients of keys", chunks, 4 * keys + 2 * gates + 2 * values + 2 * state,
+                    "head_keys_adjoint<gla, bf16 >") if n.get("scalar_gate") else
             Program("gradients of keys", chunks * (k // 64),
                     4 * keys + 2 * gates + (k // 64) * 2 * values + 2 * state,
                     "split_keys_adjoint<gla, bf16 >")]
@@ -361,7 +374,7 @@ def programs_table(reading) -> list[str]:
              "|---|---:|---:|---:|---:|"]
     of_gla = gla_programs(GLA, True)[3:] + gla_programs(GLA, False)[2:]
     of_heads = [p for p in gla_programs(ONE_GATE, True)[3:] + gla_programs(ONE_GATE, False)[2:]
-                if p.loops and "true>" in p.loops]
+                if p.loops and ("true>" in p.loops or "head_" in p.loops)]
     for p, n, gates in ([(p, GLA, "") for p in of_gla] +
                         [(p, ONE_GATE, ", a gate a head") for p in of_heads] +
                         [(p, ELEMENTWISE, "") for p in elementwise_programs(ELEMENTWISE, True)]):

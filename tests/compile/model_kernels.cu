@@ -27,7 +27,8 @@ void of_gates() {
 void kernels() {
   of_gates<false, false>(), of_gates<false, true>();
   of_gates<true, false>(), of_gates<true, true>();
-  compile<matrix::split_keys_adjoint<gla, in_bf16>, matrix::state_passing<gla, in_bf16, false>>();
+  compile<matrix::split_keys_adjoint<gla, in_bf16>, matrix::head_keys_adjoint<gla, in_bf16>,
+          matrix::state_passing<gla, in_bf16, false>>();
   compile<diagonal::fetched_scan<elementwise, in_float, false>,
           diagonal::shared_keys::segment_scan<selective_scan, in_bf16, 4>>();
 }

@@ -20,10 +20,14 @@ double largest_difference(const tensor<double>& x, const tensor<double>& y) {
   return most;
 }
 
-TEST(float_gates, on_a_device) {
+class float_gates : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(head_gate, float_gates, ::testing::Bool());
+
+TEST_P(float_gates, on_a_device) {
   using O = gla;
   options c;
   c.gate = gates::near_one;
+  c.switches["head_gate"] = GetParam();
   const auto in = rounded<O, T>(problem<O>({2, 75, 4, 20, 18}, c, 31));
   const auto d_out = rounded_results<O, T>(random_gradients<O>(O::forward(in), 32));
   const auto want = O::forward(in);

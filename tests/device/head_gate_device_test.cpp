@@ -1,5 +1,9 @@
 // One gate a head in 16 bits, whose programs are others than those of a gate a key: every kind of
 // gate, short and long chunks, packed sequences, tiles that are whole and what is left of them.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 #include "device.hpp"
 //
 #include "../grid/check.hpp"
@@ -29,7 +33,8 @@ TYPED_TEST(head_gate_device, every_gate) {
 
 TYPED_TEST(head_gate_device, tiles) {
   for (const sizes& n :
-       {sizes{1, 66, 1, 66, 70}, sizes{1, 130, 1, 64, 64}, sizes{1, 20, 1, 2, 130}})
+       {sizes{1, 66, 1, 66, 70}, sizes{1, 130, 1, 64, 64}, sizes{1, 20, 1, 2, 130},
+        sizes{1, 65, 1, 128, 128}, sizes{1, 17, 1, 130, 66}})
     grid::check<gla, TypeParam>({{mode::chunked, 0}, {mode::attention, 0}}, n,
                                 of_head(gates::resets));
 }
@@ -41,6 +46,43 @@ TYPED_TEST(head_gate_device, packed_sequences_and_groups_of_heads) {
     c.initial_state = state;
     grid::check<gla, TypeParam>({{mode::chunked, 0}, {mode::chunked, 70}, {mode::attention, 0}},
                                 {1, 163, 2, 3, 5}, c);
+  }
+}
+
+// Keys that share a gate may ask for a gradient each, which the programs of one gate do not make.
+TEST(head_gate_gradient, may_have_keys) {
+  using gatescan::bf16;
+  constexpr gatescan::index_t L = 70, H = 2, K = 3, V = 5;
+  const auto numbers = [](gatescan::index_t count, float from, float to) {
+    std::vector<bf16> x(static_cast<std::size_t>(count));
+    unsigned state = 1;
+    for (bf16& y : x) {
+      state = state * 1664525u + 1013904223u;
+      y = gatescan::convert<bf16>(from + (to - from) * static_cast<float>(state >> 8) / 16777216.0f);
+    }
+    return x;
+  };
+  const auto q = numbers(L * H * K, -1, 1), k = numbers(L * H * K, 0, 1),
+             v = numbers(L * H * V, -1, 1), gate = numbers(L * H, -0.3f, 0),
+             d_out = numbers(L * H * V, -1, 1);
+  gatescan::gla::inputs<bf16> in{.q = {q.data(), {1, L, H, K}},
+                                 .k = {k.data(), {1, L, H, K}},
+                                 .v = {v.data(), {1, L, H, V}},
+                                 .log_decay = {gate.data(), {1, L, H, 1}}};
+  const auto gradient = [&](gatescan::index_t keys) {
+    std::vector<bf16> d(static_cast<std::size_t>(L * H * keys));
+    gatescan::backward(emulated_gpu{}, gatescan::chunked{}, in,
+                       {.out = {d_out.data(), {1, L, H, V}}},
+                       {.log_decay = {d.data(), {1, L, H, keys}}});
+    return d;
+  };
+  const auto each = gradient(K), sums = gradient(1);
+  float largest = 0;
+  for (const bf16 x : sums) largest = std::max(largest, std::fabs(gatescan::convert<float>(x)));
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    float sum = 0;
+    for (std::size_t n = 0; n < K; ++n) sum += gatescan::convert<float>(each[i * K + n]);
+    EXPECT_NEAR(gatescan::convert<float>(sums[i]), sum, 0.02f * largest) << i;
   }
 }
 

@@ -26,15 +26,19 @@ struct gradient_stores {
   index_t keys = 0, values = 0;
 
   gradient_stores() = default;
+  /// at_first_key: that gradients of a head's gates come from key 0 alone.
   gradient_stores(const problem_of<R, T>& p, const typename config::operands_to& to,
-                  const time_split& chunks)
+                  const time_split& chunks, bool at_first_key = false)
       : packed(chunks.packed), keys(p.n.keys), values(p.n.values) {
     R::operands(
         [&](const char* name, const axes& a, presence, const auto& target, const auto& added,
-            auto& sink) {
+            auto& sink, const auto& operand, const auto& not_of_gates) {
           using sink_type = std::remove_reference_t<decltype(sink)>;
           const bool in_time = a.has(axis::time);
           sizes seen = p.n;
+          // (a plan's operands are not given)
+          if (at_first_key && target.given && !not_of_gates.given && operand.one_key)
+            seen.keys = 1;
           if (!in_time && packed) seen.sequences = 1;  // every slot is a copy
           sink = sink_type(target, a, seen, packed, 1);
           if (!target.given) return;
@@ -56,7 +60,7 @@ struct gradient_stores {
           if (sink.has_value && added.keys)
             sink.expect_cross_side(keys * key_threads * in_time_copies);
         },
-        to, sides_that_add(p), sinks);
+        to, sides_that_add(p), sinks, p.x, without_gate<R>(to));
   }
   void take(arena& memory) {
     R::operands([&](const char*, const axes&, presence, auto& sink) { sink.take(memory); }, sinks);
@@ -108,6 +112,7 @@ struct gradient_stores {
                      a.has(axis::value) || a.has(axis::value_or_one) || a.has(axis::channel),
                  cross_side = which == side::keys ? has_value : has_key;
       if (!sink.to.given || (cross_side && sink.cross_sides == 0)) return;
+      if (has_key && !cross_side && index >= sink.keys) return;
       int n = 0;
       if (!a.has(axis::time)) {
         ((n++ < count ? void((sum.re += of_token.re, sum.im += of_token.im)) : void()), ...);
@@ -136,6 +141,7 @@ struct gradient_stores {
     R::operands(
         [&](const char*, const axes&, presence, const auto& sink, const auto& sum) {
           if (!sink.to.given || sink.has_time || !belongs(which, sink)) return;
+          if (key_side && sink.has_key && index >= sink.keys) return;
           if (is_cross_side(which, sink)) {
             sink.store_cross_side(at, sequence,
                                   copy * (key_side ? key_threads : value_threads) + thread, sum);

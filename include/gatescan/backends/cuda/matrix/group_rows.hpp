@@ -15,6 +15,9 @@ struct group_layout {
   static constexpr int width = 64, side = 8;
   // four pairs more: a row that a warp stores meets all banks
   static constexpr int column_step = side * side / 2 + 4, row_step = width / side * column_step;
+  GATESCAN_HD static int eight(int row, int column) {  // of a row, in eights
+    return row / side * (row_step / 4) + column * (column_step / 4) + row % side;
+  }
   GATESCAN_HD static constexpr int pairs(int rows) { return rows / side * row_step; }
 };
 /// rows: a multiple of 16.

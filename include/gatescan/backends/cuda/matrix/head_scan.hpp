@@ -28,9 +28,9 @@ template <class R, class T, bool Adjoint, class Block>
 class head_scan : public split_sums<R, T, Adjoint, Block> {
   using base = split_sums<R, T, Adjoint, Block>;
   using base::block_, base::x_, base::warp_, base::lane_;
-  using base::other_, base::wide_, base::sum_, base::groups;
+  using base::other_, base::sum_, base::groups;
   using base::shape, base::smaller;
-  using base::subchunk_at, base::sees, base::fragment_of, base::add_wide;
+  using base::subchunk_at, base::sees, base::fragment_of, base::add_values, base::add_states;
   using base::tokens, base::subchunk, base::subchunks, base::rows;
   using typename base::config, typename base::fields;
   static_assert(!config::complex);
@@ -61,7 +61,7 @@ class head_scan : public split_sums<R, T, Adjoint, Block> {
         unrolled<subchunks - 1>([&](int m) {
           if (sees(subchunk_at(m))) score(own, m, subchunk_at(m), d);
         });
-        add_wide(own, d);
+        add_states(own, d);
       }
       move_operands<R, T>(x_, 0, config::keys);
     }
@@ -77,15 +77,13 @@ class head_scan : public split_sums<R, T, Adjoint, Block> {
         across = times(across, product_of(place(i), there(i)));
       unrolled<groups>([&](int g) { weigh(sum_[g], across, {1, 1}, {1, 1}); });
     }
-    block_.sync();
-    this->load_values(read_values(), 0, shape().count);
-    block_.sync();
+    this->bring_values(read_values);
     unrolled<subchunks - 1>([&](int m) {
       const int b = subchunk_at(m);
       if (sees(b)) add_scores(scores_[m], decay, of_own, b);
     });
     weigh_inside(scores_[subchunks - 1]);
-    add_wide(fragment_of(scores_[subchunks - 1]), warp_ * subchunk);
+    add_values(fragment_of(scores_[subchunks - 1]), warp_ * subchunk);
 
     for (int i = 1; i <= shape().others; ++i) {
       const index_t from = place(i);
@@ -213,7 +211,7 @@ class head_scan : public split_sums<R, T, Adjoint, Block> {
   // ---- scores, of which a lane has rows lane / 4 and 8 further on, and two columns of each tile
 
   GATESCAN_HD void score(const split_fragment& own, int n, int b, int d) {
-    add_product(block_, scores_[n], own, other_.rows_as_columns(block_, b * subchunk, d));
+    add_truncated(block_, scores_[n], own, other_.rows_as_columns(block_, b * subchunk, d));
   }
   // 0 where a decay is, whatever it meets
   GATESCAN_HD static void weigh(float (&x)[2][4], float_pair row, float_pair first,
@@ -228,7 +226,7 @@ class head_scan : public split_sums<R, T, Adjoint, Block> {
   GATESCAN_HD void add_scores(float (&x)[2][4], float_pair& decay, int of, int b) {
     const int at = of + (Adjoint ? 0 : tokens) + b * subchunk + lane_ % 4 * 2;
     weigh(x, decay, {decays_[at], decays_[at + 1]}, {decays_[at + 8], decays_[at + 9]});
-    add_wide(fragment_of(x), b * subchunk);
+    add_values(fragment_of(x), b * subchunk);
     decay = times(decay, total(of, b));
   }
   // with the own subchunk; own rows have been used, in their place comes D

@@ -7,10 +7,12 @@
 //   scan             chunk_state, state_passing with segments for chunks; steps inside each segment
 //   attention        chunk_scan with the whole sequence for a chunk
 //   backward         recurrent: steps_adjoint; else chunk_state and state_passing both ways, and
-//                    gradients of values (chunk_scan against time), then keys_adjoint
+//                    gradients of values (chunk_scan against time), then keys_adjoint (of one gate
+//                    a head, where operands have 16 bits, head_keys_adjoint)
 
 #include "../../../modes/schedule.hpp"
 #include "chunk_scan.hpp"
+#include "head_keys_adjoint.hpp"
 #include "split_chunk_state.hpp"
 #include "split_keys_adjoint.hpp"
 #include "state_passing.hpp"
@@ -91,7 +93,8 @@ class matrix_runner {
     if (matrix::output_gradient<R, T>::needs_o)
       o_ = memory.take<C>(p_.n.batch * p_.n.time * p_.n.heads * p_.n.values);
     d_o_.o = o_;
-    gradients_ = matrix::gradient_stores<R, T>(p_, r.d, chunks_);
+    at_first_key_ = !steps_backward() && gates_may_share_gradients(r.d);
+    gradients_ = matrix::gradient_stores<R, T>(p_, r.d, chunks_, at_first_key_);
     gradients_.take(memory);
     initial_state_ = gradient_sink<C, C>(r.initial_state, R::state_axes, p_.n, chunks_.packed, 1);
     initial_state_.take(memory);
@@ -121,8 +124,7 @@ class matrix_runner {
         launch(gpu, matrix::chunk_scan<R, T, true, of_head.value>{
                         p_, chunks_, adjoints_, d_o_, {}, nullptr, gradients_});
       });
-    if (gradients_.wants(side::keys))
-      launch(gpu, matrix::keys_adjoint<R, T>{p_, chunks_, states_, adjoints_, d_o_, gradients_});
+    if (gradients_.wants(side::keys)) find_keys_adjoint(gpu);
     add_up(gpu);
   }
 
@@ -165,6 +167,27 @@ class matrix_runner {
       if constexpr (R::form.gate != gate_span::head) f(std::false_type{});
     }
   }
+  // Whether all keys of a token have one gate, and none asks for a gradient a key.
+  static constexpr bool may_share_gradients =
+      config::splits && !config::complex && may_have_head_gate<R> && separates_head_gate<R>;
+  bool gates_may_share_gradients(const typename config::operands_to& d) const {
+    bool shared = may_share_gradients && has_head_gate<R>(p_.x);
+    if constexpr (may_share_gradients)
+      R::operands(
+          [&](const char*, const axes&, presence, const auto& to, const auto& not_of_gates) {
+            if (to.given && !not_of_gates.given && to.key != 0) shared = false;
+          },
+          d, without_gate<R>(d));
+    return shared;
+  }
+  template <class Device>
+  void find_keys_adjoint(const Device& gpu) const {
+    if constexpr (may_share_gradients)
+      if (at_first_key_)
+        return launch(gpu, matrix::head_keys_adjoint<R, T>{p_, chunks_, states_, adjoints_, d_o_,
+                                                           gradients_});
+    launch(gpu, matrix::keys_adjoint<R, T>{p_, chunks_, states_, adjoints_, d_o_, gradients_});
+  }
   template <class Device>
   void find_outputs(const Device& gpu, const operand<typename config::S>& out, C* o) const {
     const bool whole = how_.form == kernel_form::attention && o == nullptr;
@@ -194,6 +217,7 @@ class matrix_runner {
   gradient_sink<C, C> initial_state_{};
   matrix::steps_adjoint<R, T> back_{};
   C *spilled_ = nullptr, *o_ = nullptr;
+  bool at_first_key_ = false;
 };
 
 }  // namespace gpu

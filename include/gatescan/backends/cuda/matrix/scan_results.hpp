@@ -172,18 +172,33 @@ struct scan_results {
       } else {
         const auto head_out = out.of_head(chunk.batch, head, 0);
         if (first_row >= count) return;
-        auto here = x;
         index_t t = mine.first + first_row;
-        move_operands<R, T>(here, t, 0, value);
-        for (int row = first_row; row < count; row += rows_together, t += rows_together) {
-          const C total = result[row * config::values + column];
-          const typename config::cursor at{0, 0, 0, 0, 0};
-          if (o != nullptr)
-            o[((chunk.batch * p.n.time + t) * p.n.heads + head) * p.n.values + value] = total;
+        if constexpr (!output_gradient<R, T>::needs_o) {
+          // the output is o, which nobody else asks for
+          S* to = head_out.re + t * head_out.time + value * head_out.value;
+          const index_t step = rows_together * head_out.time;
+          constexpr int rows = config::tokens / rows_together;
+          const auto store = [&](int row) {
+            *to = convert<S>(C(result[row * config::values + column]));
+            to += step;
+          };
+          if (count == config::tokens)
+            unrolled<rows>([&](int i) { store(first_row + i * rows_together); });
           else
-            head_out.re[t * head_out.time + value * head_out.value] =
-                convert<S>(R::output(here, at, R::values(here, at), total));
-          if (row + rows_together < count) move_operands<R, T>(here, rows_together, 0);
+            for (int row = first_row; row < count; row += rows_together) store(row);
+        } else {
+          auto here = x;
+          move_operands<R, T>(here, t, 0, value);
+          for (int row = first_row; row < count; row += rows_together, t += rows_together) {
+            const C total = result[row * config::values + column];
+            const typename config::cursor at{0, 0, 0, 0, 0};
+            if (o != nullptr)
+              o[((chunk.batch * p.n.time + t) * p.n.heads + head) * p.n.values + value] = total;
+            else
+              head_out.re[t * head_out.time + value * head_out.value] =
+                  convert<S>(R::output(here, at, R::values(here, at), total));
+            if (row + rows_together < count) move_operands<R, T>(here, rows_together, 0);
+          }
         }
       }
     }

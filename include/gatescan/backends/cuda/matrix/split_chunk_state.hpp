@@ -88,6 +88,7 @@ struct split_chunk_state {
           move_operands<R, T>(x, of.chunk.tokens.first + tile, of.first_key);
           work.load_keys(x, tokens, counts && value == 0);
         }
+        if constexpr (as_it_stands) block.template wait_for_fetches<0>();
         if constexpr (by_groups) block.show_stores();
         block.sync();
         work.multiply(tokens);
@@ -108,10 +109,8 @@ struct split_chunk_state {
                        subchunks = config::tokens / subchunk;
   static_assert(pairs == warp_threads && subchunks * warp_threads == config::threads &&
                 config::rows == subchunks * 16);
-  // an operand in bfloat16 as it stands is one
-  static constexpr bool as_it_stands =
-      std::is_same_v<typename config::S, bf16> &&
-      std::is_base_of_v<std::conditional_t<Adjoint, plain_output, plain_values>, R>;
+  // an operand in bfloat16 as it stands is one, and comes as it lies in memory
+  static constexpr bool as_it_stands = value_reader<R, T, Adjoint>::as_it_stands;
   static constexpr int key_parts = 3, value_parts = as_it_stands ? 1 : is_in_parts<T> ? 3 : 2;
   // values of warpgroups lie as those read them
   static constexpr bool by_groups = is_by_warpgroups<T>;
@@ -119,6 +118,7 @@ struct split_chunk_state {
   template <class Block>
   using value_rows = std::conditional_t<by_groups, group_rows<Block, value_parts>,
                                         split_rows<Block, config::values, value_parts>>;
+  using value_layout = std::conditional_t<by_groups, group_layout, split_layout<config::values>>;
   static constexpr int value_bytes(int tokens) {
     if constexpr (by_groups)
       return group_bytes<value_parts>(tokens);
@@ -146,6 +146,7 @@ struct split_chunk_state {
           lane_(block.thread() % warp_threads),
           key_count_(keys),
           keys_(block, config::tokens, lane_),
+          at_values_(block),
           values_(block, config::tokens, lane_),
           totals_(block.template shared<float_pair>(subchunks * pairs)),
           products_(block.template shared<D>(subchunks * config::keys)) {}
@@ -160,10 +161,17 @@ struct split_chunk_state {
     /// from: at the tile's first token.
     template <class Reader>
     GATESCAN_HD void load_values(const Reader& from, int count, index_t value, int there) {
-      if (count == config::tokens && there == config::values)
+      const bool whole = count == config::tokens && there == config::values;
+      if constexpr (as_it_stands) {
+        if (whole && from.lies_in_eights())
+          fetch_values(from.moved(0, value).operand_of_numbers());
+        else
+          put_values<false>(block_, values_, from, own(), lane_, count, value, there);
+      } else if (whole) {
         put_values<true>(block_, values_, from, own(), lane_, count, value, there);
-      else
+      } else {
         put_values<false>(block_, values_, from, own(), lane_, count, value, there);
+      }
     }
     /// x: operands from the tile's first token and key on. Tiles come in the order of gates.
     GATESCAN_HD void load_keys(const fields& x, int count, bool counts) {
@@ -222,6 +230,14 @@ struct split_chunk_state {
 
    private:
     GATESCAN_HD int own() const { return warp_ * subchunk; }
+
+    template <class Numbers>
+    GATESCAN_HD void fetch_values(const Numbers& from) {
+      Block memory = at_values_;
+      const auto to = memory.template shared<bf16_eight>(value_bytes(config::tokens) / 16);
+      fetch_rows<value_layout>(block_, to, from.re, from.time, own(), lane_);
+      block_.close_fetches();
+    }
 
     template <bool Whole>
     GATESCAN_HD void load_keys_of_gates(fields x, int count, bool counts) {
@@ -335,7 +351,8 @@ struct split_chunk_state {
 
     Block& block_;
     int warp_, lane_, key_count_;
-    split_rows<Block, config::rows, key_parts> keys_;                         // [token][row]
+    split_rows<Block, config::rows, key_parts> keys_;  // [token][row]
+    Block at_values_;
     value_rows<Block> values_;                                                // [token][value]
     decltype(std::declval<Block&>().template shared<float_pair>(1)) totals_;  // [subchunk][row]
     decltype(std::declval<Block&>().template shared<D>(1)) products_;         // [subchunk][key]

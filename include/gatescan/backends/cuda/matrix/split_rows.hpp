@@ -43,23 +43,31 @@ struct columns_of_parts {
   registers<bf16_pair[2][2], Parts> of;
 };
 
-/// sum += a b, of 16 columns, but for what is smaller than the last part of the one with more. What
-/// a matrix unit adds is one step of the depth, the smallest first.
+/// sum += a b, of 16 columns, but for what is smaller than the last part of the one with more, as a
+/// matrix unit adds, the smallest first: for a few steps of the depth.
 template <class Block, int A, int B>
-GATESCAN_HD void add_product(Block& block, float (&sum)[2][4], const fragment_of_parts<A>& a,
-                             const columns_of_parts<B>& b) {
+GATESCAN_HD void add_truncated(Block& block, float (&sum)[2][4], const fragment_of_parts<A>& a,
+                               const columns_of_parts<B>& b) {
   constexpr int parts = A > B ? A : B;
-  for (int tile = 0; tile < 2; ++tile) {
-    float step[4] = {};
+  for (int tile = 0; tile < 2; ++tile)
     unrolled<parts>([&](int n) {
       const int both = parts - 1 - n;
       unrolled<parts>([&](int m) {
         const int of_a = both - m;
-        if (of_a >= 0 && of_a < A && m < B) block.multiply(step, a.of[of_a], b.of[m][tile]);
+        if (of_a >= 0 && of_a < A && m < B) block.multiply(sum[tile], a.of[of_a], b.of[m][tile]);
       });
     });
-    for (int n = 0; n < 4; ++n) sum[tile][n] += step[n];
-  }
+}
+GATESCAN_HD inline void add_step(float (&sum)[2][4], const float (&step)[2][4]) {
+  for (int n = 0; n < 8; ++n) sum[n / 4][n % 4] += step[n / 4][n % 4];
+}
+/// The same, where what a matrix unit adds is one step.
+template <class Block, int A, int B>
+GATESCAN_HD void add_product(Block& block, float (&sum)[2][4], const fragment_of_parts<A>& a,
+                             const columns_of_parts<B>& b) {
+  float step[2][4] = {};
+  add_truncated(block, step, a, b);
+  add_step(sum, step);
 }
 
 // in pairs: eight rows of a matrix meet all banks
@@ -142,10 +150,9 @@ class split_rows {
 };
 
 /// A lane's pair of numbers in each of the 16 rows from `row` on: load(row, i) of one, the i-th of
-/// those that are read together.
-template <class Block, class Rows, class Load>
+/// the `together` that are read before they are used.
+template <int together = tuned.tokens_together, class Block, class Rows, class Load>
 GATESCAN_HD void put_rows(Block& block, const Rows& to, int row, int pair, const Load& load) {
-  constexpr int together = tuned.tokens_together;
   for (int first = row; first < row + 16; first += together) {
     registers<float_pair, together> x;
     unrolled<together>([&](int i) { x[i] = load(first + i, i); });
@@ -155,10 +162,57 @@ GATESCAN_HD void put_rows(Block& block, const Rows& to, int row, int pair, const
   }
 }
 
+/// Eight neighbouring bfloat16, read and written together.
+struct alignas(16) bf16_eight {
+  std::uint32_t pairs[4];
+};
+/// Where eight numbers of a row lie in a split_rows of one part, in eights.
+template <int Width>
+struct split_layout {
+  static constexpr int width = Width;
+  static_assert(split_pitch<Width> % 4 == 0);
+  GATESCAN_HD static int eight(int row, int column) {
+    return row * (split_pitch<Width> / 4) + column;
+  }
+};
+/// The 16 rows from `row` on, as they lie in memory `pitch` apart, to the place that Layout says.
+/// They are on their way then (fetches_ahead).
+template <class Layout, class Block, class Array>
+GATESCAN_HD void fetch_rows(Block& block, const Array& to, const bf16* from, index_t pitch, int row,
+                            int lane) {
+  constexpr int a_row = Layout::width / 8, together = warp_threads / a_row;
+  const int first = row + lane / a_row, column = lane % a_row;
+  from += first * pitch + column * 8;
+  unrolled<16 / together>([&](int i) {
+    block.fetch(to, Layout::eight(first + i * together, column),
+                reinterpret_cast<const bf16_eight*>(from));
+    from += together * pitch;
+  });
+}
+template <int Width, class Block, class Array>
+GATESCAN_HD void fetch_rows(Block& block, const Array& to, const bf16* from, index_t pitch, int row,
+                            int lane) {
+  fetch_rows<split_layout<Width>>(block, to, from, pitch, row, lane);
+}
+
+/// Whether what a thread has fetched so is finite.
+template <int Width, class Array>
+GATESCAN_HD bool fetched_are_finite(const Array& from, int row, int lane) {
+  constexpr int a_row = Width / 8, together = warp_threads / a_row;
+  std::uint32_t found = 0;
+  unrolled<16 / together>([&](int i) {
+    const bf16_eight x =
+        from[split_layout<Width>::eight(row + lane / a_row + i * together, lane % a_row)];
+    // a largest exponent and one more is a sign
+    unrolled<4>([&](int n) { found |= (x.pairs[n] & 0x7fff7fffu) + 0x00800080u; });
+  });
+  return (found & 0x80008000u) == 0;
+}
+
 /// A subchunk of tokens, from `own` on, and of each two neighbouring values a lane: those that
 /// `from` reads from the tile's first token and that value on, `count` tokens and `there` values
 /// of them. Of whole tiles nothing is clamped, and nothing outside is cleared.
-template <bool Whole, class Block, class Rows, class Reader>
+template <bool Whole, int together = tuned.tokens_together, class Block, class Rows, class Reader>
 GATESCAN_HD void put_values(Block& block, const Rows& to, const Reader& from, int own, int lane,
                             int count, index_t first_value, int there) {
   const int column = 2 * lane, second = Whole || column < there - 1 ? 1 : 0;
@@ -166,7 +220,7 @@ GATESCAN_HD void put_values(Block& block, const Rows& to, const Reader& from, in
             here_column = column < there - 1 ? column : there - 1;
   auto here =
       Whole ? from.moved(own, first_value + column) : from.moved(first, first_value + here_column);
-  put_rows(block, to, own, lane, [&](int t, int) -> float_pair {
+  put_rows<together>(block, to, own, lane, [&](int t, int) -> float_pair {
     const float x = here(0), y = here(second);
     if (Whole || t + 1 < count) here.next_token();
     return {Whole || (t < count && column < there) ? x : 0,

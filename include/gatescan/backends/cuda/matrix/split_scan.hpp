@@ -23,8 +23,8 @@ class split_scan : public split_sums<R, T, Adjoint, Block> {
   using base = split_sums<R, T, Adjoint, Block>;
   using base::block_, base::x_, base::warp_, base::lane_;
   using base::find_thread, base::shape, base::smaller;
-  using base::own_, base::other_, base::wide_, base::totals_, base::inverses_;
-  using base::subchunk_at, base::sees, base::fragment_of, base::add_wide;
+  using base::own_, base::other_, base::totals_, base::inverses_;
+  using base::subchunk_at, base::sees, base::fragment_of, base::add_values, base::add_states;
   using base::tokens, base::subchunk, base::subchunks, base::values, base::pairs, base::own_pitch,
       base::keys_a_lane;
   using typename base::config;
@@ -74,24 +74,22 @@ class split_scan : public split_sums<R, T, Adjoint, Block> {
       for (int d = 0; d < depth; d += 16) {
         float_pair own[4];
         load_own_fragment(d, own);
-        add_wide(split_own(own), d);
+        add_states(split_own(own), d);
       }
       if (!divides) score_exactly(keys);
       move_operands<R, T>(x_, 0, config::keys);
     }
     find_thread();
-    block_.sync();
-    this->load_values(read_values(), 0, shape().count);
-    block_.sync();
+    this->bring_values(read_values);
     unrolled<subchunks - 1>([&](int n) {
-      if (sees(subchunk_at(n))) add_wide(fragment_of(past_[n]), subchunk_at(n) * subchunk);
+      if (sees(subchunk_at(n))) add_values(fragment_of(past_[n]), subchunk_at(n) * subchunk);
     });
     for (int tile = 0; tile < 2; ++tile)
       for (int i = 0; i < 4; ++i) {
         const int t = lane_ / 4 + i / 2 * 8, s = tile * 8 + lane_ % 4 * 2 + i % 2;
         if (Adjoint ? s < t : s > t) diagonal_[tile][i] = 0;
       }
-    add_wide(fragment_of(diagonal_), warp_ * subchunk);
+    add_values(fragment_of(diagonal_), warp_ * subchunk);
   }
 
  private:
@@ -152,7 +150,7 @@ class split_scan : public split_sums<R, T, Adjoint, Block> {
       multiply(own, totals_, b, d);
       store_own(d, own);
     }
-    add_wide(fragment_of(scores), b * subchunk);
+    add_values(fragment_of(scores), b * subchunk);
   }
 
   // Pairs inside the warp's subchunk by running products of gates, half of a tile's keys at a time:

@@ -46,11 +46,20 @@ class split_sums : public split_tile<R, T, Adjoint, Block> {
       a.put(n, split(block_, scores[n / 2][n % 2 * 2], scores[n / 2][n % 2 * 2 + 1]));
     return a;
   }
-  // += a times 16 rows of values or states
-  GATESCAN_HD void add_wide(const split_fragment& a, int row) {
+  // += a times 16 rows of values
+  GATESCAN_HD void add_values(const split_fragment& a, int row) {
+    const auto from = this->value_rows();
     const int there = shape().values;
     unrolled<groups>([&](int g) {
-      if (g * 16 < there) add_product(block_, sum_[g], a, wide_.columns(block_, row, g * 16));
+      if (g * 16 < there) add_product(block_, sum_[g], a, from.columns(block_, row, g * 16));
+    });
+  }
+  // += a times 16 rows of states: what a matrix unit loses when it adds them is less than what two
+  // parts leave out
+  GATESCAN_HD void add_states(const split_fragment& a, int row) {
+    const int there = shape().values;
+    unrolled<groups>([&](int g) {
+      if (g * 16 < there) add_truncated(block_, sum_[g], a, wide_.columns(block_, row, g * 16));
     });
   }
 

@@ -1,11 +1,12 @@
 #pragma once
 // split_scan's arrays in shared memory, and how a block fills them: own numbers in float, the other
-// ones, values and states as sums of two bfloat16. A warp loads a subchunk of 16 tokens, a thread
+// ones, values and states as sums of two bfloat16 (values that are one as they stand of that one,
+// fetched as they lie in memory). A warp loads a subchunk of 16 tokens, a thread
 // two neighbouring keys of each, or a complex one, and multiplies them by the gates on the way.
 
 #include "lane_keys.hpp"
 #include "split_rows.hpp"
-#include "tile_config.hpp"
+#include "value_reader.hpp"
 
 namespace gatescan {
 inline namespace GATESCAN_ABI {
@@ -56,6 +57,7 @@ class split_tile : split_tile_memory<R, T> {
         x_(x),
         own_(block.template shared<float_pair>(tokens * own_pitch)),
         other_(block, tokens, 0),
+        at_wide_(block),
         wide_(block, tokens, 0),
         totals_(block.template shared<float_pair>(subchunks * pairs)),
         inverses_(block.template shared<float_pair>(subchunks * pairs)),
@@ -80,6 +82,8 @@ class split_tile : split_tile_memory<R, T> {
   using keys_of_lane = lane_keys<E>;
   static constexpr int keys_a_lane = keys_of_lane::count;
   static_assert(rows == tokens);  // values and states take turns
+  static constexpr int value_parts = value_reader<R, T, Adjoint>::as_it_stands ? 1 : 2;
+  using rows_of_values = split_rows<Block, values, value_parts>;
 
   // From shared memory, which leaves registers.
   GATESCAN_HD tile_shape shape() const { return shape_[0]; }
@@ -192,14 +196,39 @@ class split_tile : split_tile_memory<R, T> {
   GATESCAN_HD void load_wide(int c, const Load& load) {
     put_rows(block_, wide_, warp_ * subchunk, column_of(c) / 2, load);
   }
+  /// In the place of wide_.
+  GATESCAN_HD rows_of_values value_rows() const {
+    Block memory = at_wide_;
+    return rows_of_values(memory, tokens, lane_);
+  }
+  /// The own tokens' values, by the whole block, which waits before and after.
+  template <class ReadValues>
+  GATESCAN_HD void bring_values(const ReadValues& read_values) {
+    block_.sync();
+    if constexpr (value_parts == 1) {
+      const auto v = read_values();
+      if (shape().count == tokens && shape().values == values && v.lies_in_eights()) {
+        const auto& from = v.operand_of_numbers();
+        Block memory = at_wide_;
+        const auto to = memory.template shared<bf16_eight>(tokens * split_pitch<values> / 4);
+        fetch_rows<values>(block_, to, from.re, from.time, warp_ * subchunk, lane_);
+        block_.close_fetches();
+        block_.template wait_for_fetches<0>();
+        if (!block_.any(!fetched_are_finite<values>(to, warp_ * subchunk, lane_))) return;
+      }
+    }
+    load_values(read_values(), 0, shape().count);
+    block_.sync();
+  }
   // Of `count` tokens, so many from the own ones on.
   template <class Values>
   GATESCAN_HD void load_values(const Values& v, index_t from, int count) {
+    const auto to = value_rows();
     const int last = shape().values - 1;
     for (int c = 0; c < columns; c += 2) {
       const int column = column_of(c), second = column < last ? 1 : 0;
       auto here = v.moved(from + smaller(warp_ * subchunk, count - 1), smaller(column, last));
-      load_wide(c, [&](int t, int) -> float_pair {
+      put_rows(block_, to, warp_ * subchunk, column / 2, [&](int t, int) -> float_pair {
         const float x = here(0), y = here(second);
         if (t + 1 < count) here.next_token();
         const bool gone = Adjoint && t >= count;  // else the last one again, which nobody sees
@@ -214,17 +243,24 @@ class split_tile : split_tile_memory<R, T> {
     }
   }
   GATESCAN_HD void load_states(const state_parts<float>& from, index_t first_key, int keys) {
-    if (!config::complex && from.has_re && keys == config::keys && shape().values == values)
+    // neighbours lie together in 8 bytes of their own, as those of chunks do
+    const bool in_pairs =
+        from.value == 1 && (reinterpret_cast<std::uintptr_t>(from.re) |
+                             static_cast<std::uintptr_t>(from.key * 4)) %
+                                    8 ==
+                                0;
+    if (!config::complex && from.has_re && keys == config::keys && shape().values == values &&
+        in_pairs)
       load_whole_states(from, first_key);
     else
       load_some_states(from, first_key, keys);
   }
   GATESCAN_HD void load_whole_states(const state_parts<float>& from, index_t first_key) {
     for (int c = 0; c < columns; c += 2) {
-      const float* x =
-          from.re + (first_key + warp_ * subchunk) * from.key + column_of(c) * from.value;
+      const float* x = from.re + (first_key + warp_ * subchunk) * from.key + column_of(c);
       load_wide(c, [&](int, int) -> float_pair {
-        const float_pair both{x[0], x[from.value]};
+        float_pair both;
+        __builtin_memcpy(&both, __builtin_assume_aligned(x, sizeof both), sizeof both);
         x += from.key;
         return both;
       });
@@ -279,7 +315,8 @@ class split_tile : split_tile_memory<R, T> {
   int warp_ = 0, lane_ = 0;
   decltype(std::declval<Block&>().template shared<float_pair>(1)) own_;  // [token][row]
   split_rows<Block, rows> other_;                                        // [token][row]
-  split_rows<Block, values> wide_;    // of values [token][value], or of states [row][value]
+  Block at_wide_;
+  split_rows<Block, values> wide_;    // of states [row][value], or of values [token][value]
   decltype(own_) totals_, inverses_;  // [subchunk][row]
   decltype(std::declval<Block&>().template shared<tile_shape>(1)) shape_;
   registers<int, columns> non_finite_;

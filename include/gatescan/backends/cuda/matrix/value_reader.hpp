@@ -39,6 +39,26 @@ class value_reader {
   }
   GATESCAN_HD void next_token() { *this = moved(1, 0); }
 
+  // whether a number is that of an operand in bfloat16
+  static constexpr bool as_it_stands =
+      std::is_same_v<typename config::S, bf16> &&
+      std::is_base_of_v<std::conditional_t<OfOutputs, plain_output, plain_values>, R>;
+  /// The operand that numbers are of, as they stand.
+  GATESCAN_HD const gradient& operand_of_numbers() const {
+    static_assert(as_it_stands);
+    if constexpr (OfOutputs)
+      return d_out_;
+    else
+      return x_.v;
+  }
+  /// Whether eight of a row lie together, in 16 bytes of their own.
+  GATESCAN_HD bool lies_in_eights() const {
+    const auto& x = operand_of_numbers();
+    const auto rest =
+        reinterpret_cast<std::uintptr_t>(x.re) | static_cast<std::uintptr_t>(x.time * 2);
+    return x.given && x.value == 1 && rest % 16 == 0;
+  }
+
  private:
   fields x_;
   output_gradient<R, T> d_o_;

@@ -93,6 +93,10 @@ struct gradient_sink {
   /// Those of the first `count` of tokens from the place o on, `by_token` apart.
   template <bool IsComplex, class... Sum>
   GATESCAN_HD void store_tokens(index_t o, int count, const Sum&... sums) const {
+    if (!IsComplex && exclusive && count >= static_cast<int>(sizeof...(Sum))) {
+      S* at = to.re + o;  // of which a step is short
+      return ((*at = convert<S>(sums.re), void(at += by_token)), ...);
+    }
     int n = 0;
     if (exclusive)
       ((n++ < count ? store_in_place<IsComplex>(o, sums) : void(), o += by_token), ...);

@@ -38,6 +38,8 @@ struct row_product : matrix_state<row_product>, plain_values, plain_output {
     return keys_of<decltype(at(x.q))>{at(x.q), at(x.k), at(x.gate)};
   }
   GATESCAN_MEMBER bool has_head_gate(const auto& x) { return x.gate.one_key; }
+  // whose gradient has a number a key all the same: the prologue's adjoint adds them up
+  GATESCAN_MEMBER auto without_gate(auto d) { return d; }
   GATESCAN_MEMBER void keys_adjoint(const auto&, const auto& d, const auto& at, const auto& g) {
     at.add(d.q, g.q), at.add(d.k, g.k), at.add(d.gate, g.gate);
   }
