@@ -99,6 +99,13 @@ struct gradient_sink {
     else
       ((n++ < count ? store_partial<IsComplex>(o, sums) : void(), o += by_token), ...);
   }
+  /// Of a real gradient that goes to complex numbers.
+  GATESCAN_HD void store_imaginary_zero(index_t o) const {
+    if (exclusive)
+      to.im[o] = convert<S>(C(0));
+    else
+      partial[plane_size() + o] = 0;
+  }
   template <class Place>
   GATESCAN_HD void store_cross_side(const Place& at, index_t sequence, index_t copy,
                                     const accumulator<C>& sum) const {

@@ -4,8 +4,6 @@
 //
 //   g_{t-1} = a_t (g_t + do_t)   da_t = (g_t + do_t) h_{t-1}   dv_t = g_t + do_t
 
-#include <type_traits>
-
 #include "../../operands/collect.hpp"
 #include "tile.hpp"
 
@@ -231,30 +229,44 @@ struct segment_adjoint : adjoint_program<R, T, IsComplex> {
     R::operands(
         [&](const char*, const axes& a, presence, const auto& sink, auto& own) {
           if (!sink.to.given || !a.has(axis::time)) return;
-          const index_t o = sink.place_of(cursor_at(s, thread), collect.lead(sink, s),
-                                          collect.copy(a, sink, thread, s));
+          const index_t o = place_of(a, sink, s, thread);
           if (sink.exclusive) {
             base::write(block, sink.to.re + o, sink.by_token, t, left, own.re);
-            if (sink.to.im == nullptr) return;
-            if constexpr (IsComplex) {
-              base::write(block, sink.to.im + o, sink.by_token, t, left, own.im);
-            } else {
-              std::remove_cvref_t<decltype(own.re)> none{};
-              base::write(block, sink.to.im + o, sink.by_token, t, left, none);
-            }
+            if constexpr (IsComplex)
+              if (sink.to.im != nullptr)
+                base::write(block, sink.to.im + o, sink.by_token, t, left, own.im);
           } else {
             C* const to =
                 sink.partial + o + (t + block.thread() * base::thread_tokens) * sink.by_token;
             base::template for_tokens<false>(count, [&](int i) {
               to[i * sink.by_token] = own.re[i];
-              if (sink.to.im == nullptr) return;
-              C imaginary = 0;
-              if constexpr (IsComplex) imaginary = own.im[i];
-              to[sink.plane_size() + i * sink.by_token] = imaginary;
+              if constexpr (IsComplex)
+                if (sink.to.im != nullptr) to[sink.plane_size() + i * sink.by_token] = own.im[i];
             });
           }
         },
         collect.to, d);
+    if constexpr (!IsComplex) leave_no_imaginary_parts(block, s, thread, t, left);
+  }
+  // Imaginary parts of real gradients are 0, and need no transpose.
+  template <class Block>
+  GATESCAN_HD void leave_no_imaginary_parts(Block& block, const segment& s,
+                                            const channel_thread& thread, index_t t,
+                                            int left) const {
+    R::operands(
+        [&](const char*, const axes& a, presence, const auto& sink) {
+          if (sink.to.im == nullptr || !a.has(axis::time)) return;
+          const index_t o = place_of(a, sink, s, thread);
+          for (index_t i = t + block.thread(); i < t + left; i += base::block_threads)
+            sink.store_imaginary_zero(o + i * sink.by_token);
+        },
+        collect.to);
+  }
+  template <class Sink>
+  GATESCAN_HD index_t place_of(const axes& a, const Sink& sink, const segment& s,
+                               const channel_thread& thread) const {
+    return sink.place_of(cursor_at(s, thread), collect.lead(sink, s),
+                         collect.copy(a, sink, thread, s));
   }
   template <class Block>
   GATESCAN_HD void leave_totals(Block& block, const segment& s, const channel_thread& thread,
