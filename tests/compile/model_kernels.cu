@@ -29,5 +29,7 @@ void kernels() {
   of_gates<true, false>(), of_gates<true, true>();
   compile<matrix::split_keys_adjoint<gla, in_bf16>, matrix::state_passing<gla, in_bf16, false>>();
   compile<diagonal::fetched_scan<elementwise, in_float, false>,
-          diagonal::shared_keys::segment_scan<selective_scan, in_bf16, 4>>();
+          diagonal::fetched_adjoint<elementwise, in_float, false>,
+          diagonal::shared_keys::segment_scan<selective_scan, in_bf16, 4>,
+          diagonal::shared_keys::segment_adjoint<selective_scan, in_bf16, 4>>();
 }
