@@ -212,7 +212,7 @@ TRIPS = {
     # kernel, block; search; what is fetched at first, its tails; tiles, of 16 tokens a thread, of which
     # outputs are a part; steps of 16 runs, of four; exact tokens; tails
     "fetched_scan<elementwise, float, false>": lambda n: [
-        (1, WAYS), (1, WAYS), 0, 3, 0, 0, (tiles_of(n), 0.31 if n.get("only_states") else 0.365), 0,
+        (1, WAYS), (1, WAYS), 0, 3, 0, 0, (tiles_of(n), 0.27 if n.get("only_states") else 0.33), 0,
         128 / width_of(n) / 4, 0, 0, 0],
     # the same against time; steps of 8 runs are straight code; imaginary parts of real gradients
     "fetched_adjoint<elementwise, float, false>": lambda n: [
