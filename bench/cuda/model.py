@@ -160,6 +160,16 @@ def values_of(n):
     return min(n["values"] / 64, 2)
 
 
+def width_of(n):
+    """Channels that a block of elementwise has: fewer where blocks would be fewer than SMS."""
+    return 32 if n["batch"] * n.get("channels", 0) / 32 >= SMS else 16
+
+
+def tiles_of(n):
+    """Of a sequence: 128 threads, 16 tokens each."""
+    return n["time"] / (16 * 128 / width_of(n))
+
+
 def state_share(n):
     """Of its code for tokens: the ways for whole tiles, whose values are fetched, with keys for the
     first tile of values only."""
@@ -208,15 +218,31 @@ TRIPS = {
         (1, WAYS), (1, WAYS), 0, (keys_of(n), 0.68), (n["values"] / 64, 0.68), 4, 0, 0, 0, 0, 2, 0,
         1.5, 2, 1, 1, 0, 0, 0, 0, 0, 0, 10 / keys_of(n), 1.5 / keys_of(n), 16, 0, 0, 0, 0, 0, 0, 0,
         (2, 0.08), (4 - 2 / keys_of(n), 0.22), (2 / keys_of(n), 0.3)],
-    # kernel, block; search; what is fetched at first, its tails; chunks of a warp, of 16 tokens; exact
-    # tokens; tails
+    # kernel, block; search; what is fetched at first, its tails; tiles, of 16 tokens a thread, of which
+    # outputs are a part; steps of 16 runs, of four; exact tokens; tails
     "fetched_scan<elementwise, float, false>": lambda n: [
-        (1, WAYS), (1, WAYS), 0, 3, 0, 0, (n["time"] / 64, 0.75), 0, 0, 0],
+        (1, WAYS), (1, WAYS), 0, 3, 0, 0, (tiles_of(n), 0.27 if n.get("only_states") else 0.33), 0,
+        128 / width_of(n) / 4, 0, 0, 0],
+    # the same against time; steps of 8 runs are straight code; imaginary parts of real gradients
+    "fetched_adjoint<elementwise, float, false>": lambda n: [
+        (1, WAYS), (1, WAYS), 0, 2, 0, 0, 0, (tiles_of(n), 0.32), 0, 0, 0, 0, 0, 0, 0],
+    # kernel, block; search; runs of 32 tokens: keys; values, four tokens at a time; chunks of 8
+    # tokens, and their ways that are not run; outputs by two, four parts of each
+    "shared_keys::segment_scan<selective_scan, bf16, 4>": lambda n: [
+        (1, WAYS), (1, WAYS), 0, n["time"] / 32, 1, (2, 0.95), (4, 0.21) if n.get("only_states")
+        else (4, 0.25), 0, 0, 0, 0, 0, 0, (0 if n.get("only_states") else 4, 0.85), 0, 1, 0, 1],
+    # kernel, block; search; chunks of 8 tokens: keys by a warp; values; states by two; twice: four
+    # tokens against time; sums over channels, which are straight code, and over four threads; what
+    # channels get; at the end sums over threads
+    "shared_keys::segment_adjoint<selective_scan, bf16, 4>": lambda n: [
+        (1, WAYS), (1, WAYS), 0, (n["time"] / 8, 0.9), 0.25, 1, 4, 2, 4, 2, (1, 0.5), 0, 0, 2,
+        (2, 0.5), 0, 1, 0, 0, 0, 1, 0, 0, 1, 0],
 }
 # Bytes of shared memory of a block, as the programs say.
 MEMORY = {"split_chunk_state": 40032, "chunk_scan": 57472, "split_keys_adjoint": 75904,
           "head_keys_adjoint": 73344,
-          "fetched_scan": 70656}
+          "fetched_scan": 70656, "fetched_adjoint": 78848, "shared_keys::segment_scan": 28672,
+          "shared_keys::segment_adjoint": 70144}
 
 
 def run_counts(loops, trips):
@@ -232,13 +258,16 @@ def run_counts(loops, trips):
 
 
 class Program:
-    """One launch: a kernel of the reading, or `None` and bytes only."""
+    """One launch: a kernel of the reading, or `None` and bytes only; what its loops depend on beside
+    the row's sizes."""
 
-    def __init__(self, name, blocks, moved, loops=None):
+    def __init__(self, name, blocks, moved, loops=None, **also):
         self.name, self.blocks, self.moved, self.loops = name, blocks, moved, loops
+        self.also = also
 
     def times(self, reading, n):
         """Seconds by each bound."""
+        n = {**n, **self.also}
         result = {"bandwidth": self.moved / (BANDWIDTH * REACHED)}
         if self.loops is None:
             return result
@@ -251,9 +280,10 @@ class Program:
         shared = MEMORY[self.loops.split("<")[0]] + 1024
         together = min(65536 // registers, SHARED // shared)
         clocks = total["instructions"] * A_WARP + LATENCY * total["ldg"] / 24 + 40 * total["bar"]
-        result["issue"] = self.blocks * WARPS * total["instructions"] / (
-            SMS * SCHEDULERS * CLOCK * ISSUED)
-        result["latency"] = self.blocks * clocks / (SMS * together * CLOCK)
+        # on the busiest multiprocessor, where blocks are few
+        result["issue"] = max(self.blocks / SMS, 1) * WARPS * total["instructions"] / (
+            SCHEDULERS * CLOCK * ISSUED)
+        result["latency"] = max(self.blocks / (SMS * together), 1) * clocks / CLOCK
         result["matrix"] = self.blocks * WARPS * total["hmma"] * MMA_FLOP / (MATRIX * MMA_SHARE)
         return result
 
@@ -292,18 +322,35 @@ def gla_programs(n, both):
 
 
 def elementwise_programs(n, both):
-    """As diagonal/runner.hpp launches them, in float, with enough channels for one pass; of backward
-    bytes only: time is cut there."""
-    channels = n["batch"] * n["channels"]
-    elements = channels * n["time"]
-    out = [Program("fetched_scan", -(-channels // 32), 12 * elements,
-                   "fetched_scan<elementwise, float, false>")]
+    """As diagonal/runner.hpp launches them, in float, with enough channels for one pass. States that
+    backward keeps are those of every 16th token."""
+    elements = n["batch"] * n["channels"] * n["time"]
+    blocks = n["batch"] * -(-n["channels"] // width_of(n))
+    scan = "fetched_scan<elementwise, float, false>"
+    out = [Program("fetched_scan", blocks, 12 * elements, scan)]
     if not both:
         return out
-    return out + [Program("segment_state", 0, 8 * elements),
-                  Program("segment_scan, starts of chunks", 0, 8.25 * elements),
-                  Program("segment_state back", 0, 12 * elements),
-                  Program("segment_adjoint", 0, 20.25 * elements)]
+    return out + [Program("fetched_scan, states", blocks, 8.25 * elements, scan, only_states=True),
+                  Program("fetched_adjoint", blocks, 20.25 * elements,
+                          "fetched_adjoint<elementwise, float, false>")]
+
+
+def selective_scan_programs(n, both):
+    """The same in bf16, with u, step and z; 32 channels a block, four keys a thread."""
+    tokens, keys = n["batch"] * n["time"], n["keys"]
+    elements = tokens * n["channels"]
+    blocks = n["batch"] * n["channels"] // 32
+    kept = elements * keys * 4 / 8  # states of every eighth token
+    sums = 2 * tokens * keys * 4 * n["channels"] / 32  # of B and C, a copy a block of channels
+    scan = "shared_keys::segment_scan<selective_scan, bf16, 4>"
+    out = [Program("segment_scan", blocks, 4 * 2 * elements, scan)]
+    if not both:
+        return out
+    return out + [Program("segment_scan, states", blocks, 2 * 2 * elements + kept, scan,
+                          only_states=True),
+                  Program("segment_adjoint", blocks, 7 * 2 * elements + kept + sums,
+                          "shared_keys::segment_adjoint<selective_scan, bf16, 4>"),
+                  Program("sums of gradients", 0, sums)]
 
 
 def streams(*arrays_of_bytes):
@@ -314,7 +361,8 @@ GLA = {"batch": 1, "time": 8192, "heads": 96, "keys": 128, "values": 128}
 PUBLISHED = {"batch": 32, "time": 2048, "heads": 32, "keys": 128, "values": 128}
 ONE_GATE = {**GLA, "scalar_gate": True}
 ELEMENTWISE = {"batch": 8, "time": 65536, "channels": 1536}
-CHANNELS = 32 * 2048 * 4096
+FEW_CHANNELS = {"batch": 16, "time": 16384, "channels": 128}
+SELECTIVE = {"batch": 32, "time": 2048, "channels": 4096, "keys": 16}
 # name; shape; programs; bars of the benchmark in ms, forward and both; a peer's published figures in
 # ms, and where: its own benchmark, on another card. None: none known.
 ROWS = [
@@ -327,14 +375,12 @@ ROWS = [
      (3.49, 13.05), "flash-linear-attention, H100"),
     ("step of gla, B 64, H 32, K = V = 128, bf16", {}, streams(64 * 32 * 128 * 128 * 8, None),
      (0.073, None), (None, None), ""),
-    ("selective scan, B 32, L 2048, D 4096, N 16, bf16", {},
-     streams(4 * 2 * CHANNELS, (4 + 4 + 5) * 2 * CHANNELS), (5.01, 20.7), (5.01, 31.1),
-     "mamba-ssm, H100"),
+    ("selective scan, B 32, L 2048, D 4096, N 16, bf16", SELECTIVE, selective_scan_programs,
+     (5.01, 20.7), (5.01, 31.1), "mamba-ssm, H100"),
     ("elementwise, B 8, L 65536, D 1536, float", ELEMENTWISE, elementwise_programs, (2.64, 7.05),
      (11.3, None), "accelerated-scan, card not named"),
-    ("elementwise, B 16, L 16384, D 128, float", {},
-     streams(12 * 16 * 16384 * 128, 32 * 16 * 16384 * 128), (0.25, None), (1.27, None),
-     "flash-linear-attention (hgrn), H800"),
+    ("elementwise, B 16, L 16384, D 128, float", FEW_CHANNELS, elementwise_programs, (0.25, None),
+     (1.27, None), "flash-linear-attention (hgrn), H800"),
 ]
 
 
@@ -377,7 +423,9 @@ def programs_table(reading) -> list[str]:
                 if p.loops and ("true>" in p.loops or "head_" in p.loops)]
     for p, n, gates in ([(p, GLA, "") for p in of_gla] +
                         [(p, ONE_GATE, ", a gate a head") for p in of_heads] +
-                        [(p, ELEMENTWISE, "") for p in elementwise_programs(ELEMENTWISE, True)]):
+                        [(p, ELEMENTWISE, "") for p in elementwise_programs(ELEMENTWISE, True)] +
+                        [(p, SELECTIVE, ", selective scan")
+                         for p in selective_scan_programs(SELECTIVE, True)]):
         times = p.times(reading, n)
         cells = [f"{1e3 * times[b]:.2f}" if b in times else ""
                  for b in ("issue", "latency", "bandwidth", "matrix")]
@@ -401,7 +449,8 @@ def compare(now, reading) -> int:
     wrong = [name for name in TRIPS if name not in now]
     for program, n in ([(p, GLA) for p in gla_programs(GLA, True)[3:] + gla_programs(GLA, False)] +
                        [(p, ONE_GATE) for p in gla_programs(ONE_GATE, True)] +
-                       [(p, ELEMENTWISE) for p in elementwise_programs(ELEMENTWISE, False)]):
+                       [(p, ELEMENTWISE) for p in elementwise_programs(ELEMENTWISE, True)] +
+                       [(p, SELECTIVE) for p in selective_scan_programs(SELECTIVE, True)]):
         if program.loops in now:
             try:
                 times = [program.times(r, n)["issue"] for r in (now, reading)]

@@ -30,5 +30,7 @@ void kernels() {
   compile<matrix::split_keys_adjoint<gla, in_bf16>, matrix::head_keys_adjoint<gla, in_bf16>,
           matrix::state_passing<gla, in_bf16, false>>();
   compile<diagonal::fetched_scan<elementwise, in_float, false>,
-          diagonal::shared_keys::segment_scan<selective_scan, in_bf16, 4>>();
+          diagonal::fetched_adjoint<elementwise, in_float, false>,
+          diagonal::shared_keys::segment_scan<selective_scan, in_bf16, 4>,
+          diagonal::shared_keys::segment_adjoint<selective_scan, in_bf16, 4>>();
 }

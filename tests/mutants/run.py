@@ -30,15 +30,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LIBRARIES = ("-lgtest_main", "-lgtest", "-lrapidcheck", "-pthread")
+OF_DEVICES = ("-lboost_context",)  # of tests that emulate one
 
 
 def compile_test(settings, include, test, program):
     source, *macros = test.split()
-    emulation = ["-lboost_context"] if source.startswith("tests/device/") else []
+    libraries = LIBRARIES + (OF_DEVICES if source.startswith("tests/device/") else ())
     command = [*shlex.split(settings.compiler), "-std=c++20", *shlex.split(settings.flags),
                f'-DGATESCAN_SOURCE_DIR="{ROOT}"', *(f"-D{macro}" for macro in macros),
-               f"-I{include}", str(ROOT / source), "-o", str(program),
-               *LIBRARIES, *emulation]  # fmt: skip
+               f"-I{include}", str(ROOT / source), "-o", str(program), *libraries]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

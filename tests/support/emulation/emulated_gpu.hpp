@@ -58,6 +58,16 @@ class block {
   void fetch(const shared_array<X>& to, index_t at, const X* from) {
     fetches_.back().push_back([number = to[at], from] { number = *from; });
   }
+  template <class X>
+  void fetch_pair(const shared_array<std::uint32_t>& to, index_t at, const X* from) {
+    if (reinterpret_cast<std::uintptr_t>(from) % sizeof(std::uint32_t) != 0)
+      throw emulation_error("a pair of numbers that is not aligned");
+    fetches_.back().push_back([number = to[at], from] {
+      std::uint32_t both;
+      std::memcpy(&both, from, sizeof both);
+      number = both;
+    });
+  }
   void close_fetches() { fetches_.emplace_back(); }
   template <int Left>
   void wait_for_fetches() {

@@ -79,12 +79,12 @@ class hardware_block {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   template <class X>
   __device__ void fetch(X* to, index_t at, const X* from) {
-    // not shared_address: of this the compiler knows that a step on is a step on
-    const auto place = static_cast<std::uint32_t>(__cvta_generic_to_shared(to + at));
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;"
-                 :
-                 : "r"(place), "l"(from), "n"(sizeof(X))
-                 : "memory");
+    fetch_bytes(to + at, from);
+  }
+  template <class X>
+  __device__ void fetch_pair(std::uint32_t* to, index_t at, const X* from) {
+    static_assert(sizeof(X) == 2);
+    fetch_bytes(to + at, from);
   }
   __device__ void close_fetches() { asm volatile("cp.async.commit_group;" : : : "memory"); }
   template <int Left>
@@ -95,6 +95,10 @@ class hardware_block {
   template <class X>
   __device__ void fetch(X* to, index_t at, const X* from) {
     to[at] = *from;
+  }
+  template <class X>
+  __device__ void fetch_pair(std::uint32_t* to, index_t at, const X* from) {
+    to[at] = *reinterpret_cast<const std::uint32_t*>(from);
   }
   __device__ void close_fetches() {}
   template <int Left>
@@ -173,6 +177,17 @@ class hardware_block {
   }
 
  private:
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+  template <class Place, class X>
+  __device__ static void fetch_bytes(Place* to, const X* from) {
+    // not shared_address: of this the compiler knows that a step on is a step on
+    const auto place = static_cast<std::uint32_t>(__cvta_generic_to_shared(to));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;"
+                 :
+                 : "r"(place), "l"(from), "n"(sizeof(Place))
+                 : "memory");
+  }
+#endif
   // in 32 bits, so that places of one array differ by what an instruction has room for
   __device__ static std::uint32_t shared_address(const bf16_pair* first, int at) {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(first)) +

@@ -101,12 +101,14 @@ concept block_collectives = requires(B block, const double* from, double* to, do
   { block.template sum<warp_threads>(x, op) } -> std::same_as<double>;
 };
 
-/// Numbers of 4 or 8 bytes on their way from memory to a thread's own places in shared memory,
-/// while it works. Those between two calls of close_fetches are a group; after
-/// wait_for_fetches<Left>() all closed groups but the last Left are there, for this thread to read.
+/// Numbers of 4 or 8 bytes, and aligned pairs of numbers of 2 bytes, on their way from memory to a
+/// thread's own places in shared memory, while it works. Those between two calls of close_fetches
+/// are a group; after wait_for_fetches<Left>() all closed groups but the last Left are there, for
+/// this thread to read.
 template <class B>
-concept fetches_ahead = requires(B block, const double* from) {
+concept fetches_ahead = requires(B block, const double* from, const std::uint16_t* pair) {
   block.fetch(block.template shared<double>(1), 0, from);
+  block.fetch_pair(block.template shared<std::uint32_t>(1), 0, pair);
   block.close_fetches();
   block.template wait_for_fetches<1>();
 };

@@ -47,11 +47,13 @@ struct tuning {
   // ---- diagonal states: a thread has a few keys of a channel
   int keys_a_thread = 4;  // where gates are of keys
   int chunk_bytes = 64;   // of one number a token in registers, where a channel has one key
-  // modelled, not measured: a block has 48 kB under way of two floats a token, and 128 blocks 6 MB
-  index_t enough_channels = 4096;  // whose tokens need not be cut: one pass over memory
-  int fetched_chunks = 4;          // that a thread has room for, one being worked on
-  index_t least_along_time = 64;   // tokens: with fewer a block of a channel along time is idle
-  int chunk_tokens = 8;            // else; half as many of numbers of more than 4 bytes
+  // modelled, not measured: forward a block has 48 kB under way of two floats a token, and 128
+  // blocks 6 MB; with fewer channels than that blocks are too few to ask for all that memory gives
+  index_t enough_channels = 2048;  // whose tokens need not be cut: one pass over memory
+  int fetched_tiles = 4;           // that a block has room for, one being worked on
+  int fetched_tiles_back = 3;
+  index_t least_along_time = 64;  // tokens: with fewer a block of a channel along time is idle
+  int chunk_tokens = 8;           // else; half as many of numbers of more than 4 bytes
   // modelled, not measured: forward has 28 kB of shared memory a block and 128 registers a thread,
   // backward 67 kB and 168
   int run_tokens = 32;         // staged together where channels share keys; half as many of doubles
@@ -70,6 +72,7 @@ struct tuning {
   int map_shared_bytes = 48 * 1024;  // of a block, which has fewer threads otherwise
 
   // ---- how much fills a device: 132 multiprocessors with four blocks of 128 threads each
+  index_t multiprocessors = 132;
   index_t full_blocks = 528;
   index_t full_threads = 131072;
   index_t terms_a_thread = 8;   // of partial sums of one number, at least, where blocks share them

@@ -5,10 +5,11 @@
 //   chunked, scan    segment_state, state_passing where time is split; segment_scan
 //   attention        attend
 //   (several tiles of keys, and attention: finish adds the parts of o. Where neighbouring tokens
-//   lie together: the programs of along_time in the place of those with their names. Forward of
-//   many channels: fetched_scan of whole sequences)
+//   lie together: the programs of along_time in the place of those with their names. Many
+//   channels: fetched_scan of whole sequences)
 //   backward         segment_state and state_passing, segment_scan for states at the starts of
 //                    chunks, the adjoints of the first two where time is split, segment_adjoint
+//                    (many channels: fetched_scan for these states, fetched_adjoint)
 
 #include "../../../core/workspace.hpp"
 #include "../../../modes/schedule.hpp"
@@ -16,6 +17,7 @@
 #include "along_time/forward.hpp"
 #include "attention.hpp"
 #include "backward.hpp"
+#include "fetched_adjoint.hpp"
 #include "fetched_scan.hpp"
 #include "forward.hpp"
 #include "shared_keys/adjoint.hpp"
@@ -71,8 +73,8 @@ class diagonal_runner {
       if (!attends_ && !shared_.steps) {
         along_time_ =
             p.n.time >= tuned.least_along_time && diagonal::along_time::lie_along_time<R>(p.x);
-        fetches_ = diagonal::fetchable<T> && !along_time_ && p.beside == nullptr &&
-                   p.n.sequences * shared_.map.channels() >= tuned.enough_channels;
+        many_channels_ = diagonal::fetchable<T> && !along_time_ && p.beside == nullptr &&
+                         p.n.sequences * shared_.map.channels() >= tuned.enough_channels;
       }
   }
 
@@ -86,13 +88,14 @@ class diagonal_runner {
   }
 
   schedule as_it_runs() const {
-    const time_split split = forward_split();
+    const time_split split = split_of_time();
     if (attends_) return {kernel_form::attention, shared_.p.n.time, shared_.p.n.time, 1};
     return {kernel_form::segments, split.tokens, split.tokens, split.per_sequence};
   }
 
   void lay_out_forward(arena& memory) {
-    shared_.split = forward_split();
+    fetches_ = fetches<false>();
+    shared_.split = split_of_time();
     if constexpr (of_channels && diagonal::fetchable<T>)
       if (fetches_) shared_.map = diagonal::fetched_scan<R, T, IsComplex>::map_of(shared_.p.n);
     take_segments(memory);
@@ -117,15 +120,12 @@ class diagonal_runner {
 
   void lay_out_backward(arena& memory, const results& r) {
     const sizes& n = shared_.p.n;
-    shared_.split = split_along_time();
-    fetches_ = false;
-    int threads = tuned.block_threads;
-    do {  // fewer where they would need too much shared memory
-      shared_.map = {n, keys, !in_runs && collector::over_heads(r.d), threads};
-      collect_ = collector(r.d, n, shared_.split, shared_.map);
-      threads /= 2;
-    } while (threads >= warp_threads &&
-             differentiation(r).shared_bytes() > tuned.most_shared_bytes);
+    fetches_ = fetches<true>(r.out);
+    shared_.split = split_of_time();
+    if (fetches_)
+      lay_out_fetches_back(r);
+    else
+      lay_out_threads_back(r);
     take_segments(memory);
     const index_t channels = shared_.map.channels();
     if (shared_.split.splits())
@@ -158,11 +158,7 @@ class diagonal_runner {
                       r.final_state,
                       hands_on(gatescan::side::before) ? initial_state_ : gradient_sink<C, C>{}});
     }
-    with_programs([&]<bool AlongTime>() {
-      auto adjoint_of_segments = differentiation<AlongTime>(r);
-      if (hands_on(gatescan::side::before)) adjoint_of_segments.initial_state = {};
-      launch(gpu, adjoint_of_segments);
-    });
+    differentiate_segments(gpu, r);
     collect_.add(gpu, shared_.p.n, shared_.split);
     add_partial_sums(gpu, initial_state_, shared_.p.n, shared_.split.packed);
   }
@@ -192,6 +188,47 @@ class diagonal_runner {
       if (along_time_) return f.template operator()<true>();
     f.template operator()<false>();
   }
+  template <class Device>
+  void differentiate_segments(const Device& gpu, const results& r) const {
+    if constexpr (of_channels && diagonal::fetchable<T>)
+      if (fetches_)
+        return launch(gpu, diagonal::fetched_adjoint<R, T, IsComplex>{
+                               diagonal::fetched_program<R, T, IsComplex, true>(shared_), r.out,
+                               kept_, collect_, r.final_state, initial_state_});
+    with_programs([&]<bool AlongTime>() {
+      auto adjoint_of_segments = differentiation<AlongTime>(r);
+      if (hands_on(gatescan::side::before)) adjoint_of_segments.initial_state = {};
+      launch(gpu, adjoint_of_segments);
+    });
+  }
+  void lay_out_fetches_back(const results& r) {
+    if constexpr (of_channels && diagonal::fetchable<T>) {
+      shared_.map = diagonal::fetched_adjoint<R, T, IsComplex>::map_of(shared_.p.n);
+      collect_ = collector(r.d, shared_.p.n, shared_.split, shared_.map);
+    }
+  }
+  void lay_out_threads_back(const results& r) {
+    const sizes& n = shared_.p.n;
+    int threads = tuned.block_threads;
+    do {  // fewer where they would need too much shared memory
+      shared_.map = {n, keys, !in_runs && collector::over_heads(r.d), threads};
+      collect_ = collector(r.d, n, shared_.split, shared_.map);
+      threads /= 2;
+    } while (threads >= warp_threads &&
+             differentiation(r).shared_bytes() > tuned.most_shared_bytes);
+  }
+  // Whether one pass over memory does: where channels are many and operands can be fetched.
+  template <bool Back>
+  bool fetches([[maybe_unused]] const operand<const S>& d_out = {}) const {
+    if constexpr (of_channels && diagonal::fetchable<T>) {
+      if (!many_channels_ || !diagonal::fetched_program<R, T, IsComplex, Back>::fits) return false;
+      if constexpr (diagonal::fetched_in_pairs<T>)
+        return diagonal::lie_in_pairs<R>(shared_.p.x, shared_.p.n) &&
+               (!d_out.given || diagonal::lies_in_pairs(d_out, shared_.p.n));
+      return true;
+    }
+    return false;
+  }
   // Time is split where there are too few channels to fill the device, in multiples of the chunk.
   static index_t segment_tokens(const sizes& n, const schedule& how) {
     const index_t time = n.time > 1 ? n.time : 1;
@@ -204,8 +241,8 @@ class diagonal_runner {
   }
   // Along time a block has a channel: fewer of them fill the device, and segments are of tiles.
   // Never more segments than elsewhere, so that scratch for one is enough for the other.
-  // Outputs of many channels are found in one pass over memory.
-  time_split forward_split() const {
+  // Many channels are gone through in one pass over memory.
+  time_split split_of_time() const {
     const sizes& n = shared_.p.n;
     return fetches_ ? time_split{n, shared_.p.offsets, n.time} : split_along_time();
   }
@@ -241,8 +278,8 @@ class diagonal_runner {
     if constexpr (of_channels && diagonal::fetchable<T>)
       if (fetches_)
         return launch(gpu, diagonal::fetched_scan<R, T, IsComplex>{
-                               diagonal::token_program<R, T, IsComplex>(shared_), states_, out,
-                               final_state, kept});
+                               diagonal::fetched_program<R, T, IsComplex, false>(shared_), states_,
+                               out, final_state, kept});
     with_programs([&]<bool AlongTime>() {
       if constexpr (AlongTime)
         launch(gpu, diagonal::along_time::segment_scan<R, T, IsComplex>{tile_part(shared_), states_,
@@ -272,7 +309,7 @@ class diagonal_runner {
                     {shared_}, products_, states_, final_state});
   }
 
-  bool attends_, along_time_ = false, fetches_ = false;
+  bool attends_, along_time_ = false, many_channels_ = false, fetches_ = false;
   shared_part shared_;
   carrier_array products_, states_;
   wide_array gradients_;

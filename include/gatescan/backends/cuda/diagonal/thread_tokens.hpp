@@ -93,6 +93,17 @@ struct token_program : program_base<R, T, IsComplex, 1> {
                nothing_loaded);
   }
 
+  /// The same with zeros that are not loaded: one of the two is what a compiler does better with.
+  GATESCAN_HD loaded no_tokens() const {
+    loaded x = nothing_loaded;
+    R::operands(
+        [](const char*, const axes&, presence, auto& of) {
+          for (C& re : of.re) re = 0;
+          for (C& im : of.im) im = 0;
+        },
+        x);
+    return x;
+  }
   /// f(i) for a thread's tokens.
   template <bool Full, class F>
   GATESCAN_HD static void for_tokens(int count, F&& f) {

@@ -4,6 +4,8 @@
 // without a time axis, stride 0, keys whose values lie in several blocks), each leaves a partial
 // sum in scratch, and programs add them in a fixed order: no atomics, the same bits every time.
 
+#include <type_traits>
+
 #include "../../../core/problem.hpp"
 #include "../../../core/workspace.hpp"
 #include "../toolbox.hpp"
@@ -102,6 +104,25 @@ struct gradient_sink {
       ((n++ < count ? store_in_place<IsComplex>(o, sums) : void(), o += by_token), ...);
     else
       ((n++ < count ? store_partial<IsComplex>(o, sums) : void(), o += by_token), ...);
+  }
+  /// f(the first number of the real or imaginary plane): the result's, or that of partial sums.
+  template <class F>
+  GATESCAN_HD void with_plane(int plane, F&& f) const {
+    S* const in_place = plane == 0 ? to.re : to.im;
+    C* const in_part = partial + (plane == 0 ? 0 : plane_size());
+    if constexpr (std::is_same_v<S, C>)
+      f(exclusive ? in_place : in_part);  // one piece of code for both
+    else if (exclusive)
+      f(in_place);
+    else
+      f(in_part);
+  }
+  /// Of a real gradient that goes to complex numbers.
+  GATESCAN_HD void store_imaginary_zero(index_t o) const {
+    if (exclusive)
+      to.im[o] = convert<S>(C(0));
+    else
+      partial[plane_size() + o] = 0;
   }
   template <class Place>
   GATESCAN_HD void store_cross_side(const Place& at, index_t sequence, index_t copy,
