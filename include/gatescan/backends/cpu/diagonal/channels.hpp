@@ -67,7 +67,7 @@ struct channels {
   GATESCAN_INLINE void go_on(index_t tokens) {
     for_each_field<R>([&](auto& of_row) { go_on(of_row, tokens); }, x);
   }
-  /// Asks for `Numbers` of row t, of one operand or of all. Results do not gain from being asked for.
+  /// Asks for `Numbers` of row t, of one operand or of all. Results do not gain from it.
   /// All of it is inline: compilers leave out calls of functions that do nothing but ask.
   template <index_t Numbers, class S>
   GATESCAN_INLINE void ask_for_row(const operand<S>& of, index_t t) const {
