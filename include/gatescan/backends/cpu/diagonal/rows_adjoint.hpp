@@ -38,8 +38,9 @@ struct channel_rows_adjoint : channels_backward<R, T, IsComplex> {
   static_assert(sizeof(kept_of<row>) == sizeof(kept) * std::size_t(row::registers));
 
   // Where a row is little work its lines are asked for by their places, without a queue of them:
-  // elementwise, B 8, L 4096, D 512, 14.6 ms for 17.2; min_gru 36 for 29 (AVX-512, one core).
-  static constexpr bool little_work = !keeps_gates;
+  // elementwise, B 8, L 4096, D 512, 14.6 ms for 17.2, but in bf16 16.2 for 15.3; min_gru 36 for 29
+  // (AVX-512, one core).
+  static constexpr bool little_work = !keeps_gates && std::is_same_v<storage, C>;
 
   C* notes = nullptr;  // noting_cursor.hpp
 
