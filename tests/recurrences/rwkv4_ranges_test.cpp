@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <gatescan/testing/check_modes.hpp>
 #include <limits>
 
 #include "../support/compare.hpp"
@@ -121,6 +122,92 @@ TEST(rwkv4_ranges, m_does_not_drift_but_in_recurrent_mode) {
     EXPECT_NEAR(state(0, 0, 0, 2), want, 4e-6);
     EXPECT_NEAR(state(0, 0, 0, 0) / state(0, 0, 0, 1), 1, 1e-6);
   }
+}
+
+// Of all channels of a register some leave the range in which tokens go together: the others have
+// the bits that they have alone, forward and backward.
+TEST(rwkv4_ranges, channels_have_the_bits_that_they_have_alone) {
+  constexpr int64 L = 50, D = 16;
+  generator g(11);
+  rwkv4::inputs in{g.normals({1, L, D}),
+                   g.normals({1, L, D}),
+                   tensor<double>({D}, -0.3),
+                   g.normals({D}),
+                   {},
+                   {}};
+  for (int64 t = 0; t < L; ++t)
+    for (int64 d = 1; d < D; d += 2) in.k(0, t, d) += 60.0 * static_cast<double>(t * d % 7 - 3);
+  in = rounded<rwkv4, float>(in);
+  const rwkv4::outputs dout{g.normals({1, L, D}), {}};
+  for (const mode& m : modes) {
+    const auto out = run_forward<rwkv4, float>(m, in).out;
+    const auto grad = run_backward<rwkv4, float>(m, in, dout);
+    for (int64 d = 0; d < D; ++d) {
+      SCOPED_TRACE(::testing::Message() << m << " channel " << d);
+      const auto channel = [&](const tensor<double>& x) {
+        tensor<double> one({1, L, 1});
+        for (int64 t = 0; t < L; ++t) one(0, t, 0) = x(0, t, d);
+        return one;
+      };
+      const rwkv4::inputs alone{channel(in.k),
+                                channel(in.v),
+                                tensor<double>({1}, in.w(d)),
+                                tensor<double>({1}, in.u(d)),
+                                {},
+                                {}};
+      EXPECT_EQ((run_forward<rwkv4, float>(m, alone).out.data), channel(out).data);
+      const auto d_alone = run_backward<rwkv4, float>(m, alone, {channel(dout.out), {}});
+      EXPECT_EQ(d_alone.k.data, channel(grad.k).data);
+      EXPECT_EQ(d_alone.v.data, channel(grad.v).data);
+    }
+  }
+}
+
+}  // namespace
+
+// The same average with a decay a token, which is not steady.
+struct average_of_tokens : gatescan::average_state<average_of_tokens, gatescan::rwkv4_state>,
+                           gatescan::plain_values,
+                           gatescan::plain_output {
+  static constexpr const char* name = "average_of_tokens";
+  static constexpr gatescan::recurrence_form form{.gate = gatescan::gate_span::entry,
+                                                  .reads = gatescan::readout::exclusive,
+                                                  .normaliser = true};
+
+  template <class V>
+  struct fields {
+    using recurrence = average_of_tokens;
+    using format = gatescan::format_of<V>;
+    gatescan::real_field<V> k{}, v{}, w{};
+    gatescan::state_field<V, gatescan::rwkv4_state> initial_state{};
+    gatescan::offsets_field<V> sequence_offsets{};
+  };
+  GATESCAN_LIST operands(auto&& f, auto&&... s) {
+    using enum gatescan::axis;
+    using enum gatescan::presence;
+    f("k", gatescan::axes{batch, time, channel}, required, s.k...);
+    f("v", gatescan::axes{batch, time, channel}, required, s.v...);
+    f("w", gatescan::axes{batch, time, channel}, required, s.w...);
+  }
+  GATESCAN_MEMBER auto log_weights(const auto& x, const auto& at) {
+    using E = decltype(at(x.k));
+    return gatescan::log_weights_and_bonus_of<E>{at(x.w), at(x.k), E(0.5) * at(x.w)};
+  }
+};
+
+namespace {
+
+TEST(rwkv4_ranges, decays_may_change_from_token_to_token) {
+  constexpr int64 L = 100, D = 21;
+  generator g(12);
+  const auto k = g.normals({1, L, D}), v = g.normals({1, L, D});
+  tensor<double> w({1, L, D});
+  for (double& x : w.data) x = g.uniform(-2, 0);
+  average_of_tokens::inputs<double> in;
+  in.k = {k.data.data(), {1, L, D}}, in.v = {v.data.data(), {1, L, D}};
+  in.w = {w.data.data(), {1, L, D}};
+  const auto worst = gatescan::check_modes(gatescan::cpu{}, in);
+  EXPECT_LT(worst.epsilons, 1000) << worst.mode << " " << worst.format << " " << worst.result;
 }
 
 }  // namespace

@@ -50,7 +50,8 @@
 //     which what they make is scaled (core/token_weights.hpp). g is the gradient at fixed m.
 //     With a normaliser and a gate a state entry: instead of gate and keys. It returns
 //     log_weights_and_bonus_of{gate, key, bonus} of a channel, and o is the average of all values
-//     by the weights their tokens had, that of the token that reads being key + bonus.
+//     by the weights their tokens had, that of the token that reads being key + bonus. It inherits
+//     `steady_weights` (parts.hpp) where gate and bonus are made of operands without time.
 //   denominator(x, at, n) -> divisor      denominator_adjoint(x, at, n, d_divisor) -> d_n
 //     with form.normaliser: what o is divided by before `output` gets it. Both may take t, as keys.
 //   has_normaliser(x)                     whether it has one, where a switch says so

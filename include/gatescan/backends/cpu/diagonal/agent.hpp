@@ -128,14 +128,14 @@ class diagonal_agent {
   C* backward(const backward_results<R, T>& results, const tiles_of_gradients& d, index_t t,
               index_t count, const C* in, C* g, const Bracket& bracket) {
     const auto d_out = results.out.of_head(batch(), head(), first_value());
-    block_.look_back(results, d, t, count);
+    if (!unit_keys || !rows_adjoint::little_work) block_.look_back(results, d, t, count);
     bracket.open(t, count);
     if constexpr (unit_keys) {
       rows_adjoint rows{{block_.channels_at(0)}, notes_};
       rows.ahead = &block_.ahead();
       rows.ahead->begin(2 * count);
-      rows.backward_rows(d_out, d, t, count, value_count(), layout_.high(in), layout_.high(g),
-                         row_states_, row_gates_);
+      rows.backward_rows(d_out, d, t, count, (std::min)(count, t), value_count(), layout_.high(in),
+                         layout_.high(g), row_states_, row_gates_);
     } else {
       block_.for_each_group(
           count,

@@ -67,6 +67,26 @@ struct channels {
   GATESCAN_INLINE void go_on(index_t tokens) {
     for_each_field<R>([&](auto& of_row) { go_on(of_row, tokens); }, x);
   }
+  /// Asks for `Numbers` of row t, of one operand or of all. Results do not gain from it.
+  /// All of it is inline: compilers leave out calls of functions that do nothing but ask.
+  template <index_t Numbers, class S>
+  GATESCAN_INLINE void ask_for_row(const operand<S>& of, index_t t) const {
+    if (of.time == 0) return;
+    ask_for<Numbers>(of.re + t * of.time + w);
+    if constexpr (IsComplex)
+      if (of.im != nullptr) ask_for<Numbers>(of.im + t * of.time + w);
+  }
+  template <index_t Numbers>
+  GATESCAN_INLINE void ask_for_row(index_t t) const {
+    for_each_field<R>(
+        [&](const auto& of) __attribute__((always_inline)) { ask_for_row<Numbers>(of, t); }, x);
+  }
+  template <index_t Numbers, class S>
+  static GATESCAN_INLINE void ask_for(const S* p) {
+    constexpr index_t line = 64 / sizeof(S);
+#pragma GCC unroll 4
+    for (index_t i = 0; i < Numbers; i += line) __builtin_prefetch(p + i);
+  }
   static index_t parts_of(index_t count) { return ceil_divide(count, together); }
   /// Whether `count` tokens of a block that is in use as a whole can go by such groups.
   template <class Tokens>

@@ -147,24 +147,6 @@ struct channel_rows : channels<R, T, IsComplex> {
     const index_t rows = (std::max)(tuning.rows_ahead, least / n.width);
     return rows < count ? rows : 0;
   }
-  // Asks for numbers of row t of every operand. Results do not gain from being asked for.
-  template <index_t Numbers>
-  GATESCAN_INLINE void ask_for_row(index_t t) const {
-    constexpr index_t line = 64 / sizeof(storage_t<T>);
-    for_each_field<R>(
-        [&](const auto& operand) {
-          if (operand.time == 0) return;
-          const auto ask = [&](const auto* plane) {
-#pragma GCC unroll 4
-            for (index_t i = 0; i < Numbers; i += line)
-              __builtin_prefetch(plane + t * operand.time + this->w + i);
-          };
-          ask(operand.re);
-          if constexpr (IsComplex)
-            if (operand.im != nullptr) ask(operand.im);
-        },
-        this->x);
-  }
   static E sum_of_parts(const elements_of<row>& x_in) {
     return (get(x_in, 0) + get(x_in, 1)) + (get(x_in, 2) + get(x_in, 3));
   }

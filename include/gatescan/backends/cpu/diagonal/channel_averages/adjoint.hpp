@@ -2,10 +2,10 @@
 // Backward of a register of averages through a few tokens: along time once more for what they were
 // weighed with, and then against time.
 //
-//   s_t = a_t s_{t-1} + e_t (v_t, 1)     o_t = (r_t num_{t-1} + own_t v_t) / (r_t den_{t-1} + own_t)
+//   s_t = a_t s_{t-1} + e_t (v_t, 1)     o_t = (r_t num_{t-1} + own_t v_t) / all_t
 //
-// Where tokens count against one m (tokens_together.hpp) a and r are 1, and only the gradient of
-// the state after them is scaled.
+// all_t = r_t den_{t-1} + own_t. Of tokens together (tokens_together.hpp) a and r are 1, and only
+// the gradient of the state after them is scaled.
 
 #include "../../operands/gradients.hpp"
 #include "walk.hpp"
