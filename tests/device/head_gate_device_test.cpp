@@ -32,9 +32,8 @@ TYPED_TEST(head_gate_device, every_gate) {
 }
 
 TYPED_TEST(head_gate_device, tiles) {
-  for (const sizes& n :
-       {sizes{1, 66, 1, 66, 70}, sizes{1, 130, 1, 64, 64}, sizes{1, 20, 1, 2, 130},
-        sizes{1, 65, 1, 128, 128}, sizes{1, 17, 1, 130, 66}})
+  for (const sizes& n : {sizes{1, 66, 1, 66, 70}, sizes{1, 130, 1, 64, 64}, sizes{1, 20, 1, 2, 130},
+                         sizes{1, 65, 1, 128, 128}, sizes{1, 17, 1, 130, 66}})
     grid::check<gla, TypeParam>({{mode::chunked, 0}, {mode::attention, 0}}, n,
                                 of_head(gates::resets));
 }
@@ -49,6 +48,13 @@ TYPED_TEST(head_gate_device, packed_sequences_and_groups_of_heads) {
   }
 }
 
+// A gate that all tokens share: its gradient is a sum over all blocks.
+TYPED_TEST(head_gate_device, of_all_tokens) {
+  options c;
+  for (const sizes& n : {sizes{2, 70, 2, 66, 5}, sizes{1, 64, 1, 64, 64}})
+    grid::check<retention, TypeParam>({{mode::chunked, 0}, {mode::chunked, 150}}, n, c);
+}
+
 // Keys that share a gate may ask for a gradient each, which the programs of one gate do not make.
 TEST(head_gate_gradient, may_have_keys) {
   using gatescan::bf16;
@@ -58,7 +64,8 @@ TEST(head_gate_gradient, may_have_keys) {
     unsigned state = 1;
     for (bf16& y : x) {
       state = state * 1664525u + 1013904223u;
-      y = gatescan::convert<bf16>(from + (to - from) * static_cast<float>(state >> 8) / 16777216.0f);
+      y = gatescan::convert<bf16>(from +
+                                  (to - from) * static_cast<float>(state >> 8) / 16777216.0f);
     }
     return x;
   };
@@ -69,19 +76,23 @@ TEST(head_gate_gradient, may_have_keys) {
                                  .k = {k.data(), {1, L, H, K}},
                                  .v = {v.data(), {1, L, H, V}},
                                  .log_decay = {gate.data(), {1, L, H, 1}}};
-  const auto gradient = [&](gatescan::index_t keys) {
+  const auto gradient = [&](const auto& in_mode, gatescan::index_t keys) {
     std::vector<bf16> d(static_cast<std::size_t>(L * H * keys));
-    gatescan::backward(emulated_gpu{}, gatescan::chunked{}, in,
-                       {.out = {d_out.data(), {1, L, H, V}}},
+    gatescan::backward(emulated_gpu{}, in_mode, in, {.out = {d_out.data(), {1, L, H, V}}},
                        {.log_decay = {d.data(), {1, L, H, keys}}});
     return d;
   };
-  const auto each = gradient(K), sums = gradient(1);
+  const auto each = gradient(gatescan::chunked{}, K), sums = gradient(gatescan::chunked{}, 1),
+             want = gradient(gatescan::recurrent{}, K);
   float largest = 0;
   for (const bf16 x : sums) largest = std::max(largest, std::fabs(gatescan::convert<float>(x)));
   for (std::size_t i = 0; i < sums.size(); ++i) {
     float sum = 0;
-    for (std::size_t n = 0; n < K; ++n) sum += gatescan::convert<float>(each[i * K + n]);
+    for (std::size_t n = i * K; n < (i + 1) * K; ++n) {
+      const float of_key = gatescan::convert<float>(each[n]);
+      EXPECT_NEAR(of_key, gatescan::convert<float>(want[n]), 0.02f * largest) << n;
+      sum += of_key;
+    }
     EXPECT_NEAR(gatescan::convert<float>(sums[i]), sum, 0.02f * largest) << i;
   }
 }

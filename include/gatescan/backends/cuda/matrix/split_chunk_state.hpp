@@ -334,7 +334,7 @@ struct split_chunk_state {
 
     Block& block_;
     int warp_, lane_, key_count_;
-    split_rows<Block, config::rows, key_parts> keys_;                         // [token][row]
+    split_rows<Block, config::rows, key_parts> keys_;  // [token][row]
     Block at_values_;
     split_rows<Block, config::values, value_parts> values_;                   // [token][value]
     decltype(std::declval<Block&>().template shared<float_pair>(1)) totals_;  // [subchunk][row]
