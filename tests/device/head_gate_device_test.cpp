@@ -72,10 +72,10 @@ TEST(head_gate_gradient, may_have_keys) {
   const auto q = numbers(L * H * K, -1, 1), k = numbers(L * H * K, 0, 1),
              v = numbers(L * H * V, -1, 1), gate = numbers(L * H, -0.3f, 0),
              d_out = numbers(L * H * V, -1, 1);
-  gatescan::gla::inputs<bf16> in{.q = {q.data(), {1, L, H, K}},
-                                 .k = {k.data(), {1, L, H, K}},
-                                 .v = {v.data(), {1, L, H, V}},
-                                 .log_decay = {gate.data(), {1, L, H, 1}}};
+  gatescan::gla::inputs<gatescan::device<bf16>> in{.q = {q.data(), {1, L, H, K}},
+                                                   .k = {k.data(), {1, L, H, K}},
+                                                   .v = {v.data(), {1, L, H, V}},
+                                                   .log_decay = {gate.data(), {1, L, H, 1}}};
   const auto gradient = [&](const auto& in_mode, gatescan::index_t keys) {
     std::vector<bf16> d(static_cast<std::size_t>(L * H * keys));
     gatescan::backward(emulated_gpu{}, in_mode, in, {.out = {d_out.data(), {1, L, H, V}}},

@@ -30,13 +30,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LIBRARIES = ("-lgtest_main", "-lgtest", "-lrapidcheck", "-pthread")
+OF_DEVICE = ("-lboost_context",)  # the emulation's threads
 
 
 def compile_test(settings, include, test, program):
     source, *macros = test.split()
     command = [*shlex.split(settings.compiler), "-std=c++20", *shlex.split(settings.flags),
                f'-DGATESCAN_SOURCE_DIR="{ROOT}"', *(f"-D{macro}" for macro in macros),
-               f"-I{include}", str(ROOT / source), "-o", str(program), *LIBRARIES]  # fmt: skip
+               f"-I{include}", str(ROOT / source), "-o", str(program), *LIBRARIES,
+               *(OF_DEVICE if source.startswith("tests/device/") else ())]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
