@@ -217,8 +217,8 @@ struct split_chunk_state {
     GATESCAN_HD void fetch_values(const Numbers& from) {
       constexpr int width = config::values;
       Block memory = at_values_;
-      const auto to = memory.template shared<bf16_eight>(config::tokens * split_pitch<width> / 4);
-      fetch_rows<width>(block_, to, from.re, from.time, own(), lane_);
+      const auto rows = memory.template shared<bf16_eight>(config::tokens * split_pitch<width> / 4);
+      fetch_rows<width>(block_, rows, from.re, from.time, own(), lane_);
       block_.close_fetches();
     }
 
