@@ -1,8 +1,8 @@
 // One gate a head in 16 bits, whose programs are others than those of a gate a key: every kind of
 // gate, short and long chunks, packed sequences, tiles that are whole and what is left of them.
-#include <algorithm>
 #include <cmath>
-#include <vector>
+#include <cstring>
+#include <limits>
 
 #include "device.hpp"
 //
@@ -32,9 +32,8 @@ TYPED_TEST(head_gate_device, every_gate) {
 }
 
 TYPED_TEST(head_gate_device, tiles) {
-  for (const sizes& n :
-       {sizes{1, 66, 1, 66, 70}, sizes{1, 130, 1, 64, 64}, sizes{1, 20, 1, 2, 130},
-        sizes{1, 65, 1, 128, 128}, sizes{1, 17, 1, 130, 66}})
+  for (const sizes& n : {sizes{1, 66, 1, 66, 70}, sizes{1, 130, 1, 64, 64}, sizes{1, 20, 1, 2, 130},
+                         sizes{1, 65, 1, 128, 128}, sizes{1, 17, 1, 130, 66}})
     grid::check<gla, TypeParam>({{mode::chunked, 0}, {mode::attention, 0}}, n,
                                 of_head(gates::resets));
 }
@@ -49,41 +48,54 @@ TYPED_TEST(head_gate_device, packed_sequences_and_groups_of_heads) {
   }
 }
 
-// Keys that share a gate may ask for a gradient each, which the programs of one gate do not make.
-TEST(head_gate_gradient, may_have_keys) {
-  using gatescan::bf16;
-  constexpr gatescan::index_t L = 70, H = 2, K = 3, V = 5;
-  const auto numbers = [](gatescan::index_t count, float from, float to) {
-    std::vector<bf16> x(static_cast<std::size_t>(count));
-    unsigned state = 1;
-    for (bf16& y : x) {
-      state = state * 1664525u + 1013904223u;
-      y = gatescan::convert<bf16>(from + (to - from) * static_cast<float>(state >> 8) / 16777216.0f);
+// A gate that all tokens share: its gradient is a sum over all blocks.
+TYPED_TEST(head_gate_device, of_all_tokens) {
+  options c;
+  for (const sizes& n : {sizes{2, 70, 2, 66, 5}, sizes{1, 64, 1, 64, 64}})
+    grid::check<retention, TypeParam>({{mode::chunked, 0}, {mode::chunked, 150}}, n, c);
+}
+
+// Whole tiles of values are fetched as they lie in memory, and looked at there.
+TEST(fetched_values, not_finite_changes_no_bit_of_others) {
+  using O = gla;
+  using T = gatescan::device<gatescan::bf16>;
+  constexpr sizes n{1, 80, 1, 64, 64};
+  constexpr std::size_t token = 21, column = 37, width = 64;
+  const auto poke = [](tensor<double>& x, double bad) { x.data[token * width + column] = bad; };
+  // rows of tokens that changed() says may differ, in the column or in all
+  const auto same = [](const auto& x, const auto& y, bool one_column, auto changed) {
+    const std::size_t row = static_cast<std::size_t>(x.extent(3));
+    for (std::size_t i = 0; i < x.data.size(); ++i)
+      if (!(changed(i / row) && (!one_column || i % row == column)) &&
+          std::memcmp(&x.data[i], &y.data[i], sizeof x.data[i]) != 0)
+        return false;
+    return true;
+  };
+  for (const bool head_gate : {true, false})
+    for (const double bad :
+         {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity()}) {
+      SCOPED_TRACE(::testing::Message() << bad << (head_gate ? ", a gate a head" : ""));
+      options c;
+      c.switches["head_gate"] = head_gate;
+      const auto clean = rounded<O, T>(problem<O>(n, c, 61));
+      const auto d = rounded_results<O, T>(random_gradients<O>(O::forward(clean), 62));
+      const mode chunks{mode::chunked, 0};
+      auto dirty = clean;
+      poke(dirty.v, bad);
+      const auto want = run_forward<O, T>(chunks, clean), got = run_forward<O, T>(chunks, dirty);
+      EXPECT_TRUE(same(got.out, want.out, true, [&](std::size_t t) { return t >= token; }));
+      EXPECT_FALSE(std::isfinite(got.out.data[token * width + column]));
+      auto dirty_d = d;
+      poke(dirty_d.out, bad);
+      const auto want_d = run_backward<O, T>(chunks, clean, d),
+                 got_d = run_backward<O, T>(chunks, clean, dirty_d);
+      const auto before = [&](std::size_t t) { return t <= token; };
+      EXPECT_TRUE(same(got_d.v, want_d.v, true, before));
+      EXPECT_TRUE(same(got_d.q, want_d.q, false, before));
+      EXPECT_TRUE(same(got_d.k, want_d.k, false, before));
+      EXPECT_TRUE(same(got_d.log_decay, want_d.log_decay, false, before));
+      EXPECT_FALSE(std::isfinite(got_d.v.data[token * width + column]));
     }
-    return x;
-  };
-  const auto q = numbers(L * H * K, -1, 1), k = numbers(L * H * K, 0, 1),
-             v = numbers(L * H * V, -1, 1), gate = numbers(L * H, -0.3f, 0),
-             d_out = numbers(L * H * V, -1, 1);
-  gatescan::gla::inputs<bf16> in{.q = {q.data(), {1, L, H, K}},
-                                 .k = {k.data(), {1, L, H, K}},
-                                 .v = {v.data(), {1, L, H, V}},
-                                 .log_decay = {gate.data(), {1, L, H, 1}}};
-  const auto gradient = [&](gatescan::index_t keys) {
-    std::vector<bf16> d(static_cast<std::size_t>(L * H * keys));
-    gatescan::backward(emulated_gpu{}, gatescan::chunked{}, in,
-                       {.out = {d_out.data(), {1, L, H, V}}},
-                       {.log_decay = {d.data(), {1, L, H, keys}}});
-    return d;
-  };
-  const auto each = gradient(K), sums = gradient(1);
-  float largest = 0;
-  for (const bf16 x : sums) largest = std::max(largest, std::fabs(gatescan::convert<float>(x)));
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    float sum = 0;
-    for (std::size_t n = 0; n < K; ++n) sum += gatescan::convert<float>(each[i * K + n]);
-    EXPECT_NEAR(gatescan::convert<float>(sums[i]), sum, 0.02f * largest) << i;
-  }
 }
 
 }  // namespace

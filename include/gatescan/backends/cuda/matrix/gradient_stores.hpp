@@ -37,8 +37,7 @@ struct gradient_stores {
           const bool in_time = a.has(axis::time);
           sizes seen = p.n;
           // (a plan's operands are not given)
-          if (at_first_key && target.given && !not_of_gates.given && operand.one_key)
-            seen.keys = 1;
+          if (at_first_key && target.given && !not_of_gates.given && operand.one_key) seen.keys = 1;
           if (!in_time && packed) seen.sequences = 1;  // every slot is a copy
           sink = sink_type(target, a, seen, packed, 1);
           if (!target.given) return;

@@ -28,10 +28,10 @@ struct head_keys_adjoint {
 
   index_t blocks() const { return chunks.slot_count() * p.n.heads; }
   int threads() const { return config::threads; }
-  static constexpr int blocks_a_multiprocessor = config::blocks_a_multiprocessor;
-  int shared_bytes() const {
-    return shared_size<place>(1) + head_keys_memory<R, T>::bytes;
-  }
+  // tiles of values in two parts leave room for two blocks
+  static constexpr int blocks_a_multiprocessor =
+      head_keys_memory<R, T>::as_they_stand ? config::blocks_a_multiprocessor : tuned.row_blocks;
+  int shared_bytes() const { return shared_size<place>(1) + head_keys_memory<R, T>::bytes; }
 
   template <class Block>
   GATESCAN_HD GATESCAN_INLINE void operator()(Block& block) const {
@@ -48,8 +48,8 @@ struct head_keys_adjoint {
                      auto& found) { found.at = all.given ? of_place.re - all.re : 0; },
                   p.x, x, here.offsets);
       if constexpr (head_keys_memory<R, T>::as_they_stand)
-        here.fetches = reader_of<false>(here).lies_in_eights() &&
-                       reader_of<true>(here).lies_in_eights();
+        here.fetches =
+            reader_of<false>(here).lies_in_eights() && reader_of<true>(here).lies_in_eights();
       if (block.thread() == 0) kept[0] = here;
     }
     block.sync();
@@ -69,7 +69,8 @@ struct head_keys_adjoint {
                               keys_of_tile(tile.key_tile()));
         }
         if (block.any(!finite)) replay(block, tile, kept[0], tile.key_tile());
-        if (tile.key_tile() == 0 && block.any(!tile.find_gates())) replay_gates(block, tile, kept[0]);
+        if (tile.key_tile() == 0 && block.any(!tile.find_gates()))
+          replay_gates(block, tile, kept[0]);
         block.sync();
       }
       for (int pass = 0; pass < passes; ++pass)
@@ -115,8 +116,7 @@ struct head_keys_adjoint {
   GATESCAN_HD value_reader<R, T, OfOutputs> reader_of(const place& here) const {
     auto x = operands_at(here, 0);
     move_operands<R, T>(x, -here.chunk.tokens.first, 0);
-    return value_reader<R, T, OfOutputs>(x, d_o,
-                                         d_o.d_out.of_head(here.chunk.batch, here.head, 0),
+    return value_reader<R, T, OfOutputs>(x, d_o, d_o.d_out.of_head(here.chunk.batch, here.head, 0),
                                          here.chunk.batch, here.head)
         .moved(here.chunk.tokens.first, 0);
   }
@@ -142,14 +142,16 @@ struct head_keys_adjoint {
     const index_t first = first_of(n);
     replay_each(block, tile, here, first, keys_of_tile(n),
                 [&](index_t key, const auto& memory, int at) {
-      const int column = static_cast<int>(key - first);
-      for (int t = 0; t < here.count(); ++t) {
-        float_pair g = tile.gradient(t, column);
-        if (!is_finite(g.first)) g.first = memory.d_q[t * Tile::replay_keys_together + at];
-        if (!is_finite(g.second)) g.second = memory.d_k[t * Tile::replay_keys_together + at];
-        tile.put_gradient(t, column, g);
-      }
-    });
+                  const int column = static_cast<int>(key - first);
+                  for (int t = 0; t < here.count(); ++t) {
+                    float_pair g = tile.gradient(t, column);
+                    if (!is_finite(g.first))
+                      g.first = memory.d_q[t * Tile::replay_keys_together + at];
+                    if (!is_finite(g.second))
+                      g.second = memory.d_k[t * Tile::replay_keys_together + at];
+                    tile.put_gradient(t, column, g);
+                  }
+                });
   }
   template <class Block, class Tile>
   GATESCAN_HD void replay_gates(Block& block, const Tile& tile, const place& here) const {
@@ -172,8 +174,8 @@ struct head_keys_adjoint {
   }
   // f(key, its numbers, where they are), a few keys at once
   template <class Block, class Tile, class F>
-  GATESCAN_HD void replay_each(Block& block, const Tile& tile, const place& here,
-                               index_t first_key, index_t count, const F& f) const {
+  GATESCAN_HD void replay_each(Block& block, const Tile& tile, const place& here, index_t first_key,
+                               index_t count, const F& f) const {
     constexpr int width = Tile::replay_keys_together;
     const int thread = block.thread();
     if (thread >= width) return;

@@ -234,8 +234,8 @@ struct split_chunk_state {
     template <class Numbers>
     GATESCAN_HD void fetch_values(const Numbers& from) {
       Block memory = at_values_;
-      const auto to = memory.template shared<bf16_eight>(value_bytes(config::tokens) / 16);
-      fetch_rows<value_layout>(block_, to, from.re, from.time, own(), lane_);
+      const auto rows = memory.template shared<bf16_eight>(value_bytes(config::tokens) / 16);
+      fetch_rows<value_layout>(block_, rows, from.re, from.time, own(), lane_);
       block_.close_fetches();
     }
 

@@ -198,8 +198,8 @@ class split_tile : split_tile_memory<R, T> {
   }
   /// In the place of wide_.
   GATESCAN_HD rows_of_values value_rows() const {
-    Block memory = at_wide_;
-    return rows_of_values(memory, tokens, lane_);
+    Block place = at_wide_;
+    return rows_of_values(place, tokens, lane_);
   }
   /// The own tokens' values, by the whole block, which waits before and after.
   template <class ReadValues>
@@ -209,8 +209,8 @@ class split_tile : split_tile_memory<R, T> {
       const auto v = read_values();
       if (shape().count == tokens && shape().values == values && v.lies_in_eights()) {
         const auto& from = v.operand_of_numbers();
-        Block memory = at_wide_;
-        const auto to = memory.template shared<bf16_eight>(tokens * split_pitch<values> / 4);
+        Block place = at_wide_;
+        const auto to = place.template shared<bf16_eight>(tokens * split_pitch<values> / 4);
         fetch_rows<values>(block_, to, from.re, from.time, warp_ * subchunk, lane_);
         block_.close_fetches();
         block_.template wait_for_fetches<0>();
@@ -244,11 +244,10 @@ class split_tile : split_tile_memory<R, T> {
   }
   GATESCAN_HD void load_states(const state_parts<float>& from, index_t first_key, int keys) {
     // neighbours lie together in 8 bytes of their own, as those of chunks do
-    const bool in_pairs =
-        from.value == 1 && (reinterpret_cast<std::uintptr_t>(from.re) |
-                             static_cast<std::uintptr_t>(from.key * 4)) %
-                                    8 ==
-                                0;
+    const bool in_pairs = from.value == 1 && (reinterpret_cast<std::uintptr_t>(from.re) |
+                                              static_cast<std::uintptr_t>(from.key * 4)) %
+                                                     8 ==
+                                                 0;
     if (!config::complex && from.has_re && keys == config::keys && shape().values == values &&
         in_pairs)
       load_whole_states(from, first_key);
