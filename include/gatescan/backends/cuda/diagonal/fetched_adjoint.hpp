@@ -77,19 +77,16 @@ struct fetched_adjoint : fetched_program<R, T, IsComplex, true> {
       }
       if (!is_finite(number_cast<E>(in)) || !is_finite(number_cast<E>(g[0])))
         one_by_one(operands, memory, this_room, s, first_of(tile, 0), own, thread, after, in, g[0]);
-      fetch();  // to another room
+      fetch();
+      this_room = this_room + 1 == rooms ? 0 : this_room + 1;
+      turn = 1 - turn;
       base::with_form(whole, [&]<bool Whole>() {
-        // operands again: over the barrier they would be more than a thread has registers for
-        this->template take<Whole>(operands, memory, this_room, block.thread(), count, run.x,
-                                   run.d_out);
         typename adjoint::gradients d;
         run.template of_tokens<Whole>(count, number_cast<E>(in), d, total);
         if (stores) leave_tokens<Whole>(s, thread, mine, count, d);
       });
       if constexpr (!IsComplex)
         if (stores) leave_zeros(s, thread, mine, count);
-      this_room = this_room + 1 == rooms ? 0 : this_room + 1;
-      turn = 1 - turn;
     }
     leave_totals(block, memory.steps, s, thread, own, total);
     if (s.opens) {
