@@ -20,6 +20,28 @@ TEST(one_pass_device, halves_of_pairs) {
   grid::check<real_elementwise, gatescan::device<gatescan::bf16>>({modes[0]},
                                                                   {1, 150, 1, 1, channels}, {});
 }
+TEST(one_pass_device, what_lies_in_pairs) {
+  using gatescan::detail::gpu::diagonal::lies_in_pairs;
+  alignas(4) static constexpr std::uint16_t numbers[64] = {};
+  gatescan::operand<const std::uint16_t> x;
+  x.re = numbers, x.value = 1, x.time = 8, x.head = 4, x.batch = 32;
+  gatescan::sizes n;
+  n.values = 4;
+  EXPECT_TRUE(lies_in_pairs(x, n));
+  const auto refused = [&](auto change) {
+    auto other = x;
+    auto of = n;
+    change(other, of);
+    return !lies_in_pairs(other, of);
+  };
+  EXPECT_TRUE(refused([](auto& y, auto&) { y.value = 2; }));
+  EXPECT_TRUE(refused([](auto& y, auto&) { y.time = 9; }));
+  EXPECT_TRUE(refused([](auto& y, auto&) { y.head = 5; }));
+  EXPECT_TRUE(refused([](auto& y, auto&) { y.batch = 33; }));
+  EXPECT_TRUE(refused([](auto& y, auto&) { ++y.re; }));
+  EXPECT_TRUE(refused([](auto& y, auto&) { y.im = y.re + 1; }));
+  EXPECT_TRUE(refused([](auto&, auto& of) { of.values = 3; }));  // the last one has no other
+}
 // what has no tokens: over the runs of a channel
 TEST(one_pass_device, parameters_of_channels) {
   grid::check<rg_lru, gatescan::device<float>>({modes[0]}, {1, 150, 1, 1, channels}, {});

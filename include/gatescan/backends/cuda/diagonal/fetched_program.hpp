@@ -75,7 +75,8 @@ struct fetched_program : token_program<R, T, IsComplex> {
   // of a tile each
   static constexpr int wanted_rooms = Back ? tuned.fetched_tiles_back : tuned.fetched_tiles;
   static constexpr int rooms = rooms_that_fit < wanted_rooms ? rooms_that_fit : wanted_rooms;
-  static constexpr bool fits = rooms >= 2;
+  // back from three operands nvcc 13 has too few registers (rg_lru: 100 bytes and more in memory)
+  static constexpr bool fits = rooms >= 2 && (!Back || operands_of_tokens<R>() <= 2);
 
   fetched_program() = default;
   explicit fetched_program(const typename base::base& shared) : base(shared) {}
