@@ -159,9 +159,7 @@ class hardware_block {
     multiply_by_shuffles(*this, sum, a, b);
   }
 #endif
-  __device__ void show_stores() {
-    asm volatile("fence.proxy.async.shared::cta;" : : : "memory");
-  }
+  __device__ void show_stores() { asm volatile("fence.proxy.async.shared::cta;" : : : "memory"); }
   __device__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" : : : "memory"); }
   __device__ void end_products() {
     asm volatile("wgmma.commit_group.sync.aligned;\n\twgmma.wait_group.sync.aligned 0;"
