@@ -52,7 +52,7 @@ class steady_tokens {
   /// As that of tokens_together.
   lanes in_range() const {
     return (top_.v <= reach_.v) & (least_.v >= (-reach_).v) & ((watch_ * P(0)).v == P(0).v) &
-           (abs(s_.num).v <= std::numeric_limits<C>::max());
+           (abs(s_.num).v <= (std::numeric_limits<C>::max)());
   }
   GATESCAN_INLINE P kept() const { return simd::near_exp(-top_); }
   GATESCAN_INLINE average state(index_t count) const {
