@@ -119,7 +119,7 @@ struct split_chunk_state {
   using value_rows = std::conditional_t<by_groups, group_rows<Block, value_parts>,
                                         split_rows<Block, config::values, value_parts>>;
   using value_layout = std::conditional_t<by_groups, group_layout, split_layout<config::values>>;
-  static constexpr int value_bytes(int tokens) {
+  GATESCAN_HD static constexpr int value_bytes(int tokens) {
     if constexpr (by_groups)
       return group_bytes<value_parts>(tokens);
     else
