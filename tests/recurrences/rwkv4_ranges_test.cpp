@@ -2,7 +2,9 @@
 // numbers is a reset, and m does not drift where time is cut.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <gatescan/testing/check_modes.hpp>
 #include <limits>
 
@@ -32,6 +34,28 @@ TEST(rwkv4_ranges, what_is_not_written_may_be_anything) {
     SCOPED_TRACE(m);
     EXPECT_EQ((run_forward<rwkv4, float>(m, in).out.data), (std::vector<double>{1, 1, 1}));
   }
+}
+
+// NaN as other programs write it: some bits of its fraction are set besides the first.
+TEST(rwkv4_ranges, every_nan_travels) {
+  const auto check = [&]<class T>(double nan) {
+    const std::size_t L = 20, at = 10;
+    std::vector<double> k(L), v(L);
+    for (std::size_t t = 0; t < L; ++t) k[t] = 0.1 * static_cast<double>(t % 3), v[t] = 1;
+    k[at] = nan;
+    const auto in = one_channel(k, v, -0.5);
+    const auto dout = random_gradients<rwkv4>(rwkv4::forward(in), 3);
+    for (const mode& m : modes) {
+      SCOPED_TRACE(m);
+      const auto out = run_forward<rwkv4, T>(m, in).out.data;
+      for (std::size_t t = 0; t < L; ++t) EXPECT_EQ(std::isnan(out[t]), t >= at) << t;
+      const auto d = run_backward<rwkv4, T>(m, in, dout);
+      EXPECT_TRUE(std::isnan(d.k.data[at]) && std::isnan(d.v.data[at]));
+    }
+  };
+  check.template operator()<float>(std::bit_cast<double>(std::uint64_t{0x7ff8000020000000}));
+  check.template operator()<float>(std::bit_cast<double>(std::uint64_t{0x7ff8001440000000}));
+  check.template operator()<double>(std::bit_cast<double>(std::uint64_t{0x7ff80000000007a2}));
 }
 
 TEST(rwkv4_ranges, a_decay_below_all_numbers_is_a_reset) {

@@ -40,6 +40,7 @@ class steady_tokens {
     top_ = {grows ? since.v : top_.v};
     top_key_ = {grows ? key.v : top_key_.v}, top_count_ = {grows ? count.v : top_count_.v};
     least_ = {since.v < least_.v ? since.v : least_.v};
+    seen_ = seen_ + since;
     weighed_token<C> w{s_.num, s_.den, simd::near_exp(since), P(0), P(0), P(0)};
     if constexpr (Reads) {
       w.own = w.key * own_;
@@ -51,7 +52,8 @@ class steady_tokens {
   }
   /// As that of tokens_together.
   lanes in_range() const {
-    return (top_.v <= reach_.v) & (least_.v >= (-reach_).v) & ((watch_ * P(0)).v == P(0).v) &
+    return (top_.v <= reach_.v) & (least_.v >= (-reach_).v) &
+           (((watch_ + seen_) * P(0)).v == P(0).v) &
            (abs(s_.num).v <= (std::numeric_limits<C>::max)());
   }
   GATESCAN_INLINE P kept() const { return simd::near_exp(-top_); }
@@ -70,7 +72,7 @@ class steady_tokens {
   P gate_, own_, reach_;
   P top_{0}, least_{0};          // of r, and of 0
   P top_key_{0}, top_count_{0};  // where r is largest
-  P watch_{0};                   // the sum of what was read
+  P seen_{0}, watch_{0};         // sums of r, of what was read
 };
 
 }  // namespace detail

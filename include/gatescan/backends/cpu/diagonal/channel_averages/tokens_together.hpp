@@ -62,8 +62,10 @@ class tokens_together {
     const auto grows = top_.v < since.value.v;
     top_ = {grows ? since.value.v : top_.v}, top_low_ = {grows ? since_low.v : top_low_.v};
     weighed_token<C> w{s_.num, s_.den, simd::near_exp(by_key), P(0), P(0), P(0)};
+    seen_ = seen_ + by_key;
     if constexpr (Reads) {
       extent_ = larger(extent_, abs(by_own));
+      seen_ = seen_ + by_own;
       w.own = simd::near_exp(by_own);
       w.read = fma(w.own, v, s_.num), w.all = s_.den + w.own;
       watch_ = watch_ + w.read;
@@ -72,9 +74,10 @@ class tokens_together {
     return w;
   }
   /// Of the tokens so far: the channels that o and the state are right of. What is not finite stays
-  /// so in a state and in the sum of what was read.
+  /// so in a state and in sums of what was read and of exponents (near_exp knows no NaN).
   lanes in_range() const {
-    return (extent_.v <= reach) & ((watch_ * P(0)).v == P(0).v) & (abs(s_.num).v <= largest_number);
+    return (extent_.v <= reach) & (((watch_ + seen_) * P(0)).v == P(0).v) &
+           (abs(s_.num).v <= largest_number);
   }
   /// What the state's numbers, those before the tokens too, are multiplied by after the tokens.
   GATESCAN_INLINE P kept() const { return simd::near_exp((s_.m - top_) + (s_.low - top_low_)); }
@@ -91,7 +94,7 @@ class tokens_together {
 
   average s_;  // m and low stay those before the tokens
   P sum_{0}, sum_low_{0}, top_, top_low_;
-  P extent_{0}, watch_{0};  // largest exponent; the sum of what was read
+  P extent_{0}, seen_{0}, watch_{0};  // largest exponent; sums of exponents, of what was read
 };
 
 }  // namespace detail
