@@ -28,7 +28,7 @@ struct automatic {
     if constexpr (attention_form<R>) {
       if constexpr (R::form.gate == gate_span::entry) {
         if constexpr (R::form.normaliser)
-          if (way == direction::forward && longest >= few_tokens)
+          if (longest >= few_tokens)
             return f(chunked{},
                      "weights of a few tokens count against one m, where the backend has that");
         return f(recurrent{}, "with a gate for every state entry, chunks save nothing");
@@ -55,8 +55,7 @@ struct automatic {
         if (!shorter) return;
       }
     if constexpr (attention_form<R> && (R::form.gate != gate_span::entry || R::form.normaliser))
-      if (longest >= few_tokens &&
-          (R::form.gate != gate_span::entry || way == direction::forward)) {
+      if (longest >= few_tokens) {
         f(chunked{});
         if (!shorter && (R::form.gate == gate_span::entry || best.chunks_always_pay(way))) return;
       }
