@@ -30,7 +30,7 @@ struct rwkv4_state {
 ///          without an initial state.
 /// Errors:  shape_error before the first write. m has no gradient: those of the others are at fixed
 ///          m, which is exact.
-/// Cost:    two exponentials a channel and token.
+/// Cost:    two exponentials a channel and token one after another, one in chunks.
 /// Source:  Peng et al., arXiv 2305.13048, section 3.1 (WKV); w is -exp of a model's parameter.
 struct rwkv4 : average_state<rwkv4, rwkv4_state>, plain_values, plain_output, steady_weights {
   static constexpr const char* name = "rwkv4";
