@@ -5,6 +5,7 @@
 //   h_t = a_t * h_{t-1} + k_t v_t        o_t = sum over keys of q_t h_t
 
 #include "../agents/agent.hpp"
+#include "../operands/past_caches.hpp"
 #include "block.hpp"
 #include "rows.hpp"
 #include "rows_adjoint.hpp"
@@ -344,11 +345,10 @@ class diagonal_agent {
   bool streams(const operand<storage>& out) const {
     if (IsComplex && !simd::whole_lines) return false;
     const sizes& n = block_.whole().n;
-    const auto aligned = [](const storage* p) { return is_aligned(p, simd::stream_alignment); };
     const bool by_turns = IsComplex && is_interleaved(out, out.value);
-    return std::is_same_v<storage, C> && (out.value == 1 || by_turns) &&
-           exceeds_caches<C>(n.batch * n.time * n.heads * n.values) && aligned(out.re) &&
-           aligned(out.re + out.time) && (out.im == nullptr || by_turns || aligned(out.im));
+    return (out.value == 1 || by_turns) &&
+           goes_past_caches<C>(out, n.batch * n.time * n.heads * n.values) &&
+           (out.im == nullptr || by_turns || is_aligned(out.im, simd::stream_alignment));
   }
 
   block block_;

@@ -2,6 +2,7 @@
 // What comes of a head's o: outputs, through the recurrence's epilogue, and on the way back the
 // gradient of o, and gradients of operands from those of q, k, gate and v.
 
+#include "../operands/past_caches.hpp"
 #include "reader.hpp"
 
 namespace gatescan {
@@ -22,11 +23,8 @@ class matrix_epilogue {
   /// A result larger than the caches goes past them, where rows are whole registers.
   static bool streams(const reader& from, const operand<storage>& out) {
     const sizes& n = from.whole().n;
-    return simd::whole_lines && std::is_same_v<storage, C> && out.given && out.value == 1 &&
-           n.values == from.shape().value_pitch &&
-           exceeds_caches<C>(n.batch * n.time * n.heads * n.values) &&
-           is_aligned(out.re, simd::stream_alignment) &&
-           is_aligned(out.re + out.time, simd::stream_alignment);
+    return simd::whole_lines && out.value == 1 && n.values == from.shape().value_pitch &&
+           goes_past_caches<C>(out, n.batch * n.time * n.heads * n.values);
   }
   static void write_outputs(const reader& from, const operand<storage>& out, index_t first,
                             index_t count, bool streaming) {

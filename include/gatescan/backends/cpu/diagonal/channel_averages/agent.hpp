@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "../../agents/agent_of_channels.hpp"
+#include "../../operands/past_caches.hpp"
 #include "../../operands/prefetch.hpp"
 #include "../../operands/unit_strides.hpp"
 #include "../shape.hpp"
@@ -242,10 +243,8 @@ class channel_average_agent : public agent_of_channels<R, T> {
   // Results larger than the caches go past them.
   bool streams(const operand<storage>& out) const {
     const sizes& n = this->p_->n;
-    const auto aligned = [](const storage* p) { return is_aligned(p, simd::stream_alignment); };
-    return std::is_same_v<storage, C> && simd::whole_lines && out.given && out.value == 1 &&
-           exceeds_caches<C>(n.batch * n.time * n.values) && aligned(out.re) &&
-           aligned(out.re + out.time);
+    return simd::whole_lines && out.value == 1 &&
+           goes_past_caches<C>(out, n.batch * n.time * n.values);
   }
 
   template <class S>

@@ -77,7 +77,7 @@ struct average_walk {
     place here = at;
     for (index_t i = 0; i < count; ++i, ++here.t) {
       const auto w = all.template take<Reads>(R::log_weights(x, here), R::values(x, here).v, i);
-      o[i] = w.read / w.all;
+      if constexpr (Reads) o[i] = w.read / w.all;
       in_range[i] = all.in_range();
       if (simd::any(in_range[i])) continue;
       for (; i < count; ++i) in_range[i] = lanes_in_range{}, o[i] = P(0);

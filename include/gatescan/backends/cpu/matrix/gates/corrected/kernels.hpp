@@ -43,17 +43,17 @@ class corrected_chunk_kernels {
     compute(from, c, state_out);
   }
   void advance(reader& from, index_t first, token_chunk<C> c, C* state_out) const {
-    from.template read_chunk<reads_queries_to_advance>(first, c.tokens);
-    c.x = from.tiles();
+    read_to_advance(from, first, c);
     with_kernel(from, [&](const auto& kernel) { kernel.advance(c, state_out); });
   }
   /// The same, and what backward reads of the chunk: U, with head gates p.k behind it.
   void keep(reader& from, index_t first, token_chunk<C> c, C* kept, C* state_out) const {
-    from.template read_chunk<reads_queries_to_advance>(first, c.tokens);
-    c.x = from.tiles();
     if constexpr (reader::may_have_head_gate_adjoint)
-      if (from.has_head_gate()) return head_gate_adjoint_.keep(c, kept, state_out);
-    with_kernel(from, [&](const auto& kernel) { kernel.advance(c, state_out); });
+      if (from.has_head_gate()) {
+        read_to_advance(from, first, c);
+        return head_gate_adjoint_.keep(c, kept, state_out);
+      }
+    advance(from, first, c, state_out);
     copy_numbers(kept, static_cast<const C*>(forward_.u()), c.tokens * c.x.n.value_pitch);
   }
   static index_t kept_size(const matrix_shape& n, index_t tokens) {
@@ -77,6 +77,10 @@ class corrected_chunk_kernels {
   }
 
  private:
+  static void read_to_advance(reader& from, index_t first, token_chunk<C>& c) {
+    from.template read_chunk<reads_queries_to_advance>(first, c.tokens);
+    c.x = from.tiles();
+  }
   template <class F>
   void with_kernel(const reader& from, F&& f) const {
     if constexpr (reader::may_have_head_gate)
