@@ -43,23 +43,17 @@ class group_rows : group_layout {
   template <int A>
   GATESCAN_HD void add_product_to(registers<float[2][4], 4>& sum, Block& block,
                                   const fragment_of_parts<A>& a, int row) const {
-    constexpr int most = A > Parts ? A : Parts;
-    // the first product, of the smallest parts that there are
-    constexpr int first_of_b = most - A, first_of_a = A - 1;
-    static_assert(first_of_b < Parts);
+    static_assert(A >= Parts);  // so that the first product is that of its last part
     const int at = row / side * row_step;
     float step[8][4];
     block.begin_products();
-    block.template multiply_group<true>(step, a.of[first_of_a], part_[first_of_b], at, row_step,
-                                        column_step);
-    unrolled<most>([&](int n) {
-      const int both = most - 1 - n;
-      unrolled<most>([&](int m) {
-        const int of_a = both - m;
-        if (of_a >= 0 && of_a < A && m < Parts && (n > 0 || m > first_of_b))
-          block.template multiply_group<false>(step, a.of[of_a], part_[m], at, row_step,
-                                               column_step);
-      });
+    for_each_product<A, Parts>([&](int of_a, int of_b) {
+      if (of_a == A - 1 && of_b == 0)
+        block.template multiply_group<true>(step, a.of[of_a], part_[of_b], at, row_step,
+                                            column_step);
+      else
+        block.template multiply_group<false>(step, a.of[of_a], part_[of_b], at, row_step,
+                                             column_step);
     });
     block.end_products();
     for (int n = 0; n < 8; ++n)

@@ -29,9 +29,8 @@ struct head_keys_memory {
   static_assert(!config::complex && pairs == warp_threads && values == rows && tokens == rows);
   static_assert(subchunks * warp_threads == config::threads && groups == subchunks);
   // values and gradients in bfloat16 as they stand are one
-  static constexpr bool as_they_stand = std::is_same_v<typename config::S, bf16> &&
-                                        std::is_base_of_v<plain_values, R> &&
-                                        std::is_base_of_v<plain_output, R>;
+  static constexpr bool as_they_stand =
+      value_reader<R, T, false>::as_it_stands && value_reader<R, T, true>::as_it_stands;
   static constexpr int value_parts = as_they_stand ? 1 : 2;
   static constexpr int tile_bytes = split_bytes<rows>(tokens),
                        value_bytes = split_bytes<values, value_parts>(tokens);
@@ -189,8 +188,9 @@ class head_keys_loads : protected head_keys_memory<R, T> {
     if constexpr (Whole && as_they_stand) {
       const auto fetch = [&](const auto& reader, int behind) {
         const auto of_numbers = reader.moved(0, done).operand_of_numbers();
-        fetch_rows<values>(block_, shared_behind<bf16_eight>(behind, value_bytes / 16),
-                           of_numbers.re, of_numbers.time, own(), lane_);
+        fetch_rows<split_layout<values>>(block_,
+                                         shared_behind<bf16_eight>(behind, value_bytes / 16),
+                                         of_numbers.re, of_numbers.time, own(), lane_);
       };
       fetch(read_values(), 0), fetch(read_d_outs(), value_bytes);
       block_.close_fetches();

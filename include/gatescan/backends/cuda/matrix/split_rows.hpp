@@ -43,20 +43,26 @@ struct columns_of_parts {
   registers<bf16_pair[2][2], Parts> of;
 };
 
-/// sum += a b, of 16 columns, but for what is smaller than the last part of the one with more, as a
-/// matrix unit adds, the smallest first: for a few steps of the depth.
+/// f(part of a, part of b) of the products of their parts, the smallest first, but for those that
+/// are smaller than the last part of the one with more.
+template <int A, int B, class F>
+GATESCAN_HD void for_each_product(const F& f) {
+  constexpr int parts = A > B ? A : B;
+  unrolled<parts>([&](int n) {
+    const int both = parts - 1 - n;
+    unrolled<parts>([&](int m) {
+      const int of_a = both - m;
+      if (of_a >= 0 && of_a < A && m < B) f(of_a, m);
+    });
+  });
+}
+/// sum += a b, of 16 columns, as a matrix unit adds: for a few steps of the depth.
 template <class Block, int A, int B>
 GATESCAN_HD void add_truncated(Block& block, float (&sum)[2][4], const fragment_of_parts<A>& a,
                                const columns_of_parts<B>& b) {
-  constexpr int parts = A > B ? A : B;
   for (int tile = 0; tile < 2; ++tile)
-    unrolled<parts>([&](int n) {
-      const int both = parts - 1 - n;
-      unrolled<parts>([&](int m) {
-        const int of_a = both - m;
-        if (of_a >= 0 && of_a < A && m < B) block.multiply(sum[tile], a.of[of_a], b.of[m][tile]);
-      });
-    });
+    for_each_product<A, B>(
+        [&](int of_a, int of_b) { block.multiply(sum[tile], a.of[of_a], b.of[of_b][tile]); });
 }
 GATESCAN_HD inline void add_step(float (&sum)[2][4], const float (&step)[2][4]) {
   for (int n = 0; n < 8; ++n) sum[n / 4][n % 4] += step[n / 4][n % 4];
@@ -188,11 +194,6 @@ GATESCAN_HD void fetch_rows(Block& block, const Array& to, const bf16* from, ind
                 reinterpret_cast<const bf16_eight*>(from));
     from += together * pitch;
   });
-}
-template <int Width, class Block, class Array>
-GATESCAN_HD void fetch_rows(Block& block, const Array& to, const bf16* from, index_t pitch, int row,
-                            int lane) {
-  fetch_rows<split_layout<Width>>(block, to, from, pitch, row, lane);
 }
 
 /// Whether what a thread has fetched so is finite.

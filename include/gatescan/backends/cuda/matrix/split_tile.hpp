@@ -211,7 +211,7 @@ class split_tile : split_tile_memory<R, T> {
         const auto& from = v.operand_of_numbers();
         Block place = at_wide_;
         const auto to = place.template shared<bf16_eight>(tokens * split_pitch<values> / 4);
-        fetch_rows<values>(block_, to, from.re, from.time, warp_ * subchunk, lane_);
+        fetch_rows<split_layout<values>>(block_, to, from.re, from.time, warp_ * subchunk, lane_);
         block_.close_fetches();
         block_.template wait_for_fetches<0>();
         if (!block_.any(!fetched_are_finite<values>(to, warp_ * subchunk, lane_))) return;
