@@ -1,30 +1,12 @@
 // Channels whose neighbouring tokens lie together ([B, D, L]): a block a channel, threads along
 // time, against the same oracles as the grids.
-#include <set>
-
 #include "../grid/check.hpp"
+#include "../support/emulation/naming_gpu.hpp"
 #include "device.hpp"
 
 namespace {
 
 using namespace support;
-
-// The programs that were launched since the last call.
-std::set<std::string>& launched() {
-  static std::set<std::string> names;
-  return names;
-}
-struct naming_gpu {
-  static constexpr bool on_device = true;
-
-  template <class Program>
-  friend void launch(const naming_gpu&, const Program&) {
-    launched().insert(__PRETTY_FUNCTION__);
-  }
-  friend std::unique_ptr<std::byte[]> own_scratch(const naming_gpu&, std::size_t bytes) {
-    return std::make_unique_for_overwrite<std::byte[]>(bytes);
-  }
-};
 
 const std::vector<mode> modes{{mode::chunked, 0}, {mode::scan, 3}};
 
@@ -96,14 +78,10 @@ TEST(along_time_device_choice, strides_choose_the_programs) {
     settings s;
     s.layout = layout;
     prepared<real_elementwise, T> p(in, s);
-    launched().clear();
     typename gatescan::elementwise::outputs<T> out;
     out.final_state = p.held.state;
     gatescan::forward(naming_gpu{}, how, p.lib, out);
-    bool along = false;
-    for (const std::string& name : launched())
-      along = along || name.find("along_time") != std::string::npos;
-    return along;
+    return launches("along_time");
   };
   EXPECT_TRUE(names(layouts::along_time, gatescan::chunked{}));
   EXPECT_TRUE(names(layouts::along_time, gatescan::scan{}));

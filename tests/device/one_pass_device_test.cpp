@@ -1,10 +1,9 @@
 // One pass over memory: when it is taken, and what its programs do where numbers are not finite,
 // operands are shared, or results have more parts.
-#include <set>
-#include <string>
 #include <utility>
 
 #include "../grid/check.hpp"
+#include "../support/emulation/naming_gpu.hpp"
 #include "device.hpp"
 
 namespace {
@@ -53,23 +52,6 @@ TEST(one_pass_device, shared_operands) {
   grid::check<real_elementwise, gatescan::device<float>>(modes, {1, 37, 2, 1, channels / 2}, c);
 }
 
-// The programs that were launched since the last call.
-std::set<std::string>& launched() {
-  static std::set<std::string> names;
-  return names;
-}
-struct naming_gpu {
-  static constexpr bool on_device = true;
-
-  template <class Program>
-  friend void launch(const naming_gpu&, const Program&) {
-    launched().insert(__PRETTY_FUNCTION__);
-  }
-  friend std::unique_ptr<std::byte[]> own_scratch(const naming_gpu&, std::size_t bytes) {
-    return std::make_unique_for_overwrite<std::byte[]>(bytes);
-  }
-};
-
 // whether one pass does forward, and back
 template <class T>
 std::pair<bool, bool> one_pass(int64 of_channels, layouts layout = layouts::dense) {
@@ -79,22 +61,16 @@ std::pair<bool, bool> one_pass(int64 of_channels, layouts layout = layouts::dens
   settings s;
   s.layout = layout;
   prepared<O, D> p(in, s), results(in, s);
-  const auto found = [](const char* program) {
-    bool any = false;
-    for (const std::string& name : launched()) any = any || name.find(program) != std::string::npos;
-    launched().clear();
-    return any;
-  };
   typename gatescan::elementwise::outputs<D> out;
   out.out = results.held["x"];
   gatescan::forward(naming_gpu{}, gatescan::chunked{}, p.lib, out);
-  const bool forward = found("fetched_scan");
+  const bool forward = launches("fetched_scan");
   typename gatescan::elementwise::output_gradients<D> d_out;
   d_out.out = p.held["x"];
   typename gatescan::elementwise::gradients<D> d;
   d.x = results.held["x"];
   gatescan::backward(naming_gpu{}, gatescan::chunked{}, p.lib, d_out, d);
-  return {forward, found("fetched_adjoint")};
+  return {forward, launches("fetched_adjoint")};
 }
 TEST(one_pass_device, channels_and_strides_choose_the_programs) {
   using both = std::pair<bool, bool>;
