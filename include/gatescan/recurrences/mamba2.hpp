@@ -10,12 +10,12 @@ namespace gatescan {
 inline namespace GATESCAN_ABI {
 
 /// S_t = exp(s_t A) S_{t-1} + B_t (s_t x_t)^T,   out_t = (S_t^T C_t + D x_t) * silu(z_t) if z is
-/// given; s = dt + dt_bias, through softplus if asked for, then clamped to dt_limit.
+/// given; s = dt + dt_bias, through softplus if asked for, clamped to [least_dt, most_dt].
 ///
 /// Shapes:  x, z, out [B, L, H, P]; dt [B, L, H]; A, dt_bias [H]; B, C [B, L, G, N], G a divisor
 ///          of H; D [H, 1] or [H, P]; initial_state, final_state [n, H, N, P].
-/// Ranges:  A normally < 0 and s >= 0; s A = -inf is a hard reset. Gradients are 0 where the limit
-///          holds.
+/// Ranges:  A normally < 0 and s >= 0 (least_dt is 0 unless given); s A = -inf is a hard reset.
+///          Gradients are 0 where a limit holds.
 /// Errors:  shape_error before the first write.
 /// Source:  Dao & Gu, arXiv 2405.21060, section 6 and listing 1.
 struct mamba2 : matrix_state<mamba2>, head_gate_of_step, skip_and_gated_output {
